@@ -1,1 +1,47 @@
+"""oddgan: GAN-based anomaly detection.
+
+    detector = oddgan.GANomaly(random_state=0).fit(normal_pictures)
+    detector.predict(new_pictures)
+
+Train on normal data only; then score, threshold, locate and explain what is odd in new data. Importing this package
+imports no torch: names are loaded when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ finds them
+    from .detector import Detector, Explanation
+    from .detectors import load
+    from .detectors.ganomaly import GANomaly
+    from .evaluation import Evaluation, evaluate
+
+_HOMES = {
+    "Detector": "detector",
+    "Explanation": "detector",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "load": "detectors",
+}
+_MODULES = {"data", "errors", "hooks", "metrics", "papers", "report", "testing"}
+
+__all__ = ["Detector", "Evaluation", "Explanation", "GANomaly", "evaluate", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name[:1].isupper():
+        from . import detectors
+
+        if name.lower() in detectors.names():
+            return getattr(importlib.import_module(f".detectors.{name.lower()}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

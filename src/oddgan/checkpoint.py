@@ -1,0 +1,73 @@
+"""Where a training run stands, on disk: written whole or not at all, read without running code from the file."""
+
+import io
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .errors import ArtifactError
+from .files import whole_file
+
+
+class Checkpoint:
+    """One file that holds everything a run needs to go on: weights, optimisers, averages, place, history.
+
+    `identity` says which run it is (detector, parameters, data): JSON-able values by name. A file of another run is
+    refused, and the message says what differs. `every_seconds`: how long to wait between two writes; 0 writes after
+    every update.
+    """
+
+    def __init__(self, path: str | Path, identity: dict[str, Any], every_seconds: float = 60.0) -> None:
+        self.path = Path(path)
+        self.identity = identity
+        self.every_seconds = every_seconds
+        self._written = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time to write again."""
+        return time.monotonic() - self._written >= self.every_seconds
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Put `state` in the file's place at once. Raises `OutputError` when it cannot be written."""
+        content = (
+            io.BytesIO()
+        )  # torch turns a full disk into an error of its own, so it gets no file to write to
+        torch.save({"identity": self.identity, "state": state}, content)
+        with whole_file(self.path) as file:
+            file.write(content.getbuffer())
+        self._written = time.monotonic()
+
+    def read(self) -> dict[str, Any] | None:
+        """The state that was written, or None where there is no file. Raises `ArtifactError` on any other file."""
+        if not self.path.exists():
+            return None
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            identity, state = content["identity"], content["state"]
+        except (
+            RuntimeError,
+            EOFError,
+            KeyError,
+            TypeError,
+            OSError,
+            ValueError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise ArtifactError(
+                f"{self.path}: not a checkpoint of oddgan, or damaged; delete it to start anew"
+            ) from error
+        for name in sorted(identity.keys() | self.identity.keys()):
+            theirs, mine = identity.get(name), self.identity.get(name)
+            if theirs != mine:
+                raise ArtifactError(
+                    f"{self.path}: belongs to another run ({name} was {theirs}, now {mine}); "
+                    "delete it to start anew, or train as before to go on"
+                )
+        return dict(state)
+
+    def remove(self) -> None:
+        """Delete the file: the run's result is safe elsewhere."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,496 @@
+"""The face that every detector shows: scikit-learn's outlier detector, for pictures and tables.
+
+What all detectors have in common is here, once: holding rows back, preprocessing, training, calibration, scoring in
+blocks of one size, saving. What they differ in is in `oddgan.recipe` and in each detector's own file.
+"""
+
+import copy
+import math
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import sklearn
+import torch
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from . import __version__, artifact, machine, preprocessing, training
+from .calibration import Calibration
+from .checkpoint import Checkpoint
+from .errors import ArtifactError, DataError, ParameterError
+from .hooks import Hook
+from .parameters import declared
+from .preprocessing.pictures import PictureList, PicturePreprocessor, as_pictures, is_pictures, resize_map
+from .preprocessing.tables import TablePreprocessor
+from .recipe import Recipe
+
+# Rows that are held back at most: beyond, they are worth more in training. An asked false-alarm rate may need more.
+CALIBRATE_AT_MOST = TUNE_AT_MOST = 1_000
+
+RowsOrTable = PictureList | np.ndarray
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is odd about n rows, and how odd.
+
+    `score` (n,) float64, higher is odder; `p_value` (n,) float64 in (0, 1]; `is_anomaly` (n,) bool: p_value <= the
+    false-alarm rate. `terms`: what a score can be made of, (n,) float64 by name. `reconstruction`: what the model makes
+    of each row, in the user's units: (n, h, w[, C]) float32 at the model's size, or (n, d) float64. `anomaly_map`: for
+    pictures a list of n arrays (H, W) float32 >= 0, each at its picture's own size; for tables one (n, d) array, each
+    column's share of the residual.
+    """
+
+    score: np.ndarray
+    p_value: np.ndarray
+    is_anomaly: np.ndarray
+    terms: Mapping[str, np.ndarray]
+    reconstruction: np.ndarray
+    anomaly_map: list[np.ndarray] | np.ndarray
+
+
+class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
+    """Base of all detectors.
+
+    Attributes after `fit`: `threshold_` (a row scored above it is an anomaly), `false_alarm_rate_`, `n_calibrate_`,
+    `offset_` (= -threshold_), `history_` (every loss term by epoch), `training_` (facts about the run), `net_` (the
+    networks), `preprocessor_`, and `n_features_in_` for tables.
+    """
+
+    registry: ClassVar[dict[str, type["Detector"]]] = {}
+    """Every detector class by name: what a model file may name."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Detector.registry[cls.__name__] = cls
+
+    # --- fitting ----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        tune: Any = None,
+        calibrate: Any = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_seconds: float = 60.0,
+        hooks: Iterable[Hook] = (),
+    ) -> Self:
+        """Train on normal rows, then calibrate on normals that were held out of training.
+
+        X: a table (n, d), an array or DataFrame of numbers; pictures (n, H, W) or (n, H, W, C) as an array, (n, C, H, W)
+        as a torch tensor, a list of arrays, or a map-style data set, which is read lazily. y is ignored. `tune` and
+        `calibrate`: more normals of the same kind for score weights and for the threshold; without them rows of X are
+        held back. `checkpoint`: a file to resume from if it exists, written every `checkpoint_seconds`. `hooks` watch
+        (`oddgan.hooks`).
+
+        Raises `DataError` (unusable rows), `ParameterError`, `TrainingError` (a loss is no longer finite),
+        `ArtifactError` (the checkpoint belongs to another run).
+        """
+        self._check_parameters()
+        rows = self._rows(X, fitting=True)
+        seed = _seed(self.random_state)
+        train, held = self._hold_back(len(rows), seed, tune is None, calibrate is None)
+        self.preprocessor_ = self._fit_preprocessor(rows, train)
+        # What is held out is looked at before the long part, so that a file that cannot be used is found now.
+        tune_rows = (rows, held["tune"]) if tune is None else _all_of(self._rows(tune, own=True))
+        calibrate_rows = (
+            (rows, held["calibrate"]) if calibrate is None else _all_of(self._rows(calibrate, own=True))
+        )
+        settings = self._settings(seed, len(train))
+        prepared = self.preprocessor_.prepare(rows, train)  # type: ignore[arg-type]
+        self.net_ = self._initial_net(settings)
+        saved = (
+            Checkpoint(checkpoint, self._identity(settings, prepared), checkpoint_seconds)
+            if checkpoint
+            else None
+        )
+        self.history_ = training.run(
+            self.net_, self.stages(), prepared, settings, checkpoint=saved, hooks=tuple(hooks)
+        )
+        training.refresh_statistics(self.net_, lambda x: self.score_rows(self.net_, x), prepared, settings)
+        with torch.no_grad():
+            self.finish(self.net_, prepared)
+        self.training_ = {
+            "rows": len(train),
+            "updates": dict(zip(self.history_["stage"], self.history_["update"], strict=True)),
+            "seed": seed,
+            "precision": str(settings.precision).removeprefix("torch."),
+            "device": settings.device.type,
+        }
+        self.tuning_ = self._tune(*tune_rows)
+        self._calibrated(Calibration.of(self._scores(*calibrate_rows), self.false_alarm_rate))
+        return self
+
+    def _check_parameters(self) -> None:
+        for name, declaration in declared(type(self)).items():
+            declaration.check(getattr(self, name))
+        if self.block_size & (self.block_size - 1):
+            raise ParameterError(f"block_size={self.block_size}: must be a power of two")
+
+    def _rows(self, X: Any, *, fitting: bool = False, own: bool = False) -> RowsOrTable:
+        """X as picture rows or as a checked table (n, d), and of the kind that the detector was fitted on.
+
+        `own`: during fit, of the kind that is being fitted."""
+        pictures = is_pictures(X)
+        if not fitting:
+            if not own:
+                check_is_fitted(self, "threshold_")
+            if pictures != isinstance(self.preprocessor_, PicturePreprocessor):
+                raise DataError(f"the model takes {self.preprocessor_.describe()}; X is of the other kind")
+        if not pictures:
+            _refuse_unusable(X)
+            return np.asarray(validate_data(self, X, reset=fitting, ensure_min_samples=3 if fitting else 1))
+        rows = as_pictures(X)
+        if len(rows) < (3 if fitting else 1):
+            raise DataError(f"n_samples = {len(rows)}: give at least 3 normal pictures, better some hundreds")
+        return rows
+
+    def _hold_back(
+        self, n: int, seed: int, tune: bool, calibrate: bool
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Rows for training, and those held back: disjoint, drawn by the seed alone."""
+        rate = self.false_alarm_rate
+        most = CALIBRATE_AT_MOST if rate == "auto" else max(CALIBRATE_AT_MOST, math.ceil(10 / float(rate)))
+        share = max(1, round(n * self.calibrate_fraction))
+        counts = {
+            "calibrate": min(share, most) if calibrate else 0,
+            "tune": min(share, TUNE_AT_MOST) if tune and self.score_by == "combined" else 0,
+        }
+        order = np.random.default_rng([seed, n]).permutation(n)
+        held, start = {}, 0
+        for name, count in counts.items():
+            held[name] = np.sort(order[start : start + count])
+            start += count
+        if n - start < 2:
+            raise DataError(
+                f"n_samples = {n} leaves {max(0, n - start)} rows to train on: give more normal rows"
+            )
+        return np.sort(order[start:]), held
+
+    def _fit_preprocessor(self, rows: RowsOrTable, train: np.ndarray) -> preprocessing.Preprocessor:
+        if isinstance(rows, np.ndarray):
+            names = getattr(self, "feature_names_in_", None)
+            return TablePreprocessor.fit(rows[train], None if names is None else tuple(map(str, names)))
+        given = {name: getattr(self, name) for name in ("size", "channels", "value_range", "convert")}
+        return PicturePreprocessor.fit(rows, train, **given)
+
+    def _settings(self, seed: int, n: int) -> training.Settings:
+        device = machine.device(self.device)
+        return training.Settings(
+            batch_size=self.batch_size,
+            updates=training.budget(n, self.batch_size, self.updates, self.epochs, self.minutes),
+            minutes=self.minutes,
+            lr=self.lr,
+            betas=(self.beta1, 0.999),
+            ema=self.ema,
+            precision=machine.precision(self.precision, device, self.preprocessor_.shape),
+            device=device,
+            seed=seed,
+        )
+
+    def _initial_net(self, settings: training.Settings) -> nn.ModuleDict:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(training.key(settings.seed))
+            return machine.place(nn.ModuleDict(self.build(self.preprocessor_.shape)), settings.device)
+
+    def _identity(self, settings: training.Settings, rows: training.Rows) -> dict[str, Any]:
+        """What must be equal for a checkpoint to be of this run; the seed stands for `random_state`."""
+        free = (
+            "random_state",
+            "device",
+            "false_alarm_rate",
+            "convert",
+            "block_size",
+        )  # of no effect on training
+        sample = rows.batch(np.linspace(0, len(rows) - 1, min(64, len(rows))).astype(int))
+        return {
+            "detector": type(self).__name__,
+            **{name: value for name, value in self.get_params().items() if name not in free},
+            "seed": settings.seed,
+            "shape": list(self.preprocessor_.shape),
+            "number of training rows": len(rows),
+            "sum of some training rows": float(sample.double().abs().sum()),
+        }
+
+    def _tune(self, rows: RowsOrTable, numbers: np.ndarray) -> dict[str, tuple[float, float]]:
+        """Median and median absolute deviation of each term that "combined" adds up, over tuning rows."""
+        if self.score_by != "combined":
+            return {}
+        terms = _gather(terms for _, terms in self._blocks(rows, numbers))
+        result = {}
+        for name in self.combines:
+            middle = float(np.median(terms[name]))
+            spread = float(np.median(np.abs(terms[name] - middle)))
+            result[name] = (middle, spread if spread > 0 else 1.0)
+        return result
+
+    def _calibrated(self, calibration: Calibration) -> None:
+        self.calibration_ = calibration
+        self.threshold_, self.offset_ = calibration.threshold, -calibration.threshold
+        self.false_alarm_rate_, self.n_calibrate_ = calibration.rate, len(calibration.scores)
+
+    # --- scoring ----------------------------------------------------------------------------------------------------
+
+    def _blocks(
+        self, rows: RowsOrTable, numbers: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+        """`score_rows` over those rows in blocks of `block_size`: the numbers of each block's rows, and its results.
+
+        Every block is padded to full size: kernels round differently by batch shape, and a row must not score
+        differently for the company it keeps.
+        """
+        for start in range(0, len(numbers), self.block_size):
+            chunk = numbers[start : start + self.block_size]
+            with torch.no_grad():
+                results = self.score_rows(self.net_, self._block(rows, chunk))
+            yield chunk, {name: value[: len(chunk)].cpu() for name, value in results.items()}
+
+    def _block(self, rows: RowsOrTable, chunk: np.ndarray) -> Tensor:
+        """Rows as the networks take them, padded with zeros to a full block, on the networks' device."""
+        if isinstance(rows, np.ndarray):
+            x = self.preprocessor_.tensor(rows[chunk])
+        else:
+            pictures = [self.preprocessor_.fit_in(rows[int(i)], rows.name(int(i))) for i in chunk]  # type: ignore[union-attr]
+            x = self.preprocessor_.tensor(np.stack(pictures))
+        block = torch.zeros(self.block_size, *x.shape[1:])
+        if x.ndim == 4:
+            block = block.contiguous(memory_format=torch.channels_last)
+        block[: len(chunk)] = x
+        return block.to(machine.device(self.device))
+
+    def _score(self, terms: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The anomaly score (n,) float64 from its terms."""
+        if self.score_by != "combined":
+            return terms[self.score_by]
+        return np.sum(
+            [(terms[name] - middle) / spread for name, (middle, spread) in self.tuning_.items()], axis=0
+        )
+
+    def _scores(self, rows: RowsOrTable, numbers: np.ndarray) -> np.ndarray:
+        return self._score(_gather(terms for _, terms in self._blocks(rows, numbers)))
+
+    def anomaly_score(self, X: Any) -> np.ndarray:
+        """How odd each row is, (n,) float64, higher is odder. A row's score depends on that row and the model alone.
+
+        X: as for `fit`. Raises `DataError` for rows that do not fit the model, sklearn's `NotFittedError` before fit.
+        """
+        return self._scores(*_all_of(self._rows(X)))
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """scikit-learn's sign: -anomaly_score(X)."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """threshold_ - anomaly_score(X), (n,) float64: below zero means anomaly."""
+        return self.score_samples(X) - self.offset_
+
+    def p_value(self, X: Any) -> np.ndarray:
+        """Conformal p-values (n,) float64 against the calibration rows; see `oddgan.calibration` for what they hold."""
+        return self.calibration_.p_value(self.anomaly_score(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """+1 for normal rows, -1 for anomalies (p-value at most the false-alarm rate), (n,) int."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def explain(self, X: Any) -> Explanation:
+        """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map."""
+        rows, numbers = _all_of(self._rows(X))
+        gathered, restored, maps = [], [], []
+        for chunk, results in self._blocks(rows, numbers):
+            x, x_hat = self._block(rows, chunk)[: len(chunk)].cpu(), results["x_hat"]
+            residual = (x - x_hat).abs()
+            if isinstance(rows, np.ndarray):
+                maps.extend((residual / residual.sum(1, keepdim=True).clamp_min(1e-12)).double().numpy())
+            else:
+                sizes = [rows[int(i)].shape[:2] for i in chunk]
+                maps.extend(resize_map(m, s) for m, s in zip(residual.mean(1).numpy(), sizes, strict=True))
+            restored.append(self.preprocessor_.restore(x_hat))
+            gathered.append(results)
+        terms = _gather(gathered)
+        score = self._score(terms)
+        return Explanation(
+            score=score,
+            p_value=self.calibration_.p_value(score),
+            is_anomaly=score > self.threshold_,
+            terms=terms,
+            reconstruction=np.concatenate(restored),
+            anomaly_map=np.stack(maps) if isinstance(rows, np.ndarray) else maps,
+        )
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """What the model makes of each row, in the user's units; see `Explanation.reconstruction`."""
+        return self.explain(X).reconstruction
+
+    def anomaly_map(self, X: Any) -> list[np.ndarray] | np.ndarray:
+        """Where each row is odd; see `Explanation.anomaly_map`."""
+        return self.explain(X).anomaly_map
+
+    def features(self, X: Any) -> np.ndarray:
+        """The detector's view of each row as a vector, (n, k) float32."""
+        rows, numbers = _all_of(self._rows(X))
+        parts = []
+        for start in range(0, len(numbers), self.block_size):
+            chunk = numbers[start : start + self.block_size]
+            with torch.no_grad():
+                parts.append(self.embed(self.net_, self._block(rows, chunk))[: len(chunk)].cpu().numpy())
+        return np.concatenate(parts)
+
+    def generate(self, n: int, *, random_state: int = 0) -> np.ndarray:
+        """n new rows that look like training rows, in the user's units: (n, h, w[, C]) float32 or (n, d) float64."""
+        check_is_fitted(self, "threshold_")
+        if n < 1:
+            raise ParameterError(f"n={n}: ask for at least one row")
+        device = machine.device(self.device)
+        with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(random_state)
+            return self.preprocessor_.restore(self.sample(self.net_, n).cpu())
+
+    # --- the same model, otherwise used -----------------------------------------------------------------------------
+
+    def with_false_alarm_rate(self, rate: float) -> Self:
+        """The same model with another threshold, without a new fit. Raises `ParameterError` when the calibration rows
+        are too few for `rate`."""
+        check_is_fitted(self, "threshold_")
+        other = copy.copy(self)
+        other.false_alarm_rate = rate
+        other._calibrated(self.calibration_.with_rate(rate))
+        return other
+
+    def with_block_size(self, block_size: int) -> Self:
+        """The same model, scoring `block_size` rows together: 1 for latency, 64 for throughput. Scores agree to about
+        1e-5 of their size."""
+        other = copy.copy(self)
+        other.block_size = block_size
+        other._check_parameters()
+        return other
+
+    # --- model files ------------------------------------------------------------------------------------------------
+
+    def info(self) -> dict[str, Any]:
+        """What the model is, as a model file's manifest says it: JSON-able."""
+        check_is_fitted(self, "threshold_")
+        parameters = {name: getattr(self, name) for name in declared(type(self))}
+        if not isinstance(parameters["random_state"], int | None):
+            parameters["random_state"] = self.training_["seed"]  # a generator is gone; what it gave is known
+        return {
+            "oddgan": __version__,
+            "detector": type(self).__name__,
+            "parameters": parameters,
+            "preprocessing": self.preprocessor_.to_manifest()[0],
+            "calibration": self.calibration_.to_manifest()[0],
+            "tuning": self.tuning_,
+            "training": self.training_,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "scikit-learn": sklearn.__version__,
+            },
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file `path`, whole or not at all (see `oddgan.artifact`). Raises `OutputError`."""
+        manifest = {
+            **self.info(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "history": self.history_,
+        }
+        arrays = {f"net.{name}": value.cpu().numpy() for name, value in self.net_.state_dict().items()}
+        for part, owner in (("preprocessing", self.preprocessor_), ("calibration", self.calibration_)):
+            arrays.update({f"{part}.{name}": value for name, value in owner.to_manifest()[1].items()})
+        artifact.write(path, manifest, arrays)
+
+    @classmethod
+    def from_manifest(
+        cls, manifest: dict[str, Any], arrays: dict[str, np.ndarray], device: str | None = None
+    ) -> Self:
+        """The detector that a model file describes. Raises `ArtifactError` when its parts do not agree."""
+        try:
+            detector = cls(**_as_declared(cls, manifest["parameters"]))
+            if device is not None:
+                detector.device = device
+            detector._check_parameters()
+            part = {
+                name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
+                for name in ("net", "preprocessing", "calibration")
+            }
+            detector.preprocessor_ = preprocessing.from_manifest(
+                manifest["preprocessing"], part["preprocessing"]
+            )
+            if isinstance(detector.preprocessor_, TablePreprocessor):
+                detector.n_features_in_ = len(detector.preprocessor_.mean)
+                if detector.preprocessor_.columns is not None:
+                    detector.feature_names_in_ = np.array(detector.preprocessor_.columns, dtype=object)
+            with torch.random.fork_rng(devices=[]):
+                net = nn.ModuleDict(detector.build(detector.preprocessor_.shape))
+            net.load_state_dict({name: torch.from_numpy(value) for name, value in part["net"].items()})
+            detector.net_ = machine.place(net, machine.device(detector.device)).eval()
+            detector.history_, detector.training_ = manifest["history"], manifest["training"]
+            detector.tuning_ = {name: (float(a), float(b)) for name, (a, b) in manifest["tuning"].items()}
+            detector._calibrated(Calibration.from_manifest(manifest["calibration"], part["calibration"]))
+        except (KeyError, TypeError, RuntimeError, ParameterError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ArtifactError(f"its parts do not agree: {reason}") from error
+        return detector
+
+
+def _seed(random_state: Any) -> int:
+    """A seed from what scikit-learn users pass; None draws one without touching NumPy's global generator."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, int | np.integer):
+        if random_state < 0:
+            raise ParameterError(f"random_state={random_state}: must not be negative")
+        return int(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    raise ParameterError(f"random_state={random_state!r}: give a whole number, a NumPy generator, or None")
+
+
+def _all_of(rows: RowsOrTable) -> tuple[RowsOrTable, np.ndarray]:
+    return rows, np.arange(len(rows))
+
+
+def _gather(blocks: Iterable[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
+    """The terms of all blocks, (n,) float64 by name; "x_hat" is left behind."""
+    gathered: dict[str, list[np.ndarray]] = {}
+    for block in blocks:
+        for name, value in block.items():
+            if name != "x_hat":
+                gathered.setdefault(name, []).append(value.double().numpy())
+    return {name: np.concatenate(parts) for name, parts in gathered.items()}
+
+
+def _as_declared(cls: type[Detector], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as JSON holds them, with lists made tuples again. Raises `ArtifactError` for an unknown one."""
+    unknown = parameters.keys() - declared(cls).keys()
+    if unknown:
+        raise ArtifactError(
+            f"unknown parameter {min(unknown)} of {cls.__name__}: written by another release?"
+        )
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+
+
+def _refuse_unusable(X: Any) -> None:
+    """Name the row and column of a missing value or text; scikit-learn's own message names neither."""
+    names = list(map(str, X.columns)) if hasattr(X, "columns") else None
+    if names is not None and hasattr(X, "dtypes"):
+        for name, dtype in zip(names, X.dtypes, strict=True):
+            if getattr(dtype, "kind", "f") not in "biuf":
+                raise DataError(f"column {name!r} is of type {dtype}: encode it as numbers or drop it")
+    values = np.asarray(X) if isinstance(X, np.ndarray) or names is not None else np.empty(0)
+    if values.ndim == 2 and values.dtype.kind == "f" and not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        what = "NaN" if np.isnan(values[row, column]) else "infinity"
+        where = f"row {row}, column {names[column] if names else column}"
+        raise DataError(f"Input X contains {what}: {where}; fill in the value or drop the row")

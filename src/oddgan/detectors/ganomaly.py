@@ -1,0 +1,142 @@
+"""GANomaly. Akcay, Atapour-Abarghouei and Breckon, "GANomaly: Semi-Supervised Anomaly Detection via Adversarial
+Training", ACCV 2018, arXiv:1805.06725.
+
+    x --G.encoder--> z --G.decoder--> x_hat --G.encoder2--> z_hat          D(x) -> (logit, features f(x))
+
+The generator learns to reconstruct normal rows and to encode its reconstruction as it encoded the row. An anomaly is
+encoded one way and its reconstruction, which can only look normal, another: the score is the distance of z and z_hat.
+
+Departures from the paper, each pinned by a test:
+
+- f(x) and f(x_hat) are compared row by row, as in the authors' code; equation 1 has an expectation inside the norm.
+- The discriminator is not started anew when its loss falls below 1e-5, which the authors' code does and the paper does
+  not mention.
+- Evaluation mode at test time, and no rescaling of scores with test data: the authors' code does neither.
+- Pictures of any shape, and tables, by the rule in `oddgan.networks`; at 32x32 the networks are the paper's.
+- `generate`: GANomaly has no prior, so z is drawn from a normal distribution fitted to the training rows' z.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..detector import Detector
+from ..losses import bce, l1, l2, norm1, norm2
+from ..networks import decoder, discriminator, encoder
+from ..parameters import Param
+from ..training import Batch, Losses, Rows
+
+
+class Generator(nn.Module):
+    """x -> (z, x_hat, z_hat): encoder, decoder, and a second encoder of the same form with weights of its own."""
+
+    def __init__(self, shape: Sequence[int], latent_dim: int, width: int) -> None:
+        super().__init__()
+        self.encoder = encoder(shape, latent_dim, width)
+        self.decoder = decoder(shape, latent_dim, width)
+        self.encoder2 = encoder(shape, latent_dim, width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        z = self.encoder(x)
+        x_hat = self.decoder(z)
+        return z, x_hat, self.encoder2(x_hat)
+
+
+class LatentNormal(nn.Module):
+    """A normal distribution over z, fitted after training; no player moves it."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(latent_dim))
+        self.register_buffer("factor", torch.eye(latent_dim))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class GANomaly(Detector):
+    """GANomaly (Akcay et al., 2018): encoder, decoder, encoder; the score compares the two latents.
+
+    Its terms, each a choice of `score_by`: "latent_l1" (section 3.2: ||z - z_hat||_1), "latent_l2" (2-norm, as some
+    reprints have it), "latent_mse" (mean square: the authors' code); "residual" (mean |x - x_hat|) and "feature" (mean
+    (f(x) - f(x_hat))^2), the generator's other two losses; "combined" adds up latent, residual and feature terms, each on
+    the scale of normal rows.
+    """
+
+    latent_dim: Annotated[
+        int | None, Param("size of z (paper: 100); none: an eighth of a row's values, 4 to 100", low=1)
+    ] = None
+    width: Annotated[int, Param("channels (or units) of the first layer", low=2)] = 64
+    w_adv: Annotated[float, Param("weight of feature matching, equation 1", low=0)] = 1.0
+    w_con: Annotated[float, Param("weight of reconstruction, equation 2", low=0)] = 50.0
+    w_enc: Annotated[float, Param("weight of the latents' agreement, equation 3", low=0)] = 1.0
+    score_by: Annotated[
+        Literal["latent_l1", "latent_l2", "latent_mse", "residual", "feature", "combined"],
+        Param("the anomaly score: one term, or latent, residual and feature terms together"),
+    ] = "latent_l1"
+
+    combines = ("latent_l1", "residual", "feature")
+
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """G and D, and the distribution of z that `generate` draws from."""
+        latent_dim = self.latent_dim or min(100, max(4, int(np.prod(shape)) // 8))
+        return {
+            "G": Generator(shape, latent_dim, self.width),
+            "D": discriminator(shape, self.width),
+            "Z": LatentNormal(latent_dim),
+        }
+
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """Section 3.2: the generator moves on equation 4, then the discriminator on its cross-entropy."""
+        x = batch.x()
+        z, x_hat, z_hat = net.G(x)
+        _, f_real = net.D(x)
+        _, f_fake = net.D(x_hat)
+        yield {
+            "G": {
+                "adv": self.w_adv * l2(f_real, f_fake),
+                "con": self.w_con * l1(x, x_hat),
+                "enc": self.w_enc * l2(z, z_hat),
+            }
+        }
+        real, _ = net.D(x)
+        fake, _ = net.D(x_hat.detach())
+        yield {"D": {"real": 0.5 * bce(real, 1.0), "fake": 0.5 * bce(fake, 0.0)}}
+
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """Equation 5, in each of the forms that sources print, and the other two terms."""
+        z, x_hat, z_hat = net.G(x)
+        _, f_real = net.D(x)
+        _, f_fake = net.D(x_hat)
+        return {
+            "x_hat": x_hat,
+            "latent_l1": norm1(z, z_hat),
+            "latent_l2": norm2(z, z_hat),
+            "latent_mse": l2(z, z_hat),
+            "residual": l1(x, x_hat),
+            "feature": l2(f_real, f_fake),
+        }
+
+    def finish(self, net: Any, rows: Rows) -> None:
+        """Fit the distribution of z: mean and a factor of the covariance, over at most 4096 training rows."""
+        device = net.Z.mean.device
+        chunks = np.array_split(np.arange(min(len(rows), 4096)), max(1, min(len(rows), 4096) // 64))
+        z = torch.cat([net.G.encoder(rows.batch(chunk).to(device)) for chunk in chunks])
+        centred = z - z.mean(0)
+        # The singular values and vectors of the rows are the covariance's factor, whatever its rank.
+        _, s, v = torch.linalg.svd(centred / max(1, len(z) - 1) ** 0.5, full_matrices=False)
+        net.Z.mean.copy_(z.mean(0))
+        net.Z.factor.zero_()[:, : len(s)] = v.T * s
+
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """z = G's first encoding of x."""
+        z: Tensor = net.G.encoder(x)
+        return z
+
+    def sample(self, net: Any, n: int) -> Tensor:
+        """Decode draws from the distribution of z."""
+        noise = torch.randn(n, len(net.Z.mean), device=net.Z.mean.device)
+        x: Tensor = net.G.decoder(net.Z.mean + noise @ net.Z.factor.T)
+        return x

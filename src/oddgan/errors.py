@@ -1,0 +1,44 @@
+"""Every error that oddgan raises on purpose.
+
+    OddganError
+    ├── DataError (ValueError)        the data cannot be used: names the file, row or column and the mend
+    ├── ParameterError (ValueError)   a parameter is out of range or does not fit the data
+    ├── ArtifactError (ValueError)    a model file or checkpoint is damaged, newer, or inconsistent
+    ├── TrainingError (RuntimeError)  training cannot go on: a loss is no longer finite
+    ├── OutputError (OSError)         a result cannot be written
+    └── MissingExtra (ImportError)    an optional dependency is not installed
+
+Each message is one line: what is wrong, where, and what to do about it. The command line turns an
+`OddganError` into that line and exit code 2 (the user can mend it) or 1 (training failed).
+"""
+
+
+class OddganError(Exception):
+    """Base of every error that oddgan raises on purpose."""
+
+
+class DataError(OddganError, ValueError):
+    """The data cannot be used. The message names the file, row or column and the mend."""
+
+
+class ParameterError(OddganError, ValueError):
+    """A parameter is out of its range, or does not fit the data it meets."""
+
+
+class ArtifactError(OddganError, ValueError):
+    """A model file or checkpoint is damaged, from a newer format, or inconsistent."""
+
+
+class TrainingError(OddganError, RuntimeError):
+    """Training cannot go on, for instance because a loss is no longer a finite number."""
+
+
+class OutputError(OddganError, OSError):
+    """A result cannot be written: the disk is full, or the folder may not be written to."""
+
+
+class MissingExtra(OddganError, ImportError):
+    """An optional dependency is not installed. The message holds the line that installs it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f'{purpose} needs {package}: pip install "oddgan[{extra}]"')

@@ -1,0 +1,41 @@
+"""Files that appear whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from .errors import OutputError
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
+    """A binary file to write to; it takes its place at `path` when the block ends well, and leaves nothing otherwise.
+
+    Folders on the way are made. The bytes are on disk before the name is: a crash leaves the old file or the new one.
+    Raises `OutputError` that names the path and the cause.
+    """
+    path = Path(path)
+    # One fixed name: what a killed process leaves behind is overwritten by the next one.
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; give the name of a file")
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OutputError):
+            raise
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"{path}: cannot be written ({reason}); free space or choose another place"
+        ) from error
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,36 @@
+"""Losses and distances: pure functions of tensors, one float32 value per row.
+
+Every function takes tensors of shape (b, ...) and returns (b,). Nothing is averaged over rows here: only the
+training loop averages, so that a score made of the same pieces cannot depend on the rest of its batch.
+Reduced precision (bfloat16 under autocast) ends here: inputs are widened to float32 before they are compared.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def l1(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference of each row: (b, ...) -> (b,)."""
+    return (a.float() - b.float()).abs().flatten(1).mean(1)
+
+
+def l2(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference of each row: (b, ...) -> (b,)."""
+    return (a.float() - b.float()).square().flatten(1).mean(1)
+
+
+def norm1(a: Tensor, b: Tensor) -> Tensor:
+    """L1 norm of the difference of each row (a sum, not a mean): (b, ...) -> (b,)."""
+    return (a.float() - b.float()).abs().flatten(1).sum(1)
+
+
+def norm2(a: Tensor, b: Tensor) -> Tensor:
+    """Euclidean norm of the difference of each row: (b, ...) -> (b,)."""
+    return (a.float() - b.float()).flatten(1).norm(dim=1)
+
+
+def bce(logit: Tensor, target: float) -> Tensor:
+    """Binary cross-entropy of each row's logit (b,) against one target in [0, 1] -> (b,)."""
+    logit = logit.float()
+    return F.binary_cross_entropy_with_logits(logit, torch.full_like(logit, target), reduction="none")

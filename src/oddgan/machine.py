@@ -1,0 +1,43 @@
+"""What to compute on, and how precisely: rules on what the machine has, never a measurement."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .errors import ParameterError
+
+LEAST_PIXELS_FOR_BF16 = 32 * 32  # below, converting costs more than the faster products bring (measured)
+
+
+def device(name: str) -> torch.device:
+    """The device called `name`; "auto" is a GPU if there is one. Raises `ParameterError` for one that is not here."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(name)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ParameterError(f"device={name!r}: not on this machine; use auto or cpu") from error
+    return chosen
+
+
+def precision(name: str, device: torch.device, shape: Sequence[int]) -> torch.dtype:
+    """The type of convolutions and matrix products in training.
+
+    "auto" is bfloat16 for pictures of at least 32x32 pixels where the processor multiplies bfloat16 natively (AVX-512
+    BF16 on a CPU, or a CUDA GPU that supports it), and float32 everywhere else: tables, small pictures, other machines.
+    """
+    if name != "auto":
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    large = len(shape) == 3 and shape[1] * shape[2] >= LEAST_PIXELS_FOR_BF16
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if large and native else torch.float32
+
+
+def place(net: nn.ModuleDict, device: torch.device) -> nn.ModuleDict:
+    """The networks on `device`, convolutions in channels-last order (faster on CPUs and GPUs alike)."""
+    return net.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,33 @@
+"""From the user's pictures and table rows to the networks' tensors, and back.
+
+What is fitted here is fitted on training rows alone, belongs to the model and is saved with it.
+"""
+
+from typing import Any
+
+from ..errors import ArtifactError
+from .pictures import PicturePreprocessor, as_pictures, is_pictures
+from .tables import TablePreprocessor
+
+Preprocessor = PicturePreprocessor | TablePreprocessor
+
+
+def from_manifest(facts: dict[str, Any], arrays: dict[str, Any]) -> Preprocessor:
+    """The preprocessor that a model file describes."""
+    kinds: dict[str, type[PicturePreprocessor] | type[TablePreprocessor]] = {
+        "pictures": PicturePreprocessor,
+        "table": TablePreprocessor,
+    }
+    if facts.get("kind") not in kinds:
+        raise ArtifactError(f"unknown kind of preprocessing {facts.get('kind')!r}")
+    return kinds[facts["kind"]].from_manifest(facts, arrays)
+
+
+__all__ = [
+    "PicturePreprocessor",
+    "Preprocessor",
+    "TablePreprocessor",
+    "as_pictures",
+    "from_manifest",
+    "is_pictures",
+]

@@ -1,0 +1,82 @@
+"""Rows of a table: standardised by the training rows' mean and deviation."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ArtifactError
+
+
+@dataclass(frozen=True, eq=False)
+class TablePreprocessor:
+    """Column by column (x - mean) / deviation; `mean` and `scale` are (d,) float64 of the training rows.
+
+    A column that is constant in training is centred only (scale 1), so that any departure from it still shows.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    columns: tuple[str, ...] | None = None
+
+    @classmethod
+    def fit(cls, table: np.ndarray, columns: tuple[str, ...] | None = None) -> "TablePreprocessor":
+        """`table`: the training rows, (n, d) of finite numbers."""
+        table = np.asarray(table, dtype=np.float64)
+        deviation = table.std(axis=0)
+        # A deviation that is rounding noise of a large constant is no deviation.
+        constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(table).max(axis=0))
+        return cls(table.mean(axis=0), np.where(constant, 1.0, deviation), columns)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What the networks work on: (d,)."""
+        return (len(self.mean),)
+
+    def prepare(self, table: np.ndarray, numbers: np.ndarray) -> "PreparedTable":
+        """Those rows of `table` that `numbers` names, ready for training."""
+        return PreparedTable(self, np.asarray(table)[numbers])
+
+    def tensor(self, table: np.ndarray) -> Tensor:
+        """(n, d) numbers -> (n, d) float32, standardised."""
+        scaled = (np.asarray(table, dtype=np.float64) - self.mean) / self.scale
+        return torch.from_numpy(scaled.astype(np.float32))
+
+    def restore(self, tensor: Tensor) -> np.ndarray:
+        """The inverse of `tensor`: (n, d) float64 in the user's units."""
+        return tensor.double().numpy() * self.scale + self.mean
+
+    def describe(self) -> str:
+        """One line for a user."""
+        return f"tables of {len(self.mean)} columns, standardised"
+
+    def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What a model file keeps: readable facts, and arrays."""
+        columns = None if self.columns is None else list(self.columns)
+        return {"kind": "table", "columns": columns}, {"mean": self.mean, "scale": self.scale}
+
+    @classmethod
+    def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> "TablePreprocessor":
+        """The inverse of `to_manifest`. Raises `ArtifactError` when the facts and the arrays do not agree."""
+        mean, scale = arrays["mean"], arrays["scale"]
+        columns = None if facts["columns"] is None else tuple(facts["columns"])
+        if mean.shape != scale.shape or (columns is not None and len(columns) != len(mean)):
+            raise ArtifactError("the table's columns and their means and deviations do not agree")
+        return cls(mean, scale, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedTable:
+    """Training rows of a table."""
+
+    preprocessor: TablePreprocessor
+    table: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def batch(self, numbers: np.ndarray) -> Tensor:
+        """Those rows as (b, d) float32."""
+        return self.preprocessor.tensor(self.table[numbers])

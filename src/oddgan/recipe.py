@@ -1,0 +1,126 @@
+"""What a detector declares: its parameters, its networks, its game and its score.
+
+A detector's file derives from `Detector` and fills in `build`, `step`, `score_rows`, `embed` and `sample`, and `stages`
+and `finish` where its paper trains in several stages or fits something afterwards. Nothing here trains or scores.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from .parameters import Param
+from .training import Batch, Losses, Rows, Stage
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Recipe(ABC):
+    """The parameters that all detectors share, and what each says of itself. Hyper-parameters stand here and networks in
+    one container; a recipe itself holds no state."""
+
+    size: Annotated[
+        int | tuple[int, int] | None,
+        Param("height and width of the networks' pictures; none: the training pictures', at most 64", low=8),
+    ] = None
+    channels: Annotated[
+        int | None,
+        Param("channels of the networks' pictures: 1 grey, 3 colour; none: the training pictures'", low=1),
+    ] = None
+    value_range: Annotated[
+        tuple[float, float] | None,
+        Param(
+            "pixel values that become -1 and 1; none: 0,255 for 8-bit pictures, else the training pictures' range"
+        ),
+    ] = None
+    convert: Annotated[
+        bool,
+        Param("accept pictures whose size or channels differ from the training pictures', and convert them"),
+    ] = False
+    updates: Annotated[
+        int | None,
+        Param("generator updates to train for; none, with no other budget: 15 epochs, at least 2000", low=1),
+    ] = None
+    epochs: Annotated[int | None, Param("passes over the training rows to train for", low=1)] = None
+    minutes: Annotated[
+        float | None, Param("minutes to train for (then a run cannot be repeated exactly)", low=0)
+    ] = None
+    batch_size: Annotated[int, Param("rows in a training batch", low=2)] = 64
+    lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0)] = (
+        2e-4
+    )
+    beta1: Annotated[float, Param("Adam's first decay rate (the second is 0.999)", low=0, high=0.9999)] = 0.5
+    ema: Annotated[
+        float,
+        Param(
+            "decay of the averaged weights that the model ends with; 0: the last weights", low=0, high=0.99999
+        ),
+    ] = 0.0
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        Param(
+            "of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it; scores: float32"
+        ),
+    ] = "auto"
+    device: Annotated[
+        str, Param("where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a GPU if there is one")
+    ] = "auto"
+    random_state: Annotated[
+        Any,
+        Param("seed of everything random: a whole number, or a NumPy generator; none: a new one each time"),
+    ] = None
+    calibrate_fraction: Annotated[
+        float,
+        Param("share of the rows that is held back to calibrate (at most 1000 rows)", low=0.01, high=0.9),
+    ] = 0.2
+    false_alarm_rate: Annotated[
+        float | Literal["auto"],
+        Param("share of normal rows that may be called odd; auto: 0.01, or what the rows allow"),
+    ] = "auto"
+    score_by: Annotated[str, Param("the term that is the anomaly score")] = ""
+    block_size: Annotated[
+        int,
+        Param(
+            "rows that are scored together, a power of two: 64 for throughput, 1 for latency",
+            low=1,
+            high=4096,
+        ),
+    ] = 64
+
+    @abstractmethod
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """The networks by name, for pictures (C, H, W) or table rows (d,)."""
+
+    @abstractmethod
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """The game: yield players and their named loss terms (see `oddgan.training`)."""
+
+    @abstractmethod
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """Score rows x (b, ...): "x_hat" (b, ...) and every term that `score_by` may name, (b,), higher is odder.
+
+        Each row's values may depend on that row and the networks alone.
+        """
+
+    @abstractmethod
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """The detector's view of rows x (b, ...) as vectors (b, k): its latents, or its discriminator's features."""
+
+    @abstractmethod
+    def sample(self, net: Any, n: int) -> Tensor:
+        """n new rows (n, ...) that look like training rows, drawn with torch's global generator."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of training. One, in which every network moves, unless a paper says otherwise."""
+        return (Stage("game", ("G", "D"), self.step),)
+
+    def finish(self, net: Any, rows: Rows) -> None:
+        """Set what is fitted after training, in buffers of `net`. Nothing, unless a paper says otherwise."""
+        del net, rows
+
+    combines: ClassVar[tuple[str, ...]] = ()
+    """The terms whose sum is the score when `score_by` is "combined", each on the scale of normal tuning rows."""
+
+    inert: ClassVar[Mapping[str, str]] = {}
+    """Parameters that get no gradient by design, "NETWORK.parameter": reason. Checked by `oddgan.testing`."""
