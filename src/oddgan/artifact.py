@@ -60,9 +60,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         if isinstance(error, ArtifactError):
             raise
-        raise ArtifactError(
-            f"{path}: damaged or not an oddgan model ({error}); copy the file anew"
-        ) from error
+        raise ArtifactError(f"{path}: damaged or not an oddgan model ({error}); copy the file anew") from error
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
 

@@ -74,15 +74,9 @@ class Calibration:
     def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> "Calibration":
         """The inverse of `to_manifest`. Raises `ArtifactError` when the facts and the scores do not agree."""
         scores = arrays["scores"]
-        if (
-            scores.ndim != 1
-            or not len(scores)
-            or not (np.isfinite(scores).all() and (np.diff(scores) >= 0).all())
-        ):
+        if scores.ndim != 1 or not len(scores) or not (np.isfinite(scores).all() and (np.diff(scores) >= 0).all()):
             raise ArtifactError("the calibration scores are not a sorted list of finite numbers")
         result = cls(scores, 0.0).with_rate(facts["false_alarm_rate"])
         if len(scores) != facts["rows"] or result.threshold != facts["threshold"]:
-            raise ArtifactError(
-                "the threshold in the manifest is not the one that the calibration scores give"
-            )
+            raise ArtifactError("the threshold in the manifest is not the one that the calibration scores give")
         return result

@@ -32,9 +32,7 @@ class Checkpoint:
 
     def write(self, state: dict[str, Any]) -> None:
         """Put `state` in the file's place at once. Raises `OutputError` when it cannot be written."""
-        content = (
-            io.BytesIO()
-        )  # torch turns a full disk into an error of its own, so it gets no file to write to
+        content = io.BytesIO()  # torch turns a full disk into an error of its own, so it gets no file to write to
         torch.save({"identity": self.identity, "state": state}, content)
         with whole_file(self.path) as file:
             file.write(content.getbuffer())

@@ -101,20 +101,12 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.preprocessor_ = self._fit_preprocessor(rows, train)
         # What is held out is looked at before the long part, so that a file that cannot be used is found now.
         tune_rows = (rows, held["tune"]) if tune is None else _all_of(self._rows(tune, own=True))
-        calibrate_rows = (
-            (rows, held["calibrate"]) if calibrate is None else _all_of(self._rows(calibrate, own=True))
-        )
+        calibrate_rows = (rows, held["calibrate"]) if calibrate is None else _all_of(self._rows(calibrate, own=True))
         settings = self._settings(seed, len(train))
         prepared = self.preprocessor_.prepare(rows, train)  # type: ignore[arg-type]
         self.net_ = self._initial_net(settings)
-        saved = (
-            Checkpoint(checkpoint, self._identity(settings, prepared), checkpoint_seconds)
-            if checkpoint
-            else None
-        )
-        self.history_ = training.run(
-            self.net_, self.stages(), prepared, settings, checkpoint=saved, hooks=tuple(hooks)
-        )
+        saved = Checkpoint(checkpoint, self._identity(settings, prepared), checkpoint_seconds) if checkpoint else None
+        self.history_ = training.run(self.net_, self.stages(), prepared, settings, checkpoint=saved, hooks=tuple(hooks))
         training.refresh_statistics(self.net_, lambda x: self.score_rows(self.net_, x), prepared, settings)
         with torch.no_grad():
             self.finish(self.net_, prepared)
@@ -153,9 +145,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             raise DataError(f"n_samples = {len(rows)}: give at least 3 normal pictures, better some hundreds")
         return rows
 
-    def _hold_back(
-        self, n: int, seed: int, tune: bool, calibrate: bool
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def _hold_back(self, n: int, seed: int, tune: bool, calibrate: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Rows for training, and those held back: disjoint, drawn by the seed alone."""
         rate = self.false_alarm_rate
         most = CALIBRATE_AT_MOST if rate == "auto" else max(CALIBRATE_AT_MOST, math.ceil(10 / float(rate)))
@@ -170,9 +160,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             held[name] = np.sort(order[start : start + count])
             start += count
         if n - start < 2:
-            raise DataError(
-                f"n_samples = {n} leaves {max(0, n - start)} rows to train on: give more normal rows"
-            )
+            raise DataError(f"n_samples = {n} leaves {max(0, n - start)} rows to train on: give more normal rows")
         return np.sort(order[start:]), held
 
     def _fit_preprocessor(self, rows: RowsOrTable, train: np.ndarray) -> preprocessing.Preprocessor:
@@ -239,9 +227,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     # --- scoring ----------------------------------------------------------------------------------------------------
 
-    def _blocks(
-        self, rows: RowsOrTable, numbers: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+    def _blocks(self, rows: RowsOrTable, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
         """`score_rows` over those rows in blocks of `block_size`: the numbers of each block's rows, and its results.
 
         Every block is padded to full size: kernels round differently by batch shape, and a row must not score
@@ -270,9 +256,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """The anomaly score (n,) float64 from its terms."""
         if self.score_by != "combined":
             return terms[self.score_by]
-        return np.sum(
-            [(terms[name] - middle) / spread for name, (middle, spread) in self.tuning_.items()], axis=0
-        )
+        return np.sum([(terms[name] - middle) / spread for name, (middle, spread) in self.tuning_.items()], axis=0)
 
     def _scores(self, rows: RowsOrTable, numbers: np.ndarray) -> np.ndarray:
         return self._score(_gather(terms for _, terms in self._blocks(rows, numbers)))
@@ -409,9 +393,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         artifact.write(path, manifest, arrays)
 
     @classmethod
-    def from_manifest(
-        cls, manifest: dict[str, Any], arrays: dict[str, np.ndarray], device: str | None = None
-    ) -> Self:
+    def from_manifest(cls, manifest: dict[str, Any], arrays: dict[str, np.ndarray], device: str | None = None) -> Self:
         """The detector that a model file describes. Raises `ArtifactError` when its parts do not agree."""
         try:
             detector = cls(**_as_declared(cls, manifest["parameters"]))
@@ -422,9 +404,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
                 name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
                 for name in ("net", "preprocessing", "calibration")
             }
-            detector.preprocessor_ = preprocessing.from_manifest(
-                manifest["preprocessing"], part["preprocessing"]
-            )
+            detector.preprocessor_ = preprocessing.from_manifest(manifest["preprocessing"], part["preprocessing"])
             if isinstance(detector.preprocessor_, TablePreprocessor):
                 detector.n_features_in_ = len(detector.preprocessor_.mean)
                 if detector.preprocessor_.columns is not None:
@@ -475,9 +455,7 @@ def _as_declared(cls: type[Detector], parameters: Mapping[str, Any]) -> dict[str
     """Parameters as JSON holds them, with lists made tuples again. Raises `ArtifactError` for an unknown one."""
     unknown = parameters.keys() - declared(cls).keys()
     if unknown:
-        raise ArtifactError(
-            f"unknown parameter {min(unknown)} of {cls.__name__}: written by another release?"
-        )
+        raise ArtifactError(f"unknown parameter {min(unknown)} of {cls.__name__}: written by another release?")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
 
 

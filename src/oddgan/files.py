@@ -33,9 +33,7 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OutputError):
             raise
         reason = error.strerror or str(error)
-        raise OutputError(
-            f"{path}: cannot be written ({reason}); free space or choose another place"
-        ) from error
+        raise OutputError(f"{path}: cannot be written ({reason}); free space or choose another place") from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise

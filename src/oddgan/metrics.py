@@ -223,9 +223,7 @@ class PixelScores:
         """AUROC over pixels: how often an odd pixel outscores a normal one, a tie counting half."""
         normal, odd, _ = self._prepared()
         below = sum(
-            int(np.searchsorted(normal, part, side).sum())
-            for part in _parts(odd)
-            for side in ("left", "right")
+            int(np.searchsorted(normal, part, side).sum()) for part in _parts(odd) for side in ("left", "right")
         )
         return below / 2 / (normal.size * odd.size)
 
@@ -251,8 +249,7 @@ class PixelScores:
 
         # Each normal pixel above `last` is a step 1/n wide, on a straight line where it ties with odd pixels.
         area = sum(
-            float((overlap(part, "left") + overlap(part, "right")).sum()) / 2
-            for part in _parts(normal[n - above :])
+            float((overlap(part, "left") + overlap(part, "right")).sum()) / 2 for part in _parts(normal[n - above :])
         )
         start, end = (float(overlap(np.array([last]), side)[0]) for side in ("right", "left"))
         rest = limit * n - above  # of the segment at `last`, what the limit leaves
@@ -264,9 +261,7 @@ class PixelScores:
         if self._sorted is None:
             if not self._odd or not self._n_normal:
                 lacking = "normal" if self._odd else "odd"
-                raise DataError(
-                    f"no {lacking} pixel in {self.n_pictures} masks; pixel figures need both kinds"
-                )
+                raise DataError(f"no {lacking} pixel in {self.n_pictures} masks; pixel figures need both kinds")
             normal = self._normal[: self._n_normal]
             normal.sort()
             odd, weights = np.concatenate(self._odd), np.concatenate(self._weights)
@@ -315,19 +310,13 @@ def _checked(labels: ArrayLike, scores: ArrayLike, what: str) -> tuple[NDArray[n
     y = _boolean(labels, "labels")
     s = np.asarray(scores, dtype=np.float64)
     if s.shape != y.shape:
-        raise DataError(
-            f"{y.size} labels for scores of shape {s.shape}; there must be one label for each score"
-        )
+        raise DataError(f"{y.size} labels for scores of shape {s.shape}; there must be one label for each score")
     bad = np.flatnonzero(np.isnan(s))
     if bad.size:
-        raise DataError(
-            f"{bad.size} of {s.size} scores are NaN, the first at row {bad[0]}; the model is broken"
-        )
+        raise DataError(f"{bad.size} of {s.size} scores are NaN, the first at row {bad[0]}; the model is broken")
     if y.all() or not y.any():
         kind = "no rows" if not y.size else f"only {'odd' if y.all() else 'normal'} rows ({y.size})"
-        raise DataError(
-            f"{what} needs normal and odd rows, but there are {kind}; add the other class to the test"
-        )
+        raise DataError(f"{what} needs normal and odd rows, but there are {kind}; add the other class to the test")
     return y, s
 
 
@@ -343,9 +332,7 @@ def _by_score(y: NDArray[np.bool_], s: Floats) -> tuple[NDArray[np.int64], NDArr
     return np.bincount(group[y], minlength=size), np.bincount(group[~y], minlength=size)
 
 
-def _resamples(
-    y: NDArray[np.bool_], s: Floats, n: int, rng: np.random.Generator
-) -> Iterator[list[NDArray[np.int64]]]:
+def _resamples(y: NDArray[np.bool_], s: Floats, n: int, rng: np.random.Generator) -> Iterator[list[NDArray[np.int64]]]:
     """`_by_score` of `n` stratified resamples, some at a time: two arrays (resamples, distinct scores)."""
     group, size = _groups(s)
     step = max(1, _CHUNK // y.size)

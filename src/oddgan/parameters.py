@@ -143,11 +143,7 @@ def _parse_as(text: str, kind: Any) -> Any:
             raise ValueError(text)
         return None
     if kind is bool:
-        return (
-            {"true": True, "false": False}[text.lower()]
-            if text.lower() in ("true", "false")
-            else _refuse(text)
-        )
+        return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else _refuse(text)
     if get_origin(kind) is Literal:
         return text if text in get_args(kind) else _refuse(text)
     if get_origin(kind) is tuple:

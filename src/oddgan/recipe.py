@@ -30,9 +30,7 @@ class Recipe(ABC):
     ] = None
     value_range: Annotated[
         tuple[float, float] | None,
-        Param(
-            "pixel values that become -1 and 1; none: 0,255 for 8-bit pictures, else the training pictures' range"
-        ),
+        Param("pixel values that become -1 and 1; none: 0,255 for 8-bit pictures, else the training pictures' range"),
     ] = None
     convert: Annotated[
         bool,
@@ -43,25 +41,19 @@ class Recipe(ABC):
         Param("generator updates to train for; none, with no other budget: 15 epochs, at least 2000", low=1),
     ] = None
     epochs: Annotated[int | None, Param("passes over the training rows to train for", low=1)] = None
-    minutes: Annotated[
-        float | None, Param("minutes to train for (then a run cannot be repeated exactly)", low=0)
-    ] = None
-    batch_size: Annotated[int, Param("rows in a training batch", low=2)] = 64
-    lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0)] = (
-        2e-4
+    minutes: Annotated[float | None, Param("minutes to train for (then a run cannot be repeated exactly)", low=0)] = (
+        None
     )
+    batch_size: Annotated[int, Param("rows in a training batch", low=2)] = 64
+    lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0)] = 2e-4
     beta1: Annotated[float, Param("Adam's first decay rate (the second is 0.999)", low=0, high=0.9999)] = 0.5
     ema: Annotated[
         float,
-        Param(
-            "decay of the averaged weights that the model ends with; 0: the last weights", low=0, high=0.99999
-        ),
+        Param("decay of the averaged weights that the model ends with; 0: the last weights", low=0, high=0.99999),
     ] = 0.0
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        Param(
-            "of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it; scores: float32"
-        ),
+        Param("of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it; scores: float32"),
     ] = "auto"
     device: Annotated[
         str, Param("where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a GPU if there is one")

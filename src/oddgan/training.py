@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -167,6 +166,11 @@ class _Course:
                 losses = next(moves, None)
             if losses is None:
                 break
+            if strangers := losses.keys() - self.params.keys():
+                raise TrainingError(
+                    f"stage {self.stage.name}: its step moves {min(strangers)}, which is not among its players "
+                    f"{', '.join(self.params)}; name it in Stage.players"
+                )
             totals = {player: _total(terms) for player, terms in losses.items()}
             for i, (player, total) in enumerate(totals.items()):
                 self.optimisers[player].zero_grad(set_to_none=True)
@@ -177,9 +181,7 @@ class _Course:
                     name, mean = f"{player}.{term}", value.detach().float().mean()
                     self.sums[name] = self.sums.get(name, torch.zeros_like(mean)) + mean
         if self.averages:
-            decay = min(
-                self.settings.ema, (1 + self.t) / (10 + self.t)
-            )  # a short memory while weights still rush
+            decay = min(self.settings.ema, (1 + self.t) / (10 + self.t))  # a short memory while weights still rush
             torch._foreach_lerp_(self.averages, [w.detach() for w in self.weights], 1 - decay)
         self.t += 1
         self.since += 1
@@ -300,11 +302,7 @@ class Batch:
     def z(self, latent_dim: int, prior: Literal["normal", "uniform"] = "normal") -> Tensor:
         """A fresh draw from the prior, (b, latent_dim): N(0, 1), or uniform on (-1, 1)."""
         shape, device = (self.size, latent_dim), self.settings.device
-        return (
-            torch.randn(shape, device=device)
-            if prior == "normal"
-            else torch.rand(shape, device=device) * 2 - 1
-        )
+        return torch.randn(shape, device=device) if prior == "normal" else torch.rand(shape, device=device) * 2 - 1
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if self._order[0] != epoch:
@@ -318,9 +316,7 @@ def key(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
 
-def budget(
-    rows: int, batch_size: int, updates: int | None, epochs: int | None, minutes: float | None
-) -> int | None:
+def budget(rows: int, batch_size: int, updates: int | None, epochs: int | None, minutes: float | None) -> int | None:
     """Generator updates of a run over `rows` training rows; None when minutes alone end it.
 
     What is given holds, the tighter of two. With nothing given: 15 epochs, and at least 2,000 updates.
@@ -340,9 +336,7 @@ def autocast(settings: Settings) -> Any:
 
 
 @torch.no_grad()
-def refresh_statistics(
-    net: nn.ModuleDict, forward: Callable[[Tensor], Any], rows: Rows, settings: Settings
-) -> None:
+def refresh_statistics(net: nn.ModuleDict, forward: Callable[[Tensor], Any], rows: Rows, settings: Settings) -> None:
     """Estimate batch normalisation's means and variances anew, over training rows in a fixed order.
 
     Averaged weights never met the running statistics of the last weights, and those follow the last few batches only.

@@ -84,10 +84,7 @@ class Decoder(nn.Module):
         for i in range(len(plan) - 1):
             geometry = _geometry(plan[i + 1], plan[i])
             # Halving rounded down, so doubling may be one short: the output padding makes up for an odd side.
-            odd = tuple(
-                (big - 2 * small) % 2 * (big != small)
-                for big, small in zip(plan[i + 1], plan[i], strict=True)
-            )
+            odd = tuple((big - 2 * small) % 2 * (big != small) for big, small in zip(plan[i + 1], plan[i], strict=True))
             layers.append(
                 nn.ConvTranspose2d(channels[i], channels[i + 1], bias=False, output_padding=odd, **geometry)  # type: ignore[arg-type]
             )

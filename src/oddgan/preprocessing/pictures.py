@@ -21,9 +21,7 @@ from ..errors import ArtifactError, DataError, ParameterError
 SMALLEST_SIDE = 8
 LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: what a CPU trains in minutes
 LOOKED_AT = 200  # pictures that size and channels are inferred from; the rest are held to it as they are read
-IN_MEMORY = (
-    1 << 30
-)  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
+IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
 CHUNK = 256  # pictures at a time in a pass over all of them
 
 
@@ -48,9 +46,7 @@ class PictureList:
         elif channels_first:
             picture = picture.transpose(1, 2, 0)
         if picture.ndim != 3:
-            raise DataError(
-                f"{self.name(i)}: not a picture, its shape is {picture.shape}; give (H, W) or (H, W, C)"
-            )
+            raise DataError(f"{self.name(i)}: not a picture, its shape is {picture.shape}; give (H, W) or (H, W, C)")
         return _as_stored_type(picture, self.name(i))
 
     def name(self, i: int) -> str:
@@ -73,12 +69,7 @@ def is_pictures(X: Any) -> bool:
         return X.ndim > 2
     if isinstance(X, list | tuple):
         return len(X) > 0 and getattr(X[0], "ndim", 0) >= 2
-    return (
-        hasattr(X, "__getitem__")
-        and hasattr(X, "__len__")
-        and not hasattr(X, "columns")
-        and not hasattr(X, "shape")
-    )
+    return hasattr(X, "__getitem__") and hasattr(X, "__len__") and not hasattr(X, "columns") and not hasattr(X, "shape")
 
 
 def as_pictures(X: Any) -> PictureList:
@@ -147,9 +138,7 @@ class PicturePreprocessor:
         sides = np.array([h[:2] for h in headers])
         for i, (h, w) in zip(looked_at, sides, strict=True):
             if min(h, w) < SMALLEST_SIDE:
-                raise DataError(
-                    f"{pictures.name(int(i))}: {h}x{w} pixels; the smallest side that can be used is 8"
-                )
+                raise DataError(f"{pictures.name(int(i))}: {h}x{w} pixels; the smallest side that can be used is 8")
         dtypes = {h[3] for h in headers}
         if len(dtypes) > 1:
             odd = next(int(i) for i, h in zip(looked_at, headers, strict=True) if h[3] != headers[0][3])
@@ -177,9 +166,7 @@ class PicturePreprocessor:
         if value_range is None:
             result = replace(result, value_range=result._range_of(pictures, numbers))
         if not result.value_range[0] < result.value_range[1]:
-            raise ParameterError(
-                f"value_range={result.value_range}: the first value must be below the second"
-            )
+            raise ParameterError(f"value_range={result.value_range}: the first value must be below the second")
         return result
 
     def _range_of(self, pictures: PictureList, numbers: np.ndarray) -> tuple[float, float]:
@@ -207,9 +194,7 @@ class PicturePreprocessor:
         """(H, W, C) -> (h, w, channels) of the model's size and type. Raises `DataError` that names the picture."""
         height, width, channels = picture.shape
         if min(height, width) < SMALLEST_SIDE:
-            raise DataError(
-                f"{name}: {height}x{width} pixels; the smallest side that can be used is {SMALLEST_SIDE}"
-            )
+            raise DataError(f"{name}: {height}x{width} pixels; the smallest side that can be used is {SMALLEST_SIDE}")
         dtype = "uint8" if picture.dtype == np.uint8 else "float32"
         if dtype != self.dtype:
             words = {"uint8": "8-bit", "float32": "deeper than 8-bit"}
@@ -333,9 +318,7 @@ def _network_size(size: int | tuple[int, int] | None, typical: np.ndarray) -> tu
     if size is not None:
         return int(size[0]), int(size[1])
     shrink = min(1.0, LONGEST_SIDE / float(typical.max()))
-    return max(SMALLEST_SIDE, round(float(typical[0]) * shrink)), max(
-        SMALLEST_SIDE, round(float(typical[1]) * shrink)
-    )
+    return max(SMALLEST_SIDE, round(float(typical[0]) * shrink)), max(SMALLEST_SIDE, round(float(typical[1]) * shrink))
 
 
 def _to_channels(picture: np.ndarray, channels: int, name: str) -> np.ndarray:

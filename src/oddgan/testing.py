@@ -1,0 +1,188 @@
+"""Laws that every detector must keep, for detectors of your own as well.
+
+    from oddgan.testing import check_detector, small
+    check_detector(small(MyDetector), pictures)
+    check_detector(small(MyDetector), table)
+
+Each law is a function of an unfitted detector and normal rows; it raises `AssertionError` that says what broke.
+"""
+
+import copy
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from . import detectors, training
+from .detector import Detector
+from .hooks import Hook, Moment
+
+SMALL = {"updates": 20, "batch_size": 16, "width": 8, "calibrate_fraction": 0.05, "random_state": 0, "device": "cpu"}
+"""A configuration that trains in a blink. So few calibration rows make the automatic false-alarm rate high enough for
+scikit-learn's `check_outliers_train`, which wants at least one training row called odd."""
+
+EXPECTED_FAILED_CHECKS: dict[str, str] = {}
+"""scikit-learn checks that a detector may fail, with the reason, for `check_estimator(expected_failed_checks=...)`."""
+
+
+def small(cls: type[Detector], **changes: Any) -> Detector:
+    """A small, quick configuration of a detector class, for tests."""
+    known = {name: value for name, value in SMALL.items() if name in cls._get_param_names()}
+    return cls(**{**known, **changes})
+
+
+def check_detector(detector: Detector, X: Any) -> None:
+    """Hold `detector` (unfitted, in a small configuration) to every law, on normal rows X (at least 40)."""
+    for law in LAWS:
+        law(clone(detector), X)
+
+
+def gradients_reach_their_player(detector: Detector, X: Any) -> None:
+    """Every move's loss reaches every parameter of its player, except those declared `inert` with a reason, and a whole
+    step moves no network that is not a player of its stage."""
+    for stage, net, batch in _stages(detector, X):
+        moved = set()
+        for losses in stage.step(net, batch):
+            for player, terms in losses.items():
+                assert player in stage.players, f"{player} moves in stage {stage.name} but is not one of its players"
+                moved.add(player)
+                total = torch.stack([term.float().mean() for term in terms.values()]).sum()
+                names, params = zip(*net[player].named_parameters(), strict=True)
+                for name, gradient in zip(
+                    names, torch.autograd.grad(total, params, allow_unused=True, retain_graph=True), strict=True
+                ):
+                    inert = f"{player}.{name}" in detector.inert
+                    reached = gradient is not None and bool(gradient.abs().max() > 0)
+                    assert reached or inert, f"no gradient reaches {player}.{name}; declare it `inert` or mend the loss"
+                    assert not (reached and inert), f"{player}.{name} is declared inert, but a gradient reaches it"
+        assert moved == set(stage.players), f"players {set(stage.players) - moved} of {stage.name} never move"
+
+
+def only_players_move(detector: Detector, X: Any) -> None:
+    """Training leaves every network alone that is no player of any stage, and frozen ones in their stage."""
+    for stage, net, batch in _stages(detector, X):
+        before = {name: value.clone() for name, value in net.named_parameters()}
+        training.run(net, [stage], batch.rows, batch.settings)
+        for name, value in net.named_parameters():
+            if name.split(".")[0] not in stage.players:
+                assert torch.equal(before[name], value), f"{name} moved in stage {stage.name} and is not its player's"
+
+
+def rows_are_independent(detector: Detector, X: Any) -> None:
+    """A row scores the same alone, in any order and in any company, to the last bit."""
+    detector.fit(X)
+    scores = detector.anomaly_score(X)
+    order = np.random.default_rng(0).permutation(len(X))
+    assert np.array_equal(detector.anomaly_score(_take(X, order)), scores[order]), "scores depend on the order of rows"
+    for i in (0, len(X) // 2, len(X) - 1):
+        alone = detector.anomaly_score(_take(X, np.array([i])))
+        assert alone[0] == scores[i], f"row {i} scores {alone[0]} alone and {scores[i]} in company"
+
+
+def block_sizes_agree(detector: Detector, X: Any) -> None:
+    """Scores in blocks of 1 and of 64 agree to 1e-4 of their size, and verdicts agree beyond that."""
+    detector.fit(X)
+    scores, single = detector.anomaly_score(X), detector.with_block_size(1).anomaly_score(X)
+    tolerance = 1e-4 * np.abs(scores).max()
+    assert np.abs(scores - single).max() <= tolerance, "scores depend on the block size"
+    clear = np.abs(scores - detector.threshold_) > tolerance
+    assert np.array_equal((scores > detector.threshold_)[clear], (single > detector.threshold_)[clear])
+
+
+def refits_are_identical(detector: Detector, X: Any) -> None:
+    """The same seed gives the same bits, and the global generators are left as they were found."""
+    torch.manual_seed(7)
+    np.random.seed(7)  # noqa: NPY002  # the legacy generator is what must be left alone
+    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index, union-attr]  # noqa: NPY002
+    first = detector.fit(X)
+    assert torch.equal(torch_before, torch.get_rng_state()), "fit moved torch's global generator"
+    assert np.array_equal(numpy_before, np.random.get_state()[1]), "fit moved NumPy's global generator"  # type: ignore[index]  # noqa: NPY002
+    _assert_same_model(first, clone(detector).fit(X), "two fits with one seed")
+
+
+def saved_models_are_identical(detector: Detector, X: Any) -> None:
+    """A model that was saved and loaded scores, explains and generates the same bits."""
+    detector.fit(X)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.oddgan"
+        detector.save(path)
+        loaded = detectors.load(path)
+    _assert_same_model(detector, loaded, "a saved and loaded model")
+    assert np.array_equal(detector.anomaly_score(X), loaded.anomaly_score(X))
+    assert np.array_equal(detector.p_value(X), loaded.p_value(X))
+    assert np.array_equal(detector.generate(3), loaded.generate(3))
+
+
+def resumed_runs_are_identical(detector: Detector, X: Any) -> None:
+    """A run that is broken off in the middle of every stage and resumed gives the bits of one that was not."""
+    whole = clone(detector).fit(X)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.ckpt"
+        for stage in detector.stages():
+            try:
+                clone(detector).fit(X, checkpoint=path, checkpoint_seconds=0, hooks=[_Break(stage.name)])
+            except _BrokenOff:
+                continue
+            raise AssertionError(f"stage {stage.name} has fewer than {_Break.AT} updates: too short to break off")
+        resumed = detector.fit(X, checkpoint=path)
+    _assert_same_model(whole, resumed, "a resumed run")
+    assert whole.history_ == resumed.history_, "a resumed run has another history"
+
+
+LAWS = (
+    gradients_reach_their_player,
+    only_players_move,
+    rows_are_independent,
+    block_sizes_agree,
+    refits_are_identical,
+    saved_models_are_identical,
+    resumed_runs_are_identical,
+)
+
+
+class _BrokenOff(Exception):
+    pass
+
+
+class _Break(Hook):
+    """Breaks a stage off after its seventh update, at which a checkpoint has been written for the sixth."""
+
+    AT = 7
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+
+    def on_update(self, moment: Moment) -> None:
+        if moment.stage == self.stage and moment.update == self.AT:
+            raise _BrokenOff
+
+
+def _stages(detector: Detector, X: Any) -> Iterator[tuple[training.Stage, nn.ModuleDict, training.Batch]]:
+    """Each stage with networks of its own, as a fit would start them, and a source of batches."""
+    fitted = clone(detector).set_params(updates=1).fit(X)
+    rows = fitted._rows(X)
+    prepared = fitted.preprocessor_.prepare(rows, np.arange(len(rows)))  # type: ignore[arg-type]
+    settings = fitted._settings(0, len(rows))
+    for number, stage in enumerate(fitted.stages()):
+        net = copy.deepcopy(fitted.net_)
+        for name, module in net.items():
+            module.train(name not in stage.frozen)
+        yield stage, net, training.Batch(prepared, settings, number)
+
+
+def _take(X: Any, numbers: np.ndarray) -> Any:
+    return X.iloc[numbers] if hasattr(X, "iloc") else X[numbers]
+
+
+def _assert_same_model(a: Detector, b: Detector, what: str) -> None:
+    mine, theirs = a.net_.state_dict(), b.net_.state_dict()
+    assert mine.keys() == theirs.keys(), f"{what}: other networks"
+    for name in mine:
+        # num_batches_tracked counts, it does not compute; all else must agree to the last bit
+        assert torch.equal(mine[name], theirs[name]), f"{what}: {name} differs"
+    assert a.threshold_ == b.threshold_, f"{what}: another threshold"
