@@ -404,6 +404,8 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
                 name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
                 for name in ("net", "preprocessing", "calibration")
             }
+            if strangers := [name for name in arrays if name.split(".")[0] not in part]:
+                raise ArtifactError(f"its parts do not agree: the array {strangers[0]} belongs to none")
             detector.preprocessor_ = preprocessing.from_manifest(manifest["preprocessing"], part["preprocessing"])
             if isinstance(detector.preprocessor_, TablePreprocessor):
                 detector.n_features_in_ = len(detector.preprocessor_.mean)
@@ -417,7 +419,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             detector.tuning_ = {name: (float(a), float(b)) for name, (a, b) in manifest["tuning"].items()}
             detector._calibrated(Calibration.from_manifest(manifest["calibration"], part["calibration"]))
         except (KeyError, TypeError, RuntimeError, ParameterError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ArtifactError(f"its parts do not agree: {reason}") from error
         return detector
 
@@ -426,15 +428,11 @@ def _seed(random_state: Any) -> int:
     """A seed from what scikit-learn users pass; None draws one without touching NumPy's global generator."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, int | np.integer):
-        if random_state < 0:
-            raise ParameterError(f"random_state={random_state}: must not be negative")
-        return int(random_state)
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
-    raise ParameterError(f"random_state={random_state!r}: give a whole number, a NumPy generator, or None")
+    return int(random_state)
 
 
 def _all_of(rows: RowsOrTable) -> tuple[RowsOrTable, np.ndarray]:

@@ -10,11 +10,16 @@ A hook only watches: it gets no networks and cannot change the run, so a run giv
 An exception that a hook raises stops the run; the last checkpoint stays.
 """
 
+import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from .errors import MissingExtra
+
+REDRAWS_PER_SECOND = 5
 
 
 @dataclass
@@ -50,6 +55,86 @@ class Hook:
 
     def on_end(self, moment: Moment) -> None:
         """A stage is done."""
+
+
+class Progress(Hook):
+    """A bar on standard error: stage, updates done of total, rate, time left and the last losses.
+
+    Nothing is shown where standard error is not a terminal. In a `with` block the bar also ends when the run fails.
+    """
+
+    def __init__(self) -> None:
+        self._live: Any = None  # rich's display, while a stage is shown
+        self._shown = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def on_start(self, moment: Moment) -> None:
+        self._stop()
+        if not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        # No thread redraws it and nothing is redirected, so a run that fails leaves nothing behind.
+        self._live = Live(
+            _bar(moment), console=Console(stderr=True), auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
+        self._live.start()
+        self._live.console.show_cursor(True)
+
+    def on_update(self, moment: Moment) -> None:
+        if self._live is not None and time.monotonic() - self._shown >= 1 / REDRAWS_PER_SECOND:
+            self._shown = time.monotonic()
+            self._live.update(_bar(moment), refresh=True)
+
+    def on_end(self, moment: Moment) -> None:
+        if self._live is not None:
+            self._live.update(_bar(moment), refresh=True)
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def _bar(moment: Moment) -> Any:
+    """Two lines: how far the run is, and its losses."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    done = f"{moment.update:,} updates" if moment.total is None else f"{moment.update:,}/{moment.total:,}"
+    left = "" if moment.seconds_left is None else f"{clock(moment.seconds_left)} left"
+    line = Table.grid(padding=(0, 2), expand=True)
+    line.add_column(no_wrap=True)
+    line.add_column(ratio=1)
+    for _ in range(3):
+        line.add_column(no_wrap=True, justify="right")
+    line.add_row(
+        Text(moment.stage),
+        ProgressBar(total=moment.total, completed=moment.update),
+        Text(done),
+        Text(f"{moment.rate:,.0f}/s" if moment.rate >= 10 else f"{moment.rate:.2g}/s"),
+        Text(left),
+    )
+    losses = "  ".join(f"{name} {value:.3g}" for name, value in moment.losses.items())
+    return Group(line, Text(losses, style="dim", no_wrap=True, overflow="ellipsis"))
+
+
+def clock(seconds: float) -> str:
+    """A time as 0:07, 12:30 or 3:05:00."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class TensorBoard(Hook):

@@ -77,7 +77,9 @@ def declared(cls: type) -> dict[str, Declared]:
 
 def spell(kind: Any) -> str:
     """A type as a user would write it: ``int, HxW or none``."""
-    words = [_WORDS.get(one) or " | ".join(map(repr, get_args(one))) for one in _alternatives(kind)]
+    words = [
+        _WORDS.get(one) or " | ".join(map(repr, get_args(one))) or f"a {one.__name__}" for one in _alternatives(kind)
+    ]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 
@@ -122,8 +124,6 @@ def _is_instance(value: Any, kind: Any) -> bool:
             return isinstance(value, Integral) and not isinstance(value, bool)
         case origin if origin is float:
             return isinstance(value, Real) and not isinstance(value, bool)
-        case origin if origin is Any:
-            return True
         case origin:
             return isinstance(value, origin)
 
@@ -152,7 +152,7 @@ def _parse_as(text: str, kind: Any) -> Any:
         return tuple(part(piece) for piece in pieces) if len(pieces) == len(get_args(kind)) else _refuse(text)
     if get_origin(kind) is dict:
         return {name: float(number) for name, number in (piece.split("=") for piece in text.split(","))}
-    return text if kind is Any else kind(text)
+    return kind(text) if kind in (int, float, str) else _refuse(text)
 
 
 def _refuse(text: str) -> Any:
