@@ -278,7 +278,8 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def p_value(self, X: Any) -> np.ndarray:
         """Conformal p-values (n,) float64 against the calibration rows; see `oddgan.calibration` for what they hold."""
-        return self.calibration_.p_value(self.anomaly_score(X))
+        scores = self.anomaly_score(X)
+        return self.calibration_.p_value(scores)
 
     def predict(self, X: Any) -> np.ndarray:
         """+1 for normal rows, -1 for anomalies (p-value at most the false-alarm rate), (n,) int."""

@@ -60,8 +60,8 @@ class Recipe(ABC):
         str, Param("where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a GPU if there is one")
     ] = "auto"
     random_state: Annotated[
-        Any,
-        Param("seed of everything random: a whole number, or a NumPy generator; none: a new one each time"),
+        int | np.random.RandomState | np.random.Generator | None,
+        Param("seed of everything random: a whole number, or a NumPy generator; none: a new one each time", low=0),
     ] = None
     calibrate_fraction: Annotated[
         float,

@@ -98,7 +98,7 @@ def refits_are_identical(detector: Detector, X: Any) -> None:
     """The same seed gives the same bits, and the global generators are left as they were found."""
     torch.manual_seed(7)
     np.random.seed(7)  # noqa: NPY002  # the legacy generator is what must be left alone
-    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index, union-attr]  # noqa: NPY002
+    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
     first = detector.fit(X)
     assert torch.equal(torch_before, torch.get_rng_state()), "fit moved torch's global generator"
     assert np.array_equal(numpy_before, np.random.get_state()[1]), "fit moved NumPy's global generator"  # type: ignore[index]  # noqa: NPY002

@@ -1,0 +1,77 @@
+"""Tables are standardised by the training rows alone."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import oddgan
+from oddgan import testing
+from oddgan.detectors.ganomaly import GANomaly
+from oddgan.errors import DataError
+from oddgan.preprocessing import TablePreprocessor
+
+
+def test_standardising_by_hand():
+    table = np.array([[1.0, 5.0, 1e8], [3.0, 5.0, 1e8 + 1]])
+    pre = TablePreprocessor.fit(table)
+    np.testing.assert_allclose(pre.tensor(table), [[-1, 0, -1], [1, 0, 1]], atol=1e-6)
+    np.testing.assert_allclose(pre.tensor(np.array([[2.0, 7.0, 1e8 + 0.5]])), [[0, 2, 0]], atol=1e-6)
+    np.testing.assert_allclose(pre.restore(pre.tensor(table)), table)
+
+
+def test_only_training_rows_count(table):
+    det = testing.small(GANomaly, calibrate_fraction=0.5).fit(table)
+    assert det.training_["rows"] == 40
+    held_back = [row for row in table if not any(np.array_equal(row, t) for t in _training_rows(det, table))]
+    assert len(held_back) == 40
+    np.testing.assert_allclose(det.preprocessor_.mean, _training_rows(det, table).mean(0))
+
+
+def _training_rows(det, table):
+    train, _ = det._hold_back(len(table), det.training_["seed"], True, True)
+    return table[train]
+
+
+def test_data_frames_keep_their_names(table, tmp_path):
+    frame = pd.DataFrame(table, columns=["a", "b", "c", "d", "e"])
+    det = testing.small(GANomaly).fit(frame)
+    assert list(det.feature_names_in_) == ["a", "b", "c", "d", "e"]
+    det.save(tmp_path / "m.oddgan")
+    loaded = oddgan.load(tmp_path / "m.oddgan")
+    assert list(loaded.feature_names_in_) == ["a", "b", "c", "d", "e"]
+    assert np.array_equal(loaded.anomaly_score(frame), det.anomaly_score(frame))
+    with pytest.raises(ValueError, match="feature names"):
+        loaded.anomaly_score(frame.rename(columns={"a": "z"}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: f.assign(b=np.where(f.index == 3, np.nan, f.b)), "NaN: row 3, column b; fill in"),
+        (lambda f: f.assign(c=np.where(f.index == 5, np.inf, f.c)), "infinity: row 5, column c"),
+        (lambda f: f.assign(d="text"), "column 'd' is of type .*encode it as numbers or drop it"),
+    ],
+)
+def test_unusable_values_name_their_row_and_column(spoil, message, table):
+    frame = spoil(pd.DataFrame(table, columns=list("abcde")))
+    with pytest.raises(DataError, match=message):
+        testing.small(GANomaly).fit(frame)
+
+
+def test_explanations_of_tables(table):
+    det = testing.small(GANomaly, updates=200).fit(table)
+    odd = table[:3].copy()
+    odd[:, 2] += 100 * table[:, 2].std()
+    explained = det.explain(odd)
+    assert explained.anomaly_map.shape == (3, 5)
+    np.testing.assert_allclose(explained.anomaly_map.sum(1), 1.0)
+    assert (explained.anomaly_map.argmax(1) == 2).all()
+    assert explained.reconstruction.shape == (3, 5)
+    assert det.features(odd).shape == (3, 4)
+
+
+def test_models_of_tables_refuse_pictures(table, pictures):
+    with pytest.raises(DataError, match="takes tables of 5 columns, standardised; X is of the other kind"):
+        testing.small(GANomaly).fit(table).anomaly_score(pictures)
+    with pytest.raises(DataError, match="takes pictures 11x9 -> 11x9 grey"):
+        testing.small(GANomaly).fit(pictures).anomaly_score(table)

@@ -1,0 +1,261 @@
+"""The estimator's face."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import make_scorer, roc_auc_score
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import QuantileTransformer
+
+import oddgan
+from oddgan import testing
+from oddgan.detectors.ganomaly import GANomaly
+from oddgan.errors import ArtifactError, DataError, ParameterError, TrainingError
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    random = np.random.default_rng(1)
+    X = (random.uniform(0, 120, size=(100, 1, 1)) + random.uniform(0, 30, size=(100, 12, 9))).astype(np.uint8)
+    return testing.small(GANomaly, calibrate_fraction=0.3).fit(X), X
+
+
+def test_signs_agree(fitted):
+    det, X = fitted
+    score = det.anomaly_score(X)
+    assert score.dtype == np.float64
+    assert np.array_equal(det.score_samples(X), -score)
+    np.testing.assert_allclose(det.decision_function(X), det.threshold_ - score)
+    assert np.array_equal(det.predict(X) == -1, det.decision_function(X) < 0)
+    assert np.array_equal(det.predict(X) == -1, det.p_value(X) <= det.false_alarm_rate_ + 1e-12)
+    assert det.offset_ == -det.threshold_
+    explained = det.explain(X)
+    assert np.array_equal(explained.score, score)
+    assert np.array_equal(explained.p_value, det.p_value(X))
+    assert np.array_equal(explained.is_anomaly, det.predict(X) == -1)
+
+
+def test_explanations_of_pictures(fitted):
+    det, X = fitted
+    explained = det.explain(X[:5])
+    assert len(explained.anomaly_map) == 5
+    for one in explained.anomaly_map:
+        assert one.shape == (12, 9)
+        assert one.dtype == np.float32
+        assert one.min() >= 0
+    assert explained.reconstruction.shape == (5, 12, 9)
+    assert np.array_equal(det.reconstruct(X[:5]), explained.reconstruction)
+    assert np.array_equal(det.anomaly_map(X[:5])[3], explained.anomaly_map[3])
+    expected = np.abs(X[:5] - explained.reconstruction) / 127.5
+    np.testing.assert_allclose(np.stack(explained.anomaly_map), expected, atol=1e-4)
+    with pytest.raises(AttributeError):
+        explained.score = 0
+
+
+def test_maps_come_back_at_each_pictures_own_size():
+    random = np.random.default_rng(0)
+    X = [random.integers(0, 256, (h, w), dtype=np.uint8) for h, w in [(20, 30), (16, 16), (40, 9)] * 6]
+    det = testing.small(GANomaly, size=16).fit(X)
+    assert [m.shape for m in det.anomaly_map(X[:3])] == [(20, 30), (16, 16), (40, 9)]
+
+
+def test_features_and_generate(fitted):
+    det, X = fitted
+    assert det.features(X).shape == (100, len(det.net_.Z.mean))
+    made = det.generate(4)
+    assert made.shape == (4, 12, 9)
+    assert np.array_equal(made, det.generate(4))
+    assert not np.array_equal(made, det.generate(4, random_state=1))
+    assert 0 <= made.min() <= made.max() <= 255
+    with pytest.raises(ParameterError, match="n=0"):
+        det.generate(0)
+
+
+def test_a_new_false_alarm_rate_needs_no_new_fit(fitted):
+    det, X = fitted
+    loose = det.with_false_alarm_rate(0.5)
+    assert loose.threshold_ < det.threshold_
+    assert loose.false_alarm_rate_ == 0.5
+    assert det.false_alarm_rate_ == pytest.approx(1 / 31)
+    assert np.array_equal(loose.anomaly_score(X), det.anomaly_score(X))
+    assert loose.net_ is det.net_
+    with pytest.raises(ParameterError, match="needs at least 999 calibration rows and there are 30"):
+        det.with_false_alarm_rate(0.001)
+
+
+def test_rows_are_held_back_disjointly():
+    det = GANomaly(score_by="combined", calibrate_fraction=0.2)
+    train, held = det._hold_back(1000, 5, True, True)
+    parts = [train, held["tune"], held["calibrate"]]
+    assert [len(p) for p in parts] == [600, 200, 200]
+    assert len(np.unique(np.concatenate(parts))) == 1000
+    assert len(GANomaly()._hold_back(100_000, 5, True, True)[1]["calibrate"]) == 1000
+    assert len(GANomaly(false_alarm_rate=0.001)._hold_back(100_000, 5, True, True)[1]["calibrate"]) == 10_000
+    assert not np.array_equal(train, det._hold_back(1000, 6, True, True)[0])
+
+
+def test_own_calibration_rows_keep_all_of_x_for_training(pictures):
+    det = testing.small(GANomaly).fit(pictures[:40], calibrate=pictures[40:])
+    assert det.training_["rows"] == 40
+    assert det.n_calibrate_ == 24
+    np.testing.assert_array_equal(det.calibration_.scores, np.sort(det.anomaly_score(pictures[40:])))
+    with pytest.raises(DataError, match="the other kind"):
+        testing.small(GANomaly).fit(pictures, calibrate=np.zeros((5, 3)))
+    with pytest.raises(DataError, match="pixels"):
+        testing.small(GANomaly).fit(pictures, calibrate=np.zeros((5, 30, 30), np.uint8))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_too_few_rows(n, pictures, table):
+    for X in (pictures[:n], table[:n]):
+        with pytest.raises(ValueError, match=rf"n_samples = {n}|{n} sample"):
+            testing.small(GANomaly).fit(X)
+
+
+@pytest.mark.parametrize("n", [3, 5, 17])
+def test_fewer_rows_than_a_batch_still_train(n, pictures):
+    det = testing.small(GANomaly, batch_size=64).fit(pictures[:n])
+    assert det.training_["updates"] == {"game": 20}
+    assert np.isfinite(det.anomaly_score(pictures)).all()
+
+
+def test_not_fitted():
+    for method in ("anomaly_score", "predict", "explain", "p_value", "features"):
+        with pytest.raises(NotFittedError):
+            getattr(GANomaly(), method)(np.zeros((3, 9, 9)))
+    with pytest.raises(NotFittedError):
+        GANomaly().generate(3)
+    with pytest.raises(NotFittedError):
+        GANomaly().with_false_alarm_rate(0.1)
+
+
+def test_constant_rows_among_others_score(fitted):
+    det, _ = fitted
+    assert np.isfinite(det.anomaly_score(np.full((2, 12, 9), 7, np.uint8))).all()
+
+
+def test_diverging_training_says_so(pictures):
+    with pytest.raises(TrainingError, match=r"broke down by update \d+ .* lower lr"):
+        testing.small(GANomaly, lr=1e30, updates=60, w_con=1e30).fit(pictures)
+
+
+def test_a_checkpoint_of_another_run_is_refused(pictures, tmp_path):
+    path = tmp_path / "run.ckpt"
+    testing.small(GANomaly).fit(pictures, checkpoint=path)
+    with pytest.raises(ArtifactError, match=r"run.ckpt: belongs to another run \(width was 8, now 6\)"):
+        testing.small(GANomaly, width=6).fit(pictures, checkpoint=path)
+    with pytest.raises(ArtifactError, match="belongs to another run"):
+        testing.small(GANomaly).fit(pictures[::-1], checkpoint=path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(ArtifactError, match="not a checkpoint of oddgan, or damaged"):
+        testing.small(GANomaly).fit(pictures, checkpoint=path)
+
+
+def test_a_finished_checkpoint_is_not_trained_again(pictures, tmp_path):
+    first = testing.small(GANomaly).fit(pictures, checkpoint=tmp_path / "run.ckpt")
+    started = []
+
+    class Watch(oddgan.hooks.Hook):
+        def on_update(self, moment):
+            started.append(moment.update)
+
+    again = testing.small(GANomaly).fit(pictures, checkpoint=tmp_path / "run.ckpt", hooks=[Watch()])
+    assert not started
+    testing._assert_same_model(first, again, "a finished run")
+
+
+def test_budgets(pictures):
+    def updates(**given):
+        return testing.small(GANomaly, **{"updates": None, **given}).fit(pictures).training_["updates"]["game"]
+
+    assert updates(epochs=3) == 12  # 61 training rows in batches of 16
+    assert updates(epochs=3, updates=5) == 5
+    assert 1 <= updates(minutes=0.002, updates=100_000) < 100_000
+
+
+def test_default_budget():
+    from oddgan.training import budget
+
+    assert budget(50, 64, None, None, None) == 2000
+    assert budget(64_000, 64, None, None, None) == 15_000
+    assert budget(64_000, 64, None, None, 5.0) is None
+    assert budget(100, 64, None, 2, None) == 4
+
+
+def test_learning_rates_by_player(pictures):
+    """A rate of zero holds one player still and leaves the other free."""
+    start = testing.small(GANomaly, updates=1, lr={"G": 0.0, "D": 0.0}).fit(pictures).net_.state_dict()
+    end = testing.small(GANomaly, updates=5, lr={"G": 0.0, "D": 1e-3}).fit(pictures).net_.state_dict()
+    weights = [n for n in start if n.endswith("weight") and "Z" not in n]
+    assert all(torch.equal(start[n], end[n]) for n in weights if n.startswith("G"))
+    assert not any(torch.equal(start[n], end[n]) for n in weights if n.startswith("D"))
+
+
+def test_averaged_weights_are_averages(pictures):
+    """With the learning rate at zero for all but the first updates' worth, the average lags behind the last weights."""
+    last = testing.small(GANomaly, updates=30, lr=1e-2).fit(pictures).net_.G.encoder.head.weight
+    mean = testing.small(GANomaly, updates=30, lr=1e-2, ema=0.99).fit(pictures).net_.G.encoder.head.weight
+    first = testing.small(GANomaly, updates=1, lr=1e-9).fit(pictures).net_.G.encoder.head.weight
+    assert 0 < (mean - first).norm() < (last - first).norm()
+
+
+def test_statistics_are_those_of_the_training_rows():
+    X = np.random.default_rng(0).integers(0, 256, (64, 20, 17), dtype=np.uint8)
+    det = testing.small(GANomaly, batch_size=61, ema=0.9).fit(X)
+    train, _ = det._hold_back(len(X), 0, True, True)
+    x = det.preprocessor_.prepare(det._rows(X), train).batch(np.arange(len(train)))
+    first_norm = det.net_.G.encoder.trunk[3]
+    with torch.no_grad():
+        before = det.net_.G.encoder.trunk[:3](x)
+    torch.testing.assert_close(first_norm.running_mean, before.mean((0, 2, 3)), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(first_norm.running_var, before.var((0, 2, 3)), rtol=1e-3, atol=1e-6)
+
+
+def test_pipeline_and_search_on_tables(table):
+    pipeline = make_pipeline(QuantileTransformer(n_quantiles=20), testing.small(GANomaly))
+    assert set(pipeline.fit(table).predict(table)) <= {-1, 1}
+    truth = np.repeat([1, 0], [60, 20])
+    rows = np.concatenate([table[:60], 10 * table[60:]])
+    folds = PredefinedSplit(np.where(np.arange(80) < 40, -1, 0))  # fit on normals, judge on the rest
+    search = GridSearchCV(
+        testing.small(GANomaly),
+        {"latent_dim": [1, 2]},
+        cv=folds,
+        scoring=make_scorer(roc_auc_score, response_method="decision_function"),
+    )
+    search.fit(rows, truth)
+    assert search.best_params_["latent_dim"] in (1, 2)
+    assert clone(search.best_estimator_).get_params() == search.best_estimator_.get_params()
+
+
+def test_floor_on_digits(digits):
+    """A clear floor, and the seed that it was seen with: digit 0 held out; 1-nearest neighbour reaches .99 there."""
+    X, y = digits
+    normal, odd = X[y != 0], X[y == 0]
+    det = GANomaly(random_state=0, width=16, updates=600, score_by="residual").fit(normal[:1300])
+    rows = np.concatenate([normal[1300:], odd])
+    truth = np.repeat([0, 1], [len(normal) - 1300, len(odd)])
+    assert roc_auc_score(truth, det.anomaly_score(rows)) > 0.9
+    assert (det.predict(normal[1300:]) == -1).mean() < 0.05
+
+
+def test_floor_on_tables():
+    """Two-dimensional structure in six columns; anomalies keep every column's own distribution."""
+    random = np.random.default_rng(0)
+    plane = random.normal(size=(600, 2)) @ random.normal(size=(2, 6))
+    odd = np.stack([random.permutation(column) for column in plane[:100].T], axis=1)
+    det = GANomaly(random_state=0, latent_dim=2, width=32, lr=1e-3, updates=1000, score_by="residual").fit(plane[100:])
+    truth = np.repeat([0, 1], [100, 100])
+    assert roc_auc_score(truth, det.anomaly_score(np.concatenate([plane[:100], odd]))) > 0.9
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_floor_on_mvtec_bottle(real_data):
+    """The smallest claim: better than chance by a margin, on real pictures from disk."""
+    split = oddgan.data.load(real_data / "mvtec-bottle-256")
+    det = GANomaly(random_state=0, size=32, width=32, updates=1000, score_by="residual").fit(split.train)
+    assert roc_auc_score(split.labels, det.anomaly_score(split.test)) > 0.7
