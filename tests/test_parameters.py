@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import oddgan
 from oddgan import detectors
 from oddgan.detectors.ganomaly import GANomaly
 from oddgan.errors import ParameterError
@@ -86,8 +87,11 @@ def test_fit_refuses_bad_parameters(changes, message, pictures):
     assert "\n" not in str(caught.value)
 
 
-def test_numpy_numbers_are_numbers(pictures):
-    GANomaly(updates=np.int64(2), width=np.int32(4), w_con=np.float32(3), random_state=np.int64(1)).fit(pictures)
+def test_numpy_numbers_are_numbers(pictures, tmp_path):
+    given = {"updates": np.int64(2), "width": np.int32(4), "w_con": np.float32(3), "random_state": np.int64(1)}
+    det = GANomaly(**given, lr={"G": np.float64(1e-3), "D": 1e-3}).fit(pictures)
+    det.save(tmp_path / "m.oddgan")
+    assert oddgan.load(tmp_path / "m.oddgan").get_params() == det.get_params()
 
 
 def test_spelling():

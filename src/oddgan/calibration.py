@@ -1,10 +1,10 @@
 """From the scores of held-out normals to a threshold and p-values.
 
 Split conformal prediction: if a new normal row and the n calibration rows are exchangeable, then
-p(s) = (1 + #{calibration scores >= s}) / (n + 1) is at most a with probability at most a, for every a. The guarantee is
-*marginal*, over the draw of the calibration rows as well: one set of n rows gives a false-alarm rate that spreads around
-the asked one with a standard deviation near sqrt(a (1 - a) / n). It does not hold when new normals differ from the
-calibration rows: another camera, another season, a drifting machine.
+p(s) = (1 + #{calibration scores >= s}) / (n + 1) is at most a with probability at most a, for every a. The guarantee
+is *marginal*, over the draw of the calibration rows as well: one set of n rows gives a false-alarm rate that spreads
+around the asked one with a standard deviation near sqrt(a (1 - a) / n). It does not hold when new normals differ from
+the calibration rows: another camera, another season, a drifting machine.
 """
 
 import math

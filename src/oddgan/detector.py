@@ -6,29 +6,26 @@ blocks of one size, saving. What they differ in is in `oddgan.recipe` and in eac
 
 import copy
 import math
-import platform
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
-import sklearn
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from . import __version__, artifact, machine, preprocessing, training
+from . import machine, preprocessing, training
 from .calibration import Calibration
 from .checkpoint import Checkpoint
-from .errors import ArtifactError, DataError, ParameterError
+from .errors import DataError, ParameterError
 from .hooks import Hook
 from .parameters import declared
 from .preprocessing.pictures import PictureList, PicturePreprocessor, as_pictures, is_pictures, resize_map
-from .preprocessing.tables import TablePreprocessor
-from .recipe import Recipe
+from .preprocessing.tables import TablePreprocessor, refuse_unusable
+from .saving import Saveable
 
 # Rows that are held back at most: beyond, they are worth more in training. An asked false-alarm rate may need more.
 CALIBRATE_AT_MOST = TUNE_AT_MOST = 1_000
@@ -55,20 +52,13 @@ class Explanation:
     anomaly_map: list[np.ndarray] | np.ndarray
 
 
-class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
+class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
     """Base of all detectors.
 
     Attributes after `fit`: `threshold_` (a row scored above it is an anomaly), `false_alarm_rate_`, `n_calibrate_`,
     `offset_` (= -threshold_), `history_` (every loss term by epoch), `training_` (facts about the run), `net_` (the
     networks), `preprocessor_`, and `n_features_in_` for tables.
     """
-
-    registry: ClassVar[dict[str, type["Detector"]]] = {}
-    """Every detector class by name: what a model file may name."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        Detector.registry[cls.__name__] = cls
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 
@@ -85,11 +75,11 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     ) -> Self:
         """Train on normal rows, then calibrate on normals that were held out of training.
 
-        X: a table (n, d), an array or DataFrame of numbers; pictures (n, H, W) or (n, H, W, C) as an array, (n, C, H, W)
-        as a torch tensor, a list of arrays, or a map-style data set, which is read lazily. y is ignored. `tune` and
-        `calibrate`: more normals of the same kind for score weights and for the threshold; without them rows of X are
-        held back. `checkpoint`: a file to resume from if it exists, written every `checkpoint_seconds`. `hooks` watch
-        (`oddgan.hooks`).
+        X: a table (n, d), an array or DataFrame of numbers; pictures (n, H, W) or (n, H, W, C) as an array,
+        (n, C, H, W) as a torch tensor, a list of arrays, or a map-style data set, which is read lazily. y is ignored.
+        `tune` and `calibrate`: more normals of the same kind for score weights and for the threshold; without them
+        rows of X are held back. `checkpoint`: a file to resume from if it exists, written every `checkpoint_seconds`.
+        `hooks` watch (`oddgan.hooks`).
 
         Raises `DataError` (unusable rows), `ParameterError`, `TrainingError` (a loss is no longer finite),
         `ArtifactError` (the checkpoint belongs to another run).
@@ -138,7 +128,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             if pictures != isinstance(self.preprocessor_, PicturePreprocessor):
                 raise DataError(f"the model takes {self.preprocessor_.describe()}; X is of the other kind")
         if not pictures:
-            _refuse_unusable(X)
+            refuse_unusable(X)
             return np.asarray(validate_data(self, X, reset=fitting, ensure_min_samples=3 if fitting else 1))
         rows = as_pictures(X)
         if len(rows) < (3 if fitting else 1):
@@ -219,11 +209,6 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             spread = float(np.median(np.abs(terms[name] - middle)))
             result[name] = (middle, spread if spread > 0 else 1.0)
         return result
-
-    def _calibrated(self, calibration: Calibration) -> None:
-        self.calibration_ = calibration
-        self.threshold_, self.offset_ = calibration.threshold, -calibration.threshold
-        self.false_alarm_rate_, self.n_calibrate_ = calibration.rate, len(calibration.scores)
 
     # --- scoring ----------------------------------------------------------------------------------------------------
 
@@ -357,73 +342,6 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         other._check_parameters()
         return other
 
-    # --- model files ------------------------------------------------------------------------------------------------
-
-    def info(self) -> dict[str, Any]:
-        """What the model is, as a model file's manifest says it: JSON-able."""
-        check_is_fitted(self, "threshold_")
-        parameters = {name: getattr(self, name) for name in declared(type(self))}
-        if not isinstance(parameters["random_state"], int | None):
-            parameters["random_state"] = self.training_["seed"]  # a generator is gone; what it gave is known
-        return {
-            "oddgan": __version__,
-            "detector": type(self).__name__,
-            "parameters": parameters,
-            "preprocessing": self.preprocessor_.to_manifest()[0],
-            "calibration": self.calibration_.to_manifest()[0],
-            "tuning": self.tuning_,
-            "training": self.training_,
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "scikit-learn": sklearn.__version__,
-            },
-        }
-
-    def save(self, path: str | Path) -> None:
-        """Write the model file `path`, whole or not at all (see `oddgan.artifact`). Raises `OutputError`."""
-        manifest = {
-            **self.info(),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "history": self.history_,
-        }
-        arrays = {f"net.{name}": value.cpu().numpy() for name, value in self.net_.state_dict().items()}
-        for part, owner in (("preprocessing", self.preprocessor_), ("calibration", self.calibration_)):
-            arrays.update({f"{part}.{name}": value for name, value in owner.to_manifest()[1].items()})
-        artifact.write(path, manifest, arrays)
-
-    @classmethod
-    def from_manifest(cls, manifest: dict[str, Any], arrays: dict[str, np.ndarray], device: str | None = None) -> Self:
-        """The detector that a model file describes. Raises `ArtifactError` when its parts do not agree."""
-        try:
-            detector = cls(**_as_declared(cls, manifest["parameters"]))
-            if device is not None:
-                detector.device = device
-            detector._check_parameters()
-            part = {
-                name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
-                for name in ("net", "preprocessing", "calibration")
-            }
-            if strangers := [name for name in arrays if name.split(".")[0] not in part]:
-                raise ArtifactError(f"its parts do not agree: the array {strangers[0]} belongs to none")
-            detector.preprocessor_ = preprocessing.from_manifest(manifest["preprocessing"], part["preprocessing"])
-            if isinstance(detector.preprocessor_, TablePreprocessor):
-                detector.n_features_in_ = len(detector.preprocessor_.mean)
-                if detector.preprocessor_.columns is not None:
-                    detector.feature_names_in_ = np.array(detector.preprocessor_.columns, dtype=object)
-            with torch.random.fork_rng(devices=[]):
-                net = nn.ModuleDict(detector.build(detector.preprocessor_.shape))
-            net.load_state_dict({name: torch.from_numpy(value) for name, value in part["net"].items()})
-            detector.net_ = machine.place(net, machine.device(detector.device)).eval()
-            detector.history_, detector.training_ = manifest["history"], manifest["training"]
-            detector.tuning_ = {name: (float(a), float(b)) for name, (a, b) in manifest["tuning"].items()}
-            detector._calibrated(Calibration.from_manifest(manifest["calibration"], part["calibration"]))
-        except (KeyError, TypeError, RuntimeError, ParameterError) as error:
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise ArtifactError(f"its parts do not agree: {reason}") from error
-        return detector
-
 
 def _seed(random_state: Any) -> int:
     """A seed from what scikit-learn users pass; None draws one without touching NumPy's global generator."""
@@ -448,26 +366,3 @@ def _gather(blocks: Iterable[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
             if name != "x_hat":
                 gathered.setdefault(name, []).append(value.double().numpy())
     return {name: np.concatenate(parts) for name, parts in gathered.items()}
-
-
-def _as_declared(cls: type[Detector], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as JSON holds them, with lists made tuples again. Raises `ArtifactError` for an unknown one."""
-    unknown = parameters.keys() - declared(cls).keys()
-    if unknown:
-        raise ArtifactError(f"unknown parameter {min(unknown)} of {cls.__name__}: written by another release?")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
-
-
-def _refuse_unusable(X: Any) -> None:
-    """Name the row and column of a missing value or text; scikit-learn's own message names neither."""
-    names = list(map(str, X.columns)) if hasattr(X, "columns") else None
-    if names is not None and hasattr(X, "dtypes"):
-        for name, dtype in zip(names, X.dtypes, strict=True):
-            if getattr(dtype, "kind", "f") not in "biuf":
-                raise DataError(f"column {name!r} is of type {dtype}: encode it as numbers or drop it")
-    values = np.asarray(X) if isinstance(X, np.ndarray) or names is not None else np.empty(0)
-    if values.ndim == 2 and values.dtype.kind == "f" and not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        what = "NaN" if np.isnan(values[row, column]) else "infinity"
-        where = f"row {row}, column {names[column] if names else column}"
-        raise DataError(f"Input X contains {what}: {where}; fill in the value or drop the row")

@@ -51,7 +51,7 @@ class Declared:
                 raise ParameterError(f"{self.name}={value!r}: must be {limits}")
 
     def parse(self, text: str) -> Any:
-        """The value that `text` spells on a command line: ``64``, ``64x48``, ``0,4095``, ``G=2e-4,D=1e-4``, ``none``."""
+        """The value that `text` spells on a command line: 64, 64x48, 0,4095, G=2e-4,D=1e-4, none."""
         for kind in _alternatives(self.type):
             try:
                 value = _parse_as(text.strip(), kind)

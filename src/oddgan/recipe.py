@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from .parameters import Param
 from .training import Batch, Losses, Rows, Stage
 
+__all__ = ["Batch", "Losses", "Recipe", "Rows", "Stage"]
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Recipe(ABC):
-    """The parameters that all detectors share, and what each says of itself. Hyper-parameters stand here and networks in
-    one container; a recipe itself holds no state."""
+    """The parameters that all detectors share, and what each says of itself. Hyper-parameters stand here and networks
+    in one container; a recipe itself holds no state."""
 
     size: Annotated[
         int | tuple[int, int] | None,

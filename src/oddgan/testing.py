@@ -166,7 +166,7 @@ def _stages(detector: Detector, X: Any) -> Iterator[tuple[training.Stage, nn.Mod
     """Each stage with networks of its own, as a fit would start them, and a source of batches."""
     fitted = clone(detector).set_params(updates=1).fit(X)
     rows = fitted._rows(X)
-    prepared = fitted.preprocessor_.prepare(rows, np.arange(len(rows)))  # type: ignore[arg-type]
+    prepared = fitted.preprocessor_.prepare(rows, np.arange(len(rows)))
     settings = fitted._settings(0, len(rows))
     for number, stage in enumerate(fitted.stages()):
         net = copy.deepcopy(fitted.net_)

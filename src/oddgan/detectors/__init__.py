@@ -23,7 +23,7 @@ def get(name: str) -> type[Detector]:
     if name.lower() in names():
         importlib.import_module(f"{__name__}.{name.lower()}")
     for known, cls in Detector.registry.items():
-        if known.lower() == name.lower():
+        if known.lower() == name.lower() and issubclass(cls, Detector):
             return cls
     raise ParameterError(f"detector {name!r} is unknown; there are {', '.join(names())}")
 

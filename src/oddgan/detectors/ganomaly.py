@@ -28,7 +28,7 @@ from ..detector import Detector
 from ..losses import bce, l1, l2, norm1, norm2
 from ..networks import decoder, discriminator, encoder
 from ..parameters import Param
-from ..training import Batch, Losses, Rows
+from ..recipe import Batch, Losses, Rows
 
 
 class Generator(nn.Module):
@@ -61,8 +61,8 @@ class GANomaly(Detector):
 
     Its terms, each a choice of `score_by`: "latent_l1" (section 3.2: ||z - z_hat||_1), "latent_l2" (2-norm, as some
     reprints have it), "latent_mse" (mean square: the authors' code); "residual" (mean |x - x_hat|) and "feature" (mean
-    (f(x) - f(x_hat))^2), the generator's other two losses; "combined" adds up latent, residual and feature terms, each on
-    the scale of normal rows.
+    (f(x) - f(x_hat))^2), the generator's other two losses; "combined" adds up latent, residual and feature terms, each
+    on the scale of normal rows.
     """
 
     latent_dim: Annotated[

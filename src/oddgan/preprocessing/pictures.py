@@ -1,8 +1,8 @@
 """Pictures: one size, one number of channels, values in [-1, 1].
 
-Resizing is one torch operation (antialiased bilinear; on uint8 within one level of Pillow's), applied to one picture at
-a time, at training, scoring and evaluation alike. Values are mapped linearly from `value_range` to [-1, 1] and never clipped:
-a picture brighter than any in training should look it.
+Resizing is one torch operation (antialiased bilinear; on uint8 within one level of Pillow's), applied to one picture
+at a time, at training, scoring and evaluation alike. Values are mapped linearly from `value_range` to [-1, 1] and never
+clipped: a picture brighter than any in training should look it.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import ArtifactError
+from ..errors import ArtifactError, DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,3 +80,18 @@ class PreparedTable:
     def batch(self, numbers: np.ndarray) -> Tensor:
         """Those rows as (b, d) float32."""
         return self.preprocessor.tensor(self.table[numbers])
+
+
+def refuse_unusable(X: Any) -> None:
+    """Name the row and column of a missing value or text; scikit-learn's own message names neither."""
+    names = list(map(str, X.columns)) if hasattr(X, "columns") else None
+    if names is not None and hasattr(X, "dtypes"):
+        for name, dtype in zip(names, X.dtypes, strict=True):
+            if getattr(dtype, "kind", "f") not in "biuf":
+                raise DataError(f"column {name!r} is of type {dtype}: encode it as numbers or drop it")
+    values = np.asarray(X) if isinstance(X, np.ndarray) or names is not None else np.empty(0)
+    if values.ndim == 2 and values.dtype.kind == "f" and not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        what = "NaN" if np.isnan(values[row, column]) else "infinity"
+        where = f"row {row}, column {names[column] if names else column}"
+        raise DataError(f"Input X contains {what}: {where}; fill in the value or drop the row")

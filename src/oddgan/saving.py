@@ -1,0 +1,118 @@
+"""A fitted detector as a model file, and back. What is in the file, and how it is guarded: `oddgan.artifact`."""
+
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import sklearn
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from . import __version__, artifact, machine, preprocessing
+from .calibration import Calibration
+from .errors import ArtifactError, ParameterError
+from .parameters import declared
+from .preprocessing.tables import TablePreprocessor
+from .recipe import Recipe
+
+
+class Saveable(Recipe):
+    """The part of a detector that is saved: parameters, networks, preprocessing, calibration, history."""
+
+    registry: ClassVar[dict[str, type["Saveable"]]] = {}
+    """Every detector class by name: what a model file may name."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Saveable.registry[cls.__name__] = cls
+
+    def _calibrated(self, calibration: Calibration) -> None:
+        self.calibration_ = calibration
+        self.threshold_, self.offset_ = calibration.threshold, -calibration.threshold
+        self.false_alarm_rate_, self.n_calibrate_ = calibration.rate, len(calibration.scores)
+
+    def info(self) -> dict[str, Any]:
+        """What the model is, as a model file's manifest says it: JSON-able."""
+        check_is_fitted(self, "threshold_")
+        parameters = {name: _plain(getattr(self, name)) for name in declared(type(self))}
+        if not isinstance(parameters["random_state"], int | None):
+            parameters["random_state"] = self.training_["seed"]  # a generator is gone; what it gave is known
+        return {
+            "oddgan": __version__,
+            "detector": type(self).__name__,
+            "parameters": parameters,
+            "preprocessing": self.preprocessor_.to_manifest()[0],
+            "calibration": self.calibration_.to_manifest()[0],
+            "tuning": self.tuning_,
+            "training": self.training_,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "scikit-learn": sklearn.__version__,
+            },
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file `path`, whole or not at all (see `oddgan.artifact`). Raises `OutputError`."""
+        manifest = {
+            **self.info(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "history": self.history_,
+        }
+        arrays = {f"net.{name}": value.cpu().numpy() for name, value in self.net_.state_dict().items()}
+        for part, owner in (("preprocessing", self.preprocessor_), ("calibration", self.calibration_)):
+            arrays.update({f"{part}.{name}": value for name, value in owner.to_manifest()[1].items()})
+        artifact.write(path, manifest, arrays)
+
+    @classmethod
+    def from_manifest(cls, manifest: dict[str, Any], arrays: dict[str, np.ndarray], device: str | None = None) -> Self:
+        """The detector that a model file describes. Raises `ArtifactError` when its parts do not agree."""
+        try:
+            detector = cls(**_as_declared(cls, manifest["parameters"]))
+            if device is not None:
+                detector.device = device
+            detector._check_parameters()
+            part = {
+                name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
+                for name in ("net", "preprocessing", "calibration")
+            }
+            if strangers := [name for name in arrays if name.split(".")[0] not in part]:
+                raise ArtifactError(f"its parts do not agree: the array {strangers[0]} belongs to none")
+            detector.preprocessor_ = preprocessing.from_manifest(manifest["preprocessing"], part["preprocessing"])
+            if isinstance(detector.preprocessor_, TablePreprocessor):
+                detector.n_features_in_ = len(detector.preprocessor_.mean)
+                if detector.preprocessor_.columns is not None:
+                    detector.feature_names_in_ = np.array(detector.preprocessor_.columns, dtype=object)
+            with torch.random.fork_rng(devices=[]):
+                net = nn.ModuleDict(detector.build(detector.preprocessor_.shape))
+            net.load_state_dict({name: torch.from_numpy(value) for name, value in part["net"].items()})
+            detector.net_ = machine.place(net, machine.device(detector.device)).eval()
+            detector.history_, detector.training_ = manifest["history"], manifest["training"]
+            detector.tuning_ = {name: (float(a), float(b)) for name, (a, b) in manifest["tuning"].items()}
+            detector._calibrated(Calibration.from_manifest(manifest["calibration"], part["calibration"]))
+        except (KeyError, TypeError, RuntimeError, ParameterError) as error:
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ArtifactError(f"its parts do not agree: {reason}") from error
+        return detector
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, which JSON can hold."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _as_declared(cls: type[Saveable], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as JSON holds them, with lists made tuples again. Raises `ArtifactError` for an unknown one."""
+    unknown = parameters.keys() - declared(cls).keys()
+    if unknown:
+        raise ArtifactError(f"unknown parameter {min(unknown)} of {cls.__name__}: written by another release?")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}

@@ -1,0 +1,124 @@
+"""The structure, held by tests: imports point downwards, public names are documented, importing is cheap."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import oddgan
+
+PACKAGE = Path(oddgan.__file__).parent
+
+# From the bottom up. A module may import from rows below its own, and from its own package; never from its own row.
+ROWS = [
+    {"errors"},
+    {"files", "parameters", "losses", "networks", "hooks", "machine"},
+    {"checkpoint"},
+    {"artifact", "training", "preprocessing", "calibration", "metrics"},
+    {"recipe"},
+    {"saving"},
+    {"detector"},
+    {"detectors", "data"},
+    {"papers", "evaluation", "testing"},
+    {"report"},
+    {"cli"},
+    {"__main__"},
+]
+ROW = {name: i for i, row in enumerate(ROWS) for name in row}
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+def imports(path: Path) -> set[str]:
+    """The oddgan modules that a file imports, as "training" or "networks.pictures"."""
+    here = ("oddgan", *path.relative_to(PACKAGE).with_suffix("").parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level] if node.level else ()
+            module = ".".join([*base, *filter(None, [node.module])])
+            known = (PACKAGE / Path(*module.split(".")[1:])).is_dir()
+            found |= {f"{module}.{alias.name}" if known else module for alias in node.names}
+    return {name.removeprefix("oddgan.") for name in found if name.startswith("oddgan.")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_downwards(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    for name in imports(path):
+        home = name.split(".")[0]
+        if home in ("__version__", parts[0]):
+            continue
+        assert home in ROW, f"{path.name} imports {name}, which has no row"
+        assert ROW[home] < ROW[parts[0]], f"{'/'.join(parts)} imports {name}, which stands no lower"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "detectors").glob("[a-z]*.py")), ids=lambda p: p.name)
+def test_detectors_know_neither_each_other_nor_data_nor_training(path):
+    assert not {n for n in imports(path) if n.split(".")[0] in ("data", "training", "detectors")}
+
+
+def test_every_module_has_a_row():
+    assert {p.relative_to(PACKAGE).with_suffix("").parts[0] for p in MODULES} <= ROW.keys()
+
+
+def test_files_can_be_read_in_one_sitting():
+    assert not {p.name: n for p in MODULES if (n := len(p.read_text("utf-8").splitlines())) > 400}
+
+
+def public_names():
+    for module in pkgutil.walk_packages(oddgan.__path__, "oddgan."):
+        if any(part.startswith("_") for part in module.name.split(".")):
+            continue
+        loaded = importlib.import_module(module.name)
+        yield module.name, loaded
+        for name, value in vars(loaded).items():
+            if name.startswith("_") or getattr(value, "__module__", None) != module.name:
+                continue
+            if inspect.isclass(value) or inspect.isfunction(value):
+                yield f"{module.name}.{name}", value
+            if inspect.isclass(value):
+                for method, function in vars(value).items():
+                    plain = getattr(function, "__func__", getattr(function, "fget", function))
+                    if not method.startswith("_") and inspect.isfunction(plain) and method != "forward":
+                        yield f"{module.name}.{name}.{method}", plain
+
+
+def test_every_public_name_is_documented():
+    assert not [name for name, value in public_names() if not (inspect.getdoc(value) or "").strip()]
+
+
+def test_public_names_are_there_and_listed():
+    for name in oddgan.__all__:
+        assert getattr(oddgan, name)
+        assert name in dir(oddgan)
+    from oddgan import detectors
+
+    classes = {detectors.get(name).__name__ for name in detectors.names()}
+    assert classes <= set(oddgan.__all__), "a new detector belongs into oddgan.__all__ and its TYPE_CHECKING imports"
+    with pytest.raises(AttributeError):
+        _ = oddgan.Nonsense
+
+
+def test_importing_loads_nothing_heavy():
+    code = (
+        "import sys, oddgan, oddgan.data, oddgan.errors; "
+        "print(sorted({'torch', 'sklearn', 'scipy', 'matplotlib', 'PIL', 'rich'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(ast.literal_eval(run.stdout)) <= {"PIL"}
+
+
+def test_nothing_names_the_place_it_was_made_in():
+    root = PACKAGE.parents[1]
+    words = ["/".join(["", "work", ""]), "pypi" + ".org", "../" + "shared"]
+    for path in [*root.glob("*.*"), *root.glob("docs/**/*.md"), *PACKAGE.rglob("*.*"), *root.glob("tests/**/*.py")]:
+        if path.is_file() and path.suffix in (".py", ".md", ".toml", ".txt", ".j2", ".html"):
+            text = path.read_text("utf-8")
+            assert not [w for w in words if w in text], path
