@@ -87,10 +87,10 @@ def test_a_new_false_alarm_rate_needs_no_new_fit(fitted):
 
 
 def test_rows_are_held_back_disjointly():
-    det = GANomaly(score_by="combined", calibrate_fraction=0.2)
+    det = GANomaly(calibrate_fraction=0.2)
     train, held = det._hold_back(1000, 5, True, True)
     parts = [train, held["tune"], held["calibrate"]]
-    assert [len(p) for p in parts] == [600, 200, 200]
+    assert [len(p) for p in parts] == [700, 100, 200]
     assert len(np.unique(np.concatenate(parts))) == 1000
     assert len(GANomaly()._hold_back(100_000, 5, True, True)[1]["calibrate"]) == 1000
     assert len(GANomaly(false_alarm_rate=0.001)._hold_back(100_000, 5, True, True)[1]["calibrate"]) == 10_000
@@ -98,7 +98,7 @@ def test_rows_are_held_back_disjointly():
 
 
 def test_own_calibration_rows_keep_all_of_x_for_training(pictures):
-    det = testing.small(GANomaly).fit(pictures[:40], calibrate=pictures[40:])
+    det = testing.small(GANomaly, score_by="residual").fit(pictures[:40], calibrate=pictures[40:])
     assert det.training_["rows"] == 40
     assert det.n_calibrate_ == 24
     np.testing.assert_array_equal(det.calibration_.scores, np.sort(det.anomaly_score(pictures[40:])))
@@ -108,14 +108,14 @@ def test_own_calibration_rows_keep_all_of_x_for_training(pictures):
         testing.small(GANomaly).fit(pictures, calibrate=np.zeros((5, 30, 30), np.uint8))
 
 
-@pytest.mark.parametrize("n", [0, 1, 2])
+@pytest.mark.parametrize("n", [0, 1, 3])
 def test_too_few_rows(n, pictures, table):
     for X in (pictures[:n], table[:n]):
         with pytest.raises(ValueError, match=rf"n_samples = {n}|{n} sample"):
             testing.small(GANomaly).fit(X)
 
 
-@pytest.mark.parametrize("n", [3, 5, 17])
+@pytest.mark.parametrize("n", [4, 5, 17])
 def test_fewer_rows_than_a_batch_still_train(n, pictures):
     det = testing.small(GANomaly, batch_size=64).fit(pictures[:n])
     assert det.training_["updates"] == {"game": 20}
@@ -195,10 +195,10 @@ def test_learning_rates_by_player(pictures):
 
 
 def test_averaged_weights_are_averages(pictures):
-    """With the learning rate at zero for all but the first updates' worth, the average lags behind the last weights."""
-    last = testing.small(GANomaly, updates=30, lr=1e-2).fit(pictures).net_.G.encoder.head.weight
+    """While the weights travel, their average stays behind."""
+    last = testing.small(GANomaly, updates=30, lr=1e-2, ema=0.0).fit(pictures).net_.G.encoder.head.weight
     mean = testing.small(GANomaly, updates=30, lr=1e-2, ema=0.99).fit(pictures).net_.G.encoder.head.weight
-    first = testing.small(GANomaly, updates=1, lr=1e-9).fit(pictures).net_.G.encoder.head.weight
+    first = testing.small(GANomaly, updates=1, lr=0.0).fit(pictures).net_.G.encoder.head.weight
     assert 0 < (mean - first).norm() < (last - first).norm()
 
 

@@ -35,9 +35,8 @@ class Calibration:
         scores = np.sort(np.asarray(scores, dtype=np.float64))
         if not np.isfinite(scores).all():
             raise DataError("a calibration row has no finite score: training may have broken down; lower lr")
-        if rate == "auto":
-            rate = max(LOWEST_AUTO_RATE, 1 / (len(scores) + 1))
-        return cls(scores, 0.0).with_rate(rate)
+        lowest = max(LOWEST_AUTO_RATE, 1 / (len(scores) + 1))
+        return cls(scores, 0.0).with_rate(lowest if isinstance(rate, str) else rate)
 
     def with_rate(self, rate: float) -> "Calibration":
         """The same scores with another false-alarm rate. Raises `ParameterError` when they are too few to hold it."""

@@ -22,7 +22,6 @@ from .calibration import Calibration
 from .checkpoint import Checkpoint
 from .errors import DataError, ParameterError
 from .hooks import Hook
-from .parameters import declared
 from .preprocessing.pictures import PictureList, PicturePreprocessor, as_pictures, is_pictures, resize_map
 from .preprocessing.tables import TablePreprocessor, refuse_unusable
 from .saving import Saveable
@@ -84,7 +83,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Raises `DataError` (unusable rows), `ParameterError`, `TrainingError` (a loss is no longer finite),
         `ArtifactError` (the checkpoint belongs to another run).
         """
-        self._check_parameters()
+        self.check_parameters()
         rows = self._rows(X, fitting=True)
         seed = _seed(self.random_state)
         train, held = self._hold_back(len(rows), seed, tune is None, calibrate is None)
@@ -111,12 +110,6 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         self._calibrated(Calibration.of(self._scores(*calibrate_rows), self.false_alarm_rate))
         return self
 
-    def _check_parameters(self) -> None:
-        for name, declaration in declared(type(self)).items():
-            declaration.check(getattr(self, name))
-        if self.block_size & (self.block_size - 1):
-            raise ParameterError(f"block_size={self.block_size}: must be a power of two")
-
     def _rows(self, X: Any, *, fitting: bool = False, own: bool = False) -> RowsOrTable:
         """X as picture rows or as a checked table (n, d), and of the kind that the detector was fitted on.
 
@@ -129,10 +122,10 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
                 raise DataError(f"the model takes {self.preprocessor_.describe()}; X is of the other kind")
         if not pictures:
             refuse_unusable(X)
-            return np.asarray(validate_data(self, X, reset=fitting, ensure_min_samples=3 if fitting else 1))
+            return np.asarray(validate_data(self, X, reset=fitting, ensure_min_samples=4 if fitting else 1))
         rows = as_pictures(X)
-        if len(rows) < (3 if fitting else 1):
-            raise DataError(f"n_samples = {len(rows)}: give at least 3 normal pictures, better some hundreds")
+        if len(rows) < (4 if fitting else 1):
+            raise DataError(f"n_samples = {len(rows)}: give at least 4 normal pictures, better some hundreds")
         return rows
 
     def _hold_back(self, n: int, seed: int, tune: bool, calibrate: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -142,7 +135,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         share = max(1, round(n * self.calibrate_fraction))
         counts = {
             "calibrate": min(share, most) if calibrate else 0,
-            "tune": min(share, TUNE_AT_MOST) if tune and self.score_by == "combined" else 0,
+            "tune": min(max(1, share // 2), TUNE_AT_MOST) if tune and self.score_by == "combined" else 0,
         }
         order = np.random.default_rng([seed, n]).permutation(n)
         held, start = {}, 0
@@ -241,7 +234,8 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """The anomaly score (n,) float64 from its terms."""
         if self.score_by != "combined":
             return terms[self.score_by]
-        return np.sum([(terms[name] - middle) / spread for name, (middle, spread) in self.tuning_.items()], axis=0)
+        scaled = [(terms[name] - middle) / spread for name, (middle, spread) in self.tuning_.items()]
+        return np.asarray(np.sum(scaled, axis=0))
 
     def _scores(self, rows: RowsOrTable, numbers: np.ndarray) -> np.ndarray:
         return self._score(_gather(terms for _, terms in self._blocks(rows, numbers)))
@@ -273,7 +267,8 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def explain(self, X: Any) -> Explanation:
         """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map."""
         rows, numbers = _all_of(self._rows(X))
-        gathered, restored, maps = [], [], []
+        gathered, restored = [], []
+        maps: list[np.ndarray] = []
         for chunk, results in self._blocks(rows, numbers):
             x, x_hat = self._block(rows, chunk)[: len(chunk)].cpu(), results["x_hat"]
             residual = (x - x_hat).abs()
@@ -339,7 +334,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         1e-5 of their size."""
         other = copy.copy(self)
         other.block_size = block_size
-        other._check_parameters()
+        other.check_parameters()
         return other
 
 

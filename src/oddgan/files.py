@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +14,8 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
     """A binary file to write to; it takes its place at `path` when the block ends well, and leaves nothing otherwise.
 
     Folders on the way are made. The bytes are on disk before the name is: a crash leaves the old file or the new one.
-    Raises `OutputError` that names the path and the cause.
+    Raises `OutputError` that names the path and the cause: any OSError of the block counts as one of writing, so read
+    what is to be written before.
     """
     path = Path(path)
     # One fixed name: what a killed process leaves behind is overwritten by the next one.
@@ -29,11 +30,17 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        _remove(part)
         if isinstance(error, OutputError):
             raise
         reason = error.strerror or str(error)
         raise OutputError(f"{path}: cannot be written ({reason}); free space or choose another place") from error
     except BaseException:
-        part.unlink(missing_ok=True)
+        _remove(part)
         raise
+
+
+def _remove(part: Path) -> None:
+    """Delete an unfinished file; what is wrong with its folder has been said already."""
+    with suppress(OSError):
+        part.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ def norm1(a: Tensor, b: Tensor) -> Tensor:
 
 def norm2(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean norm of the difference of each row: (b, ...) -> (b,)."""
-    return (a.float() - b.float()).flatten(1).norm(dim=1)
+    return (a.float() - b.float()).square().flatten(1).sum(1).sqrt()
 
 
 def bce(logit: Tensor, target: float) -> Tensor:

@@ -132,7 +132,7 @@ def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, dict):
         value = tuple(value.values())
     for one in value if isinstance(value, tuple | list) else (value,):
-        if isinstance(one, Real) and not isinstance(one, bool):
+        if _is_instance(one, float):
             yield float(one)
 
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor, nn
 
-from .parameters import Param
+from .errors import ParameterError
+from .parameters import Param, declared
 from .training import Batch, Losses, Rows, Stage
 
 __all__ = ["Batch", "Losses", "Recipe", "Rows", "Stage"]
@@ -53,7 +54,7 @@ class Recipe(ABC):
     ema: Annotated[
         float,
         Param("decay of the averaged weights that the model ends with; 0: the last weights", low=0, high=0.99999),
-    ] = 0.0
+    ] = 0.999
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
         Param("of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it; scores: float32"),
@@ -67,7 +68,11 @@ class Recipe(ABC):
     ] = None
     calibrate_fraction: Annotated[
         float,
-        Param("share of the rows that is held back to calibrate (at most 1000 rows)", low=0.01, high=0.9),
+        Param(
+            "share of the rows that is held back to calibrate (1000 rows at most); half as many to tune",
+            low=0.01,
+            high=0.9,
+        ),
     ] = 0.2
     false_alarm_rate: Annotated[
         float | Literal["auto"],
@@ -82,6 +87,13 @@ class Recipe(ABC):
             high=4096,
         ),
     ] = 64
+
+    def check_parameters(self) -> None:
+        """Raise `ParameterError` that names the first parameter of a wrong type or out of its range."""
+        for name, declaration in declared(type(self)).items():
+            declaration.check(getattr(self, name))
+        if self.block_size & (self.block_size - 1):
+            raise ParameterError(f"block_size={self.block_size}: must be a power of two")
 
     @abstractmethod
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:

@@ -18,10 +18,24 @@ from .errors import ArtifactError, ParameterError
 from .parameters import declared
 from .preprocessing.tables import TablePreprocessor
 from .recipe import Recipe
+from .training import History
 
 
 class Saveable(Recipe):
     """The part of a detector that is saved: parameters, networks, preprocessing, calibration, history."""
+
+    net_: nn.ModuleDict
+    preprocessor_: preprocessing.Preprocessor
+    calibration_: Calibration
+    tuning_: dict[str, tuple[float, float]]
+    history_: History
+    training_: dict[str, Any]
+    threshold_: float
+    offset_: float
+    false_alarm_rate_: float
+    n_calibrate_: int
+    n_features_in_: int
+    feature_names_in_: np.ndarray
 
     registry: ClassVar[dict[str, type["Saveable"]]] = {}
     """Every detector class by name: what a model file may name."""
@@ -76,7 +90,7 @@ class Saveable(Recipe):
             detector = cls(**_as_declared(cls, manifest["parameters"]))
             if device is not None:
                 detector.device = device
-            detector._check_parameters()
+            detector.check_parameters()
             part = {
                 name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
                 for name in ("net", "preprocessing", "calibration")

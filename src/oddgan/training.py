@@ -38,10 +38,13 @@ HISTORY_EVERY = 10  # updates: a set smaller than a batch would else write a lin
 
 
 class Rows(Protocol):
-    """Prepared training rows: `batch(numbers)` gives float32 (b, ...) on the CPU."""
+    """Prepared training rows."""
 
     def __len__(self) -> int: ...
-    def batch(self, numbers: np.ndarray) -> Tensor: ...
+
+    def batch(self, numbers: np.ndarray) -> Tensor:
+        """The rows that `numbers` (b,) names, as float32 (b, C, H, W) or (b, d) on the CPU."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ class _Course:
             totals = {player: _total(terms) for player, terms in losses.items()}
             for i, (player, total) in enumerate(totals.items()):
                 self.optimisers[player].zero_grad(set_to_none=True)
-                total.backward(inputs=self.params[player], retain_graph=i < len(totals) - 1)
+                total.backward(inputs=self.params[player], retain_graph=i < len(totals) - 1)  # type: ignore[no-untyped-call]
             for player, terms in losses.items():
                 self.optimisers[player].step()
                 for term, value in terms.items():

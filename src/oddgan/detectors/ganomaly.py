@@ -75,7 +75,7 @@ class GANomaly(Detector):
     score_by: Annotated[
         Literal["latent_l1", "latent_l2", "latent_mse", "residual", "feature", "combined"],
         Param("the anomaly score: one term, or latent, residual and feature terms together"),
-    ] = "latent_l1"
+    ] = "combined"
 
     combines = ("latent_l1", "residual", "feature")
 

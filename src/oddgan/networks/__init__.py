@@ -13,21 +13,20 @@ from . import pictures, tables
 
 def encoder(shape: Sequence[int], out: int, width: int) -> nn.Module:
     """A network from `shape` to a vector of `out` numbers. `width`: channels or units of its first layer."""
-    return _family(shape).Encoder(shape, out, width)
+    kind = pictures.Encoder if len(shape) == 3 else tables.Encoder
+    return kind(shape, out, width)
 
 
 def decoder(shape: Sequence[int], latent_dim: int, width: int) -> nn.Module:
     """A network from a vector of `latent_dim` numbers to `shape`: the encoder's mirror image."""
-    return _family(shape).Decoder(shape, latent_dim, width)
+    kind = pictures.Decoder if len(shape) == 3 else tables.Decoder
+    return kind(shape, latent_dim, width)
 
 
 def discriminator(shape: Sequence[int], width: int) -> nn.Module:
     """A network from `shape` to (logit, features); the features are the activations before its last layer."""
-    return _family(shape).Discriminator(shape, width)
-
-
-def _family(shape: Sequence[int]):  # type: ignore[no-untyped-def]  # a module, chosen by modality
-    return pictures if len(shape) == 3 else tables
+    kind = pictures.Discriminator if len(shape) == 3 else tables.Discriminator
+    return kind(shape, width)
 
 
 __all__ = ["decoder", "discriminator", "encoder"]

@@ -60,7 +60,7 @@ class PictureList:
             height, width, channels, dtype = self.source.header(i)
             return height, width, channels, "uint8" if dtype == "uint8" else "float32"
         picture = self[i]
-        return *picture.shape, str(picture.dtype)  # type: ignore[return-value]
+        return *picture.shape, str(picture.dtype)
 
 
 def is_pictures(X: Any) -> bool:
@@ -202,9 +202,8 @@ class PicturePreprocessor:
                 f"{name}: is {words[dtype]} but the training pictures were {words[self.dtype]}; convert it as they were"
             )
         if not self.convert and self.native_size not in (None, (height, width)):
-            known = "x".join(map(str, self.native_size or ()))
             raise DataError(
-                f"{name}: {height}x{width} pixels, but every training picture had {known}; "
+                f"{name}: {height}x{width} pixels, but every training picture had {spell(self.native_size)}; "
                 "use convert=True (--convert) to resize what differs"
             )
         if not self.convert and self.native_channels not in (None, channels):
@@ -249,10 +248,9 @@ class PicturePreprocessor:
 
     def describe(self) -> str:
         """One line for a user."""
-        native = "of any size" if self.native_size is None else "{}x{}".format(*self.native_size)
         colour = {1: "grey", 3: "colour"}.get(self.channels, f"{self.channels}-channel")
         low, high = self.value_range
-        return f"pictures {native} -> {self.size[0]}x{self.size[1]} {colour}, values {low:g} to {high:g}"
+        return f"pictures of {spell(self.native_size)} -> {spell(self.size)} {colour}, values {low:g} to {high:g}"
 
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
@@ -309,6 +307,11 @@ def resize_map(anomaly_map: np.ndarray, size: Sequence[int]) -> np.ndarray:
         return anomaly_map
     x = torch.from_numpy(np.ascontiguousarray(anomaly_map))[None, None]
     return F.interpolate(x, size=tuple(size), mode="bilinear", antialias=True)[0, 0].numpy()
+
+
+def spell(size: tuple[int, int] | None) -> str:
+    """A size as messages have it: "256x256"."""
+    return "any size" if size is None else "x".join(map(str, size))
 
 
 def _network_size(size: int | tuple[int, int] | None, typical: np.ndarray) -> tuple[int, int]:

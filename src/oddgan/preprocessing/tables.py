@@ -46,7 +46,7 @@ class TablePreprocessor:
 
     def restore(self, tensor: Tensor) -> np.ndarray:
         """The inverse of `tensor`: (n, d) float64 in the user's units."""
-        return tensor.double().numpy() * self.scale + self.mean
+        return np.asarray(tensor.double().numpy() * self.scale + self.mean)
 
     def describe(self) -> str:
         """One line for a user."""

@@ -1,0 +1,110 @@
+"""IDX files, the format that MNIST is published in: raw or gzip."""
+
+import gzip
+import hashlib
+import math
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_GZIP = b"\x1f\x8b"
+_MOST_INFLATED = 1032  # gzip cannot make more bytes out of one
+
+PARTS = {
+    "training pictures": "train-images",
+    "training labels": "train-labels",
+    "test pictures": "t10k-images",
+    "test labels": "t10k-labels",
+}
+"""The four files of a set published as MNIST is, by how their names begin."""
+
+
+def is_idx(path: Path) -> bool:
+    """Whether a file begins as IDX does."""
+    try:
+        with _opened(path) as stream:
+            start = stream.read(4)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return len(start) == 4 and start[:2] == b"\0\0" and start[2] in _TYPES and 1 <= start[3] <= 4
+
+
+def idx_files(folder: Path) -> dict[str, Path] | None:
+    """The four files of a set as MNIST is published, by part, or None where there is none of them.
+
+    Their names may be written as published, with a dot for the last dash, and end in .gz or not. Raises `DataError`
+    where some are missing.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        for part, start in PARTS.items():
+            if path.name.lower().startswith(f"{start}-idx") or path.name.lower().startswith(f"{start}.idx"):
+                found.setdefault(part, path)
+    missing = [part for part in PARTS if part not in found]
+    if found and missing:
+        raise DataError(
+            f"{folder}: IDX files without {', '.join(missing)}; add {', '.join(PARTS[m] + '-idx...' for m in missing)}"
+        )
+    return found or None
+
+
+def read_idx(path: Path, *, sha256: str | None = None) -> NDArray[Any]:
+    """The array in an IDX file: a memory map of a raw file, read whole from gzip.
+
+    `sha256` is what the unpacked content must have. Raises `DataError` where the file is no IDX file, cut short, too
+    long, or of another content.
+    """
+    try:
+        with _opened(path) as stream:
+            zipped = isinstance(stream, gzip.GzipFile)
+            kind, shape, head = _header(path, stream)
+            size = math.prod(shape) * kind.itemsize
+            stored = path.stat().st_size
+            if size > stored * (_MOST_INFLATED if zipped else 1):
+                raise _wrong_length(path, shape, "less")
+            content = stream.read(size + 1) if zipped or sha256 is not None else None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: the gzip file is damaged or cut short ({error}); fetch it again") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
+    length = stored - len(head) if content is None else len(content)
+    if length != size:
+        raise _wrong_length(path, shape, "less" if length < size else "more")
+    if sha256 is not None and hashlib.sha256(head + (content or b"")).hexdigest() != sha256:
+        raise DataError(f"{path}: is not the file that was published (its checksum differs); fetch it again")
+    if content is not None:
+        return np.frombuffer(content, kind).reshape(shape)
+    return np.memmap(path, kind, "r", offset=len(head), shape=shape)
+
+
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
+    raw = path.open("rb")
+    if raw.read(2) == _GZIP:
+        raw.close()
+        return gzip.open(path, "rb")
+    raw.seek(0, os.SEEK_SET)
+    return raw
+
+
+def _header(path: Path, stream: IO[bytes] | gzip.GzipFile) -> tuple[np.dtype[Any], tuple[int, ...], bytes]:
+    start = stream.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _TYPES or not 1 <= start[3] <= 4:
+        raise DataError(f"{path}: not an IDX file (it begins with {start.hex() or 'nothing'}); check the file")
+    sizes = stream.read(4 * start[3])
+    if len(sizes) < 4 * start[3]:
+        raise DataError(f"{path}: the IDX file is cut short in its header; fetch it again")
+    return np.dtype(_TYPES[start[2]]), struct.unpack(f">{start[3]}I", sizes), start + sizes
+
+
+def _wrong_length(path: Path, shape: tuple[int, ...], how: str) -> DataError:
+    return DataError(
+        f"{path}: holds {how} than the {' x '.join(map(str, shape))} values that its header tells; fetch it again"
+    )

@@ -1,0 +1,131 @@
+"""Pictures on disk as a lazy sequence of arrays."""
+
+import operator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .cache import cached_rows
+from .decode import Array, Unreadable, decode, header
+from .threads import threaded
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) now and then during long work."""
+
+
+def read_picture(path: str | os.PathLike[str]) -> Array:
+    """The picture in a PNG, JPEG, BMP, TIFF or WebP file.
+
+    Returns (H, W) grey or (H, W, 3) colour. 8-bit and 1-bit pictures come as uint8; 16-bit grey as uint16;
+    float grey, and whole numbers that do not fit 16 bits, as float32: values are kept, never clipped.
+    Transparency is blended onto black. A palette becomes colour, or grey if all its entries are grey. CMYK,
+    YCbCr and LAB become RGB. The picture is turned upright as its EXIF orientation says.
+
+    Raises `DataError` for whatever cannot be read whole and unaltered: no picture, damaged or cut short, an
+    animation or several pages, 16-bit colour (which Pillow would cut to 8 bits), NaN or infinite values, less
+    than 8 x 8 pixels, or more than 89 million (the environment variable ODDGAN_MAX_PIXELS raises that limit).
+    May be called from several threads at once.
+    """
+    try:
+        return decode(os.fspath(path))
+    except Unreadable as bad:
+        raise DataError(f"{os.fspath(path)}: {bad}") from bad
+
+
+class Pictures:
+    """A sequence of pictures that are decoded when they are asked for.
+
+    `pictures[i]` is what `read_picture` gives, `pictures[a:b]` another `Pictures`. `root` is the folder that
+    names are relative to; without it a picture is called by its path.
+    """
+
+    def __init__(self, paths: Iterable[str | os.PathLike[str]], *, root: str | os.PathLike[str] | None = None) -> None:
+        self.paths: tuple[str, ...] = tuple(os.fspath(path) for path in paths)
+        self.root = None if root is None else Path(root)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: SupportsIndex, /) -> Array:
+        return read_picture(self.paths[operator.index(index)])
+
+    def __iter__(self) -> Iterator[Array]:
+        return map(read_picture, self.paths)
+
+    def __repr__(self) -> str:
+        where = "" if self.root is None else f" in {self.root}"
+        return f"<{len(self)} pictures{where}>"
+
+    def name(self, index: int) -> str:
+        """What to call picture `index`: its path relative to the root, with forward slashes."""
+        path = Path(self.paths[index])
+        if self.root is not None and path.is_relative_to(self.root):
+            path = path.relative_to(self.root)
+        return path.as_posix()
+
+    def header(self, index: int) -> tuple[int, int, int, str]:
+        """(H, W, channels, dtype name) of picture `index`, from the file's header where that tells.
+
+        Raises `DataError` as `read_picture` does, but finds damage in the header only.
+        """
+        path = self.paths[index]
+        try:
+            return header(path)
+        except Unreadable as bad:
+            raise DataError(f"{path}: {bad}") from bad
+
+    def subset(self, indices: Iterable[SupportsIndex]) -> "Pictures":
+        """The pictures at `indices`, in that order."""
+        return Pictures((self.paths[operator.index(i)] for i in indices), root=self.root)
+
+    def unreadable(self, start: int = 0, *, progress: Progress | None = None) -> list[tuple[str, str]]:
+        """(name, reason) of every picture from `start` on that cannot be read. Decodes all, in threads."""
+        return [(self.name(i), reason) for i, reason in self.find_unreadable(start, progress=progress)]
+
+    def find_unreadable(self, start: int = 0, *, progress: Progress | None = None) -> list[tuple[int, str]]:
+        """As `unreadable`, with the picture's index in place of its name."""
+        bad = []
+        total = len(self) - start
+        for done, reason in enumerate(threaded(_reason, self.paths[start:])):
+            if reason is not None:
+                bad.append((start + done, reason))
+            if progress is not None:
+                progress(done + 1, total)
+        return bad
+
+    def cached(
+        self,
+        key: str,
+        transform: Callable[[Array], Array],
+        indices: Sequence[int],
+        *,
+        progress: Progress | None = None,
+    ) -> tuple[Array, NDArray[np.intp]]:
+        """Transformed pictures from a memory-mapped cache that is filled with those it lacks.
+
+        key        names the transform and all its settings: one key, one transform, for ever
+        transform  picture -> (h, w, C) or (h, w) array, the same shape and dtype for all; called in threads
+        indices    the pictures that are wanted
+
+        Returns (memory map (N, h, w, C), row of the map for every index). The cache lies in the folder
+        ODDGAN_CACHE, or the user's cache folder; a changed file is decoded anew, and the folder may be deleted
+        at any time. Memory stays flat. Several processes may fill it together, and one that is killed loses
+        the last moments' work only.
+
+        Raises `DataError` that lists all unreadable pictures, or where shapes differ; `OutputError` where the
+        cache cannot be written.
+        """
+        return cached_rows(self.paths, self.name, key, transform, indices, progress)
+
+
+def _reason(path: str) -> str | None:
+    try:
+        decode(path)
+    except Unreadable as bad:
+        return bad.reason
+    return None

@@ -1,0 +1,79 @@
+"""Find the pictures in a folder."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import DataError
+from .decode import SUFFIXES
+
+_CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+@dataclass
+class Found:
+    """What a folder holds: its pictures' relative paths, "/" between the parts, sorted; other files by ending."""
+
+    pictures: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+    def ignored(self) -> str:
+        """ "3 other files ignored (.txt 2, .md 1)", or nothing."""
+        if not self.others:
+            return ""
+        total = self.others.total()
+        kinds = ", ".join(f"{ending} {count}" for ending, count in self.others.most_common(4))
+        return f"{total:,} other file{'s' * (total > 1)} ignored ({kinds})"
+
+
+def scan(root: Path) -> Found:
+    """All pictures below `root`, told by their names' endings. Hidden files are passed over, links followed."""
+    found = Found()
+    for relative in _walk(root, "", frozenset()):
+        ending = _ending(relative)
+        if ending in SUFFIXES:
+            found.pictures.append(relative)
+        else:
+            found.others[ending or "no ending"] += 1
+    found.pictures.sort()
+    return found
+
+
+def holds_pictures(root: Path) -> bool:
+    """Whether there is a picture below `root`; looks no further than the first one."""
+    return any(_ending(relative) in SUFFIXES for relative in _walk(root, "", frozenset()))
+
+
+def _ending(relative: str) -> str:
+    return os.path.splitext(relative)[1].lower()
+
+
+def _walk(root: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+    folder = root / prefix
+    try:
+        about = folder.stat()
+        if (about.st_dev, about.st_ino) in above:
+            return  # a link back to a folder that we are in
+        above |= {(about.st_dev, about.st_ino)}
+        with os.scandir(folder) as entries:
+            listed = sorted((entry.name, _is_folder(entry)) for entry in entries)
+    except PermissionError:
+        raise DataError(f"{folder}: the folder may not be read (permission denied); give read permission") from None
+    except OSError as error:
+        raise DataError(f"{folder}: the folder cannot be read ({error.strerror}); check the disk") from None
+    for name, is_folder in listed:
+        if name.startswith(".") or name.lower() in _CLUTTER:
+            continue
+        if is_folder:
+            yield from _walk(root, f"{prefix}{name}/", above)
+        else:
+            yield f"{prefix}{name}"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

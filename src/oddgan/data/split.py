@@ -1,0 +1,157 @@
+"""A data set divided into what may be learnt from and what is judged."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+
+@runtime_checkable
+class PictureRows(Protocol):
+    """Pictures that are read when they are asked for: (H, W) or (H, W, 3), uint8, uint16 or float32."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> NDArray[Any]: ...
+
+
+Rows: TypeAlias = NDArray[Any] | PictureRows
+"""Pictures, (n, H, W[, 3]) as an array or one by one, or a table, a 2-D array."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """A data set, divided. Training, tuning and calibration rows are normal ones.
+
+    train      normals, or None where there are none to train on
+    tune       normals to tune on, calibrate those to set the threshold with; None: `fit` holds them back itself
+    test       rows to be judged, normal and odd, or None
+    labels     (n_test,) bool, True = anomaly, or None where nobody knows
+    kinds      per test row "good" or the kind of defect, or the class of a labelled set; or None
+    masks      per test row an (H, W) bool array at the mask's own size (all False for normals), read when it is
+               asked for, or None where an odd row has no mask; None where nothing has masks
+    note       one line on what was understood
+    skipped    (name, reason) of the pictures that were left out because they cannot be read
+    """
+
+    name: str
+    train: Rows | None
+    tune: Rows | None = None
+    calibrate: Rows | None = None
+    test: Rows | None = None
+    labels: NDArray[np.bool_] | None = None
+    kinds: tuple[str, ...] | None = None
+    masks: Sequence[NDArray[np.bool_] | None] | None = None
+    note: str = ""
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        rows = 0 if self.test is None else len(self.test)
+        for what, given in (("labels", self.labels), ("kinds", self.kinds), ("masks", self.masks)):
+            if given is not None and len(given) != rows:
+                raise DataError(f"{self.name}: {len(given)} {what} for {rows} test rows; give one for each row")
+
+
+def normal_classes(
+    where: str,
+    classes: Collection[str],
+    normal: Collection[str] | None,
+    anomaly: Collection[str] | None,
+    default: Collection[str] | None = None,
+) -> frozenset[str]:
+    """Which of `classes` are normal, from what the user said, or else `default`."""
+    known = ", ".join(sorted(classes))
+    if normal is not None and anomaly is not None:
+        raise DataError(f"{where}: normal and anomaly are both given; give one of them, the other classes follow")
+    told = normal if normal is not None else anomaly
+    if told is None:
+        if default is None:
+            raise DataError(f"{where} has the classes {known}: say which are normal, or which are the anomaly")
+        return frozenset(default)
+    told = frozenset([told] if isinstance(told, str) else map(str, told))
+    if unknown := sorted(told - frozenset(classes)):
+        raise DataError(f"{where} has no class {', '.join(unknown)}; its classes are {known}")
+    normals = told if normal is not None else frozenset(classes) - told
+    if not normals or normals == frozenset(classes):
+        raise DataError(f"{where}: {'no' if not normals else 'every'} class is normal; its classes are {known}")
+    return normals
+
+
+def hold_out(rows: int, share: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row numbers (kept, held back), each sorted. The same for ever: the generator's raw stream is frozen."""
+    order = np.argsort(np.random.PCG64(0).random_raw(rows), kind="stable")
+    held = min(rows - 1, max(1, round(rows * share))) if rows > 1 else 0
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def class_names(labels: NDArray[Any]) -> NDArray[np.str_]:
+    """Labels as text: 3 and 3.0 are "3", true is "1"."""
+    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.rint(labels)).all():
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind == "b":
+        labels = labels.astype(np.uint8)
+    return labels.astype(np.str_)
+
+
+def official_split(
+    name: str,
+    train: NDArray[Any],
+    train_classes: NDArray[np.str_],
+    test: NDArray[Any],
+    test_classes: NDArray[np.str_],
+    normals: Collection[str],
+) -> Split:
+    """Train on the normal classes' training rows, test on all test rows."""
+    chosen = np.isin(train_classes, list(normals))
+    if not chosen.any():
+        raise DataError(f"{name}: no training row is of class {', '.join(sorted(normals))}; name another class")
+    odd = ~np.isin(test_classes, list(normals))
+    return Split(
+        name=name,
+        train=train if chosen.all() else train[chosen],
+        test=test,
+        labels=odd,
+        kinds=tuple(test_classes.tolist()),
+        note=f"{name}: {counts(int(chosen.sum()), odd)}; normal: {', '.join(sorted(normals))}",
+    )
+
+
+def held_out_split(
+    name: str,
+    rows: NDArray[Any],
+    classes: NDArray[np.str_],
+    normals: Collection[str],
+    share: float,
+    masks: Sequence[NDArray[np.bool_] | None] | None = None,
+) -> Split:
+    """For sets without a test part: `share` of the normals and every anomaly are held out for the test."""
+    good = np.flatnonzero(np.isin(classes, list(normals)))
+    if len(good) < 2:
+        raise DataError(
+            f"{name}: too few normal rows ({len(good)}); at least 2 are needed, one to train on, one to test"
+        )
+    kept, held = hold_out(len(good), share)
+    odd = np.ones(len(rows), bool)
+    odd[good] = False
+    chosen = odd.copy()
+    chosen[good[held]] = True
+    test = np.flatnonzero(chosen)
+    return Split(
+        name=name,
+        train=rows[good[kept]],
+        test=rows[test],
+        labels=odd[test],
+        kinds=tuple(classes[test].tolist()),
+        masks=None if masks is None else [masks[i] for i in test.tolist()],
+        note=f"{name}: {counts(len(kept), odd[test])}; normal: {', '.join(sorted(normals))}; a fixed {share:.0%} of "
+        "the normals is held out for the test",
+    )
+
+
+def counts(train: int, odd: NDArray[np.bool_]) -> str:
+    """How many rows there are for what."""
+    return f"{train:,} normal for training, {len(odd):,} for test ({int(odd.sum()):,} odd)"

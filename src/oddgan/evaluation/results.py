@@ -1,0 +1,91 @@
+"""What an evaluation is: plain frozen data, which a report turns into pages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ..metrics import Estimate, Rates
+
+Group = Literal["oddest", "miss", "false alarm"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Example:
+    """One test row to look at.
+
+    Of a picture: `picture` and `reconstruction` (of the model's size) are uint8 for showing, (H, W) or
+    (H, W, 3); `anomaly_map` (float32) and `mask` (bool) are (H, W) of the picture's size. Long sides are
+    shrunk to 768. Of a table row: `columns`, those with the largest share in the score, largest first.
+    """
+
+    group: Group
+    row: int
+    name: str
+    score: float
+    p_value: float
+    is_anomaly: bool
+    label: bool | None = None
+    kind: str | None = None
+    picture: np.ndarray | None = None
+    reconstruction: np.ndarray | None = None
+    anomaly_map: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    columns: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """The test rows of one kind.
+
+    `auroc` sets them against all normals, and is None for a kind of normals; `flagged` is the share with the
+    verdict "anomaly": detections, or false alarms for a kind of normals.
+    """
+
+    kind: str
+    is_anomaly: bool
+    n: int
+    n_flagged: int
+    flagged: Estimate
+    auroc: Estimate | None
+    median_score: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """What `evaluate` found. Arrays have one entry per test row, in the split's order.
+
+    `estimates` has "auroc", "average_precision" and "auprc_trapezoid", and is empty unless the test has
+    normal and odd rows. `rates` is None without labels. `pixel` has "pixel_auroc", "aupro_0.3" and
+    "aupro_0.05", from `n_masks` masks, and is empty without masks.
+
+    `false_alarm_rate` is what the threshold was set for; `false_alarm_range` is what that can mean for this
+    one set of `n_calibrate` rows: for 9 of 10 such sets the true rate lies within it. `map_scale` is the
+    value that heat maps show as fully odd. `history` has one entry per epoch in each column: "stage",
+    "epoch", "update", then every loss term as "PLAYER.term".
+    """
+
+    data: str
+    note: str
+    detector: Mapping[str, Any]
+    names: tuple[str, ...]
+    scores: np.ndarray
+    p_values: np.ndarray
+    is_anomaly: np.ndarray
+    labels: np.ndarray | None
+    kinds: tuple[str, ...] | None
+    terms: Mapping[str, np.ndarray]
+    estimates: Mapping[str, Estimate]
+    rates: Rates | None
+    by_kind: tuple[Kind, ...]
+    pixel: Mapping[str, float]
+    n_masks: int
+    threshold: float
+    false_alarm_rate: float
+    false_alarm_range: tuple[float, float]
+    n_calibrate: int
+    history: Mapping[str, Sequence[Any]]
+    warnings: tuple[str, ...]
+    examples: tuple[Example, ...]
+    map_scale: float

@@ -1,0 +1,183 @@
+"""One pass over the test rows, in chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import metrics
+from ..errors import DataError, ParameterError
+from .examples import Gallery, resized
+from .findings import by_kind, false_alarm_range, warnings
+from .results import Evaluation
+
+if TYPE_CHECKING:
+    from ..data import Split
+    from ..detector import Detector, Explanation
+
+AREAS = ("auroc", "average_precision", "auprc_trapezoid")
+CHUNK_PIXELS = 8_000_000  # in pictures held at once, when a block of them is not more already
+CHUNK_ROWS = 1024
+
+
+def evaluate(
+    detector: Detector,
+    split: Split,
+    *,
+    examples: int = 12,
+    bootstrap: int = 1000,
+    random_state: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score `split.test` with a fitted `detector` and compare with `split.labels`, as far as there are any.
+
+    `examples`: how many of the oddest rows to keep for looking at, and half as many each of the misses with
+    the lowest score and of the false alarms with the highest. `bootstrap`: resamples behind each interval of
+    an area. `progress(done, total)` is called after each chunk. Memory does not grow with the number of
+    pictures, except by their masks' pixels (see `PixelScores`). Maps are resized to the mask's own size.
+    Raises DataError where the split has no test rows or a score is not a finite number.
+    """
+    if examples < 0:
+        raise ParameterError(f"evaluate: examples={examples} must be 0 or more")
+    if split.test is None or len(split.test) == 0:
+        raise DataError(f"{split.name}: there are no test rows to evaluate on; give data with a test part")
+    labels = None if split.labels is None else np.asarray(split.labels).astype(bool)
+    kinds = None if split.kinds is None else tuple(split.kinds)
+    facts = detector.info()
+    seen = _Seen(split, labels, Gallery(examples, split, labels, facts))
+    for start, rows in _chunks(split.test, detector.block_size):
+        seen.add(start, rows, detector.explain(rows))
+        if progress is not None:
+            progress(start + len(rows), len(seen.names))
+    scores, flagged = np.concatenate(seen.scores), np.concatenate(seen.flagged)
+
+    estimates = {}
+    if labels is not None and labels.any() and not labels.all():
+        for name in AREAS:
+            estimates[name] = metrics.bootstrap(name, labels, scores, bootstrap, random_state=random_state)
+    rates = None if labels is None else metrics.rates(labels, flagged)
+    of_kinds = by_kind(scores, flagged, labels, kinds, bootstrap, random_state)
+    asked, n_calibrate = float(detector.false_alarm_rate_), int(detector.n_calibrate_)
+    pixel, missing = seen.pixel_figures()
+    return Evaluation(
+        data=split.name,
+        note=split.note,
+        detector=facts,
+        names=seen.names,
+        scores=scores,
+        p_values=np.concatenate(seen.p_values),
+        is_anomaly=flagged,
+        labels=labels,
+        kinds=kinds,
+        terms={name: np.concatenate(parts) for name, parts in seen.terms.items()},
+        estimates=estimates,
+        rates=rates,
+        by_kind=of_kinds,
+        pixel=pixel,
+        n_masks=seen.pixels.n_pictures,
+        threshold=float(detector.threshold_),
+        false_alarm_rate=asked,
+        false_alarm_range=false_alarm_range(asked, n_calibrate),
+        n_calibrate=n_calibrate,
+        history={name: list(column) for name, column in detector.history_.items()},
+        warnings=(*_left_out(split), *warnings(scores, estimates, rates, of_kinds, asked, n_calibrate), *missing),
+        examples=seen.gallery.examples(),
+        map_scale=seen.map_scale(flagged),
+    )
+
+
+class _Seen:
+    """What the pass gathers: numbers of every row, pixels under masks, and a few examples."""
+
+    def __init__(self, split: Split, labels: np.ndarray | None, gallery: Gallery) -> None:
+        self.masks, self.labels, self.gallery = split.masks, labels, gallery
+        self.names = row_names(split.test)
+        self.scores: list[np.ndarray] = []
+        self.p_values: list[np.ndarray] = []
+        self.flagged: list[np.ndarray] = []
+        self.terms: dict[str, list[np.ndarray]] = {}
+        self.heats: list[float] = []  # of each picture: what the oddest hundredth of its pixels exceeds
+        self.pixels = metrics.PixelScores()
+        self.unmasked = 0  # odd pictures without a mask
+
+    def add(self, start: int, rows: Any, found: Explanation) -> None:
+        """`found` is the detector's explanation of `rows`, the test rows from `start` on."""
+        scores = np.asarray(found.score, dtype=np.float64)
+        broken = np.flatnonzero(~np.isfinite(scores))
+        if broken.size:
+            name = self.names[start + int(broken[0])]
+            raise DataError(f"{name}: its score is {scores[broken[0]]}, not a finite number; train the model again")
+        self.scores.append(scores)
+        self.p_values.append(np.asarray(found.p_value, dtype=np.float64))
+        self.flagged.append(np.asarray(found.is_anomaly, dtype=bool))
+        for name, values in found.terms.items():
+            self.terms.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
+        masks: list[np.ndarray | None] = [None] * len(scores)
+        if isinstance(rows, list):
+            for j, anomaly_map in enumerate(found.anomaly_map):
+                self.heats.append(float(np.quantile(anomaly_map, 0.99)))
+                masks[j] = self._under_mask(start + j, anomaly_map)
+        self.gallery.add(start, rows, found, self.names, masks)
+
+    def _under_mask(self, i: int, anomaly_map: np.ndarray) -> np.ndarray | None:
+        if self.masks is None:
+            return None
+        mask = self.masks[i]
+        if mask is None:
+            self.unmasked += self.labels is None or bool(self.labels[i])
+            return None
+        mask = np.asarray(mask)
+        self.pixels.add(mask, resized(anomaly_map, mask.shape))
+        return mask
+
+    def pixel_figures(self) -> tuple[dict[str, float], list[str]]:
+        """Pixel AUROC and AUPRO, and a warning on masks that are missing."""
+        pixels = self.pixels
+        if not pixels.n_pictures:
+            return {}, []
+        if not pixels.n_regions:
+            return {}, ["no mask marks an odd pixel, so there are no pixel figures"]
+        figures = {
+            "pixel_auroc": pixels.auroc(),
+            "aupro_0.3": pixels.aupro(0.3),
+            "aupro_0.05": pixels.aupro(0.05),
+        }
+        return figures, [f"pixel figures leave out odd pictures without a mask: {self.unmasked}"] * (self.unmasked > 0)
+
+    def map_scale(self, flagged: np.ndarray) -> float:
+        """The typical heat of a flagged picture, or the highest of all where none is flagged."""
+        if not self.heats:
+            return 1.0
+        heats = np.array(self.heats)
+        return float(np.median(heats[flagged]) if flagged.any() else heats.max()) or 1.0
+
+
+def row_names(rows: Any) -> tuple[str, ...]:
+    """What to call each row: its name where rows have names, its label in a DataFrame, or its number."""
+    if callable(getattr(rows, "name", None)):
+        return tuple(str(rows.name(i)) for i in range(len(rows)))
+    return tuple(f"row {label}" for label in (rows.index if hasattr(rows, "iloc") else range(len(rows))))
+
+
+def _left_out(split: Split) -> list[str]:
+    if not split.skipped:
+        return []
+    (name, reason), n = split.skipped[0], len(split.skipped)
+    return [f"pictures left out of the data because they cannot be read: {n}, the first {name} ({reason})"]
+
+
+def _chunks(test: Any, block: int) -> Iterator[tuple[int, Any]]:
+    """The test rows some at a time, in whole scoring blocks: slices of a table, or lists of pictures."""
+    total, frame = len(test), hasattr(test, "iloc")
+    table = frame or (isinstance(test, np.ndarray) and test.ndim == 2)
+    pixels = 1 if table else math.prod(np.shape(test[0])[:2])
+    step = block * max(1, min(CHUNK_PIXELS // (block * pixels), CHUNK_ROWS // block))
+    for start in range(0, total, step):
+        end = min(start + step, total)
+        if table:
+            yield start, test.iloc[start:end] if frame else test[start:end]
+        else:
+            yield start, [test[i] for i in range(start, end)]

@@ -1,0 +1,248 @@
+"""Small charts as inline SVG, coloured by the page's style sheet: no library, no script, sharp in print."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from ..metrics import Estimate
+
+Points = Iterable[tuple[float, float]]
+
+BINS = 40
+SQUEEZED = 0.15  # a threshold this far left, as a share of the width, calls for a logarithmic scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """A plot's area: turns data into pixels. Without ticks of their own the axes get round ones."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    x_ticks: Sequence[float] = ()
+    y_ticks: Sequence[float] = ()
+    width: int = 460
+    height: int = 300
+    left: int = 60
+    right: int = 12
+    top: int = 14
+    bottom: int = 40
+    log: bool = False  # the horizontal scale
+
+    @property
+    def end(self) -> int:
+        """The plot's right edge in pixels."""
+        return self.width - self.right
+
+    @property
+    def base(self) -> int:
+        """The plot's lower edge in pixels."""
+        return self.height - self.bottom
+
+    def px(self, value: float) -> float:
+        """Where a value lies across, in pixels."""
+        low, high, at = (math.log(v) if self.log else v for v in (*self.x, value))
+        return self.left + (at - low) / (high - low) * (self.end - self.left)
+
+    def py(self, value: float) -> float:
+        """Where a value lies down, in pixels."""
+        return self.base - (value - self.y[0]) / (self.y[1] - self.y[0]) * (self.base - self.top)
+
+    def path(self, points: Points, css: str, *, close: bool = False) -> str:
+        """A line through data points, without those that fall on one spot; a NaN breaks it."""
+        parts: list[str] = []
+        pen, last = "M", ""
+        for x, y in points:
+            if not math.isfinite(y):
+                pen = "M"
+                continue
+            spot = f"{self.px(x):.1f} {self.py(y):.1f}"
+            if pen == "M" or spot != last:
+                parts.append(pen + spot)
+            pen, last = "L", spot
+        return f'<path class="{css}" d="{"".join(parts)}{"Z" if close and parts else ""}"/>'
+
+    def frame(self, x_label: str, y_label: str, *, percent: bool = False) -> str:
+        """Grid lines, ticks with their numbers, and the axes' names."""
+        parts = []
+        for value in self.y_ticks or ticks(*self.y):
+            y = self.py(value)
+            parts += [line("grid", self.left, y, self.end, y)]
+            parts += [label("tick", self.left - 7, y + 4, f"{100 * value:g}%" if percent else f"{value:g}", "end")]
+        for value in self.x_ticks or ticks(*self.x):
+            x = self.px(value)
+            parts += [line("axis", x, self.base, x, self.base + 4)]
+            parts += [label("tick", x, self.base + 17, f"{value:g}", "middle")]
+        parts += [line("axis", self.left, self.base, self.end, self.base)]
+        parts += [label("label", (self.left + self.end) / 2, self.height - 4, x_label, "middle")]
+        middle = (self.top + self.base) / 2
+        parts += [
+            f'<g transform="translate(11 {middle:.1f}) rotate(-90)">{label("label", 0, 0, y_label, "middle")}</g>'
+        ]
+        return "".join(parts)
+
+    def upright(self, css: str, x: float, above: int = 0) -> str:
+        """A vertical line over the plot's height, and so many pixels above."""
+        return line(css, self.px(x), self.top - above, self.px(x), self.base)
+
+    def dot(self, x: float, y: float, note: str = "") -> str:
+        """A point, its note beside it on the side with more room."""
+        px, py, late = self.px(x), self.py(y), x > 0.7 * self.x[1]
+        text = label(
+            "note", px + (-10 if late else 10), py + (18 if y > 0.12 else -8), note, "end" if late else "start"
+        )
+        return f'<circle class="dot" cx="{px:.1f}" cy="{py:.1f}" r="4.5"/>{text if note else ""}'
+
+    def svg(self, title: str, *parts: str) -> str:
+        """The chart; `title` says what it shows to those who cannot see it."""
+        return (
+            f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(title)}">'
+            f"{''.join(parts)}</svg>"
+        )
+
+
+def line(css: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    """A straight line, in pixels."""
+    return f'<line class="{css}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def label(css: str, x: float, y: float, text: str, anchor: str) -> str:
+    """Text at a place in pixels; `anchor` is "start", "middle" or "end"."""
+    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers from `low` to `high`, about so many."""
+    raw = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
+
+
+def score_histogram(groups: dict[str, np.ndarray], threshold: float) -> str:
+    """How scores spread: `groups` maps "normal", "odd" or "all" to scores; each group's bars add up to 1.
+
+    The scale is logarithmic where the highest scores would squeeze what lies below the threshold into a corner.
+    """
+    every = np.concatenate([*groups.values(), [threshold]])
+    low, high = float(every.min()), float(every.max())
+    log = low > 0 and threshold - low < SQUEEZED * (high - low)
+    if high - low <= 1e-9 * abs(high):
+        low, high = low - 0.5, high + 0.5
+    edges = np.geomspace(low, high, BINS + 1) if log else np.linspace(low, high, BINS + 1)
+    edges[0], edges[-1] = low, high  # what geomspace rounds would drop the lowest and highest row
+    shares = {name: np.histogram(s, edges)[0] / s.size for name, s in groups.items()}
+    axes = Axes(
+        x=(low, high),
+        y=(0, 1.12 * max(float(share.max()) for share in shares.values())),
+        x_ticks=_log_ticks(low, high) if log else (),
+        width=960,
+        log=log,
+    )
+    parts = [axes.frame("anomaly score" + " (logarithmic scale)" * log, "share of the group", percent=True)]
+    for name, share in shares.items():
+        tops = [(x, float(y)) for i, y in enumerate(share) for x in (edges[i], edges[i + 1])]
+        parts.append(axes.path([(low, 0.0), *tops, (high, 0.0)], f"area {name}", close=True))
+    x = axes.px(threshold)
+    late = x > axes.width - 160
+    parts.append(axes.upright("threshold", threshold, above=10))
+    parts.append(
+        label("note", x + (-7 if late else 7), axes.top, f"threshold {threshold:.4g}", "end" if late else "start")
+    )
+    named = " and ".join(f"{s.size} {name}" for name, s in groups.items())
+    return axes.svg(f"Histogram of the anomaly scores of {named} rows, threshold {threshold:.4g}", *parts)
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten, with twice and five times them where there is room."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = (1, 2, 5) if last - first <= 3 else (1,)
+    return [v for k in range(first, last + 1) for m in steps if low <= (v := m * 10.0**k) <= high]
+
+
+def curve(name: str, points: Points, area: Estimate, operating: tuple[float, float]) -> str:
+    """A ROC curve (`name` "ROC") or a precision-recall curve, its chance line, and the threshold's point."""
+    roc, points, chance = name == "ROC", list(points), area.chance or 0.0
+    scale = (0.0, 0.25, 0.5, 0.75, 1.0)
+    axes = Axes(x=(0, 1), y=(0, 1), height=400, x_ticks=scale, y_ticks=scale)
+    parts = [
+        axes.frame(*(("false-alarm rate", "detection rate") if roc else ("detection rate (recall)", "precision"))),
+        axes.path([(points[0][0], 0.0), *points, (points[-1][0], 0.0)], "under", close=True),
+        axes.path([(0, 0), (1, 1)] if roc else [(0, chance), (1, chance)], "chance"),
+        axes.path(points, "line"),
+        axes.dot(*operating, "threshold") if all(map(math.isfinite, operating)) else "",
+    ]
+    return axes.svg(f"{name} curve: area {area:.3f}, chance {chance:.3f}", *parts)
+
+
+def steps(recall: np.ndarray, precision: np.ndarray) -> list[tuple[float, float]]:
+    """A precision-recall curve as the steps whose area is the average precision."""
+    before = np.concatenate([[0.0], recall[:-1]])
+    rising = recall > before
+    corners = zip(before[rising], recall[rising], precision[rising], strict=True)
+    return [(float(x), float(p)) for start, end, p in corners for x in (start, end)]
+
+
+def p_value_histogram(p_values: np.ndarray, n_calibrate: int) -> str:
+    """p-values in (0, 1], level for normals, and the band in which 95% of such bars lie.
+
+    The band allows for both samples, test rows and calibration rows (a beta-binomial count).
+    """
+    n, bins = p_values.size, 10
+    share = 1 / bins
+    # Bars hold their upper end: with n + 1 a multiple of 10 each holds as many of the possible p-values.
+    bar = np.clip(np.ceil(p_values * bins - 1e-9).astype(int) - 1, 0, bins - 1)
+    filled = np.bincount(bar, minlength=bins) / n
+    spread = 1.96 * math.sqrt(share * (1 - share) / n * (n_calibrate + 1 + n) / (n_calibrate + 2))
+    axes = Axes(x=(0, 1), y=(0, 1.15 * max(float(filled.max()), share + spread)), height=270)
+    parts = [axes.frame("p-value", "share of the test normals", percent=True)]
+    for i, value in enumerate(map(float, filled)):
+        box = _box("bar", axes.px(i * share) + 1, axes.py(value), axes.px((i + 1) * share) - 1, axes.base)
+        parts.append(f"<g><title>{i * share:.1f} to {(i + 1) * share:.1f}: {value:.1%}</title>{box}</g>")
+    parts.append(_box("band", axes.left, axes.py(share + spread), axes.end, axes.py(max(0.0, share - spread))))
+    parts.append(axes.path([(0, share), (1, share)], "chance"))
+    return axes.svg(f"Histogram of the p-values of {n} test normals, expected {share:.0%} in each bar", *parts)
+
+
+def _box(css: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    return f'<rect class="{css}" x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"/>'
+
+
+def training_curve(name: str, values: Sequence[float | None], stages: Sequence[str]) -> str:
+    """One loss term by epoch, with a line where a stage begins."""
+    y = [math.nan if v is None else float(v) for v in values]
+    finite = [v for v in y if math.isfinite(v)] or [0.0]
+    low, high = min(finite), max(finite)
+    pad = 0.08 * (high - low) or 0.1 * abs(high) or 0.5
+    epochs = max(2, len(y))
+    axes = Axes(
+        x=(1, epochs),
+        y=(low - pad, high + pad),
+        x_ticks=sorted({1.0, *(t for t in ticks(1, epochs, about=4) if t == int(t))}),
+        y_ticks=ticks(low - pad, high + pad, about=3),
+        width=300,
+        height=150,
+        left=44,
+        top=8,
+        bottom=34,
+    )
+    starts = [i + 0.5 for i in range(1, len(stages)) if stages[i] != stages[i - 1]]
+    parts = [axes.frame("epoch", ""), *(axes.upright("chance", at) for at in starts)]
+    parts.append(axes.path(enumerate(y, 1), "line"))
+    if len(finite) == 1:
+        parts.append(axes.dot(1, finite[0]))
+    return axes.svg(f"{name} by epoch, from {finite[0]:.4g} to {finite[-1]:.4g}", *parts)
+
+
+def strip(estimate: Estimate) -> str:
+    """An estimate in a table's cell: its interval and value on a scale from 0 to 1, chance as a tick."""
+    axes = Axes(x=(0, 1), y=(0, 1), width=120, height=16, left=4, right=4, top=2, bottom=2)
+    low, value, high = (axes.px(v) for v in (estimate.low, estimate.value, estimate.high))
+    parts = [line("grid", axes.left, 8, axes.end, 8), line("range", low, 8, high, 8)]
+    if estimate.chance is not None:
+        parts.insert(1, axes.upright("axis", estimate.chance))
+    parts.append(f'<circle class="dot" cx="{value:.1f}" cy="8" r="3.5"/>')
+    return f'<svg class="strip" viewBox="0 0 120 16" aria-hidden="true">{"".join(parts)}</svg>'

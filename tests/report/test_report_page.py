@@ -1,0 +1,184 @@
+"""The HTML page is complete, well-formed, safe, and whole or absent."""
+
+import base64
+import dataclasses
+import io
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oddgan.errors import OutputError
+from oddgan.report import page, to_html, write_html
+
+VOID = {"meta", "img", "br", "line", "rect", "path", "circle"}
+
+
+class Checked(HTMLParser):
+    """Gathers tags, and fails on one that is not closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text, self.headings = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self.open and self.open[-1] in ("h1", "h2"):
+            self.headings.append(data)
+
+    def named(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def test_the_page_is_well_formed_and_says_what_was_found(evaluation):
+    parsed = Checked(to_html(evaluation))
+    assert parsed.headings == [
+        "GANomaly on toy & co",
+        "Before you trust these figures",
+        "Scores",
+        "Figures",
+        "By kind",
+        "Examples",
+        "What the threshold promises",
+        "Training",
+        "Model card",
+    ]
+    text = " ".join(parsed.text)
+    for part in (
+        "only <20> odd rows",
+        f"AUROC {evaluation.estimates['auroc'].value:.3f}",
+        "At the threshold set for 2% false alarms it caught",
+        "of 40 normal rows",
+        "0.812",
+        "<b>scratch</b>",
+        "exchangeable",
+        "between 0.1% and 6%",
+        "0, 1, 2, 3, 4, 5, 6, 7, … (20)",
+        "nested.a",
+    ):
+        assert part in text
+    assert "None" not in text
+
+
+def test_the_page_loads_nothing_and_runs_nothing(evaluation):
+    html = to_html(evaluation)
+    parsed = Checked(html)
+    assert {"script", "link", "iframe", "object", "base"}.isdisjoint(tag for tag, _ in parsed.tags)
+    assert all(attrs["src"].startswith("data:image/png;base64,") for attrs in parsed.named("img"))
+    assert not re.search(r"https?:|url\(|@import", html)
+    assert not any(name.startswith("on") for _, attrs in parsed.tags for name in attrs)
+
+
+def test_pictures_are_png_files_with_text_for_those_who_cannot_see(evaluation):
+    parsed = Checked(to_html(evaluation))
+    images = parsed.named("img")
+    assert len(images) == 2 * len(evaluation.examples)
+    assert all(attrs["alt"] for attrs in images)
+    assert re.search(
+        r"Heat map of test/059<script>.png, oddest at the (upper|middle|lower) (left|centre|right)", images[1]["alt"]
+    )
+    with Image.open(io.BytesIO(base64.b64decode(images[0]["src"].partition(",")[2]))) as picture:
+        assert picture.size == (int(images[0]["width"]), int(images[0]["height"])) == (180, 144)
+        np.testing.assert_array_equal(np.asarray(picture)[::18, ::18, 0], evaluation.examples[0].picture)
+    charts = [attrs for attrs in parsed.named("svg") if "chart" in attrs["class"]]
+    assert len(charts) == 1 + 2 + 1 + 3
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in charts)
+    assert len(parsed.named("caption")) == len(parsed.named("table"))
+    ids = [attrs["id"] for _, attrs in parsed.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {attrs["aria-labelledby"] for _, attrs in parsed.tags if "aria-labelledby" in attrs} <= set(ids)
+
+
+def test_each_example_says_whether_the_verdict_was_right(evaluation):
+    odd, normal = (dataclasses.replace(evaluation.examples[0], label=label) for label in (True, False))
+    verdicts = {
+        (odd, True): ("caught", "right"),
+        (odd, False): ("missed", "wrong"),
+        (normal, True): ("false alarm", "wrong"),
+        (normal, False): ("passed", "right"),
+        (dataclasses.replace(odd, label=None), True): ("flagged", "plain"),
+        (dataclasses.replace(odd, label=None), False): ("not flagged", "plain"),
+    }
+    for (example, flagged), verdict in verdicts.items():
+        assert page._verdict(dataclasses.replace(example, is_anomaly=flagged)) == verdict
+
+
+def test_without_labels_the_page_has_scores_verdicts_and_table_examples(unlabelled):
+    parsed = Checked(to_html(unlabelled))
+    assert parsed.headings == [
+        "GANomaly on toy & co",
+        "Scores",
+        "Examples",
+        "What the threshold promises",
+        "Model card",
+    ]
+    text = " ".join(parsed.text)
+    assert "there are no labels to compare with" in text
+    assert "pressure <bar>" in text
+    assert parsed.named("img") == []
+
+
+def test_only_normals_still_make_a_page(evaluation):
+    from oddgan.metrics import rates
+
+    normals = dataclasses.replace(
+        evaluation,
+        labels=np.zeros(60, bool),
+        estimates={},
+        rates=rates(np.zeros(60), evaluation.is_anomaly),
+        by_kind=evaluation.by_kind[:1],
+    )
+    text = " ".join(Checked(to_html(normals)).text)
+    assert "False alarms" in text
+    assert "Anomalies caught" not in text
+    assert "ROC curve" not in text
+
+
+def test_constant_scores_and_one_epoch_still_make_a_page(evaluation):
+    one = {name: column[:1] for name, column in evaluation.history.items()}
+    Checked(to_html(dataclasses.replace(evaluation, scores=np.ones(60), history=one)))
+    Checked(to_html(dataclasses.replace(evaluation, scores=np.zeros(60), threshold=0.0, examples=())))
+
+
+def test_the_page_is_the_same_each_time(evaluation):
+    assert to_html(evaluation) == to_html(evaluation)
+
+
+def test_the_file_appears_whole_or_not_at_all(evaluation, tmp_path, monkeypatch):
+    path = tmp_path / "new folder" / "report.html"
+    write_html(evaluation, path)
+    assert path.read_text(encoding="utf-8") == to_html(evaluation)
+    with pytest.raises(OutputError, match="new folder"):
+        write_html(evaluation, path.parent)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        write_html(evaluation, tmp_path / "file" / "report.html")
+    monkeypatch.setattr(page, "to_html", lambda evaluation: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_html(evaluation, path)
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_importing_the_report_is_quick():
+    heavy = "torch, sklearn, matplotlib, scipy, jinja2, PIL, pandas"
+    code = f"import sys, oddgan.report; print(*set('{heavy}'.split(', ')) & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
