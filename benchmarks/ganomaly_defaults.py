@@ -27,13 +27,13 @@ from oddgan.preprocessing.pictures import _resize
 RESULTS = Path(__file__).parent / "results" / "ganomaly_defaults.jsonl"
 AROUND = [
     {},
+    {"width": 32},
     {"latent_dim": 4},
     {"latent_dim": 16},
     {"ema": 0.999},
     {"lr": 1e-3},
     {"w_con": 10.0},
     {"w_enc": 20.0},
-    {"width": 32},
 ]
 SETS = {  # data set, side, training rows, protocols, settings
     "mnist8": ("mnist", 8, 1300, ("odd", "one"), AROUND),

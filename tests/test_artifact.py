@@ -52,15 +52,12 @@ def test_a_flipped_bit_anywhere_is_noticed(model, tmp_path):
     whole = model.read_bytes()
     damaged = tmp_path / "damaged.oddgan"
     content = whole.index(b"{"), whole.index(b"PK\x01\x02")  # what is beyond are dates and other facts of the archive
+    second = whole.index(b"PK\x03\x04", 4)  # so is the header between the two members
     for place in np.linspace(*content, 40, endpoint=False).astype(int):
-        damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        try:
-            loaded = oddgan.load(damaged)
-        except ArtifactError as error:
-            assert "damaged.oddgan" in str(error)
-        else:  # the header between the two members holds a date too
-            assert whole[place - 30 : place + 30].find(b"PK\x03\x04") >= 0
-            assert np.array_equal(loaded.calibration_.scores, oddgan.load(model).calibration_.scores)
+        if not second <= place < second + 60:
+            damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(ArtifactError, match=r"damaged\.oddgan"):
+                oddgan.load(damaged)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])

@@ -27,7 +27,8 @@ def norm1(a: Tensor, b: Tensor) -> Tensor:
 
 def norm2(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean norm of the difference of each row: (b, ...) -> (b,)."""
-    return (a.float() - b.float()).square().flatten(1).sum(1).sqrt()
+    distance: Tensor = torch.linalg.vector_norm((a.float() - b.float()).flatten(1), dim=1)
+    return distance
 
 
 def bce(logit: Tensor, target: float) -> Tensor:

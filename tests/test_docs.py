@@ -1,0 +1,89 @@
+"""What the documentation shows, runs; and what it lists, is there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text("utf-8"), flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+def test_python_runs(path, tmp_path, monkeypatch):
+    """The blocks of a page run one after the other, as a reader would type them."""
+    monkeypatch.chdir(tmp_path)
+    page = type(sys)("page")
+    monkeypatch.setitem(sys.modules, "page", page)  # dataclasses look their module up
+    page.__dict__["__name__"] = "page"
+    for block in blocks(path, "python"):
+        exec(compile(block, str(path), "exec"), page.__dict__)
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if blocks(p, "console")], ids=lambda p: p.name)
+def test_commands_run(path, tmp_path):
+    """Every command of a page, on pictures like those it speaks of; training is cut short."""
+    random = np.random.default_rng(0)
+    for folder, n in {"parts/train/good": 40, "parts/test/good": 8, "parts/test/scratch": 8, "new_parts": 5}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for i in range(n):
+            picture = random.uniform(50, 90, size=(16, 16)) + np.linspace(0, 60, 16)
+            picture[6:8] += 100 * ("scratch" in folder)
+            Image.fromarray(picture.astype(np.uint8)).save(tmp_path / folder / f"{i}.png")
+    for command in "\n".join(blocks(path, "console")).splitlines():
+        program, *arguments = shlex.split(command)
+        assert program == "oddgan"
+        if arguments[0] == "train":
+            arguments += ["--updates", "5", "--width", "4"]
+        run = subprocess.run(
+            [sys.executable, "-m", "oddgan", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, f"{command}\n{run.stderr}"
+    for made in ("parts.oddgan", "scores.csv", "report.html", "generated.png"):
+        assert (tmp_path / made).stat().st_size > 0
+    assert len(list((tmp_path / "maps").rglob("*.png"))) == 5
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text("utf-8")):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_changelog_and_version_agree():
+    import oddgan
+
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.M)
+    assert newest
+    assert newest[1] == oddgan.__version__
+
+
+def test_every_detector_has_a_page_with_its_parameters():
+    """The table is the declaration's: `python docs/parameters.py` writes it."""
+    from oddgan import detectors
+
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import parameters
+    finally:
+        sys.path.pop(0)
+    for name in detectors.names():
+        page = (ROOT / "docs" / "detectors" / f"{name}.md").read_text("utf-8")
+        assert parameters.table(detectors.get(name)) in page, f"run: python docs/parameters.py {name}"
+
+
+def test_results_page_is_current():
+    """The page is what the committed runs give: `python benchmarks/quality.py --table > docs/results.md`."""
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "quality.py"), "--table"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == (ROOT / "docs" / "results.md").read_text("utf-8")
