@@ -6,7 +6,7 @@ blocks of one size, saving. What they differ in is in `oddgan.recipe` and in eac
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -195,7 +195,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """Median and median absolute deviation of each term that "combined" adds up, over tuning rows."""
         if self.score_by != "combined":
             return {}
-        terms = _gather(terms for _, terms in self._blocks(rows, numbers))
+        terms = self._terms(rows, numbers)
         result = {}
         for name in self.combines:
             middle = float(np.median(terms[name]))
@@ -205,30 +205,32 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     # --- scoring ----------------------------------------------------------------------------------------------------
 
-    def _blocks(self, rows: RowsOrTable, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
-        """`score_rows` over those rows in blocks of `block_size`: the numbers of each block's rows, and its results.
+    def _blocks(
+        self, rows: RowsOrTable, numbers: np.ndarray, compute: Callable[[Any, Tensor], dict[str, Tensor]]
+    ) -> Iterator[tuple[Tensor, list[tuple[int, int]], dict[str, Tensor]]]:
+        """Those rows in blocks of `block_size`: each block's rows (b, ...), their pictures' sizes, and what `compute`
+        makes of them, by name.
 
         Every block is padded to full size: kernels round differently by batch shape, and a row must not score
         differently for the company it keeps.
         """
+        device = machine.device(self.device)
         for start in range(0, len(numbers), self.block_size):
-            chunk = numbers[start : start + self.block_size]
+            x, sizes = self._read(rows, numbers[start : start + self.block_size])
+            block = torch.zeros(self.block_size, *x.shape[1:])
+            if x.ndim == 4:
+                block = block.contiguous(memory_format=torch.channels_last)
+            block[: len(x)] = x
             with torch.no_grad():
-                results = self.score_rows(self.net_, self._block(rows, chunk))
-            yield chunk, {name: value[: len(chunk)].cpu() for name, value in results.items()}
+                results = compute(self.net_, block.to(device))
+            yield x, sizes, {name: value[: len(x)].cpu() for name, value in results.items()}
 
-    def _block(self, rows: RowsOrTable, chunk: np.ndarray) -> Tensor:
-        """Rows as the networks take them, padded with zeros to a full block, on the networks' device."""
+    def _read(self, rows: RowsOrTable, chunk: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Rows as the networks take them, each read once, and the sizes of pictures as they came."""
         if isinstance(rows, np.ndarray):
-            x = self.preprocessor_.tensor(rows[chunk])
-        else:
-            pictures = [self.preprocessor_.fit_in(rows[int(i)], rows.name(int(i))) for i in chunk]  # type: ignore[union-attr]
-            x = self.preprocessor_.tensor(np.stack(pictures))
-        block = torch.zeros(self.block_size, *x.shape[1:])
-        if x.ndim == 4:
-            block = block.contiguous(memory_format=torch.channels_last)
-        block[: len(chunk)] = x
-        return block.to(machine.device(self.device))
+            return self.preprocessor_.tensor(rows[chunk]), []
+        stored, sizes = zip(*(self.preprocessor_.row(rows, int(i)) for i in chunk), strict=True)  # type: ignore[union-attr]
+        return self.preprocessor_.tensor(np.stack(stored)), list(sizes)
 
     def _score(self, terms: Mapping[str, np.ndarray]) -> np.ndarray:
         """The anomaly score (n,) float64 from its terms."""
@@ -237,8 +239,11 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         scaled = [(terms[name] - middle) / spread for name, (middle, spread) in self.tuning_.items()]
         return np.asarray(np.sum(scaled, axis=0))
 
+    def _terms(self, rows: RowsOrTable, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        return _gather(results for _, _, results in self._blocks(rows, numbers, self.score_rows))
+
     def _scores(self, rows: RowsOrTable, numbers: np.ndarray) -> np.ndarray:
-        return self._score(_gather(terms for _, terms in self._blocks(rows, numbers)))
+        return self._score(self._terms(rows, numbers))
 
     def anomaly_score(self, X: Any) -> np.ndarray:
         """How odd each row is, (n,) float64, higher is odder. A row's score depends on that row and the model alone.
@@ -269,15 +274,13 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         rows, numbers = _all_of(self._rows(X))
         gathered, restored = [], []
         maps: list[np.ndarray] = []
-        for chunk, results in self._blocks(rows, numbers):
-            x, x_hat = self._block(rows, chunk)[: len(chunk)].cpu(), results["x_hat"]
-            residual = (x - x_hat).abs()
+        for x, sizes, results in self._blocks(rows, numbers, self.score_rows):
+            residual = (x - results["x_hat"]).abs()
             if isinstance(rows, np.ndarray):
                 maps.extend((residual / residual.sum(1, keepdim=True).clamp_min(1e-12)).double().numpy())
             else:
-                sizes = [rows[int(i)].shape[:2] for i in chunk]
-                maps.extend(resize_map(m, s) for m, s in zip(residual.mean(1).numpy(), sizes, strict=True))
-            restored.append(self.preprocessor_.restore(x_hat))
+                maps.extend(resize_map(m, size) for m, size in zip(residual.mean(1).numpy(), sizes, strict=True))
+            restored.append(self.preprocessor_.restore(results["x_hat"]))
             gathered.append(results)
         terms = _gather(gathered)
         score = self._score(terms)
@@ -300,13 +303,8 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def features(self, X: Any) -> np.ndarray:
         """The detector's view of each row as a vector, (n, k) float32."""
-        rows, numbers = _all_of(self._rows(X))
-        parts = []
-        for start in range(0, len(numbers), self.block_size):
-            chunk = numbers[start : start + self.block_size]
-            with torch.no_grad():
-                parts.append(self.embed(self.net_, self._block(rows, chunk))[: len(chunk)].cpu().numpy())
-        return np.concatenate(parts)
+        blocks = self._blocks(*_all_of(self._rows(X)), lambda net, x: {"z": self.embed(net, x)})
+        return np.concatenate([results["z"].numpy() for _, _, results in blocks])
 
     def generate(self, n: int, *, random_state: int = 0) -> np.ndarray:
         """n new rows that look like training rows, in the user's units: (n, h, w[, C]) float32 or (n, d) float64."""

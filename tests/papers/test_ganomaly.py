@@ -151,7 +151,7 @@ def test_score_by_names_the_term(form, pictures):
 def test_combined_score_weighs_terms_by_tuning_rows(pictures):
     det = testing.small(GANomaly, score_by="combined", calibrate_fraction=0.2).fit(pictures)
     explained = det.explain(pictures)
-    assert set(det.tuning_) == {"latent_l1", "residual", "feature"}
+    assert set(det.tuning_) == {"latent_l1", "residual"}
     by_hand = sum((explained.terms[name] - middle) / spread for name, (middle, spread) in det.tuning_.items())
     np.testing.assert_allclose(explained.score, by_hand)
     with_own = testing.small(GANomaly, score_by="combined").fit(pictures[:40], tune=pictures[40:])

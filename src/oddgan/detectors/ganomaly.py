@@ -61,8 +61,8 @@ class GANomaly(Detector):
 
     Its terms, each a choice of `score_by`: "latent_l1" (section 3.2: ||z - z_hat||_1), "latent_l2" (2-norm, as some
     reprints have it), "latent_mse" (mean square: the authors' code); "residual" (mean |x - x_hat|) and "feature" (mean
-    (f(x) - f(x_hat))^2), the generator's other two losses; "combined" adds up latent, residual and feature terms, each
-    on the scale of normal rows.
+    (f(x) - f(x_hat))^2), the generator's other two losses; "combined" adds up latent_l1 and residual, each on the
+    scale of normal rows.
     """
 
     latent_dim: Annotated[
@@ -74,10 +74,10 @@ class GANomaly(Detector):
     w_enc: Annotated[float, Param("weight of the latents' agreement, equation 3", low=0)] = 1.0
     score_by: Annotated[
         Literal["latent_l1", "latent_l2", "latent_mse", "residual", "feature", "combined"],
-        Param("the anomaly score: one term, or latent, residual and feature terms together"),
+        Param("the anomaly score: one term, or latent_l1 and residual together"),
     ] = "combined"
 
-    combines = ("latent_l1", "residual", "feature")
+    combines = ("latent_l1", "residual")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G and D, and the distribution of z that `generate` draws from."""

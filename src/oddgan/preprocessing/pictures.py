@@ -47,7 +47,10 @@ class PictureList:
             picture = picture.transpose(1, 2, 0)
         if picture.ndim != 3:
             raise DataError(f"{self.name(i)}: not a picture, its shape is {picture.shape}; give (H, W) or (H, W, C)")
-        return _as_stored_type(picture, self.name(i))
+        try:
+            return _as_stored_type(picture)
+        except DataError as error:
+            raise DataError(f"{self.name(i)}: {error}") from error
 
     def name(self, i: int) -> str:
         """What to call row i in a message: its file, or its number."""
@@ -89,17 +92,17 @@ def as_pictures(X: Any) -> PictureList:
     return PictureList(X)
 
 
-def _as_stored_type(picture: np.ndarray, name: str) -> np.ndarray:
+def _as_stored_type(picture: np.ndarray) -> np.ndarray:
     """uint8 stays, true/false becomes 0/255, every other real number becomes float32."""
     if picture.dtype == np.uint8:
         return picture
     if picture.dtype == bool:
         return picture.astype(np.uint8) * 255
     if picture.dtype.kind not in "uif":
-        raise DataError(f"{name}: pictures of type {picture.dtype} cannot be used; give numbers")
+        raise DataError(f"pictures of type {picture.dtype} cannot be used; give numbers")
     picture = picture.astype(np.float32)
     if not np.isfinite(picture).all():
-        raise DataError(f"{name}: holds NaN or infinite pixels; leave the picture out or mend its pixels")
+        raise DataError("holds NaN or infinite pixels; leave the picture out or mend its pixels")
     return picture
 
 
@@ -190,28 +193,37 @@ class PicturePreprocessor:
         """What the networks work on: (C, H, W)."""
         return (self.channels, *self.size)
 
-    def fit_in(self, picture: np.ndarray, name: str) -> np.ndarray:
-        """(H, W, C) -> (h, w, channels) of the model's size and type. Raises `DataError` that names the picture."""
+    def row(self, pictures: PictureList, i: int) -> tuple[np.ndarray, tuple[int, int]]:
+        """Row i as it is stored for the networks, (h, w, channels), and the size (H, W) that it came in. Raises
+        `DataError` that names the row."""
+        picture = pictures[i]
+        try:
+            return self.fit_in(picture), picture.shape[:2]
+        except DataError as error:
+            raise DataError(f"{pictures.name(i)}: {error}") from error
+
+    def fit_in(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W, C) -> (h, w, channels) of the model's size and type. Raises `DataError` for one that must not be."""
         height, width, channels = picture.shape
         if min(height, width) < SMALLEST_SIDE:
-            raise DataError(f"{name}: {height}x{width} pixels; the smallest side that can be used is {SMALLEST_SIDE}")
+            raise DataError(f"{height}x{width} pixels; the smallest side that can be used is {SMALLEST_SIDE}")
         dtype = "uint8" if picture.dtype == np.uint8 else "float32"
         if dtype != self.dtype:
             words = {"uint8": "8-bit", "float32": "deeper than 8-bit"}
             raise DataError(
-                f"{name}: is {words[dtype]} but the training pictures were {words[self.dtype]}; convert it as they were"
+                f"is {words[dtype]} but the training pictures were {words[self.dtype]}; convert it as they were"
             )
         if not self.convert and self.native_size not in (None, (height, width)):
             raise DataError(
-                f"{name}: {height}x{width} pixels, but every training picture had {spell(self.native_size)}; "
+                f"{height}x{width} pixels, but every training picture had {spell(self.native_size)}; "
                 "use convert=True (--convert) to resize what differs"
             )
         if not self.convert and self.native_channels not in (None, channels):
             raise DataError(
-                f"{name}: {channels} channel(s), but every training picture had {self.native_channels}; "
+                f"{channels} channel(s), but every training picture had {self.native_channels}; "
                 "use convert=True (--convert) to convert what differs"
             )
-        return _resize(_to_channels(picture, self.channels, name), self.size)
+        return _resize(_to_channels(picture, self.channels), self.size)
 
     def prepare(self, pictures: PictureList, numbers: np.ndarray) -> "PreparedPictures":
         """The training rows `numbers` of `pictures`: from the cache where the source has one, else from memory, else
@@ -220,13 +232,12 @@ class PicturePreprocessor:
         if hasattr(pictures.source, "cached"):
 
             def transform(picture: np.ndarray) -> np.ndarray:
-                picture = picture if picture.ndim == 3 else picture[..., None]
-                return self.fit_in(_as_stored_type(picture, "picture"), "picture")
+                return self.fit_in(_as_stored_type(picture if picture.ndim == 3 else picture[..., None]))
 
             store, places = pictures.source.cached(self._cache_key(), transform, [int(i) for i in numbers])
             return PreparedPictures(self, store, np.asarray(places))
         if len(numbers) * int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize <= IN_MEMORY:
-            store = np.stack([self.fit_in(pictures[int(i)], pictures.name(int(i))) for i in numbers])
+            store = np.stack([self.row(pictures, int(i))[0] for i in numbers])
             return PreparedPictures(self, store, np.arange(len(numbers)))
         return PreparedPictures(self, pictures, numbers)
 
@@ -292,8 +303,7 @@ class PreparedPictures:
         """Those rows as (b, h, w, C), before values are mapped."""
         places = self.places[numbers]
         if isinstance(self.store, PictureList):
-            fit_in, source = self.preprocessor.fit_in, self.store
-            return np.stack([fit_in(source[int(i)], source.name(int(i))) for i in places])
+            return np.stack([self.preprocessor.row(self.store, int(i))[0] for i in places])
         return np.asarray(self.store[places])
 
     def batch(self, numbers: np.ndarray) -> Tensor:
@@ -324,7 +334,7 @@ def _network_size(size: int | tuple[int, int] | None, typical: np.ndarray) -> tu
     return max(SMALLEST_SIDE, round(float(typical[0]) * shrink)), max(SMALLEST_SIDE, round(float(typical[1]) * shrink))
 
 
-def _to_channels(picture: np.ndarray, channels: int, name: str) -> np.ndarray:
+def _to_channels(picture: np.ndarray, channels: int) -> np.ndarray:
     """(H, W, C) -> (H, W, channels): grey repeated to colour, colour to grey by ITU-R 601 luma."""
     have = picture.shape[2]
     if have == channels:
@@ -335,7 +345,7 @@ def _to_channels(picture: np.ndarray, channels: int, name: str) -> np.ndarray:
         grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
         grey = np.rint(grey).astype(np.uint8) if picture.dtype == np.uint8 else grey
         return np.asarray(grey)[..., None]
-    raise DataError(f"{name}: {have} channels cannot become {channels}; convert the picture first")
+    raise DataError(f"{have} channels cannot become {channels}; convert the picture first")
 
 
 def _resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
