@@ -40,8 +40,8 @@ def measure(source: str, anomaly: str | None, seed: int) -> dict:
     distance, _ = NearestNeighbors(n_neighbors=1).fit(flat[0]).kneighbors(flat[1])
     return {
         "auroc": evaluation.estimates["auroc"].value,
-        "auprc": evaluation.estimates["auprc"].value,
-        "chance_auprc": evaluation.estimates["auprc"].chance,
+        "auprc": evaluation.estimates["average_precision"].value,
+        "chance_auprc": evaluation.estimates["average_precision"].chance,
         "false_alarms": float(evaluation.is_anomaly[~evaluation.labels].mean()),
         "asked_false_alarms": evaluation.false_alarm_rate,
         "detected": float(evaluation.is_anomaly[evaluation.labels].mean()),
@@ -139,8 +139,8 @@ def table() -> str:
 Made by `python benchmarks/quality.py` and written by `python benchmarks/quality.py --table`; the runs are in
 `benchmarks/results/quality.jsonl`. Mean and standard deviation over {len(SEEDS)} seeds. GANomaly with its defaults,
 which were chosen on other data (`benchmarks/ganomaly_defaults.py`: classes 1, 4 and 9 of MNIST and Fashion-MNIST).
-Training sees normals alone; the last step is taken; no test label chooses anything. *1-NN* is the distance to the nearest
-training row, on the same rows as the networks see them. oddgan {any_row["versions"]["oddgan"]}, torch
+Training sees normals alone; the last step is taken; no test label chooses anything. *1-NN* is the distance to the
+nearest training row, on the same rows as the networks see them. oddgan {any_row["versions"]["oddgan"]}, torch
 {any_row["versions"]["torch"]}, {any_row["machine"].split(",")[0]} with two cores.
 
 ## scikit-learn's digits, one digit held out as the anomaly

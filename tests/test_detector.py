@@ -108,6 +108,23 @@ def test_own_calibration_rows_keep_all_of_x_for_training(pictures):
         testing.small(GANomaly).fit(pictures, calibrate=np.zeros((5, 30, 30), np.uint8))
 
 
+def test_a_bad_row_that_is_held_out_is_found_before_training(pictures):
+    """Whichever part of the rows it falls into."""
+    seen = []
+
+    class Watch(oddgan.hooks.Hook):
+        def on_update(self, moment):
+            seen.append(moment.update)
+
+    det = testing.small(GANomaly, calibrate_fraction=0.3)
+    for i in det._hold_back(len(pictures), 0, True, True)[1]["calibrate"][:2]:
+        rows = list(pictures)
+        rows[i] = np.zeros((20, 20), np.uint8)
+        with pytest.raises(DataError, match=rf"row {i}: "):
+            det.fit(rows, hooks=[Watch()])
+    assert not seen
+
+
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_too_few_rows(n, pictures, table):
     for X in (pictures[:n], table[:n]):

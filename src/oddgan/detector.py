@@ -6,6 +6,7 @@ blocks of one size, saving. What they differ in is in `oddgan.recipe` and in eac
 
 import copy
 import math
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,22 @@ from .calibration import Calibration
 from .checkpoint import Checkpoint
 from .errors import DataError, ParameterError
 from .hooks import Hook
-from .preprocessing.pictures import PictureList, PicturePreprocessor, as_pictures, is_pictures, resize_map
-from .preprocessing.tables import TablePreprocessor, refuse_unusable
+from .preprocessing.pictures import (
+    PictureList,
+    PicturePreprocessor,
+    PreparedPictures,
+    as_pictures,
+    is_pictures,
+    resize_map,
+)
+from .preprocessing.tables import PreparedTable, TablePreprocessor, refuse_unusable
 from .saving import Saveable
 
 # Rows that are held back at most: beyond, they are worth more in training. An asked false-alarm rate may need more.
 CALIBRATE_AT_MOST = TUNE_AT_MOST = 1_000
 
 RowsOrTable = PictureList | np.ndarray
+Prepared = PreparedPictures | PreparedTable
 
 
 @dataclass(frozen=True)
@@ -88,11 +97,15 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         seed = _seed(self.random_state)
         train, held = self._hold_back(len(rows), seed, tune is None, calibrate is None)
         self.preprocessor_ = self._fit_preprocessor(rows, train)
-        # What is held out is looked at before the long part, so that a file that cannot be used is found now.
-        tune_rows = (rows, held["tune"]) if tune is None else _all_of(self._rows(tune, own=True))
-        calibrate_rows = (rows, held["calibrate"]) if calibrate is None else _all_of(self._rows(calibrate, own=True))
+        # What is held out is read before the long part, so that a row that cannot be used is found now.
+        held_rows = {}
+        for part, own in (("tune", tune), ("calibrate", calibrate)):
+            if own is not None:
+                held_rows[part] = self._prepare(self._rows(own, own=True))
+            elif len(held[part]):
+                held_rows[part] = self._prepare(rows, held[part])
+        prepared = self._prepare(rows, train)
         settings = self._settings(seed, len(train))
-        prepared = self.preprocessor_.prepare(rows, train)  # type: ignore[arg-type]
         self.net_ = self._initial_net(settings)
         saved = Checkpoint(checkpoint, self._identity(settings, prepared), checkpoint_seconds) if checkpoint else None
         self.history_ = training.run(self.net_, self.stages(), prepared, settings, checkpoint=saved, hooks=tuple(hooks))
@@ -106,8 +119,8 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
             "precision": str(settings.precision).removeprefix("torch."),
             "device": settings.device.type,
         }
-        self.tuning_ = self._tune(*tune_rows)
-        self._calibrated(Calibration.of(self._scores(*calibrate_rows), self.false_alarm_rate))
+        self.tuning_ = self._tune(held_rows.get("tune"))
+        self._calibrated(Calibration.of(self._scores(held_rows["calibrate"]), self.false_alarm_rate))
         return self
 
     def _rows(self, X: Any, *, fitting: bool = False, own: bool = False) -> RowsOrTable:
@@ -153,6 +166,10 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         given = {name: getattr(self, name) for name in ("size", "channels", "value_range", "convert")}
         return PicturePreprocessor.fit(rows, train, **given)
 
+    def _prepare(self, rows: RowsOrTable, numbers: np.ndarray | None = None) -> Prepared:
+        """Those rows (all, without numbers), read and brought to the networks' form."""
+        return self.preprocessor_.prepare(rows, np.arange(len(rows)) if numbers is None else numbers)  # type: ignore[arg-type]
+
     def _settings(self, seed: int, n: int) -> training.Settings:
         device = machine.device(self.device)
         return training.Settings(
@@ -181,21 +198,24 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
             "convert",
             "block_size",
         )  # of no effect on training
-        sample = rows.batch(np.linspace(0, len(rows) - 1, min(64, len(rows))).astype(int))
+        looked_at = np.unique(np.linspace(0, len(rows) - 1, 1024).astype(int))
+        checksum = 0
+        for chunk in np.array_split(looked_at, -(-len(looked_at) // 64)):
+            checksum = zlib.crc32(rows.batch(chunk).numpy().tobytes(), checksum)
         return {
             "detector": type(self).__name__,
             **{name: value for name, value in self.get_params().items() if name not in free},
             "seed": settings.seed,
             "shape": list(self.preprocessor_.shape),
             "number of training rows": len(rows),
-            "sum of some training rows": float(sample.double().abs().sum()),
+            "checksum of training rows": checksum,
         }
 
-    def _tune(self, rows: RowsOrTable, numbers: np.ndarray) -> dict[str, tuple[float, float]]:
+    def _tune(self, rows: Prepared | None) -> dict[str, tuple[float, float]]:
         """Median and median absolute deviation of each term that "combined" adds up, over tuning rows."""
-        if self.score_by != "combined":
+        if self.score_by != "combined" or rows is None:
             return {}
-        terms = self._terms(rows, numbers)
+        terms = self._terms(rows)
         result = {}
         for name in self.combines:
             middle = float(np.median(terms[name]))
@@ -206,17 +226,17 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
     # --- scoring ----------------------------------------------------------------------------------------------------
 
     def _blocks(
-        self, rows: RowsOrTable, numbers: np.ndarray, compute: Callable[[Any, Tensor], dict[str, Tensor]]
+        self, rows: RowsOrTable | Prepared, compute: Callable[[Any, Tensor], dict[str, Tensor]]
     ) -> Iterator[tuple[Tensor, list[tuple[int, int]], dict[str, Tensor]]]:
-        """Those rows in blocks of `block_size`: each block's rows (b, ...), their pictures' sizes, and what `compute`
+        """Rows in blocks of `block_size`: each block's rows (b, ...), their pictures' sizes, and what `compute`
         makes of them, by name.
 
         Every block is padded to full size: kernels round differently by batch shape, and a row must not score
         differently for the company it keeps.
         """
         device = machine.device(self.device)
-        for start in range(0, len(numbers), self.block_size):
-            x, sizes = self._read(rows, numbers[start : start + self.block_size])
+        for start in range(0, len(rows), self.block_size):
+            x, sizes = self._read(rows, np.arange(start, min(start + self.block_size, len(rows))))
             block = torch.zeros(self.block_size, *x.shape[1:])
             if x.ndim == 4:
                 block = block.contiguous(memory_format=torch.channels_last)
@@ -225,8 +245,10 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
                 results = compute(self.net_, block.to(device))
             yield x, sizes, {name: value[: len(x)].cpu() for name, value in results.items()}
 
-    def _read(self, rows: RowsOrTable, chunk: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
+    def _read(self, rows: RowsOrTable | Prepared, chunk: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
         """Rows as the networks take them, each read once, and the sizes of pictures as they came."""
+        if isinstance(rows, Prepared):
+            return rows.batch(chunk), []
         if isinstance(rows, np.ndarray):
             return self.preprocessor_.tensor(rows[chunk]), []
         stored, sizes = zip(*(self.preprocessor_.row(rows, int(i)) for i in chunk), strict=True)  # type: ignore[union-attr]
@@ -239,18 +261,18 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         scaled = [(terms[name] - middle) / spread for name, (middle, spread) in self.tuning_.items()]
         return np.asarray(np.sum(scaled, axis=0))
 
-    def _terms(self, rows: RowsOrTable, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        return _gather(results for _, _, results in self._blocks(rows, numbers, self.score_rows))
+    def _terms(self, rows: RowsOrTable | Prepared) -> dict[str, np.ndarray]:
+        return _gather(results for _, _, results in self._blocks(rows, self.score_rows))
 
-    def _scores(self, rows: RowsOrTable, numbers: np.ndarray) -> np.ndarray:
-        return self._score(self._terms(rows, numbers))
+    def _scores(self, rows: RowsOrTable | Prepared) -> np.ndarray:
+        return self._score(self._terms(rows))
 
     def anomaly_score(self, X: Any) -> np.ndarray:
         """How odd each row is, (n,) float64, higher is odder. A row's score depends on that row and the model alone.
 
         X: as for `fit`. Raises `DataError` for rows that do not fit the model, sklearn's `NotFittedError` before fit.
         """
-        return self._scores(*_all_of(self._rows(X)))
+        return self._scores(self._rows(X))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """scikit-learn's sign: -anomaly_score(X)."""
@@ -271,10 +293,10 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def explain(self, X: Any) -> Explanation:
         """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map."""
-        rows, numbers = _all_of(self._rows(X))
+        rows = self._rows(X)
         gathered, restored = [], []
         maps: list[np.ndarray] = []
-        for x, sizes, results in self._blocks(rows, numbers, self.score_rows):
+        for x, sizes, results in self._blocks(rows, self.score_rows):
             residual = (x - results["x_hat"]).abs()
             if isinstance(rows, np.ndarray):
                 maps.extend((residual / residual.sum(1, keepdim=True).clamp_min(1e-12)).double().numpy())
@@ -303,7 +325,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def features(self, X: Any) -> np.ndarray:
         """The detector's view of each row as a vector, (n, k) float32."""
-        blocks = self._blocks(*_all_of(self._rows(X)), lambda net, x: {"z": self.embed(net, x)})
+        blocks = self._blocks(self._rows(X), lambda net, x: {"z": self.embed(net, x)})
         return np.concatenate([results["z"].numpy() for _, _, results in blocks])
 
     def generate(self, n: int, *, random_state: int = 0) -> np.ndarray:
@@ -345,10 +367,6 @@ def _seed(random_state: Any) -> int:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
     return int(random_state)
-
-
-def _all_of(rows: RowsOrTable) -> tuple[RowsOrTable, np.ndarray]:
-    return rows, np.arange(len(rows))
 
 
 def _gather(blocks: Iterable[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:

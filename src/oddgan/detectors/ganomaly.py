@@ -68,7 +68,10 @@ class GANomaly(Detector):
     latent_dim: Annotated[
         int | None, Param("size of z (paper: 100); none: an eighth of a row's values, 4 to 100", low=1)
     ] = None
-    width: Annotated[int, Param("channels (or units) of the first layer", low=2)] = 64
+    width: Annotated[
+        int | None,
+        Param("channels (or units) of the first layer (paper: 64); none: 64, and 32 above 32x32 pixels", low=2),
+    ] = None
     w_adv: Annotated[float, Param("weight of feature matching, equation 1", low=0)] = 1.0
     w_con: Annotated[float, Param("weight of reconstruction, equation 2", low=0)] = 50.0
     w_enc: Annotated[float, Param("weight of the latents' agreement, equation 3", low=0)] = 1.0
@@ -82,9 +85,10 @@ class GANomaly(Detector):
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G and D, and the distribution of z that `generate` draws from."""
         latent_dim = self.latent_dim or min(100, max(4, int(np.prod(shape)) // 8))
+        width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
         return {
-            "G": Generator(shape, latent_dim, self.width),
-            "D": discriminator(shape, self.width),
+            "G": Generator(shape, latent_dim, width),
+            "D": discriminator(shape, width),
             "Z": LatentNormal(latent_dim),
         }
 

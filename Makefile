@@ -1,0 +1,36 @@
+# make demo    set up, then learn scikit-learn's digits without one of them, and find it
+# make test    set up, then the tests
+# make check   set up, then lint, format and types
+# make clean   remove what demo, test and check leave behind; the environment stays (rm -rf .venv removes it)
+#
+# PYTHON chooses the interpreter of the environment: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.PHONY: demo test check clean setup
+
+demo: setup
+	$(BIN)/oddgan demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "oddgan needs Python 3.11 or newer and $(PYTHON) is %d.%d; try: make PYTHON=python3.11" % v[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf demo-output dist build .pytest_cache .mypy_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

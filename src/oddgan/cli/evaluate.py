@@ -1,0 +1,81 @@
+"""oddgan evaluate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import DataError
+from ..files import whole_file
+from . import terminal
+from .options import (
+    Anomaly,
+    BlockSize,
+    Convert,
+    Data,
+    Device,
+    FalseAlarmRate,
+    Model,
+    Normal,
+    SkipBad,
+    Threads,
+    classes,
+)
+from .outputs import check_writable
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    *,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write everything as one HTML page.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all figures and scores as JSON.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as Markdown.")] = None,
+    normal: Normal = None,
+    anomaly: Anomaly = None,
+    false_alarm_rate: FalseAlarmRate = None,
+    convert: Convert = False,
+    skip_bad: SkipBad = False,
+    block_size: BlockSize = None,
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Compare verdicts with labels: AUROC and AUPRC with 95% intervals beside chance, false alarms, kinds of defect.
+
+    DATA is understood by its layout, as oddgan train does, and its test rows are scored. Where there are masks, figures
+    by pixel are added, at the masks' own size.
+    """
+    from .. import data as sources
+    from .. import evaluation
+    from ..report import to_json, to_markdown, write_html
+    from .figures import show
+    from .reading import check_readable, listed, open_model
+    from .train import set_threads
+
+    check_writable(report, json, markdown)
+    with terminal.bar("reading pictures") as progress:
+        split = sources.load(
+            data, normal=classes(normal), anomaly=classes(anomaly), skip_bad=skip_bad, progress=progress
+        )
+    if split.test is None:
+        raise DataError(f"{data}: has no test rows ({split.note}); to judge rows without labels use oddgan score")
+    listed(split.skipped)
+    if not skip_bad:
+        check_readable(data, split)
+    if threads is not None:
+        set_threads(threads)
+    detector = open_model(
+        model, device=device, false_alarm_rate=false_alarm_rate, block_size=block_size, convert=convert
+    )
+    with terminal.bar("evaluating") as progress:
+        found = evaluation.evaluate(detector, split, progress=progress)
+    show(found)
+    if report is not None:
+        write_html(found, report)
+    for path, text in ((json, to_json), (markdown, to_markdown)):
+        if path is not None:
+            with whole_file(path) as file:
+                file.write(text(found).encode())
+    for path in (report, json, markdown):
+        if path is not None:
+            terminal.note(f"written: {path}")

@@ -1,0 +1,110 @@
+"""A detector's declared parameters as command-line flags."""
+
+import inspect
+from collections.abc import Mapping
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+import typer
+
+from ..errors import ParameterError
+from ..parameters import Declared, declared
+
+if TYPE_CHECKING:
+    from ..detector import Detector
+
+SEED = Annotated[
+    int,
+    typer.Option("--random-state", metavar="N", min=0, help="Seed of everything random: equal seeds, equal models."),
+]
+
+
+def flags(cls: type["Detector"]) -> list[inspect.Parameter]:
+    """A keyword for every declared parameter of `cls`: its value as text.
+
+    The seed is 0 and not another one each time: a run that is interrupted must be able to go on.
+    """
+    from ..recipe import Recipe
+
+    shared = declared(Recipe)
+    found = []
+    for name, declaration in declared(cls).items():
+        if name == "random_state":
+            found.append(_keyword(name, SEED, 0))
+            continue
+        switch = declaration.type is bool
+        own = shared.get(name) != declaration
+        option = typer.Option(
+            f"--{_dashed(name)}",
+            metavar=None if switch else _metavar(declaration),
+            help=_help(declaration),
+            show_default=not switch,
+            rich_help_panel=f"Parameters of {cls.__name__}" if own else "Parameters of every detector",
+        )
+        default = declaration.default if switch or declaration.default is None else written(declaration.default)
+        found.append(_keyword(name, Annotated[bool if switch else str | None, option], default))
+    return found
+
+
+def parsed(cls: type["Detector"], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The constructor's arguments from what the flags were given. Raises `ParameterError`."""
+    arguments = {}
+    for name, value in given.items():
+        if isinstance(value, str):
+            try:
+                value = declared(cls)[name].parse(value)
+            except ParameterError as error:
+                raise ParameterError(str(error).replace(f"{name}=", f"--{_dashed(name)} ", 1)) from error
+        if value is not None:
+            arguments[name] = value
+    return arguments
+
+
+def written(value: Any) -> str:
+    """A parameter's value as its flag would take it."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={number:g}" for name, number in value.items())
+    if isinstance(value, tuple | list):
+        whole = all(isinstance(one, int) for one in value)
+        return ("x" if whole else ",").join(f"{one:g}" for one in value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _metavar(declaration: Declared) -> str:
+    kinds = [kind for kind in _alternatives(declaration) if kind is not NoneType]
+    return "|".join(
+        dict.fromkeys("NAME" if get_origin(kind) is Literal else _METAVARS.get(kind, "TEXT") for kind in kinds)
+    )
+
+
+_METAVARS: dict[Any, str] = {
+    int: "N",
+    float: "X",
+    tuple[int, int]: "HxW",
+    tuple[float, float]: "LOW,HIGH",
+    dict[str, float]: "NAME=X,...",
+}
+
+
+def _help(declaration: Declared) -> str:
+    from rich.markup import escape
+
+    choices = [
+        choice for kind in _alternatives(declaration) if get_origin(kind) is Literal for choice in get_args(kind)
+    ]
+    listed = f" ({', '.join(choices)})" if len(choices) > 1 else ""
+    text = declaration.param.help
+    return escape(text[0].upper() + text[1:] + listed)
+
+
+def _alternatives(declaration: Declared) -> tuple[Any, ...]:
+    kind = declaration.type
+    return get_args(kind) if get_args(kind) and get_origin(kind) not in (Literal, tuple, dict) else (kind,)

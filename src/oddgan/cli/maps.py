@@ -1,0 +1,42 @@
+"""Heat maps over pictures, one PNG each."""
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..files import whole_file
+
+if TYPE_CHECKING:
+    from ..detector import Detector
+
+
+def map_path(name: str | int) -> Path:
+    """Where, below the folder of maps, the heat map of the picture called `name` goes.
+
+    Its own path with .png added: one picture, one map, whatever the others are called.
+    """
+    if isinstance(name, int):
+        return Path(f"{name}.png")
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
+    return Path(*parts[:-1], f"{parts[-1]}.png")
+
+
+def write_map(path: Path, picture: np.ndarray, anomaly_map: np.ndarray, scale: float, detector: "Detector") -> None:
+    """Write the heat map of one picture, at the picture's own size."""
+    from PIL import Image
+
+    from ..report import overlay
+
+    seen = as_seen(picture, detector.preprocessor_.value_range)  # type: ignore[union-attr]
+    with whole_file(path) as file:
+        Image.fromarray(overlay(seen, anomaly_map, scale)).save(file, "PNG")
+
+
+def as_seen(picture: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """A picture as uint8: 8 bits as they are, deeper ones by the model's value range, which is black to white."""
+    if picture.dtype == np.uint8:
+        return picture
+    low, high = value_range
+    levels = np.rint((picture.astype(np.float32) - low) * (255 / (high - low)))
+    return np.asarray(np.clip(levels, 0, 255), np.uint8)

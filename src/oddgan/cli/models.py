@@ -1,0 +1,79 @@
+"""oddgan info and oddgan datasets: what there is."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from . import terminal
+from .options import Model
+
+
+def info(
+    model: Model,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON, with the training history.")] = False,
+) -> None:
+    """Say what a model is: detector, parameters, preprocessing, threshold, training."""
+    from .. import artifact, detectors
+    from ..parameters import declared
+    from ..report.text import percent
+    from .flags import written
+
+    detector = detectors.load(model, device="cpu")  # finds out whether its parts agree
+    manifest: dict[str, Any] = artifact.read(model)[0]
+    if as_json:
+        terminal.say(json.dumps(manifest, indent=2, ensure_ascii=False))
+        return
+    trained, n = manifest["training"], detector.n_calibrate_
+    weights = sum(weight.numel() for weight in detector.net_.parameters())
+    updates = ", ".join(f"{count:,} updates of {stage}" for stage, count in trained["updates"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
+    terminal.facts(
+        *[
+            ("model", f"{model} ({terminal.size(model)}, format {manifest['format_version']})"),
+            ("detector", f"{type(detector).__name__}, {weights:,} weights"),
+            ("rows", detector.preprocessor_.describe()),
+            (
+                "threshold",
+                f"{detector.threshold_:.6g}, set by {n:,} normal rows held out of training for "
+                f"{percent(detector.false_alarm_rate_)} false alarms",
+            ),
+            ("trained", f"on {trained['rows']:,} rows: {updates}; {trained['precision']} on {trained['device']}"),
+            ("made", f"{manifest['created']} by oddgan {manifest['oddgan']} ({versions})"),
+        ]
+    )
+    terminal.say()
+    parameters = declared(type(detector)).items()
+    rows = [
+        (name, written(getattr(detector, name)), _changed(getattr(detector, name), d.default)) for name, d in parameters
+    ]
+    terminal.table(("parameter", "value", "default"), rows, numbers_from=3)
+
+
+def _changed(value: Any, default: Any) -> str:
+    from .flags import written
+
+    return "" if value == default else written(default)
+
+
+def datasets() -> None:
+    """List the data sets that have a name, what was found of them, and how to get the rest."""
+    from .. import data as sources
+
+    known = sources.datasets()
+    found = [
+        (one.name, one.kind, "?" if one.rows is None else f"{one.rows:,}", _shape(one.shape), one.licence)
+        for one in known
+        if one.found
+    ]
+    terminal.table(("found", "kind", "rows", "shape", "terms"), found, numbers_from=5)
+    missing = [one for one in known if not one.found]
+    if missing:
+        terminal.say()
+        terminal.table(("not found", "how to get it"), [(one.name, f"{one.how} into {one.where}") for one in missing])
+        terminal.say()
+    terminal.say("Data sets lie in the folder that the environment variable ODDGAN_DATA names; nothing is downloaded.")
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "" if shape is None else "x".join(map(str, shape))

@@ -1,0 +1,57 @@
+"""Places for results: found out to be writable before the long part, and filled whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import OutputError
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Make the folders of these files-to-be. Raises `OutputError` where one cannot be written."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; give the name of a file")
+        check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Make this folder. Raises `OutputError` where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{folder}: nothing can be written there ({reason}); choose another place") from error
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill. Its files move into `folder` when the block ends well, and are gone otherwise.
+
+    What else `folder` holds stays. Raises `OutputError` when it cannot be written.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        for path in sorted(part.rglob("*")):
+            target = folder / path.relative_to(part)
+            if path.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error}); choose another place") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,139 @@
+"""Models and rows as the commands need them: rows come in chunks, so memory stays flat."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError
+from . import terminal
+
+if TYPE_CHECKING:
+    from ..data import Rows, Split
+    from ..detector import Detector
+
+LISTED = 10  # unreadable pictures that are named; the others are counted
+CHUNK_BYTES = 128 * 2**20
+CHUNK_ROWS = 1024
+TABLE_ROWS = 16_384
+
+Unreadable = tuple[str, str]  # name, reason
+
+
+def open_model(
+    path: Path,
+    *,
+    device: str | None = None,
+    false_alarm_rate: float | None = None,
+    block_size: int | None = None,
+    convert: bool = False,
+) -> "Detector":
+    """The model in `path`, set up as the options say."""
+    from .. import detectors
+    from ..preprocessing.pictures import PicturePreprocessor
+
+    detector = detectors.load(path, device=device)
+    if block_size is not None:
+        detector = detector.with_block_size(block_size)
+    if false_alarm_rate is not None:
+        detector = detector.with_false_alarm_rate(false_alarm_rate)
+    if convert and isinstance(detector.preprocessor_, PicturePreprocessor):
+        detector.preprocessor_ = replace(detector.preprocessor_, convert=True)
+    return detector
+
+
+def check_readable(source: str, split: "Split") -> None:
+    """Raise `DataError` when a picture of `split` cannot be read: before training, not after it."""
+    from ..data import Pictures
+
+    bad: list[Unreadable] = []
+    total = 0
+    for rows in (split.train, split.tune, split.calibrate, split.test):
+        if isinstance(rows, Pictures):
+            with terminal.bar("checking pictures") as progress:
+                bad += rows.unreadable(progress=progress)
+            total += len(rows)
+    refuse(source, bad, total)
+
+
+def refuse(source: str, bad: Sequence[Unreadable], total: int) -> None:
+    """List the pictures that cannot be read and raise `DataError`, if there are any."""
+    if bad:
+        listed(bad, always=True)
+        raise DataError(
+            f"{source}: {len(bad):,} of {total:,} pictures cannot be read; mend or remove them, or use --skip-bad"
+        )
+
+
+def listed(bad: Sequence[Unreadable], *, always: bool = False) -> None:
+    """Name pictures that cannot be read, the first ten of them, on standard error."""
+    if always or not terminal.quiet:
+        for name, reason in bad[:LISTED]:
+            terminal.complain(f"unreadable: {name}: {reason}")
+        if len(bad) > LISTED:
+            terminal.complain(f"unreadable: and {len(bad) - LISTED:,} more")
+
+
+class Named(list[Any]):
+    """Decoded pictures that keep their names, so that an error can name one."""
+
+    def __init__(self, names: Sequence[str | int]) -> None:
+        super().__init__()
+        self.names = list(names)
+
+    def name(self, i: int) -> str:
+        """What to call picture i."""
+        name = self.names[i]
+        return name if isinstance(name, str) else f"row {name}"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows in a row: pictures or a part of a table, and each one's name, or number where it has none."""
+
+    rows: Any
+    names: list[str | int]
+
+
+def chunks(rows: "Rows", block_size: int, bad: list[Unreadable]) -> Iterator[Chunk]:
+    """`rows` some at a time, in whole scoring blocks where memory allows. Unreadable pictures end up in `bad`."""
+    if isinstance(rows, np.ndarray) and rows.ndim == 2:
+        step = max(block_size, TABLE_ROWS)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            yield Chunk(part, list(range(start, start + len(part))))
+        return
+    most = max(block_size, CHUNK_ROWS)
+    held, taken = Named([]), 0
+    for name, picture, reason in _read(rows):
+        if picture is None:
+            bad.append((str(name), reason))
+            continue
+        held.append(picture)
+        held.names.append(name)
+        taken += picture.nbytes
+        if len(held) == most or taken >= CHUNK_BYTES:
+            yield Chunk(held, held.names)
+            held, taken = Named([]), 0
+    if held:
+        yield Chunk(held, held.names)
+
+
+def _read(rows: "Rows") -> Iterator[tuple[str | int, Any, str]]:
+    """Name, picture and, in place of a picture that cannot be read, the reason; decoded in threads, in order."""
+    from ..data import Pictures
+    from ..data.threads import threaded
+
+    named = getattr(rows, "name", None)
+
+    def read(i: int) -> tuple[str | int, Any, str]:
+        name = str(named(i)) if callable(named) else i
+        try:
+            return name, rows[i], ""
+        except DataError as error:
+            path = rows.paths[i] if isinstance(rows, Pictures) else name
+            return name, None, str(error).removeprefix(f"{path}: ")
+
+    yield from threaded(read, range(len(rows)))

@@ -1,0 +1,135 @@
+"""oddgan score."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import DataError, ParameterError
+from . import terminal
+from .options import BlockSize, Convert, Data, Device, FalseAlarmRate, Model, SkipBad, Threads
+from .outputs import check_folder, check_writable
+
+if TYPE_CHECKING:
+    from ..data import Rows
+    from ..detector import Detector
+
+MAP_SCALE = 0.5
+
+
+def score(
+    model: Model,
+    data: Data,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Results, .csv or .parquet.", show_default="CSV on standard output"
+        ),
+    ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write a heat map over each picture: its path in DATA, with .png added."),
+    ] = None,
+    map_scale: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="What heat maps show as fully odd: a difference of picture and reconstruction of this share of the "
+            "range from black to white. It is the same for every picture, so all maps can be compared.",
+        ),
+    ] = MAP_SCALE,
+    false_alarm_rate: FalseAlarmRate = None,
+    convert: Convert = False,
+    skip_bad: SkipBad = False,
+    fail_on_anomaly: Annotated[
+        bool, typer.Option("--fail-on-anomaly", help="Exit with code 3 if an anomaly is found.")
+    ] = False,
+    block_size: BlockSize = None,
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Score pictures or rows: how odd each is, its p-value, and a verdict.
+
+    DATA's layout is ignored: every picture below the folder is scored. The columns are path (or row, counted from 0),
+    score (higher is odder), p_value (the share of normal rows held out of training that are as odd), and verdict:
+    anomaly where the p-value is at most the false-alarm rate. A row's score does not depend on the other rows.
+    """
+    from .. import data as sources
+    from .reading import open_model
+    from .scores import check_format
+    from .train import set_threads
+
+    if not map_scale > 0:
+        raise ParameterError(f"--map-scale {map_scale:g}: must be above 0")
+    check_format(output)
+    check_writable(output)
+    if maps is not None:
+        check_folder(maps.parent)
+    rows = sources.rows(data)
+    if threads is not None:
+        set_threads(threads)
+    detector = open_model(
+        model, device=device, false_alarm_rate=false_alarm_rate, block_size=block_size, convert=convert
+    )
+    with terminal.bar("scoring") as progress:
+        anomalies = score_rows(
+            detector, rows, data, output, maps=maps, map_scale=map_scale, skip_bad=skip_bad, progress=progress
+        )
+    if fail_on_anomaly and anomalies:
+        raise typer.Exit(3)
+
+
+def score_rows(
+    detector: "Detector",
+    rows: "Rows",
+    source: str,
+    output: Path | None,
+    *,
+    maps: Path | None = None,
+    map_scale: float = MAP_SCALE,
+    skip_bad: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Write the results of all rows and return the number of anomalies. Nothing is written unless all goes well."""
+    from ..report.text import percent
+    from .maps import map_path, write_map
+    from .outputs import whole_folder
+    from .reading import Unreadable, chunks, listed, refuse
+    from .scores import scores_to
+
+    if maps is not None and getattr(rows, "ndim", 3) == 2:
+        raise DataError(f"{source}: is a table, and heat maps are of pictures; leave out --maps")
+    bad: list[Unreadable] = []
+    done = anomalies = 0
+    with ExitStack() as stack:
+        folder = None if maps is None else stack.enter_context(whole_folder(maps))
+        write = stack.enter_context(scores_to(output, "path" if hasattr(rows, "name") else "row"))
+        for chunk in chunks(rows, detector.block_size, bad):
+            if bad and not skip_bad:
+                continue  # only the list of what cannot be read is still of interest
+            if folder is None:
+                scores = detector.anomaly_score(chunk.rows)
+            else:
+                found = detector.explain(chunk.rows)
+                scores = found.score
+                for name, picture, anomaly_map in zip(chunk.names, chunk.rows, found.anomaly_map, strict=True):
+                    write_map(folder / map_path(name), picture, anomaly_map, 2 * map_scale, detector)
+            odd = scores > detector.threshold_
+            write(chunk.names, scores, detector.calibration_.p_value(scores), odd)
+            done, anomalies = done + len(scores), anomalies + int(odd.sum())
+            progress(done + len(bad), len(rows))
+        if not skip_bad or not done:
+            refuse(source, bad, len(rows))
+    listed(bad)
+    left_out = f", {len(bad):,} unreadable left out" if bad else ""
+    terminal.note(
+        f"{done:,} rows: {anomalies:,} anomal{'y' if anomalies == 1 else 'ies'} (scores above "
+        f"{detector.threshold_:.6g}; false-alarm rate {percent(detector.false_alarm_rate_)}){left_out}"
+    )
+    for place in (output, maps):
+        if place is not None:
+            terminal.note(f"written: {place}")
+    return anomalies

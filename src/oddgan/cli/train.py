@@ -1,0 +1,219 @@
+"""oddgan train."""
+
+import inspect
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import DataError, ParameterError
+from ..hooks import Hook, Progress, TensorBoard, clock
+from . import terminal
+from .flags import flags, parsed
+from .options import Anomaly, Data, Normal, SkipBad, Threads, classes
+from .outputs import check_folder, check_writable
+
+if TYPE_CHECKING:
+    from ..data import Split
+    from ..detector import Detector
+
+DEFAULT = "ganomaly"
+
+
+def command(arguments: list[str] | None) -> Callable[..., None]:
+    """The command `train`, with the flags of the detector that `arguments` choose; None: without any."""
+    fixed = [p for p in inspect.signature(train).parameters.values() if p.name not in ("arguments", "parameters")]
+    flagged = [] if arguments is None else flags(_class(_chosen(arguments)))
+
+    def run(**given: Any) -> None:
+        parameters = {p.name: given.pop(p.name) for p in flagged}
+        train(**given, arguments=arguments or [], parameters=parameters)
+
+    run.__doc__ = train.__doc__
+    run.__signature__ = inspect.Signature([*fixed, *flagged])  # type: ignore[attr-defined]
+    return run
+
+
+def _chosen(arguments: list[str]) -> str:
+    for word, following in zip(arguments, [*arguments[1:], DEFAULT], strict=True):
+        if word == "--detector":
+            return following
+        if word.startswith("--detector="):
+            return word.partition("=")[2]
+    return DEFAULT
+
+
+def _class(name: str) -> type["Detector"]:
+    from .. import detectors
+
+    return detectors.get(name)
+
+
+def train(
+    data: Data,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="MODEL", help="The model file.", show_default="DATA's name + .oddgan"),
+    ] = None,
+    detector: Annotated[
+        str, typer.Option(metavar="NAME", help="Which detector; its parameters are among the flags below.")
+    ] = DEFAULT,
+    normal: Normal = None,
+    anomaly: Anomaly = None,
+    skip_bad: SkipBad = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Evaluate on the data's test rows and write a report.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Log every loss term for TensorBoard.")
+    ] = None,
+    threads: Threads = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where the run is kept until it is done.", show_default="the model's path + .ckpt"
+        ),
+    ] = None,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Seconds from one checkpoint to the next.")
+    ] = 60.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run, if there is one.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew, and forget an interrupted run.")] = False,
+    arguments: list[str],
+    parameters: dict[str, Any],
+) -> None:
+    """Train a detector on normal data and calibrate its threshold.
+
+    DATA is understood by its layout: pictures directly in a folder (all normal); train/good, test/good and test/KIND;
+    normal/ and abnormal/. Anomalies are never trained on. A run that is interrupted goes on with --resume, and ends
+    in the same model.
+    """
+    from .. import data as sources
+    from .reading import check_readable, listed
+
+    cls = _class(detector)
+    untrained = cls(**parsed(cls, parameters))
+    model = output or Path(f"{_name_of(data)}.oddgan")
+    check_writable(model, checkpoint, report)
+    kept = _checkpoint(model, checkpoint, resume, fresh)
+    with terminal.bar("reading pictures") as progress:
+        split = sources.load(
+            data, normal=classes(normal), anomaly=classes(anomaly), skip_bad=skip_bad, progress=progress
+        )
+    if split.train is None:
+        raise DataError(f"{data}: no normal rows to train on; give data with normal ones")
+    if report is not None and split.test is None:
+        raise DataError(
+            f"{data}: no test rows, so there is nothing for --report; leave it out or give data with a test"
+        )
+    listed(split.skipped)
+    if not skip_bad:
+        check_readable(data, split)
+    if threads is not None:
+        set_threads(threads)
+    terminal.facts(("data", split.note))
+    hooks: list[Hook] = []
+    if tensorboard is not None:
+        check_folder(tensorboard)
+        hooks.append(TensorBoard(tensorboard))
+    if fresh:
+        kept.unlink(missing_ok=True)
+    resumed, started = kept.exists(), time.monotonic()
+    fitted = _fit(untrained, split, kept, checkpoint_seconds, hooks, arguments)
+    fitted.save(model)
+    kept.unlink(missing_ok=True)
+    terminal.facts(*described(fitted, model, None if resumed else time.monotonic() - started))
+    if split.test is not None and (report is not None or split.labels is not None):
+        _judge(fitted, split, report)
+    _say_next(model, data, split, normal, anomaly)
+
+
+def fit(detector: "Detector", split: "Split", hooks: list[Hook], **how: Any) -> "Detector":
+    """Fit `detector` on the split's normal rows, with a progress bar."""
+    with Progress() as bar:
+        shown = [] if terminal.quiet else [bar]
+        return detector.fit(split.train, tune=split.tune, calibrate=split.calibrate, hooks=[*shown, *hooks], **how)
+
+
+def _fit(
+    detector: "Detector", split: "Split", kept: Path, seconds: float, hooks: list[Hook], arguments: list[str]
+) -> "Detector":
+    try:
+        return fit(detector, split, hooks, checkpoint=kept, checkpoint_seconds=seconds)
+    except KeyboardInterrupt:
+        if not kept.exists():
+            raise terminal.Interrupted("interrupted before the first checkpoint: nothing is kept") from None
+        again = shlex.join(["oddgan", *(word for word in arguments if word not in ("--fresh", "--resume")), "--resume"])
+        raise terminal.Interrupted(f"interrupted; go on with: {again}") from None
+
+
+def set_threads(count: int) -> None:
+    """How many processor threads torch uses."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _name_of(data: str) -> str:
+    name = Path(data).resolve().name
+    for ending in (".gz", ".npy", ".npz", "-ubyte"):
+        name = name.removesuffix(ending)
+    return name or "model"
+
+
+def _checkpoint(model: Path, given: Path | None, resume: bool, fresh: bool) -> Path:
+    """Where the run is kept; an earlier run's file is neither taken nor thrown away unless the user says so."""
+    if resume and fresh:
+        raise ParameterError("--resume and --fresh are both given; choose one")
+    path = given or model.with_name(f"{model.name}.ckpt")
+    if path.exists() and not (resume or fresh):
+        raise ParameterError(f"{path}: an earlier run was interrupted; go on with --resume, or start anew with --fresh")
+    if resume and not path.exists():
+        terminal.note(f"no interrupted run at {path}: starting anew")
+    return path
+
+
+def described(detector: "Detector", model: Path, seconds: float | None) -> list[tuple[str, str]]:
+    """What was trained in so many seconds, or None when parts of the run are older, for a user."""
+    from ..report.text import percent
+
+    facts, n = detector.info()["training"], detector.n_calibrate_
+    took = "" if seconds is None else f" in {clock(seconds)}"
+    updates = ", ".join(f"{count:,} updates of {stage}" for stage, count in facts["updates"].items())
+    return [
+        ("rows", detector.preprocessor_.describe()),
+        ("trained", f"{type(detector).__name__} on {facts['rows']:,} rows: {updates}{took}"),
+        (
+            "threshold",
+            f"{detector.threshold_:.6g}, set by {n:,} normal rows held out of training for "
+            f"{percent(detector.false_alarm_rate_)} false alarms",
+        ),
+        ("model", f"{model} ({terminal.size(model)})"),
+    ]
+
+
+def _judge(detector: "Detector", split: "Split", report: Path | None) -> None:
+    from ..evaluation import evaluate
+    from ..report import write_html
+    from .figures import headline_figures
+
+    with terminal.bar("evaluating") as progress:
+        evaluation = evaluate(detector, split, progress=progress)
+    terminal.facts(("test", headline_figures(evaluation)))
+    if report is not None:
+        write_html(evaluation, report)
+        terminal.facts(("report", str(report)))
+
+
+def _say_next(model: Path, data: str, split: "Split", normal: str | None, anomaly: str | None) -> None:
+    pictures = not hasattr(split.train, "ndim") or getattr(split.train, "ndim", 2) > 2
+    commands = [["score", str(model), "NEW_DATA", "-o", "scores.csv", *(["--maps", "maps"] if pictures else [])]]
+    if split.labels is not None:
+        chosen = ["--normal", normal] if normal else ["--anomaly", anomaly] if anomaly else []
+        commands.append(["evaluate", str(model), data, *chosen, "--report", "report.html"])
+    commands.append(["generate", str(model), "-o", "generated.png" if pictures else "generated.csv"])
+    terminal.commands(*(["oddgan", *command] for command in commands))

@@ -1,0 +1,57 @@
+"""A run that is killed, resumed, interrupted and resumed again ends in the bits of one that was left alone."""
+
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from oddgan import artifact
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_kill_interrupt_and_resume_give_the_same_model(oddgan, folder, tmp_path):
+    base = ["train", str(folder), "--width", "4", "--updates", "120", "--threads", "1", "--checkpoint-seconds", "0"]
+    model, checkpoint = tmp_path / "broken.oddgan", tmp_path / "broken.oddgan.ckpt"
+
+    killed = start([*base, "-o", str(model)])
+    wait_until(killed, checkpoint.exists)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert checkpoint.exists()
+    assert not model.exists()
+
+    before = checkpoint.stat().st_mtime_ns
+    stopped = start([*base, "-o", str(model), "--resume"])
+    wait_until(stopped, lambda: checkpoint.stat().st_mtime_ns != before)
+    stopped.send_signal(signal.SIGINT)
+    _, said = stopped.communicate()
+    assert stopped.returncode == 130
+    assert said.count("\n") == 1
+    assert not model.exists()
+
+    words = shlex.split(said.partition("go on with: ")[2])
+    assert words[0] == "oddgan"
+    assert oddgan(*words[1:]).code == 0
+    assert not checkpoint.exists()
+
+    assert oddgan(*base, "-o", "whole.oddgan").code == 0
+    resumed, whole = artifact.read(model), artifact.read(tmp_path / "whole.oddgan")
+    assert resumed[0]["history"] == whole[0]["history"]
+    assert resumed[1].keys() == whole[1].keys()
+    for name, tensor in whole[1].items():
+        np.testing.assert_array_equal(resumed[1][name], tensor, err_msg=name)
+
+
+def start(words):
+    command = [sys.executable, "-m", "oddgan", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_until(process, happened):
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)

@@ -1,0 +1,170 @@
+"""oddgan score: results that read back exactly, maps, and nothing half done."""
+
+import csv
+import io
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from cli_small import picture, pixels
+from PIL import Image
+
+import oddgan as package
+from oddgan import data
+from oddgan.cli import reading
+from oddgan.cli.maps import map_path
+
+
+@pytest.fixture
+def spoiled(folder, tmp_path):
+    """A copy of the folder with two pictures that cannot be read."""
+    copy = tmp_path / "spoiled"
+    shutil.copytree(folder, copy)
+    (copy / "test/good/bad.png").write_text("no picture")
+    whole = (copy / "test/good/000.png").read_bytes()
+    (copy / "train/good/cut.png").write_bytes(whole[: len(whole) // 2])
+    return copy
+
+
+def read(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_on_standard_output_reads_back_exactly(oddgan, model, folder):
+    ran = oddgan("score", model, folder)
+    assert ran.code == 0
+    rows, detector = read(ran.out), package.load(model)
+    pictures = data.rows(folder)
+    assert [row["path"] for row in rows] == [pictures.name(i) for i in range(len(pictures))]
+    found = detector.explain([pictures[i] for i in range(len(pictures))])
+    np.testing.assert_array_equal([float(row["score"]) for row in rows], found.score)
+    np.testing.assert_array_equal([float(row["p_value"]) for row in rows], found.p_value)
+    assert [row["verdict"] == "anomaly" for row in rows] == found.is_anomaly.tolist()
+    assert f"44 rows: {found.is_anomaly.sum()} anomal" in ran.err
+
+
+def test_parquet_holds_the_same(oddgan, model, folder, tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet")
+    lines = read(oddgan("score", model, folder).out)
+    assert oddgan("score", model, folder, "-o", "new/s.parquet").out == ""
+    rows = pq.read_table(tmp_path / "new/s.parquet").to_pylist()
+    assert [{**row, "score": repr(row["score"]), "p_value": repr(row["p_value"])} for row in rows] == lines
+
+
+def test_parquet_without_pyarrow_says_what_to_install(oddgan, model, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    ran = oddgan("score", model, folder, "-o", "s.parquet")
+    assert ran.code == 2
+    assert 'pip install "oddgan[parquet]"' in ran.err
+
+
+def test_chunks_change_nothing(oddgan, model, folder, monkeypatch):
+    whole = oddgan("score", model, folder).out
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 1000)
+    assert oddgan("score", model, folder).out == whole
+
+
+def test_one_picture_and_arrays(oddgan, model, folder, tmp_path):
+    of_folder = {row["path"]: row for row in read(oddgan("score", model, folder).out)}
+    (alone,) = read(oddgan("score", model, folder / "test/good/001.png").out)
+    assert alone == of_folder["test/good/001.png"] | {"path": "001.png"}
+    np.save(tmp_path / "a.npy", np.stack([picture(1), picture(2)]))
+    assert [row["row"] for row in read(oddgan("score", model, "a.npy", "--maps", "m").out)] == ["0", "1"]
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["0.png", "1.png"]
+
+
+def test_tables_have_rows_and_no_maps(oddgan, table_model, table_file, monkeypatch):
+    rows = read(oddgan("score", table_model, table_file).out)
+    assert [row["row"] for row in rows] == [str(i) for i in range(30)]
+    monkeypatch.setattr(reading, "TABLE_ROWS", 1)
+    table_model_small = oddgan("score", table_model, table_file, "--block-size", "8").out
+    assert len(read(table_model_small)) == 30
+    ran = oddgan("score", table_model, table_file, "--maps", "maps")
+    assert ran.code == 2
+    assert "leave out --maps" in ran.err
+
+
+def test_a_false_alarm_rate_moves_the_verdicts_only(oddgan, model, folder):
+    strict, loose = (read(oddgan("score", model, folder, "--false-alarm-rate", r).out) for r in ("0.15", "0.9"))
+    assert [row["score"] for row in strict] == [row["score"] for row in loose]
+    assert sum(row["verdict"] == "anomaly" for row in strict) < sum(row["verdict"] == "anomaly" for row in loose)
+    ran = oddgan("score", model, folder, "--false-alarm-rate", "0.0001")
+    assert (ran.code, ran.out) == (2, "")
+    assert "calibration rows" in ran.err
+
+
+def test_fail_on_anomaly(oddgan, model, folder):
+    assert oddgan("score", model, folder, "--false-alarm-rate", "0.9", "--fail-on-anomaly").code == 3
+    assert oddgan("score", model, folder, "--false-alarm-rate", "0.9").code == 0
+
+
+def test_unreadable_pictures_stop_it_and_nothing_is_written(oddgan, model, spoiled, tmp_path):
+    ran = oddgan("score", model, spoiled, "-o", "s.csv", "--maps", "maps")
+    assert (ran.code, ran.out) == (2, "")
+    assert "unreadable: test/good/bad.png: " in ran.err
+    assert "unreadable: train/good/cut.png: " in ran.err
+    assert "2 of 46 pictures cannot be read" in ran.complaint
+    assert [p.name for p in tmp_path.iterdir()] == ["spoiled"]
+    assert oddgan("score", model, spoiled).out == ""
+
+
+def test_skip_bad_goes_on_without_them(oddgan, model, spoiled, folder):
+    ran = oddgan("score", model, spoiled, "--skip-bad")
+    assert ran.code == 0
+    assert ran.out == oddgan("score", model, folder).out
+    assert "2 unreadable left out" in ran.complaint
+
+
+def test_nothing_but_unreadable_pictures_is_an_error(oddgan, model, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/a.png").write_text("no picture")
+    assert oddgan("score", model, "bad", "--skip-bad").code == 2
+
+
+def test_another_size_is_refused_by_name_unless_it_is_converted(oddgan, model, tmp_path):
+    (tmp_path / "large").mkdir()
+    Image.fromarray(np.tile(picture(0), (2, 2))).save(tmp_path / "large/a[x].png")
+    ran = oddgan("score", model, "large")
+    assert ran.code == 2
+    assert ran.err.startswith("oddgan: error: a[x].png: 32x24 pixels")
+    ran = oddgan("score", model, "large", "--convert", "--maps", "maps")
+    assert ran.code == 0
+    assert pixels(tmp_path / "maps/a[x].png.png").shape == (32, 24, 3)
+
+
+def test_maps_keep_their_places_and_do_not_collide(oddgan, model, tmp_path):
+    for name in ("a/1.png", "b/1.png", "b/1.bmp"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(3, scratch=name == "b/1.bmp")).save(tmp_path / "in" / name)
+    assert oddgan("score", model, "in", "--maps", "maps").code == 0
+    found = {p.relative_to(tmp_path / "maps").as_posix(): p for p in (tmp_path / "maps").rglob("*.png")}
+    assert found.keys() == {"a/1.png.png", "b/1.png.png", "b/1.bmp.png"}
+    shown = {name: pixels(path) for name, path in found.items()}
+    assert all(array.shape == (16, 12, 3) for array in shown.values())
+    np.testing.assert_array_equal(shown["a/1.png.png"], shown["b/1.png.png"])  # one scale for all
+
+
+def test_a_map_does_not_depend_on_the_other_pictures(oddgan, model, folder, tmp_path):
+    assert oddgan("score", model, folder, "--maps", "all").code == 0
+    assert oddgan("score", model, folder / "test/scratch/000.png", "--maps", "one").code == 0
+    all_, one = tmp_path / "all/test/scratch/000.png.png", tmp_path / "one/000.png.png"
+    np.testing.assert_array_equal(pixels(all_), pixels(one))
+    assert oddgan("score", model, folder / "test/scratch/000.png", "--maps", "one", "--map-scale", "0.05").code == 0
+    assert (pixels(all_) != pixels(one)).any()
+
+
+def test_map_paths_stay_inside_their_folder():
+    assert map_path("../x/a.png").as_posix() == "x/a.png.png"
+    assert map_path("/abs/a.png").as_posix() == "abs/a.png.png"
+    assert map_path(7).as_posix() == "7.png"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes there only")
+def test_names_that_are_not_utf8_come_out_as_they_are(model, folder, tmp_path, capfdbinary):
+    from oddgan.cli import main
+
+    (tmp_path / "in").mkdir()
+    shutil.copy(folder / "test/good/000.png", tmp_path / "in" / "caf\udce9,1.png")
+    assert main(["score", str(model), str(tmp_path / "in")]) == 0
+    assert b'\n"caf\xe9,1.png",' in capfdbinary.readouterr().out

@@ -1,0 +1,145 @@
+"""oddgan train: flags, what it says, checkpoints."""
+
+import inspect
+
+import numpy as np
+import pytest
+from cli_small import SMALL, picture
+from PIL import Image
+
+import oddgan as package
+from oddgan.cli import train
+from oddgan.cli.flags import flags, parsed, written
+from oddgan.detectors import names
+from oddgan.parameters import declared
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_declared_parameter_is_a_flag_and_its_default_comes_back(name):
+    cls = train._class(name)
+    made = {p.name: p.default for p in flags(cls)}
+    assert made.keys() == declared(cls).keys()
+    kept = parsed(cls, made)
+    for one, declaration in declared(cls).items():
+        assert one == "random_state" or kept.get(one) == declaration.default
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_parameter_has_the_name_of_another_flag(name):
+    inspect.signature(train.command(["train", "--detector", name]))  # refuses names that occur twice
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "value"),
+    [
+        ("size", "64x48", (64, 48)),
+        ("size", "32", 32),
+        ("size", "none", None),
+        ("value_range", "0,4095", (0.0, 4095.0)),
+        ("lr", "G=2e-4,D=1e-4", {"G": 2e-4, "D": 1e-4}),
+        ("false_alarm_rate", "auto", "auto"),
+        ("false_alarm_rate", "0.05", 0.05),
+    ],
+)
+def test_flags_take_what_parameters_take(flag, text, value):
+    assert parsed(package.GANomaly, {flag: text}).get(flag) == value
+    assert parsed(package.GANomaly, {flag: written(value)}).get(flag) == value
+
+
+def test_help_shows_parameters_with_their_defaults(oddgan, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    said = oddgan("train", "--help", "--detector=GANomaly").out
+    for name in declared(package.GANomaly):
+        assert f"--{name.replace('_', '-')}" in said
+    assert "[default: 64]" in said
+
+
+def test_a_folder_becomes_a_model_and_what_was_done_is_said(oddgan, folder, tmp_path):
+    ran = oddgan("train", folder, *SMALL, "--w-con", "7", "--random-state", "3", "--report", "out/report.html")
+    assert ran.code == 0
+    for said in ("MVTec AD layout: 30 normal for training", "16x12 grey", "5 updates", "normal rows held out"):
+        assert said in ran.out
+    for said in ("AUROC", "AUPRC", "chance", "false alarms", "out/report.html", "oddgan score parts.oddgan"):
+        assert said in ran.out
+    detector = package.load("parts.oddgan")
+    assert (detector.w_con, detector.random_state, detector.width) == (7.0, 3, 4)
+    assert (tmp_path / "out/report.html").read_text().lstrip().lower().startswith("<!doctype html>")
+    assert ran.err == ""
+
+
+def test_the_checkpoint_is_gone_after_success(oddgan, folder, tmp_path):
+    assert oddgan("train", folder, *SMALL, "-o", "m.oddgan", "--checkpoint-seconds", "0").code == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["m.oddgan"]
+
+
+def test_an_interrupted_run_needs_a_word(oddgan, folder, tmp_path):
+    words = ("train", folder, *SMALL, "-o", "m.oddgan")
+    (tmp_path / "m.oddgan.ckpt").write_bytes(b"left behind")
+    ran = oddgan(*words)
+    assert ran.code == 2
+    assert "--resume" in ran.err
+    assert "--fresh" in ran.err
+    ran = oddgan(*words, "--resume")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "not a checkpoint" in ran.err
+    assert oddgan(*words, "--fresh").code == 0
+    ran = oddgan(*words, "--resume")
+    assert ran.code == 0
+    assert "starting anew" in ran.err
+
+
+def test_ctrl_c_says_how_to_go_on(oddgan, folder, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "fit", interrupted)
+    words = ("train", folder, *SMALL, "-o", "a b.oddgan")
+    assert oddgan(*words) == (130, oddgan(*words).out, oddgan(*words).err)
+    assert "nothing is kept" in oddgan(*words).err
+    (tmp_path / "a b.oddgan.ckpt").write_bytes(b"")
+    ran = oddgan(*words, "--resume")
+    assert ran.code == 130
+    assert ran.err.count("\n") == 1
+    assert f"go on with: oddgan train {folder} {' '.join(SMALL)} -o 'a b.oddgan' --resume" in ran.err
+
+
+def test_unreadable_pictures_are_found_before_training(oddgan, tmp_path, monkeypatch):
+    place = tmp_path / "mixed [b]"
+    place.mkdir()
+    for i in range(24):
+        Image.fromarray(picture(i)).save(place / f"{i}.png")
+    for i in range(12):
+        (place / f"text{i:02}.png").write_text("no picture")
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "fit", None)  # would fail
+        ran = oddgan("train", place, *SMALL)
+    assert ran.code == 2
+    assert ran.err.count("\n") == 12  # ten named, the others counted, the error
+    assert "unreadable: text00.png: " in ran.err
+    assert "and 2 more" in ran.err
+    assert "12 of 36 pictures cannot be read" in ran.complaint
+    ran = oddgan("train", place, *SMALL, "--skip-bad", "-o", "m.oddgan")
+    assert ran.code == 0
+    assert "and 2 more" in ran.err
+    detector = package.load("m.oddgan")
+    assert detector.training_["rows"] + detector.n_calibrate_ <= 24
+
+
+def test_a_table_becomes_a_model(oddgan, table_file):
+    ran = oddgan("train", table_file, *SMALL)
+    assert ran.code == 0
+    assert "tables of 4 columns" in ran.out
+    assert "oddgan generate flows.oddgan -o generated.csv" in ran.out
+    assert package.load("flows.oddgan").n_features_in_ == 4
+
+
+def test_a_report_needs_test_rows(oddgan, tmp_path):
+    np.save(tmp_path / "t.npy", np.random.default_rng(0).normal(size=(30, 3)))
+    ran = oddgan("train", "t.npy", *SMALL, "--report", "r.html")
+    assert ran.code == 2
+    assert "nothing for --report" in ran.err
+
+
+def test_tensorboard_gets_the_losses(oddgan, table_file, tmp_path):
+    assert oddgan("train", table_file, *SMALL, "--tensorboard", "logs").code == 0
+    assert list((tmp_path / "logs").glob("events*"))
