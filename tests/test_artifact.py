@@ -11,7 +11,7 @@ import pytest
 import oddgan
 from oddgan import artifact, testing
 from oddgan.detectors.ganomaly import GANomaly
-from oddgan.errors import ArtifactError, OutputError
+from oddgan.errors import ArtifactError, OutputError, ParameterError
 
 
 @pytest.fixture(scope="module")
@@ -169,5 +169,5 @@ def test_a_generator_as_seed_is_saved_as_what_it_gave(tmp_path, table):
 
 def test_the_device_can_be_chosen_anew(model):
     assert oddgan.load(model, device="cpu").device == "cpu"
-    with pytest.raises(ArtifactError, match="not on this machine"):
+    with pytest.raises(ParameterError, match="not on this machine"):
         oddgan.load(model, device="abacus")

@@ -1,6 +1,10 @@
 """The estimator's face."""
 
+import subprocess
+import sys
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -14,6 +18,7 @@ import oddgan
 from oddgan import testing
 from oddgan.detectors.ganomaly import GANomaly
 from oddgan.errors import ArtifactError, DataError, ParameterError, TrainingError
+from oddgan.training import updates_by_default
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +161,7 @@ def test_constant_rows_among_others_score(fitted):
 
 def test_diverging_training_says_so(pictures):
     with pytest.raises(TrainingError, match=r"broke down by update \d+ .* lower lr"):
-        testing.small(GANomaly, lr=1e30, updates=60, w_con=1e30).fit(pictures)
+        testing.small(GANomaly, updates=60, w_con=1e39).fit(pictures)
 
 
 def test_a_checkpoint_of_another_run_is_refused(pictures, tmp_path):
@@ -194,12 +199,22 @@ def test_budgets(pictures):
 
 
 def test_default_budget():
-    from oddgan.training import budget
+    assert updates_by_default(50, 64) == 2000
+    assert updates_by_default(64_000, 64) == 15_000
 
-    assert budget(50, 64, None, None, None) == 2000
-    assert budget(64_000, 64, None, None, None) == 15_000
-    assert budget(64_000, 64, None, None, 5.0) is None
-    assert budget(100, 64, None, 2, None) == 4
+
+def test_epochs_count_rows_and_not_updates(pictures):
+    """A step that draws five batches passes over the rows five times as fast."""
+
+    class Greedy(GANomaly):
+        def step(self, net, batch):
+            for _ in range(4):
+                batch.x()
+            yield from super().step(net, batch)
+
+    det = testing.small(Greedy, updates=None, epochs=10, ema=0.0).fit(pictures)
+    assert det.history_["epoch"][-1] == 10
+    assert det.training_["updates"]["game"] == -(-10 * det.training_["rows"] // (16 * 5))
 
 
 def test_learning_rates_by_player(pictures):
@@ -219,16 +234,90 @@ def test_averaged_weights_are_averages(pictures):
     assert 0 < (mean - first).norm() < (last - first).norm()
 
 
-def test_statistics_are_those_of_the_training_rows():
-    X = np.random.default_rng(0).integers(0, 256, (64, 20, 17), dtype=np.uint8)
-    det = testing.small(GANomaly, batch_size=61, ema=0.9).fit(X)
+def test_statistics_of_averaged_weights_are_those_of_the_training_rows():
+    """Rows lie sorted by kind, as files in folders do, and batches are smaller than a kind."""
+    random = np.random.default_rng(0)
+    X = np.concatenate([random.integers(low, low + 40, (60, 20, 17), dtype=np.uint8) for low in (0, 90, 200)])
+    det = testing.small(GANomaly, ema=0.9).fit(X)
     train, _ = det._hold_back(len(X), 0, True, True)
     x = det.preprocessor_.prepare(det._rows(X), train).batch(np.arange(len(train)))
     first_norm = det.net_.G.encoder.trunk[3]
     with torch.no_grad():
         before = det.net_.G.encoder.trunk[:3](x)
-    torch.testing.assert_close(first_norm.running_mean, before.mean((0, 2, 3)), rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(first_norm.running_var, before.var((0, 2, 3)), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(first_norm.running_mean, before.mean((0, 2, 3)), rtol=0.1, atol=1e-3)
+    torch.testing.assert_close(first_norm.running_var, before.var((0, 2, 3)), rtol=0.3, atol=1e-6)
+
+
+def test_a_row_beyond_all_numbers_is_odd(table):
+    """Overflow must not end in a score that compares as normal."""
+    det = testing.small(GANomaly).fit(table)
+    far = np.stack([np.full(5, value) for value in (1e300, -1e300, 1e30, 1e200)])
+    assert not np.isnan(det.anomaly_score(far)).any()
+    assert (det.predict(far) == -1).all()
+    assert np.array_equal(det.p_value(far) <= det.false_alarm_rate_, det.predict(far) == -1)
+    assert det.explain(far).is_anomaly.all()
+
+
+def test_a_fit_that_is_broken_off_leaves_nothing_of_an_older_one(pictures, table):
+    class Stop(oddgan.hooks.Hook):
+        def on_update(self, moment):
+            raise KeyboardInterrupt
+
+    det = testing.small(GANomaly).fit(pd.DataFrame(table, columns=list("abcde")))
+    with pytest.raises(KeyboardInterrupt):
+        det.fit(pictures, hooks=[Stop()])
+    with pytest.raises(NotFittedError):
+        det.anomaly_score(pictures)
+    det.fit(pictures)
+    assert not hasattr(det, "n_features_in_")
+    assert not hasattr(det, "feature_names_in_")
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(3), np.random.default_rng(3)])
+def test_a_run_that_goes_on_keeps_the_seed_that_it_began_with(random_state, pictures, tmp_path):
+    path = tmp_path / "run.ckpt"
+    first = testing.small(GANomaly, random_state=random_state, lr=np.float64(1e-3), width=np.int64(4))
+    first.fit(pictures, checkpoint=path)
+    again = testing.small(GANomaly, random_state=None, lr=1e-3, width=4).fit(pictures, checkpoint=path)
+    testing._assert_same_model(first, again, "a run with the seed of its checkpoint")
+
+
+def test_what_broke_down_leaves_no_checkpoint(pictures, tmp_path):
+    with pytest.raises(TrainingError, match="broke down by update"):
+        testing.small(GANomaly, w_con=1e39, updates=100).fit(
+            pictures, checkpoint=tmp_path / "run.ckpt", checkpoint_seconds=0
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_scores_are_the_same_in_another_process_and_nearly_so_with_other_threads(fitted, tmp_path):
+    det, X = fitted
+    det.save(tmp_path / "m.oddgan")
+    np.save(tmp_path / "x.npy", X)
+    code = (
+        "import sys, numpy, torch, oddgan; torch.set_num_threads(int(sys.argv[1])); "
+        "numpy.save('scores.npy', oddgan.load('m.oddgan').anomaly_score(numpy.load('x.npy')))"
+    )
+    scores = det.anomaly_score(X)
+    for threads in (torch.get_num_threads(), 3):
+        subprocess.run([sys.executable, "-c", code, str(threads)], cwd=tmp_path, check=True)
+        other = np.load(tmp_path / "scores.npy")
+        if threads == torch.get_num_threads():
+            assert np.array_equal(other, scores)
+        assert np.abs(other - scores).max() <= testing.TOLERANCE * np.abs(scores).max()
+
+
+def test_a_callers_settings_of_torch_do_not_reach_inside(pictures):
+    expected = testing.small(GANomaly).fit(pictures).anomaly_score(pictures)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            det = testing.small(GANomaly).fit(pictures)
+            scores = det.anomaly_score(pictures)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert np.array_equal(scores, expected)
 
 
 def test_pipeline_and_search_on_tables(table):

@@ -81,6 +81,16 @@ def test_every_detector_has_a_page_with_its_parameters():
         assert parameters.table(detectors.get(name)) in page, f"run: python docs/parameters.py {name}"
 
 
+def test_the_evidence_for_the_defaults_is_current():
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "ganomaly_defaults.py"), "--table"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout in (ROOT / "docs" / "detectors" / "ganomaly.md").read_text("utf-8")
+
+
 def test_results_page_is_current():
     """The page is what the committed runs give: `python benchmarks/quality.py --table > docs/results.md`."""
     run = subprocess.run(

@@ -76,7 +76,12 @@ def test_parse_refuses(name, text, message):
         ({"random_state": "monday"}, "random_state='monday'"),
         ({"random_state": -1}, "random_state=-1: must be at least 0"),
         ({"false_alarm_rate": 0.0001}, "needs at least 9999 calibration rows and there are"),
-        ({"false_alarm_rate": 2}, "must lie between 0 and 1"),
+        ({"false_alarm_rate": 2}, "false_alarm_rate=2: must be at least 1e-09 and at most 0.5"),
+        ({"false_alarm_rate": 0.0}, "must be at least 1e-09"),
+        ({"lr": float("nan")}, "lr=nan: must be a finite number"),
+        ({"minutes": float("inf")}, "must be a finite number"),
+        ({"minutes": 0}, "must be at least 0.001"),
+        ({"device": "meta"}, "device='meta': not on this machine"),
         ({"value_range": (3, 3)}, "the first value must be below the second"),
     ],
 )

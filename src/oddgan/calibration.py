@@ -40,24 +40,13 @@ class Calibration:
 
     def with_rate(self, rate: float) -> "Calibration":
         """The same scores with another false-alarm rate. Raises `ParameterError` when they are too few to hold it."""
-        if not 0 < rate < 1:
-            raise ParameterError(f"false_alarm_rate={rate!r}: must lie between 0 and 1")
-        if self._allowed(rate) < 0:
-            needed = math.ceil(1 / rate - 1e-9) - 1
-            raise ParameterError(
-                f"false_alarm_rate={rate:g} needs at least {needed} calibration rows and there are {len(self.scores)}: "
-                f"add normal rows, raise calibrate_fraction, or ask for {1 / (len(self.scores) + 1):.2g} or more"
-            )
+        check_rate(rate, len(self.scores))
         return replace(self, rate=float(rate))
-
-    def _allowed(self, rate: float) -> int:
-        """How many calibration scores may reach a row's score before it counts as normal; p <= rate <=> this many."""
-        return math.floor(rate * (len(self.scores) + 1) + 1e-9) - 1
 
     @property
     def threshold(self) -> float:
         """A row is an anomaly when its score is *above* this; the same as p <= rate."""
-        return float(self.scores[-1 - self._allowed(self.rate)])
+        return float(self.scores[-1 - _allowed(self.rate, len(self.scores))])
 
     def p_value(self, scores: np.ndarray) -> np.ndarray:
         """Conformal p-values (n,) float64 in [1 / (n_calibrate + 1), 1]; small means odd."""
@@ -79,3 +68,19 @@ class Calibration:
         if len(scores) != facts["rows"] or result.threshold != facts["threshold"]:
             raise ArtifactError("the threshold in the manifest is not the one that the calibration scores give")
         return result
+
+
+def check_rate(rate: float, n: int) -> None:
+    """Raise `ParameterError` when n calibration rows cannot hold a false-alarm rate, and say how many can."""
+    if not 0 < rate <= 0.5:
+        raise ParameterError(f"false_alarm_rate={rate!r}: must lie between 0 and 0.5")
+    if _allowed(rate, n) < 0:
+        raise ParameterError(
+            f"false_alarm_rate={rate:g} needs at least {math.ceil(1 / rate - 1e-9) - 1} calibration rows and there are "
+            f"{n}: add normal rows, raise calibrate_fraction, or ask for {1 / (n + 1):.2g} or more"
+        )
+
+
+def _allowed(rate: float, n: int) -> int:
+    """How many of n calibration scores may reach a row's score for it to count as odd: p <= rate <=> at most these."""
+    return math.floor(rate * (n + 1) + 1e-9) - 1

@@ -40,23 +40,10 @@ class Checkpoint:
 
     def read(self) -> dict[str, Any] | None:
         """The state that was written, or None where there is no file. Raises `ArtifactError` on any other file."""
-        if not self.path.exists():
+        content = _content(self.path)
+        if content is None:
             return None
-        try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-            identity, state = content["identity"], content["state"]
-        except (
-            RuntimeError,
-            EOFError,
-            KeyError,
-            TypeError,
-            OSError,
-            ValueError,
-            pickle.UnpicklingError,
-        ) as error:
-            raise ArtifactError(
-                f"{self.path}: not a checkpoint of oddgan, or damaged; delete it to start anew"
-            ) from error
+        identity = content["identity"]
         for name in sorted(identity.keys() | self.identity.keys()):
             theirs, mine = identity.get(name), self.identity.get(name)
             if theirs != mine:
@@ -64,8 +51,24 @@ class Checkpoint:
                     f"{self.path}: belongs to another run ({name} was {theirs}, now {mine}); "
                     "delete it to start anew, or train as before to go on"
                 )
-        return dict(state)
+        return dict(content["state"])
+
+    @staticmethod
+    def identity_in(path: str | Path) -> dict[str, Any] | None:
+        """The identity of the run that left a checkpoint at `path`, or None where there is no file."""
+        content = _content(Path(path))
+        return None if content is None else dict(content["identity"])
 
     def remove(self) -> None:
         """Delete the file: the run's result is safe elsewhere."""
         self.path.unlink(missing_ok=True)
+
+
+def _content(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return {"identity": content["identity"], "state": content["state"]}
+    except (RuntimeError, EOFError, KeyError, TypeError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise ArtifactError(f"{path}: not a checkpoint of oddgan, or damaged; delete it to start anew") from error

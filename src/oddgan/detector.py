@@ -19,10 +19,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from . import machine, preprocessing, training
-from .calibration import Calibration
+from .calibration import Calibration, check_rate
 from .checkpoint import Checkpoint
 from .errors import DataError, ParameterError
 from .hooks import Hook
+from .parameters import plain
 from .preprocessing.pictures import (
     PictureList,
     PicturePreprocessor,
@@ -41,7 +42,7 @@ RowsOrTable = PictureList | np.ndarray
 Prepared = PreparedPictures | PreparedTable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """What is odd about n rows, and how odd.
 
@@ -93,8 +94,10 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         `ArtifactError` (the checkpoint belongs to another run).
         """
         self.check_parameters()
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)  # a fit that is broken off leaves no half of an older one
         rows = self._rows(X, fitting=True)
-        seed = _seed(self.random_state)
+        seed = _seed(self.random_state, checkpoint)
         train, held = self._hold_back(len(rows), seed, tune is None, calibrate is None)
         self.preprocessor_ = self._fit_preprocessor(rows, train)
         # What is held out is read before the long part, so that a row that cannot be used is found now.
@@ -104,14 +107,20 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
                 held_rows[part] = self._prepare(self._rows(own, own=True))
             elif len(held[part]):
                 held_rows[part] = self._prepare(rows, held[part])
+        if not isinstance(self.false_alarm_rate, str):
+            check_rate(self.false_alarm_rate, len(held_rows["calibrate"]))
         prepared = self._prepare(rows, train)
         settings = self._settings(seed, len(train))
-        self.net_ = self._initial_net(settings)
         saved = Checkpoint(checkpoint, self._identity(settings, prepared), checkpoint_seconds) if checkpoint else None
-        self.history_ = training.run(self.net_, self.stages(), prepared, settings, checkpoint=saved, hooks=tuple(hooks))
-        training.refresh_statistics(self.net_, lambda x: self.score_rows(self.net_, x), prepared, settings)
-        with torch.no_grad():
-            self.finish(self.net_, prepared)
+        with machine.sealed():
+            torch.manual_seed(training.key(seed))
+            net = machine.place(nn.ModuleDict(self.build(self.preprocessor_.shape)), settings.device).eval()
+            self._check_score(net, prepared)
+            self.history_ = training.run(net, self.stages(), prepared, settings, checkpoint=saved, hooks=tuple(hooks))
+            torch.manual_seed(training.key(seed))
+            with torch.no_grad():
+                self.finish(net, prepared)
+        self.net_ = net
         self.training_ = {
             "rows": len(train),
             "updates": dict(zip(self.history_["stage"], self.history_["update"], strict=True)),
@@ -138,7 +147,8 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
             return np.asarray(validate_data(self, X, reset=fitting, ensure_min_samples=4 if fitting else 1))
         rows = as_pictures(X)
         if len(rows) < (4 if fitting else 1):
-            raise DataError(f"n_samples = {len(rows)}: give at least 4 normal pictures, better some hundreds")
+            mend = "give at least 4 normal pictures, better some hundreds" if fitting else "there is nothing to score"
+            raise DataError(f"n_samples = {len(rows)}: {mend}")
         return rows
 
     def _hold_back(self, n: int, seed: int, tune: bool, calibrate: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -172,11 +182,13 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def _settings(self, seed: int, n: int) -> training.Settings:
         device = machine.device(self.device)
+        budgeted = any(given is not None for given in (self.updates, self.epochs, self.minutes))
         return training.Settings(
             batch_size=self.batch_size,
-            updates=training.budget(n, self.batch_size, self.updates, self.epochs, self.minutes),
+            updates=self.updates if budgeted else training.updates_by_default(n, self.batch_size),
+            epochs=self.epochs,
             minutes=self.minutes,
-            lr=self.lr,
+            lr=plain(self.lr),
             betas=(self.beta1, 0.999),
             ema=self.ema,
             precision=machine.precision(self.precision, device, self.preprocessor_.shape),
@@ -184,10 +196,12 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
             seed=seed,
         )
 
-    def _initial_net(self, settings: training.Settings) -> nn.ModuleDict:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(training.key(settings.seed))
-            return machine.place(nn.ModuleDict(self.build(self.preprocessor_.shape)), settings.device)
+    def _check_score(self, net: nn.ModuleDict, rows: Prepared) -> None:
+        """Raise `ParameterError` now, not after training, when `score_by` names no term."""
+        with torch.no_grad():
+            terms = self.score_rows(net, rows.batch(np.arange(2)).to(_device_of(net))).keys() - {"x_hat"}
+        if self.score_by not in terms | ({"combined"} if self.combines else set()):
+            raise ParameterError(f"score_by={self.score_by!r}: the terms are {', '.join(sorted(terms))}")
 
     def _identity(self, settings: training.Settings, rows: training.Rows) -> dict[str, Any]:
         """What must be equal for a checkpoint to be of this run; the seed stands for `random_state`."""
@@ -204,7 +218,9 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
             checksum = zlib.crc32(rows.batch(chunk).numpy().tobytes(), checksum)
         return {
             "detector": type(self).__name__,
-            **{name: value for name, value in self.get_params().items() if name not in free},
+            **{name: plain(value) for name, value in self.get_params().items() if name not in free},
+            "precision": str(settings.precision),
+            "device": settings.device.type,
             "seed": settings.seed,
             "shape": list(self.preprocessor_.shape),
             "number of training rows": len(rows),
@@ -234,32 +250,26 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Every block is padded to full size: kernels round differently by batch shape, and a row must not score
         differently for the company it keeps.
         """
-        device = machine.device(self.device)
+        device = _device_of(self.net_)
         for start in range(0, len(rows), self.block_size):
-            x, sizes = self._read(rows, np.arange(start, min(start + self.block_size, len(rows))))
-            block = torch.zeros(self.block_size, *x.shape[1:])
+            chunk = np.arange(start, min(start + self.block_size, len(rows)))
+            x, sizes = (rows.batch(chunk), []) if isinstance(rows, Prepared) else self.preprocessor_.read(rows, chunk)  # type: ignore[arg-type]
+            block = torch.zeros(self.block_size, *x.shape[1:], dtype=torch.float32)
             if x.ndim == 4:
                 block = block.contiguous(memory_format=torch.channels_last)
             block[: len(x)] = x
-            with torch.no_grad():
+            with machine.sealed(), torch.no_grad():
                 results = compute(self.net_, block.to(device))
             yield x, sizes, {name: value[: len(x)].cpu() for name, value in results.items()}
 
-    def _read(self, rows: RowsOrTable | Prepared, chunk: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
-        """Rows as the networks take them, each read once, and the sizes of pictures as they came."""
-        if isinstance(rows, Prepared):
-            return rows.batch(chunk), []
-        if isinstance(rows, np.ndarray):
-            return self.preprocessor_.tensor(rows[chunk]), []
-        stored, sizes = zip(*(self.preprocessor_.row(rows, int(i)) for i in chunk), strict=True)  # type: ignore[union-attr]
-        return self.preprocessor_.tensor(np.stack(stored)), list(sizes)
-
     def _score(self, terms: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The anomaly score (n,) float64 from its terms."""
-        if self.score_by != "combined":
-            return terms[self.score_by]
-        scaled = [(terms[name] - middle) / spread for name, (middle, spread) in self.tuning_.items()]
-        return np.asarray(np.sum(scaled, axis=0))
+        """The anomaly score (n,) float64 from its terms. What overflows is as odd as can be, not normal."""
+        if self.score_by == "combined":
+            scaled = [(terms[name] - middle) / spread for name, (middle, spread) in self.tuning_.items()]
+            score = np.sum(scaled, axis=0)
+        else:
+            score = terms[self.score_by]
+        return np.where(np.isnan(score), np.inf, score)
 
     def _terms(self, rows: RowsOrTable | Prepared) -> dict[str, np.ndarray]:
         return _gather(results for _, _, results in self._blocks(rows, self.score_rows))
@@ -333,8 +343,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         check_is_fitted(self, "threshold_")
         if n < 1:
             raise ParameterError(f"n={n}: ask for at least one row")
-        device = machine.device(self.device)
-        with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with machine.sealed(), torch.no_grad():
             torch.manual_seed(random_state)
             return self.preprocessor_.restore(self.sample(self.net_, n).cpu())
 
@@ -350,23 +359,31 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         return other
 
     def with_block_size(self, block_size: int) -> Self:
-        """The same model, scoring `block_size` rows together: 1 for latency, 64 for throughput. Scores agree to about
-        1e-5 of their size."""
+        """The same model, scoring `block_size` rows together: 1 for latency, 64 for throughput. Scores agree to
+        1e-5 of the largest."""
         other = copy.copy(self)
         other.block_size = block_size
         other.check_parameters()
         return other
 
 
-def _seed(random_state: Any) -> int:
-    """A seed from what scikit-learn users pass; None draws one without touching NumPy's global generator."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
+def _seed(random_state: Any, checkpoint: str | Path | None) -> int:
+    """A seed from what scikit-learn users pass; None draws one without touching NumPy's global generator. A run that
+    goes on keeps the seed that it began with."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    begun = Checkpoint.identity_in(checkpoint) if checkpoint else None
+    if begun is not None:
+        return int(begun.get("seed", 0))
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
-    return int(random_state)
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+def _device_of(net: nn.ModuleDict) -> torch.device:
+    return next(net.parameters()).device
 
 
 def _gather(blocks: Iterable[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:

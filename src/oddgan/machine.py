@@ -1,6 +1,7 @@
 """What to compute on, and how precisely: rules on what the machine has, never a measurement."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -11,15 +12,33 @@ LEAST_PIXELS_FOR_BF16 = 32 * 32  # below, converting costs more than the faster 
 
 
 def device(name: str) -> torch.device:
-    """The device called `name`; "auto" is a GPU if there is one. Raises `ParameterError` for one that is not here."""
+    """The device called `name`; "auto" is a CUDA GPU if there is one. Raises `ParameterError` where it is not."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(name)
-        torch.empty(0, device=chosen)
+        torch.empty(1, device=chosen).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ParameterError(f"device={name!r}: not on this machine; use auto or cpu") from error
     return chosen
+
+
+@contextmanager
+def sealed() -> Iterator[None]:
+    """Compute as if nothing had been set: torch's global generators are given back as they were found, convolutions on
+    a GPU are deterministic and truly float32, and neither a caller's autocast nor default type reaches inside."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with (
+            torch.random.fork_rng(devices=range(torch.cuda.device_count())),  # manual_seed seeds every one of them
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+            torch.autocast("cpu", enabled=False),
+            torch.autocast("cuda", enabled=False) if torch.cuda.is_available() else nullcontext(),
+        ):
+            yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 def precision(name: str, device: torch.device, shape: Sequence[int]) -> torch.dtype:

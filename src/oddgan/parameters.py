@@ -5,6 +5,7 @@ constructor, ``get_params``, validation, command-line flags, the model file's ma
 documentation all derive from that declaration.
 """
 
+import math
 import types
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
@@ -38,6 +39,8 @@ class Declared:
         if not _is_instance(value, self.type):
             raise ParameterError(f"{self.name}={value!r}: expected {spell(self.type)}")
         for number in _numbers(value):
+            if not math.isfinite(number):
+                raise ParameterError(f"{self.name}={value!r}: must be a finite number")
             low, high = self.param.low, self.param.high
             if (low is not None and not number >= low) or (high is not None and not number <= high):
                 limits = " and ".join(
@@ -52,7 +55,7 @@ class Declared:
 
     def parse(self, text: str) -> Any:
         """The value that `text` spells on a command line: 64, 64x48, 0,4095, G=2e-4,D=1e-4, none."""
-        for kind in _alternatives(self.type):
+        for kind in alternatives(self.type):
             try:
                 value = _parse_as(text.strip(), kind)
             except ValueError:
@@ -75,10 +78,19 @@ def declared(cls: type) -> dict[str, Declared]:
     return result
 
 
+def plain(value: Any) -> Any:
+    """A parameter's value in Python's own types, which JSON can hold: NumPy's numbers unpacked."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(map(plain, value))
+    return value.item() if hasattr(value, "item") else value
+
+
 def spell(kind: Any) -> str:
     """A type as a user would write it: ``int, HxW or none``."""
     words = [
-        _WORDS.get(one) or " | ".join(map(repr, get_args(one))) or f"a {one.__name__}" for one in _alternatives(kind)
+        _WORDS.get(one) or " | ".join(map(repr, get_args(one))) or f"a {one.__name__}" for one in alternatives(kind)
     ]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
@@ -95,7 +107,8 @@ _WORDS: dict[Any, str] = {
 }
 
 
-def _alternatives(kind: Any) -> tuple[Any, ...]:
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """The types that a declared type allows."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 

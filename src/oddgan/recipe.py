@@ -45,9 +45,9 @@ class Recipe(ABC):
         Param("generator updates to train for; none, with no other budget: 15 epochs, at least 2000", low=1),
     ] = None
     epochs: Annotated[int | None, Param("passes over the training rows to train for", low=1)] = None
-    minutes: Annotated[float | None, Param("minutes to train for (then a run cannot be repeated exactly)", low=0)] = (
-        None
-    )
+    minutes: Annotated[
+        float | None, Param("minutes to train for (then a run cannot be repeated exactly)", low=0.001)
+    ] = None
     batch_size: Annotated[int, Param("rows in a training batch", low=2)] = 64
     lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0)] = 2e-4
     beta1: Annotated[float, Param("Adam's first decay rate (the second is 0.999)", low=0, high=0.9999)] = 0.5
@@ -60,7 +60,7 @@ class Recipe(ABC):
         Param("of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it; scores: float32"),
     ] = "auto"
     device: Annotated[
-        str, Param("where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a GPU if there is one")
+        str, Param("where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a CUDA GPU if there is one")
     ] = "auto"
     random_state: Annotated[
         int | np.random.RandomState | np.random.Generator | None,
@@ -69,14 +69,14 @@ class Recipe(ABC):
     calibrate_fraction: Annotated[
         float,
         Param(
-            "share of the rows that is held back to calibrate (1000 rows at most); half as many to tune",
+            "share of the rows held back to calibrate, half as many to tune (1000 at most, or what the rate needs)",
             low=0.01,
             high=0.9,
         ),
     ] = 0.2
     false_alarm_rate: Annotated[
         float | Literal["auto"],
-        Param("share of normal rows that may be called odd; auto: 0.01, or what the rows allow"),
+        Param("share of normal rows that may be called odd; auto: 0.01, or what the rows allow", low=1e-9, high=0.5),
     ] = "auto"
     score_by: Annotated[str, Param("the term that is the anomaly score")] = ""
     block_size: Annotated[

@@ -15,7 +15,7 @@ from torch import nn
 from . import __version__, artifact, machine, preprocessing
 from .calibration import Calibration
 from .errors import ArtifactError, ParameterError
-from .parameters import declared
+from .parameters import declared, plain
 from .preprocessing.tables import TablePreprocessor
 from .recipe import Recipe
 from .training import History
@@ -52,7 +52,7 @@ class Saveable(Recipe):
     def info(self) -> dict[str, Any]:
         """What the model is, as a model file's manifest says it: JSON-able."""
         check_is_fitted(self, "threshold_")
-        parameters = {name: _plain(getattr(self, name)) for name in declared(type(self))}
+        parameters = {name: plain(getattr(self, name)) for name in declared(type(self))}
         if not isinstance(parameters["random_state"], int | None):
             parameters["random_state"] = self.training_["seed"]  # a generator is gone; what it gave is known
         return {
@@ -88,8 +88,6 @@ class Saveable(Recipe):
         """The detector that a model file describes. Raises `ArtifactError` when its parts do not agree."""
         try:
             detector = cls(**_as_declared(cls, manifest["parameters"]))
-            if device is not None:
-                detector.device = device
             detector.check_parameters()
             part = {
                 name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
@@ -102,26 +100,19 @@ class Saveable(Recipe):
                 detector.n_features_in_ = len(detector.preprocessor_.mean)
                 if detector.preprocessor_.columns is not None:
                     detector.feature_names_in_ = np.array(detector.preprocessor_.columns, dtype=object)
-            with torch.random.fork_rng(devices=[]):
+            with machine.sealed():
                 net = nn.ModuleDict(detector.build(detector.preprocessor_.shape))
             net.load_state_dict({name: torch.from_numpy(value) for name, value in part["net"].items()})
-            detector.net_ = machine.place(net, machine.device(detector.device)).eval()
             detector.history_, detector.training_ = manifest["history"], manifest["training"]
             detector.tuning_ = {name: (float(a), float(b)) for name, (a, b) in manifest["tuning"].items()}
             detector._calibrated(Calibration.from_manifest(manifest["calibration"], part["calibration"]))
         except (KeyError, TypeError, RuntimeError, ParameterError) as error:
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ArtifactError(f"its parts do not agree: {reason}") from error
+        if device is not None:
+            detector.device = device
+        detector.net_ = machine.place(net, machine.device(detector.device)).eval().requires_grad_(False)
         return detector
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers as Python's, which JSON can hold."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, tuple):
-        return tuple(map(_plain, value))
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _as_declared(cls: type[Saveable], parameters: Mapping[str, Any]) -> dict[str, Any]:

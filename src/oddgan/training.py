@@ -17,13 +17,14 @@ between updates. Hence a run that was killed and resumed ends in the same bits a
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .checkpoint import Checkpoint
 from .errors import ParameterError, TrainingError
@@ -34,6 +35,7 @@ History = dict[str, list[Any]]
 
 EPOCHS_BY_DEFAULT = 15  # GANomaly's, as good a habit as any for large sets
 UPDATES_AT_LEAST = 2_000  # a small set must not end after 45 updates
+STATISTICS_BATCHES = 100  # that batch normalisation's final statistics are estimated from, at most
 HISTORY_EVERY = 10  # updates: a set smaller than a batch would else write a line of history at every update
 
 
@@ -51,20 +53,20 @@ class Rows(Protocol):
 class Stage:
     """One stage of training.
 
-    `players`: networks that move. `step(net, batch)`: the game. `frozen`: networks that are used but neither move nor
-    keep a graph; they stand in evaluation mode. `updates`: this stage's own budget; None takes the run's.
+    `players`: networks that move; all others are frozen in evaluation mode. `step(net, batch)`: the game. `updates`:
+    this stage's own budget, unless the run's is smaller; None takes the run's.
     """
 
     name: str
     players: tuple[str, ...]
     step: Callable[[nn.ModuleDict, "Batch"], Iterator[Losses]]
-    frozen: tuple[str, ...] = ()
     updates: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a run trains. `updates` None leaves it to `minutes`. `lr`: one rate, or one by player.
+    """How a run trains. `updates`, `epochs` and `minutes` (of the whole run): the first that is reached ends a stage.
+    `lr`: one rate, or one by player.
 
     `precision`: the type of convolutions and matrix products under autocast; torch.float32 turns autocast off.
     `ema`: decay of the averaged weights that the run ends with; 0 ends with the last weights.
@@ -72,6 +74,7 @@ class Settings:
 
     batch_size: int
     updates: int | None
+    epochs: int | None
     minutes: float | None
     lr: float | Mapping[str, float]
     betas: tuple[float, float]
@@ -97,7 +100,9 @@ def run(
     """
     history: History = {"stage": [], "epoch": [], "update": []}
     saved = checkpoint.read() if checkpoint else None
-    with _own_randomness(settings.device):
+    if settings.minutes is not None:
+        settings = replace(settings, minutes=settings.minutes / len(stages))
+    try:
         for number, stage in enumerate(stages):
             if saved and saved["stage"] > number:
                 continue
@@ -109,17 +114,23 @@ def run(
             while not course.finished():
                 course.update()
                 epoch_ended = course.close_epoch()
+                moment = course.moment()
                 for hook in hooks:
-                    hook.on_update(course.moment())
+                    hook.on_update(moment)
                     if epoch_ended:
-                        hook.on_epoch(course.moment())
+                        hook.on_epoch(moment)
                 if checkpoint and checkpoint.due():
+                    course.check_finite()
                     checkpoint.write(course.state())
             course.end()
             for hook in hooks:
                 hook.on_end(course.moment())
             if checkpoint:
                 checkpoint.write(course.state())
+    except TrainingError:
+        if checkpoint:
+            checkpoint.remove()  # what broke down is not to be resumed
+        raise
     return history
 
 
@@ -141,8 +152,9 @@ class _Course:
         moving = [p for player in stage.players for p in self.params[player]]
         self.weights = moving if settings.ema else []
         self.averages = [p.detach().clone() for p in self.weights]
-        self.batch = Batch(rows, settings, number)
-        self.total = stage.updates or settings.updates
+        self.rows, self.batch = rows, Batch(rows, settings, number)
+        budgets = [n for n in (stage.updates, settings.updates) if n is not None]
+        self.updates = min(budgets) if budgets else None
         self.t = 0  # updates done
         self.sums: dict[str, Tensor] = {}  # of every loss term since the last line of history
         self.since = 0  # updates in those sums
@@ -150,7 +162,7 @@ class _Course:
         self.started, self.t_started = time.monotonic(), 0
         self.ended = False
         for name, module in net.items():
-            module.train(name not in stage.frozen).requires_grad_(name not in stage.frozen)
+            module.train(name in stage.players).requires_grad_(name in stage.players)
 
     def _optimiser(self, player: str) -> torch.optim.Optimizer:
         lr = self.settings.lr
@@ -178,6 +190,7 @@ class _Course:
             for i, (player, total) in enumerate(totals.items()):
                 self.optimisers[player].zero_grad(set_to_none=True)
                 total.backward(inputs=self.params[player], retain_graph=i < len(totals) - 1)  # type: ignore[no-untyped-call]
+            torch.clear_autocast_cache()  # inside a caller's autocast, weights would be remembered as they were
             for player, terms in losses.items():
                 self.optimisers[player].step()
                 for term, value in terms.items():
@@ -193,26 +206,42 @@ class _Course:
         minutes = self.settings.minutes
         return (
             self.ended
-            or (self.total is not None and self.t >= self.total)
+            or (self.updates is not None and self.t >= self.updates)
+            or (self.settings.epochs is not None and self.batch.epoch >= self.settings.epochs)
             or (minutes is not None and self.seconds() >= 60 * minutes)
         )
+
+    @property
+    def total(self) -> int | None:
+        """Updates that the stage will have, as far as it can be told: a step may draw several batches."""
+        totals = [] if self.updates is None else [self.updates]
+        if self.settings.epochs is not None:
+            batches = math.ceil(self.settings.epochs * len(self.rows) / self.batch.size)
+            totals.append(math.ceil(batches * max(1, self.t) / max(1, self.batch.drawn)))
+        return min(totals) if totals else None
 
     def close_epoch(self) -> bool:
         """Add a line to the history when the last update ended an epoch; say whether it did."""
         ended_epoch = self.batch.epoch > (self.history["epoch"][-1] if self.since < self.t else 0)
+        if self.since % HISTORY_EVERY == 0:
+            self.check_finite()
         if not (ended_epoch and self.since >= HISTORY_EVERY):
             return False
         self._add_line()
         return True
 
-    def _add_line(self) -> None:
-        means = {name: float(total) / self.since for name, total in self.sums.items()}
-        for name, mean in means.items():
-            if not math.isfinite(mean):
+    def check_finite(self) -> None:
+        """Raise `TrainingError` when a loss has become infinite or NaN since the last line of history."""
+        for name, total in self.sums.items():
+            if not math.isfinite(total):
                 raise TrainingError(
-                    f"training broke down by update {self.t} of stage {self.stage.name}: the loss {name} is {mean}; "
-                    f"lower lr (now {self.settings.lr}) or set precision='float32'"
+                    f"training broke down by update {self.t} of stage {self.stage.name}: the loss {name} is "
+                    f"{float(total)}; lower lr (now {self.settings.lr}) or set precision='float32'"
                 )
+
+    def _add_line(self) -> None:
+        self.check_finite()
+        means = {name: float(total) / self.since for name, total in self.sums.items()}
         lines = len(self.history["stage"])
         line = {"stage": self.stage.name, "epoch": self.batch.epoch, "update": self.t, **means}
         for name in self.history.keys() | line.keys():
@@ -220,15 +249,35 @@ class _Course:
         self.sums, self.since = {}, 0
 
     def end(self) -> None:
-        """Close the history and let the averaged weights take over."""
+        """Close the history and let the averaged weights take over, with statistics of their own."""
         if not self.ended:
             if self.since:
                 self._add_line()
-            with torch.no_grad():
-                for weight, average in zip(self.weights, self.averages, strict=True):
-                    weight.copy_(average)
+            if self.averages:
+                with torch.no_grad():
+                    for weight, average in zip(self.weights, self.averages, strict=True):
+                        weight.copy_(average)
+                self._refresh_statistics()
         self.ended = True
-        self.net.eval().requires_grad_(True)
+        self.net.eval().requires_grad_(False)
+
+    def _refresh_statistics(self) -> None:
+        """Estimate the players' batch normalisation anew: averaged weights never met the running means and variances,
+        which follow the last few batches of the last weights. The stage's own game is played, and nobody moves."""
+        norms = [m for player in self.stage.players for m in self.net[player].modules() if isinstance(m, _BatchNorm)]
+        if not norms:
+            return
+        momenta = [m.momentum for m in norms]
+        for m in norms:
+            m.reset_running_stats()
+            m.momentum = None  # a plain average over all batches
+        torch.manual_seed(key(self.settings.seed, self.number))
+        batch = Batch(self.rows, self.settings, self.number)
+        while batch.epoch < 1 and batch.drawn < STATISTICS_BATCHES:
+            for _ in self.stage.step(self.net, batch):
+                pass
+        for m, momentum in zip(norms, momenta, strict=True):
+            m.momentum = momentum
 
     def seconds(self) -> float:
         return self.spent + time.monotonic() - self.started
@@ -319,16 +368,9 @@ def key(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
 
-def budget(rows: int, batch_size: int, updates: int | None, epochs: int | None, minutes: float | None) -> int | None:
-    """Generator updates of a run over `rows` training rows; None when minutes alone end it.
-
-    What is given holds, the tighter of two. With nothing given: 15 epochs, and at least 2,000 updates.
-    """
-    an_epoch = rows / min(batch_size, rows)
-    given = [n for n in (updates, None if epochs is None else math.ceil(epochs * an_epoch)) if n is not None]
-    if not given and minutes is None:
-        return max(UPDATES_AT_LEAST, math.ceil(EPOCHS_BY_DEFAULT * an_epoch))
-    return min(given) if given else None
+def updates_by_default(rows: int, batch_size: int) -> int:
+    """The budget where none is given: 15 epochs, and at least 2,000 updates."""
+    return max(UPDATES_AT_LEAST, math.ceil(EPOCHS_BY_DEFAULT * rows / min(batch_size, rows)))
 
 
 def autocast(settings: Settings) -> Any:
@@ -338,44 +380,5 @@ def autocast(settings: Settings) -> Any:
     return torch.autocast(settings.device.type, dtype=settings.precision)
 
 
-@torch.no_grad()
-def refresh_statistics(net: nn.ModuleDict, forward: Callable[[Tensor], Any], rows: Rows, settings: Settings) -> None:
-    """Estimate batch normalisation's means and variances anew, over training rows in a fixed order.
-
-    Averaged weights never met the running statistics of the last weights, and those follow the last few batches only.
-    `forward` is what will be computed at test time. Networks that it does not use keep what they have.
-    """
-    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [m.momentum for m in norms]
-    size = min(settings.batch_size, len(rows))
-    used: set[nn.Module] = set()
-    watches = [m.register_forward_hook(lambda module, *_: used.add(module)) for m in norms]
-    before = [(m.running_mean, m.running_var) for m in norms]
-    for m in norms:
-        m.running_mean, m.running_var = torch.zeros_like(m.running_mean), torch.ones_like(m.running_var)  # type: ignore[arg-type]
-        m.momentum = None  # a plain average over all batches
-        m.num_batches_tracked = torch.zeros_like(m.num_batches_tracked)  # type: ignore[arg-type]
-        m.train()
-    for start in range(0, min(len(rows) // size, 100) * size, size):
-        forward(rows.batch(np.arange(start, start + size)).to(settings.device))
-    for watch in watches:
-        watch.remove()
-    for m, momentum, (mean, var) in zip(norms, momenta, before, strict=True):
-        m.momentum = momentum
-        if m not in used:
-            m.running_mean, m.running_var = mean, var
-    net.eval()
-
-
 def _total(terms: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([term.float().mean() for term in terms.values()]).sum()
-
-
-@contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Leave torch's global generators as they were found; choose deterministic convolutions on a GPU."""
-    with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-    ):
-        yield

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from ..errors import ParameterError
-from ..parameters import Declared, declared
+from ..parameters import Declared, alternatives, declared
 
 if TYPE_CHECKING:
     from ..detector import Detector
@@ -79,7 +79,7 @@ def _dashed(name: str) -> str:
 
 
 def _metavar(declaration: Declared) -> str:
-    kinds = [kind for kind in _alternatives(declaration) if kind is not NoneType]
+    kinds = [kind for kind in alternatives(declaration.type) if kind is not NoneType]
     return "|".join(
         dict.fromkeys("NAME" if get_origin(kind) is Literal else _METAVARS.get(kind, "TEXT") for kind in kinds)
     )
@@ -98,13 +98,8 @@ def _help(declaration: Declared) -> str:
     from rich.markup import escape
 
     choices = [
-        choice for kind in _alternatives(declaration) if get_origin(kind) is Literal for choice in get_args(kind)
+        choice for kind in alternatives(declaration.type) if get_origin(kind) is Literal for choice in get_args(kind)
     ]
     listed = f" ({', '.join(choices)})" if len(choices) > 1 else ""
     text = declaration.param.help
     return escape(text[0].upper() + text[1:] + listed)
-
-
-def _alternatives(declaration: Declared) -> tuple[Any, ...]:
-    kind = declaration.type
-    return get_args(kind) if get_args(kind) and get_origin(kind) not in (Literal, tuple, dict) else (kind,)

@@ -32,10 +32,14 @@ def load(path: str | Path, *, device: str | None = None) -> Detector:
     """Read a model file. No code of the file runs: the detector's name is looked up among those that are here.
 
     `device` overrides the one that the model was configured with. Raises `ArtifactError` that names the file when it is
-    damaged, from a newer format, or inconsistent.
+    damaged, from a newer format, or inconsistent, `ParameterError` when its device is not on this machine.
     """
     manifest, arrays = artifact.read(path)
     try:
-        return get(str(manifest.get("detector"))).from_manifest(manifest, arrays, device)
-    except (ArtifactError, ParameterError) as error:
+        cls = get(str(manifest.get("detector")))
+    except ParameterError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    try:
+        return cls.from_manifest(manifest, arrays, device)
+    except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from error

@@ -93,21 +93,20 @@ class GANomaly(Detector):
         }
 
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """Section 3.2: the generator moves on equation 4, then the discriminator on its cross-entropy."""
+        """Section 3.2: the generator moves on equation 4, the discriminator on its cross-entropy. D's move needs
+        nothing that G's changes, so both come from one pass, as in the authors' code."""
         x = batch.x()
         z, x_hat, z_hat = net.G(x)
-        _, f_real = net.D(x)
-        _, f_fake = net.D(x_hat)
+        real, f_real = net.D(x)
+        fake, f_fake = net.D(x_hat)
         yield {
             "G": {
                 "adv": self.w_adv * l2(f_real, f_fake),
                 "con": self.w_con * l1(x, x_hat),
                 "enc": self.w_enc * l2(z, z_hat),
-            }
+            },
+            "D": {"real": 0.5 * bce(real, 1.0), "fake": 0.5 * bce(fake, 0.0)},
         }
-        real, _ = net.D(x)
-        fake, _ = net.D(x_hat.detach())
-        yield {"D": {"real": 0.5 * bce(real, 1.0), "fake": 0.5 * bce(fake, 0.0)}}
 
     def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
         """Equation 5, in each of the forms that sources print, and the other two terms."""
@@ -125,9 +124,9 @@ class GANomaly(Detector):
 
     def finish(self, net: Any, rows: Rows) -> None:
         """Fit the distribution of z: mean and a factor of the covariance, over at most 4096 training rows."""
-        device = net.Z.mean.device
-        chunks = np.array_split(np.arange(min(len(rows), 4096)), max(1, min(len(rows), 4096) // 64))
-        z = torch.cat([net.G.encoder(rows.batch(chunk).to(device)) for chunk in chunks])
+        numbers = np.random.default_rng(0).permutation(len(rows))[:4096]  # rows may lie sorted by kind
+        chunks = np.array_split(numbers, -(-len(numbers) // 64))
+        z = torch.cat([net.G.encoder(rows.batch(chunk).to(net.Z.mean.device)) for chunk in chunks])
         centred = z - z.mean(0)
         # The singular values and vectors of the rows are the covariance's factor, whatever its rank.
         _, s, v = torch.linalg.svd(centred / max(1, len(z) - 1) ** 0.5, full_matrices=False)

@@ -193,6 +193,11 @@ class PicturePreprocessor:
         """What the networks work on: (C, H, W)."""
         return (self.channels, *self.size)
 
+    def read(self, pictures: PictureList, numbers: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Those rows as the networks take them, and the size (H, W) that each came in. Every picture is read once."""
+        stored, sizes = zip(*(self.row(pictures, int(i)) for i in numbers), strict=True)
+        return self.tensor(np.stack(stored)), list(sizes)
+
     def row(self, pictures: PictureList, i: int) -> tuple[np.ndarray, tuple[int, int]]:
         """Row i as it is stored for the networks, (h, w, channels), and the size (H, W) that it came in. Raises
         `DataError` that names the row."""

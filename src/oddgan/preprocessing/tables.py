@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ..errors import ArtifactError, DataError
 
+FAR = 1e18  # deviations; beyond, float32 cannot square a value, and nothing is told by how far beyond it is
+
 
 @dataclass(frozen=True, eq=False)
 class TablePreprocessor:
@@ -39,10 +41,14 @@ class TablePreprocessor:
         """Those rows of `table` that `numbers` names, ready for training."""
         return PreparedTable(self, np.asarray(table)[numbers])
 
+    def read(self, table: np.ndarray, numbers: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Those rows as the networks take them, and no sizes: rows of a table have none."""
+        return self.tensor(table[numbers]), []
+
     def tensor(self, table: np.ndarray) -> Tensor:
         """(n, d) numbers -> (n, d) float32, standardised."""
         scaled = (np.asarray(table, dtype=np.float64) - self.mean) / self.scale
-        return torch.from_numpy(scaled.astype(np.float32))
+        return torch.from_numpy(np.clip(scaled, -FAR, FAR).astype(np.float32))
 
     def restore(self, tensor: Tensor) -> np.ndarray:
         """The inverse of `tensor`: (n, d) float64 in the user's units."""
