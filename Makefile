@@ -4,6 +4,8 @@
 # make clean   remove what demo, test and check leave behind; the environment stays (rm -rf .venv removes it)
 #
 # PYTHON chooses the interpreter of the environment: make demo PYTHON=python3.12
+# TORCH_INDEX names an extra package index. On Linux PyTorch's own CPU index keeps gigabytes of CUDA away; its address
+# is on PyTorch's installation page: make demo TORCH_INDEX=https://...
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -28,7 +30,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "oddgan needs Python 3.11 or newer and $(PYTHON) is %d.%d; try: make PYTHON=python3.11" % v[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[dev]"
 	@touch $@
 
 clean:

@@ -89,6 +89,17 @@ def _set(*keys, to):
     return change
 
 
+def test_a_manifest_that_was_edited_is_refused(model, tmp_path):
+    with zipfile.ZipFile(model) as archive:
+        manifest, tensors = json.loads(archive.read("manifest.json")), archive.read("tensors.safetensors")
+    manifest["tuning"]["residual"][0] = 1000.0
+    with zipfile.ZipFile(tmp_path / "edited.oddgan", "w") as archive:
+        archive.writestr("manifest.json", json.dumps(manifest))
+        archive.writestr("tensors.safetensors", tensors)
+    with pytest.raises(ArtifactError, match="was changed after it was written"):
+        oddgan.load(tmp_path / "edited.oddgan")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

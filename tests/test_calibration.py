@@ -19,7 +19,7 @@ def test_ties_count_against_the_row():
     np.testing.assert_allclose(cal.p_value(np.array([2.0])), [5 / 6])
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.2, 0.25, 0.3, 0.5])
+@pytest.mark.parametrize("rate", [0.1, 0.2, 0.25, 0.3, 0.5, 0.9, 0.999])
 def test_threshold_and_p_value_say_the_same(rate):
     for n in (9, 10, 37):
         random = np.random.default_rng(n)

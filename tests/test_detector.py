@@ -1,7 +1,10 @@
 """The estimator's face."""
 
+import copy
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -318,6 +321,46 @@ def test_a_callers_settings_of_torch_do_not_reach_inside(pictures):
     finally:
         torch.set_default_dtype(torch.float32)
     assert np.array_equal(scores, expected)
+
+
+def test_parameters_set_after_a_fit_wait_for_the_next(pictures, tmp_path):
+    det = testing.small(GANomaly).fit(pictures)
+    scores, before = det.anomaly_score(pictures), det.get_params()
+    det.set_params(score_by="residual", width=99, false_alarm_rate=0.4, size=32)
+    assert np.array_equal(det.anomaly_score(pictures), scores)
+    det.save(tmp_path / "m.oddgan")
+    loaded = oddgan.load(tmp_path / "m.oddgan")
+    assert loaded.get_params() == before
+    assert np.array_equal(loaded.predict(pictures), det.predict(pictures))
+    changed = loaded.with_false_alarm_rate(0.5).with_block_size(8)
+    changed.save(tmp_path / "n.oddgan")
+    again = oddgan.load(tmp_path / "n.oddgan")
+    assert (again.false_alarm_rate, again.block_size, again.threshold_) == (0.5, 8, changed.threshold_)
+    assert again.with_false_alarm_rate("auto").threshold_ == loaded.threshold_
+
+
+def test_fits_in_threads_give_what_they_give_alone(table):
+    expected = testing.small(GANomaly).fit(table).anomaly_score(table)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: testing.small(GANomaly).fit(table).anomaly_score(table), range(8)))
+    assert all(np.array_equal(scores, expected) for scores in found)
+
+
+def test_pickled_and_copied_models_score_the_same(fitted):
+    det, X = fitted
+    for other in (pickle.loads(pickle.dumps(det)), copy.deepcopy(det)):
+        assert np.array_equal(other.anomaly_score(X), det.anomaly_score(X))
+
+
+@pytest.mark.parametrize("place", [0.05, 0.5, 0.95])
+def test_a_damaged_checkpoint_is_refused(place, table, tmp_path):
+    path = tmp_path / "run.ckpt"
+    testing.small(GANomaly).fit(table, checkpoint=path)
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * place)] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ArtifactError, match="damaged"):
+        testing.small(GANomaly).fit(table, checkpoint=path)
 
 
 def test_pipeline_and_search_on_tables(table):

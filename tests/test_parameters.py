@@ -76,7 +76,7 @@ def test_parse_refuses(name, text, message):
         ({"random_state": "monday"}, "random_state='monday'"),
         ({"random_state": -1}, "random_state=-1: must be at least 0"),
         ({"false_alarm_rate": 0.0001}, "needs at least 9999 calibration rows and there are"),
-        ({"false_alarm_rate": 2}, "false_alarm_rate=2: must be at least 1e-09 and at most 0.5"),
+        ({"false_alarm_rate": 2}, "false_alarm_rate=2: must be at least 1e-09 and at most 0.999"),
         ({"false_alarm_rate": 0.0}, "must be at least 1e-09"),
         ({"lr": float("nan")}, "lr=nan: must be a finite number"),
         ({"minutes": float("inf")}, "must be a finite number"),

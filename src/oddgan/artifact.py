@@ -1,6 +1,6 @@
 """Model files: one ZIP archive of two members, nothing in it that runs.
 
-    manifest.json        what the model is, in words a person can read
+    manifest.json        what the model is, in words a person can read, with a checksum of itself
     tensors.safetensors  weights and other arrays, with their SHA-256 in the manifest
 
 Members are stored, not compressed, so reading never takes more memory than the file has bytes. `read` refuses what is
@@ -30,6 +30,7 @@ def write(path: str | Path, manifest: dict[str, Any], arrays: dict[str, np.ndarr
     tensors = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     sums = {TENSORS: {"bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()}}
     manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **manifest, "files": sums}
+    manifest["checksum"] = _checksum(manifest)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(MANIFEST, text)
@@ -47,6 +48,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
                 raise ArtifactError(f"{path}: is not an oddgan model")
             _check_version(path, manifest)
+            if manifest.get("checksum") != _checksum(manifest):
+                raise ArtifactError(f"{path}: damaged: {MANIFEST} was changed after it was written; copy the file anew")
             tensors = archive.read(TENSORS)
         expected = manifest["files"][TENSORS]["sha256"]
         if hashlib.sha256(tensors).hexdigest() != expected:
@@ -63,6 +66,12 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise ArtifactError(f"{path}: damaged or not an oddgan model ({error}); copy the file anew") from error
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _checksum(manifest: dict[str, Any]) -> str:
+    """SHA-256 of all of the manifest but its own checksum."""
+    rest = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _check_version(path: Path, manifest: dict[str, Any]) -> None:

@@ -72,8 +72,8 @@ class Calibration:
 
 def check_rate(rate: float, n: int) -> None:
     """Raise `ParameterError` when n calibration rows cannot hold a false-alarm rate, and say how many can."""
-    if not 0 < rate <= 0.5:
-        raise ParameterError(f"false_alarm_rate={rate!r}: must lie between 0 and 0.5")
+    if not 0 < rate < 1:
+        raise ParameterError(f"false_alarm_rate={rate!r}: must lie between 0 and 1")
     if _allowed(rate, n) < 0:
         raise ParameterError(
             f"false_alarm_rate={rate:g} needs at least {math.ceil(1 / rate - 1e-9) - 1} calibration rows and there are "
@@ -83,4 +83,4 @@ def check_rate(rate: float, n: int) -> None:
 
 def _allowed(rate: float, n: int) -> int:
     """How many of n calibration scores may reach a row's score for it to count as odd: p <= rate <=> at most these."""
-    return math.floor(rate * (n + 1) + 1e-9) - 1
+    return min(n, math.floor(rate * (n + 1) + 1e-9)) - 1

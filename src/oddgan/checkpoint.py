@@ -1,11 +1,13 @@
 """Where a training run stands, on disk: written whole or not at all, read without running code from the file."""
 
+import hashlib
 import io
 import pickle
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from .errors import ArtifactError
@@ -13,7 +15,8 @@ from .files import whole_file
 
 
 class Checkpoint:
-    """One file that holds everything a run needs to go on: weights, optimisers, averages, place, history.
+    """One file that holds everything a run needs to go on: weights, optimisers, averages, place, history, after the
+    SHA-256 of it all.
 
     `identity` says which run it is (detector, parameters, data): JSON-able values by name. A file of another run is
     refused, and the message says what differs. `every_seconds`: how long to wait between two writes; 0 writes after
@@ -35,6 +38,7 @@ class Checkpoint:
         content = io.BytesIO()  # torch turns a full disk into an error of its own, so it gets no file to write to
         torch.save({"identity": self.identity, "state": state}, content)
         with whole_file(self.path) as file:
+            file.write(hashlib.sha256(content.getbuffer()).digest())
             file.write(content.getbuffer())
         self._written = time.monotonic()
 
@@ -64,11 +68,29 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
+def seed_of(random_state: Any, checkpoint: str | Path | None) -> int:
+    """A seed from what scikit-learn users pass; None draws one without touching NumPy's global generator. A run that
+    goes on keeps the seed that it began with."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    begun = Checkpoint.identity_in(checkpoint) if checkpoint else None
+    if begun is not None:
+        return int(begun.get("seed", 0))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
 def _content(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        data = path.read_bytes()
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            raise ValueError("checksum")
+        content = torch.load(io.BytesIO(data[32:]), map_location="cpu", weights_only=True)
         return {"identity": content["identity"], "state": content["state"]}
     except (RuntimeError, EOFError, KeyError, TypeError, OSError, ValueError, pickle.UnpicklingError) as error:
         raise ArtifactError(f"{path}: not a checkpoint of oddgan, or damaged; delete it to start anew") from error

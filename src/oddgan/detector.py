@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from . import machine, preprocessing, training
 from .calibration import Calibration, check_rate
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, seed_of
 from .errors import DataError, ParameterError
 from .hooks import Hook
-from .parameters import plain
+from .parameters import declared, plain
 from .preprocessing.pictures import (
     PictureList,
     PicturePreprocessor,
@@ -97,7 +97,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)  # a fit that is broken off leaves no half of an older one
         rows = self._rows(X, fitting=True)
-        seed = _seed(self.random_state, checkpoint)
+        seed = seed_of(self.random_state, checkpoint)
         train, held = self._hold_back(len(rows), seed, tune is None, calibrate is None)
         self.preprocessor_ = self._fit_preprocessor(rows, train)
         # What is held out is read before the long part, so that a row that cannot be used is found now.
@@ -128,6 +128,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
             "precision": str(settings.precision).removeprefix("torch."),
             "device": settings.device.type,
         }
+        self._freeze_parameters()
         self.tuning_ = self._tune(held_rows.get("tune"))
         self._calibrated(Calibration.of(self._scores(held_rows["calibrate"]), self.false_alarm_rate))
         return self
@@ -144,7 +145,10 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
                 raise DataError(f"the model takes {self.preprocessor_.describe()}; X is of the other kind")
         if not pictures:
             refuse_unusable(X)
-            return np.asarray(validate_data(self, X, reset=fitting, ensure_min_samples=4 if fitting else 1))
+            try:
+                return np.asarray(validate_data(self, X, reset=fitting, ensure_min_samples=4 if fitting else 1))
+            except ValueError as error:
+                raise DataError(" ".join(str(error).split())) from error
         rows = as_pictures(X)
         if len(rows) < (4 if fitting else 1):
             mend = "give at least 4 normal pictures, better some hundreds" if fitting else "there is nothing to score"
@@ -264,11 +268,12 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def _score(self, terms: Mapping[str, np.ndarray]) -> np.ndarray:
         """The anomaly score (n,) float64 from its terms. What overflows is as odd as can be, not normal."""
-        if self.score_by == "combined":
+        score_by = self.fitted_parameters_["score_by"]
+        if score_by == "combined":
             scaled = [(terms[name] - middle) / spread for name, (middle, spread) in self.tuning_.items()]
             score = np.sum(scaled, axis=0)
         else:
-            score = terms[self.score_by]
+            score = terms[score_by]
         return np.where(np.isnan(score), np.inf, score)
 
     def _terms(self, rows: RowsOrTable | Prepared) -> dict[str, np.ndarray]:
@@ -349,13 +354,15 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     # --- the same model, otherwise used -----------------------------------------------------------------------------
 
-    def with_false_alarm_rate(self, rate: float) -> Self:
+    def with_false_alarm_rate(self, rate: float | Literal["auto"]) -> Self:
         """The same model with another threshold, without a new fit. Raises `ParameterError` when the calibration rows
         are too few for `rate`."""
         check_is_fitted(self, "threshold_")
+        declared(type(self))["false_alarm_rate"].check(rate)
         other = copy.copy(self)
         other.false_alarm_rate = rate
-        other._calibrated(self.calibration_.with_rate(rate))
+        other.fitted_parameters_ = {**self.fitted_parameters_, "false_alarm_rate": plain(rate)}
+        other._calibrated(Calibration.of(self.calibration_.scores, rate))
         return other
 
     def with_block_size(self, block_size: int) -> Self:
@@ -364,22 +371,8 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         other = copy.copy(self)
         other.block_size = block_size
         other.check_parameters()
+        other.fitted_parameters_ = {**self.fitted_parameters_, "block_size": plain(block_size)}
         return other
-
-
-def _seed(random_state: Any, checkpoint: str | Path | None) -> int:
-    """A seed from what scikit-learn users pass; None draws one without touching NumPy's global generator. A run that
-    goes on keeps the seed that it began with."""
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
-    begun = Checkpoint.identity_in(checkpoint) if checkpoint else None
-    if begun is not None:
-        return int(begun.get("seed", 0))
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**31))
-    return int(np.random.SeedSequence().generate_state(1)[0])
 
 
 def _device_of(net: nn.ModuleDict) -> torch.device:

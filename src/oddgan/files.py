@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,12 +19,18 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
     what is to be written before.
     """
     path = Path(path)
-    # One fixed name: what a killed process leaves behind is overwritten by the next one.
-    part = path.with_name(f".{path.name}.part")
+    if path.is_symlink():
+        path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device has no half-written state
+        with path.open("wb") as file:
+            yield file
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise OutputError(f"{path}: is a folder; give the name of a file")
+        _tidy(path)
         with part.open("wb") as file:
             yield file
             file.flush()
@@ -44,3 +51,13 @@ def _remove(part: Path) -> None:
     """Delete an unfinished file; what is wrong with its folder has been said already."""
     with suppress(OSError):
         part.unlink(missing_ok=True)
+
+
+def _tidy(path: Path) -> None:
+    """Delete what killed processes left of their attempts to write `path`."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(ValueError, OSError):
+            try:
+                os.kill(int(part.name.split(".")[-2]), 0)  # signal 0 only asks whether the process is alive
+            except ProcessLookupError:
+                part.unlink()

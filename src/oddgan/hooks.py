@@ -51,7 +51,7 @@ class Hook:
         """A generator update is done."""
 
     def on_epoch(self, moment: Moment) -> None:
-        """An epoch is done: `moment.losses` are new."""
+        """An epoch is done (on a small set, ten updates or more): `moment.losses` are new."""
 
     def on_end(self, moment: Moment) -> None:
         """A stage is done."""

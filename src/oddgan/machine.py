@@ -1,5 +1,6 @@
 """What to compute on, and how precisely: rules on what the machine has, never a measurement."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
@@ -7,6 +8,8 @@ import torch
 from torch import nn
 
 from .errors import ParameterError
+
+_alone = threading.RLock()
 
 LEAST_PIXELS_FOR_BF16 = 32 * 32  # below, converting costs more than the faster products bring (measured)
 
@@ -26,19 +29,25 @@ def device(name: str) -> torch.device:
 @contextmanager
 def sealed() -> Iterator[None]:
     """Compute as if nothing had been set: torch's global generators are given back as they were found, convolutions on
-    a GPU are deterministic and truly float32, and neither a caller's autocast nor default type reaches inside."""
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with (
-            torch.random.fork_rng(devices=range(torch.cuda.device_count())),  # manual_seed seeds every one of them
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-            torch.autocast("cpu", enabled=False),
-            torch.autocast("cuda", enabled=False) if torch.cuda.is_available() else nullcontext(),
-        ):
-            yield
-    finally:
-        torch.set_default_dtype(default)
+    a GPU are deterministic and truly float32, and neither a caller's autocast, default type nor no_grad reaches inside.
+
+    The generators and the default type belong to the whole process, so threads wait for each other here.
+    """
+    with _alone:
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            with (
+                torch.random.fork_rng(devices=range(torch.cuda.device_count())),  # manual_seed seeds every one of them
+                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+                torch.autocast("cpu", enabled=False),
+                torch.autocast("cuda", enabled=False) if torch.cuda.is_available() else nullcontext(),
+                torch.inference_mode(False),
+                torch.enable_grad(),
+            ):
+                yield
+        finally:
+            torch.set_default_dtype(default)
 
 
 def precision(name: str, device: torch.device, shape: Sequence[int]) -> torch.dtype:

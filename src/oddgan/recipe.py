@@ -34,7 +34,11 @@ class Recipe(ABC):
     ] = None
     value_range: Annotated[
         tuple[float, float] | None,
-        Param("pixel values that become -1 and 1; none: 0,255 for 8-bit pictures, else the training pictures' range"),
+        Param(
+            "pixel values that become -1 and 1; none: 0,255 for 8-bit pictures, else the training pictures' range",
+            low=-1e30,
+            high=1e30,
+        ),
     ] = None
     convert: Annotated[
         bool,
@@ -64,7 +68,11 @@ class Recipe(ABC):
     ] = "auto"
     random_state: Annotated[
         int | np.random.RandomState | np.random.Generator | None,
-        Param("seed of everything random: a whole number, or a NumPy generator; none: a new one each time", low=0),
+        Param(
+            "seed of everything random: a whole number, or a NumPy generator; none: a new one each time",
+            low=0,
+            high=2**63,
+        ),
     ] = None
     calibrate_fraction: Annotated[
         float,
@@ -76,7 +84,7 @@ class Recipe(ABC):
     ] = 0.2
     false_alarm_rate: Annotated[
         float | Literal["auto"],
-        Param("share of normal rows that may be called odd; auto: 0.01, or what the rows allow", low=1e-9, high=0.5),
+        Param("share of normal rows that may be called odd; auto: 0.01, or what the rows allow", low=1e-9, high=0.999),
     ] = "auto"
     score_by: Annotated[str, Param("the term that is the anomaly score")] = ""
     block_size: Annotated[

@@ -34,6 +34,7 @@ class Saveable(Recipe):
     offset_: float
     false_alarm_rate_: float
     n_calibrate_: int
+    fitted_parameters_: dict[str, Any]  # a later set_params waits for the next fit
     n_features_in_: int
     feature_names_in_: np.ndarray
 
@@ -44,6 +45,12 @@ class Saveable(Recipe):
         super().__init_subclass__(**kwargs)
         Saveable.registry[cls.__name__] = cls
 
+    def _freeze_parameters(self) -> None:
+        given = {name: plain(getattr(self, name)) for name in declared(type(self))}
+        if not isinstance(given["random_state"], int | None):
+            given["random_state"] = self.training_["seed"]  # a generator is gone; what it gave is known
+        self.fitted_parameters_ = given
+
     def _calibrated(self, calibration: Calibration) -> None:
         self.calibration_ = calibration
         self.threshold_, self.offset_ = calibration.threshold, -calibration.threshold
@@ -52,13 +59,10 @@ class Saveable(Recipe):
     def info(self) -> dict[str, Any]:
         """What the model is, as a model file's manifest says it: JSON-able."""
         check_is_fitted(self, "threshold_")
-        parameters = {name: plain(getattr(self, name)) for name in declared(type(self))}
-        if not isinstance(parameters["random_state"], int | None):
-            parameters["random_state"] = self.training_["seed"]  # a generator is gone; what it gave is known
         return {
             "oddgan": __version__,
             "detector": type(self).__name__,
-            "parameters": parameters,
+            "parameters": self.fitted_parameters_,
             "preprocessing": self.preprocessor_.to_manifest()[0],
             "calibration": self.calibration_.to_manifest()[0],
             "tuning": self.tuning_,
@@ -104,9 +108,10 @@ class Saveable(Recipe):
                 net = nn.ModuleDict(detector.build(detector.preprocessor_.shape))
             net.load_state_dict({name: torch.from_numpy(value) for name, value in part["net"].items()})
             detector.history_, detector.training_ = manifest["history"], manifest["training"]
+            detector._freeze_parameters()
             detector.tuning_ = {name: (float(a), float(b)) for name, (a, b) in manifest["tuning"].items()}
             detector._calibrated(Calibration.from_manifest(manifest["calibration"], part["calibration"]))
-        except (KeyError, TypeError, RuntimeError, ParameterError) as error:
+        except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ParameterError) as error:
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ArtifactError(f"its parts do not agree: {reason}") from error
         if device is not None:

@@ -1,6 +1,7 @@
 """oddgan train: flags, what it says, checkpoints."""
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +104,24 @@ def test_ctrl_c_says_how_to_go_on(oddgan, folder, tmp_path, monkeypatch):
     assert f"go on with: oddgan train {folder} {' '.join(SMALL)} -o 'a b.oddgan' --resume" in ran.err
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-o", "rows.npy"),
+        ("-o", "m.oddgan", "--checkpoint", "rows.npy", "--fresh"),
+        ("-o", "m.html", "--report", "m.html"),
+    ],
+)
+def test_outputs_replace_neither_the_data_nor_each_other(oddgan, flags, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", np.random.default_rng(0).normal(size=(40, 3)))
+    before = Path("rows.npy").read_bytes()
+    ran = oddgan("train", "rows.npy", *flags, *SMALL)
+    assert ran.code == 2
+    assert "would replace what the command reads or also writes" in ran.err
+    assert Path("rows.npy").read_bytes() == before
+
+
 def test_unreadable_pictures_are_found_before_training(oddgan, tmp_path, monkeypatch):
     place = tmp_path / "mixed [b]"
     place.mkdir()
@@ -111,7 +130,7 @@ def test_unreadable_pictures_are_found_before_training(oddgan, tmp_path, monkeyp
     for i in range(12):
         (place / f"text{i:02}.png").write_text("no picture")
     with monkeypatch.context() as patch:
-        patch.setattr(train, "fit", None)  # would fail
+        patch.setattr("oddgan.training.run", None)  # would fail
         ran = oddgan("train", place, *SMALL)
     assert ran.code == 2
     assert ran.err.count("\n") == 12  # ten named, the others counted, the error

@@ -103,7 +103,14 @@ def test_every_face_of_the_same_pictures_gives_the_same_tensors():
         def __getitem__(self, i):
             return torch.from_numpy(X[i]).permute(2, 0, 1), 0
 
-    faces = [X, list(X), torch.from_numpy(X).permute(0, 3, 1, 2), DataSet(), np.asfortranarray(X)]
+    faces = [
+        X,
+        list(X),
+        [Image.fromarray(x) for x in X],
+        torch.from_numpy(X).permute(0, 3, 1, 2),
+        DataSet(),
+        np.asfortranarray(X),
+    ]
     tensors = []
     for face in faces:
         assert is_pictures(face)
@@ -148,8 +155,16 @@ def test_a_cache_is_used_where_the_source_has_one():
         (noise(3, 7, 20), {}, "row 0: 7x20 pixels; the smallest side that can be used is 8"),
         (noise(3, 3, 32, 32), {}, "look as if channels came first"),
         (noise(3, 2, 9, 9, 3), {}, "give (n, H, W) or (n, H, W, C)"),
-        ([noise(9, 9), noise(9, 9, 3)], {}, "row 1: has 3 channel(s) where row 0 has 1: give channels=1 or channels=3"),
-        ([noise(9, 9), noise(9, 9, dtype=np.uint16)], {}, "row 1: 8-bit and deeper pictures are mixed with row 0"),
+        (
+            [noise(9, 9), noise(9, 9, 3)],
+            {},
+            "row 1: has 3 channel(s) where row 0 has 1: give channels=1 or channels=3 (--channels)",
+        ),
+        (
+            [noise(9, 9), noise(9, 9, dtype=np.uint16)],
+            {},
+            "row 1: is of another type than row 0 (uint16 and uint8 are mixed); convert all to one",
+        ),
         (np.full((4, 9, 9), 7, np.uint8), {}, "every pixel of all 4 training pictures is 7: there is nothing to learn"),
         (np.full((4, 9, 9), 0.5), {}, "nothing to learn"),
         (np.full((4, 9, 9), np.nan), {}, "row 0: holds NaN or infinite pixels"),

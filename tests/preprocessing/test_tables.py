@@ -19,6 +19,14 @@ def test_standardising_by_hand():
     np.testing.assert_allclose(pre.restore(pre.tensor(table)), table)
 
 
+def test_small_units_are_not_constant_columns(table):
+    tiny = table * 1e-13
+    expected = TablePreprocessor.fit(table).tensor(table)
+    np.testing.assert_allclose(TablePreprocessor.fit(tiny).tensor(tiny), expected, atol=1e-5)
+    with pytest.raises(DataError, match=r"column 0 holds values up to .*: rescale it"):
+        testing.small(GANomaly).fit(table * 1e300)
+
+
 def test_only_training_rows_count(table):
     det = testing.small(GANomaly, calibrate_fraction=0.5).fit(table)
     assert det.training_["rows"] == 20  # of 80, 40 calibrate and 20 tune

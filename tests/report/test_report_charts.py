@@ -94,12 +94,12 @@ def test_conformal_p_values_fill_the_bars_evenly():
 
 
 def test_a_training_curve_marks_stages_and_skips_what_is_missing():
-    svg = charts.training_curve("G.adv", [1.0, None, 0.5, math.nan], ["a", "a", "b", "b"])
+    svg = charts.training_curve("G.adv", [1.0, None, 0.5, math.nan], [10, 20, 25, 30], ["a", "a", "b", "b"])
     ET.fromstring(svg)
     assert len(path(svg, "line")) == 2
     assert svg.count('class="chance"') == 1
-    assert "circle" in charts.training_curve("G.adv", [1.0], ["a"])
-    ET.fromstring(charts.training_curve("G.adv", [math.nan], ["a"]))
+    assert "circle" in charts.training_curve("G.adv", [1.0], [10], ["a"])
+    ET.fromstring(charts.training_curve("G.adv", [math.nan], [10], ["a"]))
 
 
 def test_a_strip_shows_an_estimate():

@@ -52,7 +52,7 @@ def evaluate(
     from .reading import check_readable, listed, open_model
     from .train import set_threads
 
-    check_writable(report, json, markdown)
+    check_writable(report, json, markdown, inputs=(model, data))
     with terminal.bar("reading pictures") as progress:
         split = sources.load(
             data, normal=classes(normal), anomaly=classes(anomaly), skip_bad=skip_bad, progress=progress
@@ -61,7 +61,7 @@ def evaluate(
         raise DataError(f"{data}: has no test rows ({split.note}); to judge rows without labels use oddgan score")
     listed(split.skipped)
     if not skip_bad:
-        check_readable(data, split)
+        check_readable(data, split.test)
     if threads is not None:
         set_threads(threads)
     detector = open_model(

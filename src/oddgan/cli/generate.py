@@ -54,7 +54,7 @@ def generate(
     ending = ".png" if pictures else ".csv"
     if output is not None and output.suffix.lower() != ending:
         raise ParameterError(f"{output}: this model makes {'pictures' if pictures else 'rows'}; give a {ending} file")
-    check_writable(output)
+    check_writable(output, inputs=(model,))
     rows = detector.generate(n, random_state=seed)
     if pictures:
         assert output is not None  # it has a default

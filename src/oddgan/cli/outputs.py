@@ -3,18 +3,27 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import OutputError
 
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
-def check_writable(*paths: Path | None) -> None:
-    """Make the folders of these files-to-be. Raises `OutputError` where one cannot be written."""
+
+def check_writable(*paths: Path | None, inputs: Iterable[str | Path] = ()) -> None:
+    """Make the folders of these files-to-be. Raises `OutputError` where one cannot be written, or would replace
+    another result, an input, or a picture in a folder of inputs."""
+    taken = {Path(given).resolve() for given in inputs}
     for path in paths:
         if path is None:
             continue
+        place = path.resolve()
+        picture = place.suffix.lower() in PICTURES and place.exists()
+        if place in taken or (picture and any(folder in place.parents for folder in taken)):
+            raise OutputError(f"{path}: would replace what the command reads or also writes; give another name")
+        taken.add(place)
         if path.is_dir():
             raise OutputError(f"{path}: is a folder; give the name of a file")
         check_folder(path.parent)
@@ -37,7 +46,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
     What else `folder` holds stays. Raises `OutputError` when it cannot be written.
     """
-    part = folder.with_name(f".{folder.name}.part")
+    folder = folder.absolute()
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)

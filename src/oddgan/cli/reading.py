@@ -11,7 +11,7 @@ from ..errors import DataError
 from . import terminal
 
 if TYPE_CHECKING:
-    from ..data import Rows, Split
+    from ..data import Rows
     from ..detector import Detector
 
 LISTED = 10  # unreadable pictures that are named; the others are counted
@@ -44,13 +44,13 @@ def open_model(
     return detector
 
 
-def check_readable(source: str, split: "Split") -> None:
-    """Raise `DataError` when a picture of `split` cannot be read: before training, not after it."""
+def check_readable(source: str, *parts: "Rows | None") -> None:
+    """List every picture of these parts that cannot be read and raise `DataError`, if there are any."""
     from ..data import Pictures
 
     bad: list[Unreadable] = []
     total = 0
-    for rows in (split.train, split.tune, split.calibrate, split.test):
+    for rows in parts:
         if isinstance(rows, Pictures):
             with terminal.bar("checking pictures") as progress:
                 bad += rows.unreadable(progress=progress)
@@ -76,19 +76,6 @@ def listed(bad: Sequence[Unreadable], *, always: bool = False) -> None:
             terminal.complain(f"unreadable: and {len(bad) - LISTED:,} more")
 
 
-class Named(list[Any]):
-    """Decoded pictures that keep their names, so that an error can name one."""
-
-    def __init__(self, names: Sequence[str | int]) -> None:
-        super().__init__()
-        self.names = list(names)
-
-    def name(self, i: int) -> str:
-        """What to call picture i."""
-        name = self.names[i]
-        return name if isinstance(name, str) else f"row {name}"
-
-
 @dataclass(frozen=True)
 class Chunk:
     """Some rows in a row: pictures or a part of a table, and each one's name, or number where it has none."""
@@ -105,8 +92,10 @@ def chunks(rows: "Rows", block_size: int, bad: list[Unreadable]) -> Iterator[Chu
             part = rows[start : start + step]
             yield Chunk(part, list(range(start, start + len(part))))
         return
+    from ..data.pictures import NamedPictures
+
     most = max(block_size, CHUNK_ROWS)
-    held, taken = Named([]), 0
+    held, taken = NamedPictures([]), 0
     for name, picture, reason in _read(rows):
         if picture is None:
             bad.append((str(name), reason))
@@ -116,7 +105,7 @@ def chunks(rows: "Rows", block_size: int, bad: list[Unreadable]) -> Iterator[Chu
         taken += picture.nbytes
         if len(held) == most or taken >= CHUNK_BYTES:
             yield Chunk(held, held.names)
-            held, taken = Named([]), 0
+            held, taken = NamedPictures([]), 0
     if held:
         yield Chunk(held, held.names)
 

@@ -65,9 +65,11 @@ def score(
     if not map_scale > 0:
         raise ParameterError(f"--map-scale {map_scale:g}: must be above 0")
     check_format(output)
-    check_writable(output)
+    check_writable(output, inputs=(model, data))
     if maps is not None:
-        check_folder(maps.parent)
+        if Path(data).resolve() in (maps.resolve(), *maps.resolve().parents):
+            raise ParameterError(f"--maps {maps}: lies among the pictures themselves; choose another folder")
+        check_folder(maps.absolute().parent)
     rows = sources.rows(data)
     if threads is not None:
         set_threads(threads)

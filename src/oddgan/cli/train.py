@@ -98,7 +98,7 @@ def train(
     cls = _class(detector)
     untrained = cls(**parsed(cls, parameters))
     model = output or Path(f"{_name_of(data)}.oddgan")
-    check_writable(model, checkpoint, report)
+    check_writable(model, checkpoint, report, inputs=(data,))
     kept = _checkpoint(model, checkpoint, resume, fresh)
     with terminal.bar("reading pictures") as progress:
         split = sources.load(
@@ -111,8 +111,9 @@ def train(
             f"{data}: no test rows, so there is nothing for --report; leave it out or give data with a test"
         )
     listed(split.skipped)
-    if not skip_bad:
-        check_readable(data, split)
+    judged = split.test is not None and (report is not None or split.labels is not None)
+    if judged and not skip_bad:
+        check_readable(data, split.test)  # now, and not after training
     if threads is not None:
         set_threads(threads)
     terminal.facts(("data", split.note))
@@ -123,11 +124,15 @@ def train(
     if fresh:
         kept.unlink(missing_ok=True)
     resumed, started = kept.exists(), time.monotonic()
-    fitted = _fit(untrained, split, kept, checkpoint_seconds, hooks, arguments)
+    try:
+        fitted = _fit(untrained, split, kept, checkpoint_seconds, hooks, arguments)
+    except DataError:
+        check_readable(data, split.train, split.tune, split.calibrate)  # one was met: say how many there are
+        raise
     fitted.save(model)
     kept.unlink(missing_ok=True)
     terminal.facts(*described(fitted, model, None if resumed else time.monotonic() - started))
-    if split.test is not None and (report is not None or split.labels is not None):
+    if judged:
         _judge(fitted, split, report)
     _say_next(model, data, split, normal, anomaly)
 

@@ -32,7 +32,7 @@ from .decode import Array, Unreadable, decode
 from .lock import locked
 from .threads import threaded
 
-FileKey = tuple[str, int, int]  # absolute path, mtime_ns, size in bytes
+FileKey = tuple[str, int, int]  # absolute path, when it last changed in ns, size in bytes
 
 CHUNK_BYTES = 16 * 2**20
 CHUNK_ROWS = 256  # a killed process loses no more than this many decoded pictures
@@ -298,7 +298,8 @@ class _Fill:
 
 def _identify(path: str) -> FileKey:
     about = os.stat(path)
-    return os.path.abspath(path), about.st_mtime_ns, about.st_size
+    # A copy may bring its old time of modification along, but not the time of its last change.
+    return os.path.abspath(path), max(about.st_mtime_ns, about.st_ctime_ns), about.st_size
 
 
 def _write(stream: FileIO, data: memoryview) -> None:

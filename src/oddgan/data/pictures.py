@@ -129,3 +129,16 @@ def _reason(path: str) -> str | None:
     except Unreadable as bad:
         return bad.reason
     return None
+
+
+class NamedPictures(list[np.ndarray]):
+    """Decoded pictures that keep their names, so that an error can name one."""
+
+    def __init__(self, names: Sequence[str | int], pictures: Iterable[np.ndarray] = ()) -> None:
+        super().__init__(pictures)
+        self.names = list(names)
+
+    def name(self, i: int) -> str:
+        """What to call picture i: its name, or its number where it has none."""
+        name = self.names[i]
+        return name if isinstance(name, str) else f"row {name}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import metrics
 from ..errors import DataError, ParameterError
-from .examples import Gallery, resized
+from .examples import Gallery
 from .findings import by_kind, false_alarm_range, warnings
 from .results import Evaluation
 
@@ -129,8 +129,10 @@ class _Seen:
         if mask is None:
             self.unmasked += self.labels is None or bool(self.labels[i])
             return None
+        from ..preprocessing.pictures import resize_map  # the maps' own resizing
+
         mask = np.asarray(mask)
-        self.pixels.add(mask, resized(anomaly_map, mask.shape))
+        self.pixels.add(mask, resize_map(anomaly_map, mask.shape))
         return mask
 
     def pixel_figures(self) -> tuple[dict[str, float], list[str]]:
@@ -171,6 +173,8 @@ def _left_out(split: Split) -> list[str]:
 
 def _chunks(test: Any, block: int) -> Iterator[tuple[int, Any]]:
     """The test rows some at a time, in whole scoring blocks: slices of a table, or lists of pictures."""
+    from ..data.pictures import NamedPictures
+
     total, frame = len(test), hasattr(test, "iloc")
     table = frame or (isinstance(test, np.ndarray) and test.ndim == 2)
     pixels = 1 if table else math.prod(np.shape(test[0])[:2])
@@ -180,4 +184,6 @@ def _chunks(test: Any, block: int) -> Iterator[tuple[int, Any]]:
         if table:
             yield start, test.iloc[start:end] if frame else test[start:end]
         else:
-            yield start, [test[i] for i in range(start, end)]
+            named = getattr(test, "name", None)
+            names = [str(named(i)) if callable(named) else i for i in range(start, end)]
+            yield start, NamedPictures(names, (test[i] for i in range(start, end)))

@@ -20,7 +20,8 @@ from ..errors import ArtifactError, DataError, ParameterError
 
 SMALLEST_SIDE = 8
 LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: what a CPU trains in minutes
-LOOKED_AT = 200  # pictures that size and channels are inferred from; the rest are held to it as they are read
+LOOKED_AT = 5_000  # headers that size and channels are inferred from; the rest are held to it as they are read
+DECODED = 200  # pictures, where a source has no headers
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
 CHUNK = 256  # pictures at a time in a pass over all of them
 
@@ -36,6 +37,13 @@ class PictureList:
 
     def __getitem__(self, i: int) -> np.ndarray:
         """Row i, (H, W, C) of uint8 or float32. Raises `DataError` that names the row."""
+        picture = self._raw(i)
+        try:
+            return _as_stored_type(picture)
+        except DataError as error:
+            raise DataError(f"{self.name(i)}: {error}") from error
+
+    def _raw(self, i: int) -> np.ndarray:
         row = self.source[i]
         if isinstance(row, tuple | list) and len(row) and not np.isscalar(row[0]):
             row = row[0]  # a data set that yields (picture, label)
@@ -47,10 +55,7 @@ class PictureList:
             picture = picture.transpose(1, 2, 0)
         if picture.ndim != 3:
             raise DataError(f"{self.name(i)}: not a picture, its shape is {picture.shape}; give (H, W) or (H, W, C)")
-        try:
-            return _as_stored_type(picture)
-        except DataError as error:
-            raise DataError(f"{self.name(i)}: {error}") from error
+        return picture
 
     def name(self, i: int) -> str:
         """What to call row i in a message: its file, or its number."""
@@ -58,11 +63,11 @@ class PictureList:
         return str(named(i)) if callable(named) else f"row {i}"
 
     def header(self, i: int) -> tuple[int, int, int, str]:
-        """(H, W, channels, dtype) of row i, without decoding a file where its source can tell."""
+        """(H, W, channels, dtype as it came) of row i, without decoding a file where its source can tell."""
         if hasattr(self.source, "header"):
             height, width, channels, dtype = self.source.header(i)
-            return height, width, channels, "uint8" if dtype == "uint8" else "float32"
-        picture = self[i]
+            return height, width, channels, str(dtype)
+        picture = self._raw(i)
         return *picture.shape, str(picture.dtype)
 
 
@@ -71,7 +76,7 @@ def is_pictures(X: Any) -> bool:
     if isinstance(X, np.ndarray | Tensor):
         return X.ndim > 2
     if isinstance(X, list | tuple):
-        return len(X) > 0 and getattr(X[0], "ndim", 0) >= 2
+        return len(X) > 0 and (getattr(X[0], "ndim", 0) >= 2 or hasattr(X[0], "getbands"))  # arrays, Pillow's images
     return hasattr(X, "__getitem__") and hasattr(X, "__len__") and not hasattr(X, "columns") and not hasattr(X, "shape")
 
 
@@ -135,8 +140,10 @@ class PicturePreprocessor:
         value_range: tuple[float, float] | None = None,
         convert: bool = False,
     ) -> "PicturePreprocessor":
-        """Infer what was not given from the training rows `numbers`. The value range may have to read all of them."""
-        looked_at = numbers[np.linspace(0, len(numbers) - 1, min(LOOKED_AT, len(numbers))).astype(int)]
+        """Infer what was not given: size and channels from all rows, for held-out ones must fit too; the value range,
+        which may have to read them all, from the training rows `numbers` alone."""
+        most = LOOKED_AT if hasattr(pictures.source, "header") else DECODED
+        looked_at = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)
         headers = [pictures.header(int(i)) for i in looked_at]
         sides = np.array([h[:2] for h in headers])
         for i, (h, w) in zip(looked_at, sides, strict=True):
@@ -146,21 +153,24 @@ class PicturePreprocessor:
         if len(dtypes) > 1:
             odd = next(int(i) for i, h in zip(looked_at, headers, strict=True) if h[3] != headers[0][3])
             raise DataError(
-                f"{pictures.name(odd)}: 8-bit and deeper pictures are mixed with {pictures.name(int(looked_at[0]))}; "
-                "convert them to one depth"
+                f"{pictures.name(odd)}: is of another type than {pictures.name(int(looked_at[0]))} "
+                f"({' and '.join(sorted(dtypes))} are mixed); convert all to one"
             )
         counts = {h[2] for h in headers}
+        if convert and channels is None and counts == {1, 3}:
+            channels = 3
         if channels is None and len(counts) > 1:
             odd = next(int(i) for i, h in zip(looked_at, headers, strict=True) if h[2] != headers[0][2])
             raise DataError(
                 f"{pictures.name(odd)}: has {headers[list(looked_at).index(odd)][2]} channel(s) where "
-                f"{pictures.name(int(looked_at[0]))} has {headers[0][2]}: give channels=1 or channels=3 to convert all"
+                f"{pictures.name(int(looked_at[0]))} has {headers[0][2]}: "
+                "give channels=1 or channels=3 (--channels) to convert all"
             )
         uniform = size is None and len({tuple(s) for s in sides}) == 1
         result = cls(
             size=_network_size(size, np.median(sides, axis=0)),
             channels=channels or counts.pop(),
-            dtype=dtypes.pop(),
+            dtype="uint8" if dtypes <= {"uint8", "bool"} else "float32",
             value_range=value_range or (0.0, 255.0),
             native_size=(int(sides[0][0]), int(sides[0][1])) if uniform else None,
             native_channels=None if channels else headers[0][2],

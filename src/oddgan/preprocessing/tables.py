@@ -27,9 +27,12 @@ class TablePreprocessor:
     def fit(cls, table: np.ndarray, columns: tuple[str, ...] | None = None) -> "TablePreprocessor":
         """`table`: the training rows, (n, d) of finite numbers."""
         table = np.asarray(table, dtype=np.float64)
+        largest = np.abs(table).max(axis=0)
+        if (beyond := np.flatnonzero(largest > 1e150)).size:  # the deviation squares
+            name = columns[beyond[0]] if columns else beyond[0]
+            raise DataError(f"column {name} holds values up to {largest[beyond[0]]:g}: rescale it")
         deviation = table.std(axis=0)
-        # A deviation that is rounding noise of a large constant is no deviation.
-        constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(table).max(axis=0))
+        constant = deviation <= 1e-12 * largest  # rounding noise of a large constant is no deviation
         return cls(table.mean(axis=0), np.where(constant, 1.0, deviation), columns)
 
     @property

@@ -211,17 +211,17 @@ def _box(css: str, x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<rect class="{css}" x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"/>'
 
 
-def training_curve(name: str, values: Sequence[float | None], stages: Sequence[str]) -> str:
-    """One loss term by epoch, with a line where a stage begins."""
+def training_curve(name: str, values: Sequence[float | None], updates: Sequence[int], stages: Sequence[str]) -> str:
+    """One loss term over the run's updates, with a line where a stage begins."""
     y = [math.nan if v is None else float(v) for v in values]
     finite = [v for v in y if math.isfinite(v)] or [0.0]
     low, high = min(finite), max(finite)
     pad = 0.08 * (high - low) or 0.1 * abs(high) or 0.5
-    epochs = max(2, len(y))
+    end = max(1, *updates)
     axes = Axes(
-        x=(1, epochs),
+        x=(0, end),
         y=(low - pad, high + pad),
-        x_ticks=sorted({1.0, *(t for t in ticks(1, epochs, about=4) if t == int(t))}),
+        x_ticks=ticks(0, end, about=3),
         y_ticks=ticks(low - pad, high + pad, about=3),
         width=300,
         height=150,
@@ -229,12 +229,12 @@ def training_curve(name: str, values: Sequence[float | None], stages: Sequence[s
         top=8,
         bottom=34,
     )
-    starts = [i + 0.5 for i in range(1, len(stages)) if stages[i] != stages[i - 1]]
-    parts = [axes.frame("epoch", ""), *(axes.upright("chance", at) for at in starts)]
-    parts.append(axes.path(enumerate(y, 1), "line"))
+    starts = [updates[i - 1] for i in range(1, len(stages)) if stages[i] != stages[i - 1]]
+    parts = [axes.frame("update", ""), *(axes.upright("chance", at) for at in starts)]
+    parts.append(axes.path(zip(updates, y, strict=True), "line"))
     if len(finite) == 1:
-        parts.append(axes.dot(1, finite[0]))
-    return axes.svg(f"{name} by epoch, from {finite[0]:.4g} to {finite[-1]:.4g}", *parts)
+        parts += [axes.dot(at, v) for at, v in zip(updates, y, strict=True) if math.isfinite(v)]
+    return axes.svg(f"{name} over {end} updates, from {finite[0]:.4g} to {finite[-1]:.4g}", *parts)
 
 
 def strip(estimate: Estimate) -> str:

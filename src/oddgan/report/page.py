@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -137,12 +137,25 @@ def _p_values(e: Evaluation) -> Any:
 def _players(e: Evaluation) -> dict[str, list[dict[str, Any]]]:
     """The curves of every loss term, by player: "G.adv" is the term adv of player G."""
     players: dict[str, list[dict[str, Any]]] = {}
+    stages, updates = e.history.get("stage", ()), _running_total(e.history)
     for column, values in e.history.items():
         player, dot, term = column.partition(".")
         if dot:
-            curve = charts.training_curve(column, values, e.history.get("stage", ()))
+            curve = charts.training_curve(column, values, updates, stages)
             players.setdefault(player, []).append({"term": term, "svg": curve})
     return players
+
+
+def _running_total(history: Mapping[str, Sequence[Any]]) -> list[int]:
+    """Updates since the start of the run at each line of the history; a stage counts its own from 0."""
+    totals: list[int] = []
+    before = 0
+    stages, updates = history.get("stage", ()), history.get("update", ())
+    for i, update in enumerate(updates):
+        if i and stages[i] != stages[i - 1]:
+            before = totals[-1]
+        totals.append(before + update)
+    return totals
 
 
 def _galleries(e: Evaluation) -> list[dict[str, Any]]:
