@@ -124,11 +124,18 @@ def test_a_bad_row_that_is_held_out_is_found_before_training(pictures):
         def on_update(self, moment):
             seen.append(moment.update)
 
+    class Deceptive(list):
+        """A header that says one thing of a picture that is another."""
+
+        def header(self, i):
+            return 11, 9, 1, "uint8"
+
     det = testing.small(GANomaly, calibrate_fraction=0.3)
-    for i in det._hold_back(len(pictures), 0, True, True)[1]["calibrate"][:2]:
-        rows = list(pictures)
+    _, held = det._hold_back(len(pictures), 0, True, True)
+    for i in (held["calibrate"][0], held["tune"][0]):
+        rows = Deceptive(pictures)
         rows[i] = np.zeros((20, 20), np.uint8)
-        with pytest.raises(DataError, match=rf"row {i}: "):
+        with pytest.raises(DataError, match=rf"row {i}: 20x20 pixels, but every training picture had 11x9"):
             det.fit(rows, hooks=[Watch()])
     assert not seen
 
