@@ -1,0 +1,53 @@
+"""Data larger than memory: what a process holds does not grow with the data set, nor over epochs."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+TRAIN = """
+import sys
+import oddgan
+from oddgan.detectors.ganomaly import GANomaly
+
+held = []
+
+class Watch(oddgan.hooks.Hook):
+    def on_update(self, moment):
+        status = open("/proc/self/status").read()
+        held.append(int(status.split("RssAnon:")[1].split()[0]) // 1024)
+
+X = oddgan.data.load(sys.argv[1]).train
+GANomaly(updates=int(sys.argv[2]), width=2, latent_dim=2, batch_size=16, random_state=0).fit(X, hooks=[Watch()])
+print(held[len(held) // 4], max(held))
+"""
+
+
+def megabytes(path, updates):
+    """Anonymous memory after a quarter of the updates, and its peak during training."""
+    run = subprocess.run(
+        [sys.executable, "-c", TRAIN, str(path), str(updates)], capture_output=True, text=True, check=True
+    )
+    return tuple(map(int, run.stdout.split()))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_data(tmp_path):
+    peaks = []
+    for n in (2_000, 200_000):  # 24 MB and 2.4 GB, most of it holes in the file
+        path = tmp_path / f"{n}.npy"
+        X = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 64, 64, 3))
+        X[:: n // 100] = np.random.default_rng(0).integers(0, 256, (100, 64, 64, 3), dtype=np.uint8)
+        X.flush()
+        peaks.append(megabytes(path, 40)[1])
+    assert peaks[1] < peaks[0] + 60, f"{peaks} MB"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_over_epochs(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (64, 8, 8), dtype=np.uint8))
+    early, peak = megabytes(tmp_path / "x.npy", 3_000)
+    assert peak < early + 20, f"{early} and {peak} MB"
