@@ -346,6 +346,27 @@ def test_parameters_set_after_a_fit_wait_for_the_next(pictures, tmp_path):
     assert again.with_false_alarm_rate("auto").threshold_ == loaded.threshold_
 
 
+def test_rows_that_were_trained_on_are_known(pictures, table, tmp_path):
+    for X in (pictures, table):
+        det = testing.small(GANomaly, calibrate_fraction=0.3).fit(X)
+        train, _ = det._hold_back(len(X), 0, True, True)
+        expected = np.isin(np.arange(len(X)), train)
+        assert np.array_equal(det.trained_on(X), expected)
+        det.save(tmp_path / "m.oddgan")
+        assert np.array_equal(oddgan.load(tmp_path / "m.oddgan").trained_on(X[::-1]), expected[::-1])
+
+
+def test_an_evaluation_on_training_rows_says_so(pictures):
+    det = testing.small(GANomaly, calibrate_fraction=0.3).fit(pictures)
+    labels = np.arange(64) < 10
+    split = oddgan.data.Split(name="own", train=None, test=pictures, labels=labels)
+    n = det.training_["rows"]
+    said = oddgan.evaluate(det, split, bootstrap=10).warnings
+    assert any(f"{n} of 64 test rows equal rows that the model was trained on, the first row" in line for line in said)
+    fresh = oddgan.data.Split(name="other", train=None, test=255 - pictures, labels=labels)
+    assert not any("trained on" in line for line in oddgan.evaluate(det, fresh, bootstrap=10).warnings)
+
+
 def test_fits_in_threads_give_what_they_give_alone(table):
     expected = testing.small(GANomaly).fit(table).anomaly_score(table)
     with ThreadPoolExecutor(4) as pool:

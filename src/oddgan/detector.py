@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from . import machine, preprocessing, training
+from . import fingerprints, machine, preprocessing, training
 from .calibration import Calibration, check_rate
 from .checkpoint import Checkpoint, seed_of
 from .errors import DataError, ParameterError
@@ -66,7 +66,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     Attributes after `fit`: `threshold_` (a row scored above it is an anomaly), `false_alarm_rate_`, `n_calibrate_`,
     `offset_` (= -threshold_), `history_` (every loss term by epoch), `training_` (facts about the run), `net_` (the
-    networks), `preprocessor_`, and `n_features_in_` for tables.
+    networks), `preprocessor_`, `trained_on_` (fingerprints of the training rows), and `n_features_in_` for tables.
     """
 
     # --- fitting ----------------------------------------------------------------------------------------------------
@@ -111,7 +111,8 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
             check_rate(self.false_alarm_rate, len(held_rows["calibrate"]))
         prepared = self._prepare(rows, train)
         settings = self._settings(seed, len(train))
-        saved = Checkpoint(checkpoint, self._identity(settings, prepared), checkpoint_seconds) if checkpoint else None
+        self.trained_on_ = fingerprints.of_rows(prepared)
+        saved = Checkpoint(checkpoint, self._identity(settings), checkpoint_seconds) if checkpoint else None
         with machine.sealed():
             torch.manual_seed(training.key(seed))
             net = machine.place(nn.ModuleDict(self.build(self.preprocessor_.shape)), settings.device).eval()
@@ -207,19 +208,10 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
         if self.score_by not in terms | ({"combined"} if self.combines else set()):
             raise ParameterError(f"score_by={self.score_by!r}: the terms are {', '.join(sorted(terms))}")
 
-    def _identity(self, settings: training.Settings, rows: training.Rows) -> dict[str, Any]:
+    def _identity(self, settings: training.Settings) -> dict[str, Any]:
         """What must be equal for a checkpoint to be of this run; the seed stands for `random_state`."""
-        free = (
-            "random_state",
-            "device",
-            "false_alarm_rate",
-            "convert",
-            "block_size",
-        )  # of no effect on training
-        looked_at = np.unique(np.linspace(0, len(rows) - 1, 1024).astype(int))
-        checksum = 0
-        for chunk in np.array_split(looked_at, -(-len(looked_at) // 64)):
-            checksum = zlib.crc32(rows.batch(chunk).numpy().tobytes(), checksum)
+        # of no effect on training, or said otherwise below
+        free = ("random_state", "device", "false_alarm_rate", "convert", "block_size")
         return {
             "detector": type(self).__name__,
             **{name: plain(value) for name, value in self.get_params().items() if name not in free},
@@ -227,8 +219,8 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
             "device": settings.device.type,
             "seed": settings.seed,
             "shape": list(self.preprocessor_.shape),
-            "number of training rows": len(rows),
-            "checksum of training rows": checksum,
+            "number of training rows": len(self.trained_on_),
+            "checksum of training rows": zlib.crc32(self.trained_on_.tobytes()),
         }
 
     def _tune(self, rows: Prepared | None) -> dict[str, tuple[float, float]]:
@@ -337,6 +329,11 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def anomaly_map(self, X: Any) -> list[np.ndarray] | np.ndarray:
         """Where each row is odd; see `Explanation.anomaly_map`."""
         return self.explain(X).anomaly_map
+
+    def trained_on(self, X: Any) -> np.ndarray:
+        """Whether each row is one that the model was trained on, (n,) bool: equal in all that the networks see."""
+        found = [fingerprints.of_tensor(x) for x, _, _ in self._blocks(self._rows(X), lambda net, x: {})]
+        return np.isin(np.concatenate(found), self.trained_on_)
 
     def features(self, X: Any) -> np.ndarray:
         """The detector's view of each row as a vector, (n, k) float32."""

@@ -30,6 +30,7 @@ class Saveable(Recipe):
     tuning_: dict[str, tuple[float, float]]
     history_: History
     training_: dict[str, Any]
+    trained_on_: np.ndarray
     threshold_: float
     offset_: float
     false_alarm_rate_: float
@@ -85,6 +86,7 @@ class Saveable(Recipe):
         arrays = {f"net.{name}": value.cpu().numpy() for name, value in self.net_.state_dict().items()}
         for part, owner in (("preprocessing", self.preprocessor_), ("calibration", self.calibration_)):
             arrays.update({f"{part}.{name}": value for name, value in owner.to_manifest()[1].items()})
+        arrays["training.rows"] = self.trained_on_
         artifact.write(path, manifest, arrays)
 
     @classmethod
@@ -95,7 +97,7 @@ class Saveable(Recipe):
             detector.check_parameters()
             part = {
                 name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
-                for name in ("net", "preprocessing", "calibration")
+                for name in ("net", "preprocessing", "calibration", "training")
             }
             if strangers := [name for name in arrays if name.split(".")[0] not in part]:
                 raise ArtifactError(f"its parts do not agree: the array {strangers[0]} belongs to none")
@@ -108,6 +110,7 @@ class Saveable(Recipe):
                 net = nn.ModuleDict(detector.build(detector.preprocessor_.shape))
             net.load_state_dict({name: torch.from_numpy(value) for name, value in part["net"].items()})
             detector.history_, detector.training_ = manifest["history"], manifest["training"]
+            detector.trained_on_ = part["training"]["rows"]
             detector._freeze_parameters()
             detector.tuning_ = {name: (float(a), float(b)) for name, (a, b) in manifest["tuning"].items()}
             detector._calibrated(Calibration.from_manifest(manifest["calibration"], part["calibration"]))

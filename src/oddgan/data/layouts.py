@@ -110,7 +110,7 @@ def without_unreadable(split: Split, progress: Progress | None = None) -> Split:
         labels=split.labels if split.labels is None or keep is None else split.labels[keep],
         kinds=split.kinds if split.kinds is None or keep is None else tuple(split.kinds[i] for i in keep),
         masks=masks.subset(keep) if isinstance(masks, Masks) and keep is not None else masks,
-        note=f"{split.note}; unreadable pictures skipped: {len(skipped):,}",
+        note=f"{split.note}; of these unreadable and skipped: {len(skipped):,}",
         skipped=tuple(skipped),
     )
 

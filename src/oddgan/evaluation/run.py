@@ -50,6 +50,7 @@ def evaluate(
     seen = _Seen(split, labels, Gallery(examples, split, labels, facts))
     for start, rows in _chunks(split.test, detector.block_size):
         seen.add(start, rows, detector.explain(rows))
+        seen.known.append(detector.trained_on(rows))
         if progress is not None:
             progress(start + len(rows), len(seen.names))
     scores, flagged = np.concatenate(seen.scores), np.concatenate(seen.flagged)
@@ -83,7 +84,12 @@ def evaluate(
         false_alarm_range=false_alarm_range(asked, n_calibrate),
         n_calibrate=n_calibrate,
         history={name: list(column) for name, column in detector.history_.items()},
-        warnings=(*_left_out(split), *warnings(scores, estimates, rates, of_kinds, asked, n_calibrate), *missing),
+        warnings=(
+            *_trained_on(seen),
+            *_left_out(split),
+            *warnings(scores, estimates, rates, of_kinds, asked, n_calibrate),
+            *missing,
+        ),
         examples=seen.gallery.examples(),
         map_scale=seen.map_scale(flagged),
     )
@@ -101,6 +107,7 @@ class _Seen:
         self.terms: dict[str, list[np.ndarray]] = {}
         self.heats: list[float] = []  # of each picture: what the oddest hundredth of its pixels exceeds
         self.pixels = metrics.PixelScores()
+        self.known: list[np.ndarray] = []  # whether each row was trained on
         self.unmasked = 0  # odd pictures without a mask
 
     def add(self, start: int, rows: Any, found: Explanation) -> None:
@@ -162,6 +169,17 @@ def row_names(rows: Any) -> tuple[str, ...]:
     if callable(getattr(rows, "name", None)):
         return tuple(str(rows.name(i)) for i in range(len(rows)))
     return tuple(f"row {label}" for label in (rows.index if hasattr(rows, "iloc") else range(len(rows))))
+
+
+def _trained_on(seen: _Seen) -> list[str]:
+    known = np.flatnonzero(np.concatenate(seen.known))
+    if not known.size:
+        return []
+    total, first = len(seen.names), seen.names[known[0]]
+    return [
+        f"{known.size} of {total} test rows equal rows that the model was trained on, the first {first}: "
+        "figures on them are no test"
+    ]
 
 
 def _left_out(split: Split) -> list[str]:
