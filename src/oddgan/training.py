@@ -156,8 +156,8 @@ class _Course:
         budgets = [n for n in (stage.updates, settings.updates) if n is not None]
         self.updates = min(budgets) if budgets else None
         self.t = 0  # updates done
-        self.sums: dict[str, Tensor] = {}  # of every loss term since the last line of history
-        self.since = 0  # updates in those sums
+        self.sums: dict[str, Tensor] = {}  # sum and number of every loss term since the last line of history
+        self.since = 0  # updates since then
         self.spent = 0.0  # seconds before this process
         self.started, self.t_started = time.monotonic(), 0
         self.ended = False
@@ -194,8 +194,9 @@ class _Course:
             for player, terms in losses.items():
                 self.optimisers[player].step()
                 for term, value in terms.items():
-                    name, mean = f"{player}.{term}", value.detach().float().mean()
-                    self.sums[name] = self.sums.get(name, torch.zeros_like(mean)) + mean
+                    mean = value.detach().float().mean()
+                    moved = torch.stack([mean, torch.ones_like(mean)])  # a critic moves several times an update
+                    self.sums[f"{player}.{term}"] = self.sums.get(f"{player}.{term}", 0) + moved
         if self.averages:
             decay = min(self.settings.ema, (1 + self.t) / (10 + self.t))  # a short memory while weights still rush
             torch._foreach_lerp_(self.averages, [w.detach() for w in self.weights], 1 - decay)
@@ -233,15 +234,15 @@ class _Course:
     def check_finite(self) -> None:
         """Raise `TrainingError` when a loss has become infinite or NaN since the last line of history."""
         for name, total in self.sums.items():
-            if not math.isfinite(total):
+            if not math.isfinite(total[0]):
                 raise TrainingError(
                     f"training broke down by update {self.t} of stage {self.stage.name}: the loss {name} is "
-                    f"{float(total)}; lower lr (now {self.settings.lr}) or set precision='float32'"
+                    f"{float(total[0])}; lower lr (now {self.settings.lr}) or set precision='float32'"
                 )
 
     def _add_line(self) -> None:
         self.check_finite()
-        means = {name: float(total) / self.since for name, total in self.sums.items()}
+        means = {name: float(total[0] / total[1]) for name, total in self.sums.items()}
         lines = len(self.history["stage"])
         line = {"stage": self.stage.name, "epoch": self.batch.epoch, "update": self.t, **means}
         for name in self.history.keys() | line.keys():
