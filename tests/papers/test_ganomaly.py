@@ -123,6 +123,22 @@ def test_the_discriminators_move_is_that_on_a_detached_reconstruction(game):
         torch.testing.assert_close(mine, expected, rtol=1e-3, atol=1e-6)
 
 
+class TinyDiscriminatorLoss(GANomaly):
+    """D has won: its loss lies below the 1e-5 at which the authors' code starts it anew."""
+
+    def step(self, net, batch):
+        for losses in super().step(net, batch):
+            yield {**losses, "D": {name: 1e-9 * term for name, term in losses["D"].items()}}
+
+
+def test_the_discriminator_is_not_started_anew(pictures):
+    det = testing.small(TinyDiscriminatorLoss, lr={"G": 1e-3, "D": 0.0}, ema=0.0).fit(pictures)
+    start = testing.small(TinyDiscriminatorLoss, lr={"G": 1e-3, "D": 0.0}, ema=0.0, updates=1).fit(pictures)
+    assert det.history_["D.real"][-1] < 1e-5
+    for mine, first in zip(det.net_.D.parameters(), start.net_.D.parameters(), strict=True):
+        assert torch.equal(mine, first)
+
+
 def test_score_in_each_printed_form(game):
     det, net, batch = game
     net.eval()
