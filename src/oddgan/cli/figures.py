@@ -1,8 +1,7 @@
 """An evaluation on the terminal."""
 
 from ..evaluation import Evaluation
-from ..metrics import Estimate
-from ..report.text import AREAS, PIXEL, PIXEL_CHANCE, headline, interval, number, percent
+from ..report.text import AREAS, FIGURES, KINDS, figure_rows, headline, interval, kind_rows, number
 from . import terminal
 
 
@@ -22,38 +21,13 @@ def show(evaluation: Evaluation) -> None:
     terminal.say(f"{e.detector.get('detector')} on {e.data}")
     terminal.say(e.note)
     terminal.say()
-    rows = [(AREAS[name], *_estimate(area), number(area.chance)) for name, area in e.estimates.items()]
-    if e.rates is not None:
-        asked = f"asked: {percent(e.false_alarm_rate)}"
-        for what, rate, beside in (
-            ("detection rate", e.rates.detection_rate, ""),
-            ("false-alarm rate", e.rates.false_alarm_rate, asked),
-        ):
-            if rate is not None:
-                rows.append((what, percent(rate.value), interval(rate, share=True), beside))
-        rows += [("precision", number(e.rates.precision), "", ""), ("F1", number(e.rates.f1), "", "")]
-    rows += [(PIXEL[name], number(value), "", number(PIXEL_CHANCE[name])) for name, value in e.pixel.items()]
-    if rows:
-        terminal.table(("figure", "value", "95% interval", "chance"), rows)
+    if rows := figure_rows(e):
+        terminal.table(FIGURES, rows)
         terminal.say()
     if e.by_kind:
-        kinds = [
-            (
-                k.kind,
-                f"{k.n:,}",
-                *(_estimate(k.auroc) if k.auroc else ("", "")),
-                f"{k.n_flagged:,}",
-                percent(k.flagged.value),
-            )
-            for k in e.by_kind
-        ]
-        terminal.table(("kind", "rows", "AUROC", "95% interval", "flagged", "share"), kinds)
+        terminal.table(KINDS, kind_rows(e))
         terminal.say()
     for line in headline(e):
         terminal.say(line)
     for line in e.warnings:
         terminal.say(f"note: {line}")
-
-
-def _estimate(area: Estimate) -> tuple[str, str]:
-    return number(area.value), interval(area)

@@ -79,35 +79,53 @@ def guarantee(evaluation: Evaluation) -> list[str]:
     ]
 
 
+FIGURES = ("figure", "value", "95% interval", "chance")
+KINDS = ("kind", "rows", "AUROC", "95% interval", "flagged", "share", "median score")
+
+
+def figure_rows(e: Evaluation) -> list[tuple[str, ...]]:
+    """Every figure as a line of a table under `FIGURES`."""
+    rows: list[tuple[str, ...]] = [
+        (AREAS[name], number(area.value), interval(area), number(area.chance)) for name, area in e.estimates.items()
+    ]
+    if e.rates is not None:
+        asked = f"asked: {percent(e.false_alarm_rate)}"
+        for what, rate, beside in (
+            ("detection rate", e.rates.detection_rate, ""),
+            ("false-alarm rate", e.rates.false_alarm_rate, asked),
+        ):
+            if rate is not None:
+                rows.append((what, percent(rate.value), interval(rate, share=True), beside))
+        rows += [("precision", number(e.rates.precision), "", ""), ("F1", number(e.rates.f1), "", "")]
+    rows += [(PIXEL[name], number(value), "", number(PIXEL_CHANCE[name])) for name, value in e.pixel.items()]
+    return rows
+
+
+def kind_rows(e: Evaluation) -> list[tuple[str, ...]]:
+    """Every kind of test row as a line of a table under `KINDS`."""
+    return [
+        (
+            k.kind if k.is_anomaly else f"{k.kind} (normal)",
+            f"{k.n:,}",
+            number(k.auroc.value) if k.auroc else "",
+            interval(k.auroc),
+            f"{k.n_flagged:,}",
+            percent(k.flagged.value),
+            f"{k.median_score:.4g}",
+        )
+        for k in e.by_kind
+    ]
+
+
 def to_markdown(evaluation: Evaluation) -> str:
     """The figures as GitHub-flavoured Markdown: headline, warnings, tables of figures and kinds, the model."""
     e = evaluation
     lines = [f"# {detector_name(e)} on {e.data}", "", e.note, "", " ".join(headline(e)), ""]
     if e.warnings:
         lines += ["**Before you trust these figures**", "", *(f"- {line}" for line in e.warnings), ""]
-    rows: list[Sequence[str]] = [
-        (AREAS[name], number(area.value), interval(area), number(area.chance)) for name, area in e.estimates.items()
-    ]
-    if e.rates is not None:
-        for what, rate in (("detection rate", e.rates.detection_rate), ("false-alarm rate", e.rates.false_alarm_rate)):
-            if rate is not None:
-                rows.append((what, percent(rate.value), interval(rate, share=True), ""))
-        rows += [("precision", number(e.rates.precision), "", ""), ("F1", number(e.rates.f1), "", "")]
-    rows += [(PIXEL[name], number(value), "", number(PIXEL_CHANCE[name])) for name, value in e.pixel.items()]
-    lines += _table(("figure", "value", "95% interval", "chance"), rows)
+    lines += _table(FIGURES, figure_rows(e))
     if e.by_kind:
-        kinds = [
-            (
-                k.kind if k.is_anomaly else f"{k.kind} (normal)",
-                str(k.n),
-                number(k.auroc.value) if k.auroc else "",
-                interval(k.auroc),
-                f"{k.n_flagged} ({percent(k.flagged.value)})",
-                f"{k.median_score:.4g}",
-            )
-            for k in e.by_kind
-        ]
-        lines += _table(("kind", "rows", "AUROC", "95% interval", "flagged", "median score"), kinds)
+        lines += _table(KINDS, kind_rows(e))
     lines += [
         f"Threshold {e.threshold:.6g}, set for {percent(e.false_alarm_rate)} false alarms by "
         f"{_rows(e.n_calibrate, 'normal')} held out of training.",
