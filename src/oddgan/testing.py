@@ -39,7 +39,7 @@ EXPECTED_FAILED_CHECKS: dict[str, str] = {}
 
 
 TOLERANCE = 1e-5
-"""How far scores may differ between block sizes, threads and devices, relative to the largest score."""
+"""How far scores may differ between block sizes and numbers of threads, relative to the largest score."""
 
 
 def small(cls: type[Detector], **changes: Any) -> Detector:
