@@ -140,7 +140,8 @@ Made by `python benchmarks/quality.py` and written by `python benchmarks/quality
 `benchmarks/results/quality.jsonl`. Mean and standard deviation over {len(SEEDS)} seeds. GANomaly with its defaults,
 which were chosen on other data (`benchmarks/ganomaly_defaults.py`: classes 1, 4 and 9 of MNIST and Fashion-MNIST).
 Training sees normals alone; the last step is taken; no test label chooses anything. *1-NN* is the distance to the
-nearest training row, on the same rows as the networks see them. oddgan {any_row["versions"]["oddgan"]}, torch
+nearest training row, on rows as the networks see them; it has all of the training rows, of which GANomaly holds 30
+percent back to calibrate and tune. oddgan {any_row["versions"]["oddgan"]}, torch
 {any_row["versions"]["torch"]}, {any_row["machine"].split(",")[0]} with two cores.
 
 ## scikit-learn's digits, one digit held out as the anomaly
