@@ -299,7 +299,7 @@ def test_skip_bad(mvtec: Path) -> None:
     assert list(verdicts(split)) == ["test/Scratch/0.png", "test/good/1.png", "test/hole/0.png"]
     assert split.masks is not None
     assert [bool(np.any(m)) for m in split.masks if m is not None] == [True, False, True]
-    assert split.note.endswith("unreadable pictures skipped: 3")
+    assert split.note.endswith("of these unreadable and skipped: 3")
     assert calls[-1] == (5, 5)
 
 
