@@ -17,10 +17,10 @@ PACKAGE = Path(oddgan.__file__).parent
 # From the bottom up. A module may import from rows below its own, and from its own package; never from its own row.
 ROWS = [
     {"errors"},
-    {"files", "parameters", "losses", "networks", "hooks", "machine", "fingerprints"},
+    {"files", "parameters", "losses", "networks", "hooks", "machine"},
     {"checkpoint"},
     {"artifact", "training", "preprocessing", "calibration", "metrics"},
-    {"recipe"},
+    {"recipe", "fingerprints"},
     {"saving"},
     {"detector"},
     {"detectors", "data"},

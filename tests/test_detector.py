@@ -351,9 +351,9 @@ def test_rows_that_were_trained_on_are_known(pictures, table, tmp_path):
         det = testing.small(GANomaly, calibrate_fraction=0.3).fit(X)
         train, _ = det._hold_back(len(X), 0, True, True)
         expected = np.isin(np.arange(len(X)), train)
-        assert np.array_equal(det.trained_on(X), expected)
+        assert np.array_equal(det.explain(X).trained_on, expected)
         det.save(tmp_path / "m.oddgan")
-        assert np.array_equal(oddgan.load(tmp_path / "m.oddgan").trained_on(X[::-1]), expected[::-1])
+        assert np.array_equal(oddgan.load(tmp_path / "m.oddgan").explain(X[::-1]).trained_on, expected[::-1])
 
 
 def test_an_evaluation_on_training_rows_says_so(pictures):

@@ -50,7 +50,8 @@ class Explanation:
     false-alarm rate. `terms`: what a score can be made of, (n,) float64 by name. `reconstruction`: what the model makes
     of each row, in the user's units: (n, h, w[, C]) float32 at the model's size, or (n, d) float64. `anomaly_map`: for
     pictures a list of n arrays (H, W) float32 >= 0, each at its picture's own size; for tables one (n, d) array, each
-    column's share of the residual.
+    column's share of the residual. `trained_on` (n,) bool: whether the row equals a training row in all that the
+    networks see of it.
     """
 
     score: np.ndarray
@@ -59,6 +60,7 @@ class Explanation:
     terms: Mapping[str, np.ndarray]
     reconstruction: np.ndarray
     anomaly_map: list[np.ndarray] | np.ndarray
+    trained_on: np.ndarray
 
 
 class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
@@ -301,7 +303,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def explain(self, X: Any) -> Explanation:
         """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map."""
         rows = self._rows(X)
-        gathered, restored = [], []
+        gathered, restored, prints = [], [], []
         maps: list[np.ndarray] = []
         for x, sizes, results in self._blocks(rows, self.score_rows):
             residual = (x - results["x_hat"]).abs()
@@ -311,6 +313,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
                 maps.extend(resize_map(m, size) for m, size in zip(residual.mean(1).numpy(), sizes, strict=True))
             restored.append(self.preprocessor_.restore(results["x_hat"]))
             gathered.append(results)
+            prints.append(fingerprints.of_tensor(x))
         terms = _gather(gathered)
         score = self._score(terms)
         return Explanation(
@@ -320,6 +323,7 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
             terms=terms,
             reconstruction=np.concatenate(restored),
             anomaly_map=np.stack(maps) if isinstance(rows, np.ndarray) else maps,
+            trained_on=np.isin(np.concatenate(prints), self.trained_on_),
         )
 
     def reconstruct(self, X: Any) -> np.ndarray:
@@ -329,11 +333,6 @@ class Detector(Saveable, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def anomaly_map(self, X: Any) -> list[np.ndarray] | np.ndarray:
         """Where each row is odd; see `Explanation.anomaly_map`."""
         return self.explain(X).anomaly_map
-
-    def trained_on(self, X: Any) -> np.ndarray:
-        """Whether each row is one that the model was trained on, (n,) bool: equal in all that the networks see."""
-        found = [fingerprints.of_tensor(x) for x, _, _ in self._blocks(self._rows(X), lambda net, x: {})]
-        return np.isin(np.concatenate(found), self.trained_on_)
 
     def features(self, X: Any) -> np.ndarray:
         """The detector's view of each row as a vector, (n, k) float32."""

@@ -1,21 +1,17 @@
 """Which rows a model was trained on, eight bytes a row: tells runs apart, and says when a test row was trained on."""
 
 import hashlib
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor
+
+from .training import Rows
 
 AT_MOST = 1_000_000  # rows; of larger sets so many, evenly spaced
 BATCH = 256
 
 
-class _Rows(Protocol):
-    def __len__(self) -> int: ...
-    def batch(self, numbers: np.ndarray) -> Tensor: ...
-
-
-def of_rows(rows: _Rows) -> np.ndarray:
+def of_rows(rows: Rows) -> np.ndarray:
     """Sorted fingerprints (n,) uint64 of training rows as the networks see them."""
     numbers = np.unique(np.linspace(0, len(rows) - 1, AT_MOST).astype(int))
     parts = [of_tensor(rows.batch(numbers[start : start + BATCH])) for start in range(0, len(numbers), BATCH)]

@@ -11,7 +11,9 @@ from .errors import ParameterError
 
 _alone = threading.RLock()
 
-LEAST_PIXELS_FOR_BF16 = 32 * 32  # below, converting costs more than the faster products bring (measured)
+# A cautious choice: bfloat16 pays from 16x16 on, if less (benchmarks/precision.py), but what it does to scores has been
+# looked at on larger pictures only.
+LEAST_PIXELS_FOR_BF16 = 32 * 32
 
 
 def device(name: str) -> torch.device:
@@ -21,7 +23,7 @@ def device(name: str) -> torch.device:
     try:
         chosen = torch.device(name)
         torch.empty(1, device=chosen).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch's devices raise, each its own
         raise ParameterError(f"device={name!r}: not on this machine; use auto or cpu") from error
     return chosen
 

@@ -13,8 +13,8 @@ Departures from the paper, each pinned by a test:
   not mention.
 - Evaluation mode at test time, and no rescaling of scores with test data: the authors' code does neither.
 - Pictures of any shape, and tables, by the rule in `oddgan.networks`; at 32x32 the networks are the paper's.
-- Defaults that were measured: a score of two terms, averaged weights, a latent that scales with the data, less width
-  above 32x32. `oddgan.papers.detector("ganomaly", ...)` has the paper's own, and the authors' code's.
+- Defaults of our own: a score of two terms, averaged weights and a latent that scales with the data (measured), and
+  half the width above 32x32 (for a processor's time). `oddgan.papers.detector("ganomaly", ...)` has the paper's.
 - `generate`: GANomaly has no prior, so z is drawn from a normal distribution fitted to the training rows' z.
 """
 

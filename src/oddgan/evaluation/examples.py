@@ -61,12 +61,14 @@ class Gallery:
     ) -> Example:
         views: dict[str, Any] = {}
         if isinstance(rows, list):
+            from ..preprocessing.pictures import resize_map  # torch comes with it
+
             low, high = _shown_range(rows[j], self.value_range)
             views["picture"] = picture = _shown(rows[j], low, high)
             views["reconstruction"] = _shown(found.reconstruction[j], low, high)
-            views["anomaly_map"] = resized(found.anomaly_map[j], picture.shape[:2])
+            views["anomaly_map"] = resize_map(np.asarray(found.anomaly_map[j], np.float32), picture.shape[:2])
             if mask is not None:
-                views["mask"] = resized(mask, picture.shape[:2]) >= 0.5
+                views["mask"] = resize_map(np.asarray(mask, np.float32), picture.shape[:2]) >= 0.5
         else:
             shares = np.asarray(found.anomaly_map[j], dtype=np.float64)
             largest = np.argsort(-shares, kind="stable")[:COLUMNS]
@@ -83,16 +85,6 @@ class Gallery:
             kind=None if self.kinds is None else self.kinds[i],
             **views,
         )
-
-
-def resized(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """(H, W) as float32 of another size: bilinear, averaged over what it covers where it shrinks."""
-    from PIL import Image
-
-    values = np.asarray(values, dtype=np.float32)
-    if values.shape == tuple(size):
-        return values
-    return np.asarray(Image.fromarray(values).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def _shown_range(picture: np.ndarray, value_range: Sequence[float] | None) -> tuple[float, float]:

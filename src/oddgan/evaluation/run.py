@@ -50,7 +50,6 @@ def evaluate(
     seen = _Seen(split, labels, Gallery(examples, split, labels, facts))
     for start, rows in _chunks(split.test, detector.block_size):
         seen.add(start, rows, detector.explain(rows))
-        seen.known.append(detector.trained_on(rows))
         if progress is not None:
             progress(start + len(rows), len(seen.names))
     scores, flagged = np.concatenate(seen.scores), np.concatenate(seen.flagged)
@@ -120,6 +119,7 @@ class _Seen:
         self.scores.append(scores)
         self.p_values.append(np.asarray(found.p_value, dtype=np.float64))
         self.flagged.append(np.asarray(found.is_anomaly, dtype=bool))
+        self.known.append(np.asarray(found.trained_on, dtype=bool))
         for name, values in found.terms.items():
             self.terms.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
         masks: list[np.ndarray | None] = [None] * len(scores)

@@ -184,6 +184,8 @@ class PicturePreprocessor:
 
     def _range_of(self, pictures: PictureList, numbers: np.ndarray) -> tuple[float, float]:
         """The type's full range for uint8, that of the training rows for everything else."""
+        if self.dtype == "uint8" and np.ptp(self.row(pictures, int(numbers[0]))[0]) > 0:
+            return 0.0, 255.0  # contrast in the first picture settles it; no need to read the others
         store = self.prepare(pictures, numbers)
         low, high = np.inf, -np.inf
         for start in range(0, len(numbers), CHUNK):
