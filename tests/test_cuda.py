@@ -25,4 +25,4 @@ def test_a_model_from_a_gpu_scores_alike_on_a_processor(pictures, tmp_path):
     scores = det.anomaly_score(pictures)
     det.save(tmp_path / "m.oddgan")
     other = oddgan.load(tmp_path / "m.oddgan", device="cpu").anomaly_score(pictures)
-    assert np.abs(other - scores).max() <= 10 * testing.TOLERANCE * np.abs(scores).max()
+    assert np.abs(other - scores).max() <= 10 * det.tolerance * np.abs(scores).max()

@@ -314,7 +314,7 @@ def test_scores_are_the_same_in_another_process_and_nearly_so_with_other_threads
         other = np.load(tmp_path / "scores.npy")
         if threads == torch.get_num_threads():
             assert np.array_equal(other, scores)
-        assert np.abs(other - scores).max() <= testing.TOLERANCE * np.abs(scores).max()
+        assert np.abs(other - scores).max() <= det.tolerance * np.abs(scores).max()
 
 
 def test_a_callers_settings_of_torch_do_not_reach_inside(pictures):

@@ -1,7 +1,8 @@
 """What a detector declares: its parameters, its networks, its game and its score.
 
-A detector's file derives from `Detector` and fills in `build`, `step`, `score_rows`, `embed` and `sample`, and `stages`
-and `finish` where its paper trains in several stages or fits something afterwards. Nothing here trains or scores.
+A detector's file derives from `NeuralDetector` and fills in `build`, `step`, `score_rows`, `embed` and `sample`, and
+`stages` and `finish` where its paper trains in several stages or fits something afterwards. A detector without networks
+to train derives from `Detector` and has `finish` instead of `step`. Nothing here trains or scores.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +17,7 @@ from .errors import ParameterError
 from .parameters import Param, declared
 from .training import Batch, Losses, Rows, Stage
 
-__all__ = ["Batch", "Losses", "Recipe", "Rows", "Stage"]
+__all__ = ["Batch", "Losses", "NeuralRecipe", "Recipe", "Rows", "Stage"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -44,25 +45,18 @@ class Recipe(ABC):
         bool,
         Param("accept pictures whose size or channels differ from the training pictures', and convert them"),
     ] = False
-    updates: Annotated[
-        int | None,
-        Param("generator updates to train for; none, with no other budget: 15 epochs, at least 2000", low=1),
-    ] = None
-    epochs: Annotated[int | None, Param("passes over the training rows to train for", low=1)] = None
-    minutes: Annotated[
-        float | None, Param("minutes to train for (then a run cannot be repeated exactly)", low=0.001)
-    ] = None
-    batch_size: Annotated[int, Param("rows in a training batch", low=2)] = 64
-    lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0)] = 2e-4
-    beta1: Annotated[float, Param("Adam's first decay rate (the second is 0.999)", low=0, high=0.9999)] = 0.5
-    ema: Annotated[
+    scaling: Annotated[
+        Literal["standard", "robust", "quantile"],
+        Param(
+            "of a table's numeric columns: by mean and deviation, by median and quartiles, or by rank to a normal "
+            "distribution"
+        ),
+    ] = "standard"
+    log_tails: Annotated[bool, Param("take the logarithm of a table's numeric columns that have heavy tails")] = False
+    rare: Annotated[
         float,
-        Param("decay of the averaged weights that the model ends with; 0: the last weights", low=0, high=0.99999),
-    ] = 0.999
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        Param("of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it; scores: float32"),
-    ] = "auto"
+        Param("share of training rows below which a category of a table is pooled with other rare ones", low=0, high=1),
+    ] = 0.001
     device: Annotated[
         str, Param("where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a CUDA GPU if there is one")
     ] = "auto"
@@ -87,6 +81,18 @@ class Recipe(ABC):
         Param("share of normal rows that may be called odd; auto: 0.01, or what the rows allow", low=1e-9, high=0.999),
     ] = "auto"
     score_by: Annotated[str, Param("the term that is the anomaly score")] = ""
+    local: Annotated[
+        Literal["off", "ratio", "density"],
+        Param(
+            "judge a row against the training rows like it. ratio: each score term over what is usual among them; "
+            "density: the local outlier factor of the row among them, in place of the terms"
+        ),
+    ] = "off"
+    near: Annotated[
+        Literal["features", "rows"],
+        Param("which training rows are like a row: near in the detector's features, or as they are"),
+    ] = "features"
+    neighbours: Annotated[int, Param("how many training rows are like a row, where local asks for them", low=1)] = 10
     block_size: Annotated[
         int,
         Param(
@@ -108,27 +114,22 @@ class Recipe(ABC):
         """The networks by name, for pictures (C, H, W) or table rows (d,)."""
 
     @abstractmethod
-    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """The game: yield players and their named loss terms (see `oddgan.training`)."""
-
-    @abstractmethod
     def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
-        """Score rows x (b, ...): "x_hat" (b, ...) and every term that `score_by` may name, (b,), higher is odder.
+        """Score rows x (b, ...): every term that `score_by` may name, (b,), higher is odder; and "x_hat" (b, ...), what
+        the detector makes of each row, unless its idea has none.
 
-        Each row's values may depend on that row and the networks alone.
+        Each row's values may depend on that row and the networks alone. Networks take no gradients here; a search
+        that needs some turns them on for its own variables (`oddgan.search`).
         """
 
     @abstractmethod
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """The detector's view of rows x (b, ...) as vectors (b, k): its latents, or its discriminator's features."""
 
-    @abstractmethod
     def sample(self, net: Any, n: int) -> Tensor:
-        """n new rows (n, ...) that look like training rows, drawn with torch's global generator."""
-
-    def stages(self) -> tuple[Stage, ...]:
-        """The stages of training. One, in which every network moves, unless a paper says otherwise."""
-        return (Stage("game", ("G", "D"), self.step),)
+        """n new rows (n, ...) that look like training rows, drawn with torch's global generator. Raises
+        `ParameterError` where a detector has nothing to draw from."""
+        raise ParameterError(f"{type(self).__name__} cannot generate rows: it models no distribution to draw from")
 
     def finish(self, net: Any, rows: Rows) -> None:
         """Set what is fitted after training, in buffers of `net`. Nothing, unless a paper says otherwise."""
@@ -136,6 +137,47 @@ class Recipe(ABC):
 
     combines: ClassVar[tuple[str, ...]] = ()
     """The terms whose sum is the score when `score_by` is "combined", each on the scale of normal tuning rows."""
+
+    held_at_most: ClassVar[int] = 1_000
+    """Rows that are held back at most to calibrate, to tune, and to compare with: beyond, they are worth more in
+    training. Detectors that score slowly set less."""
+
+    tolerance: ClassVar[float] = 1e-5
+    """How far scores may differ between block sizes and numbers of threads, relative to the largest."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NeuralRecipe(Recipe):
+    """What a detector declares whose networks are trained: how long, how fast, and its game."""
+
+    updates: Annotated[
+        int | None,
+        Param("generator updates to train for; none, with no other budget: 15 epochs, at least 2000", low=1),
+    ] = None
+    epochs: Annotated[int | None, Param("passes over the training rows to train for", low=1)] = None
+    minutes: Annotated[
+        float | None, Param("minutes to train for (then a run cannot be repeated exactly)", low=0.001)
+    ] = None
+    batch_size: Annotated[int, Param("rows in a training batch", low=2)] = 64
+    lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0)] = 2e-4
+    beta1: Annotated[float, Param("Adam's first decay rate", low=0, high=0.9999)] = 0.5
+    beta2: Annotated[float, Param("Adam's second decay rate", low=0, high=0.99999)] = 0.999
+    ema: Annotated[
+        float,
+        Param("decay of the averaged weights that the model ends with; 0: the last weights", low=0, high=0.99999),
+    ] = 0.999
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        Param("of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it; scores: float32"),
+    ] = "auto"
+
+    @abstractmethod
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """The game: yield players and their named loss terms (see `oddgan.training`)."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of training. One, in which every network moves, unless a paper says otherwise."""
+        return (Stage("game", ("G", "D"), self.step),)
 
     inert: ClassVar[Mapping[str, str]] = {}
     """Parameters that get no gradient by design, "NETWORK.parameter": reason. Checked by `oddgan.testing`."""

@@ -15,6 +15,7 @@ from torch import nn
 from . import __version__, artifact, machine, preprocessing
 from .calibration import Calibration
 from .errors import ArtifactError, ParameterError
+from .neighbours import Neighbourhood
 from .parameters import declared, plain
 from .preprocessing.tables import TablePreprocessor
 from .recipe import Recipe
@@ -28,6 +29,7 @@ class Saveable(Recipe):
     preprocessor_: preprocessing.Preprocessor
     calibration_: Calibration
     tuning_: dict[str, tuple[float, float]]
+    neighbourhood_: Neighbourhood | None
     history_: History
     training_: dict[str, Any]
     trained_on_: np.ndarray
@@ -67,6 +69,7 @@ class Saveable(Recipe):
             "preprocessing": self.preprocessor_.to_manifest()[0],
             "calibration": self.calibration_.to_manifest()[0],
             "tuning": self.tuning_,
+            "neighbourhood": self.neighbourhood_.to_manifest()[0] if self.neighbourhood_ else None,
             "training": self.training_,
             "versions": {
                 "python": platform.python_version(),
@@ -84,8 +87,14 @@ class Saveable(Recipe):
             "history": self.history_,
         }
         arrays = {f"net.{name}": value.cpu().numpy() for name, value in self.net_.state_dict().items()}
-        for part, owner in (("preprocessing", self.preprocessor_), ("calibration", self.calibration_)):
-            arrays.update({f"{part}.{name}": value for name, value in owner.to_manifest()[1].items()})
+        owners = {
+            "preprocessing": self.preprocessor_,
+            "calibration": self.calibration_,
+            "neighbourhood": self.neighbourhood_,
+        }
+        for part, owner in owners.items():
+            if owner is not None:
+                arrays.update({f"{part}.{name}": value for name, value in owner.to_manifest()[1].items()})
         arrays["training.rows"] = self.trained_on_
         artifact.write(path, manifest, arrays)
 
@@ -97,7 +106,7 @@ class Saveable(Recipe):
             detector.check_parameters()
             part = {
                 name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
-                for name in ("net", "preprocessing", "calibration", "training")
+                for name in ("net", "preprocessing", "calibration", "neighbourhood", "training")
             }
             if strangers := [name for name in arrays if name.split(".")[0] not in part]:
                 raise ArtifactError(f"its parts do not agree: the array {strangers[0]} belongs to none")
@@ -113,6 +122,8 @@ class Saveable(Recipe):
             detector.trained_on_ = part["training"]["rows"]
             detector._freeze_parameters()
             detector.tuning_ = {name: (float(a), float(b)) for name, (a, b) in manifest["tuning"].items()}
+            known = manifest["neighbourhood"]
+            detector.neighbourhood_ = Neighbourhood.from_manifest(known, part["neighbourhood"]) if known else None
             detector._calibrated(Calibration.from_manifest(manifest["calibration"], part["calibration"]))
         except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ParameterError) as error:
             reason = " ".join(str(error).split())[:300] or type(error).__name__

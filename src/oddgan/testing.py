@@ -11,7 +11,7 @@ import copy
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import nn
 from . import detectors, training
 from .detector import Detector
 from .hooks import Hook, Moment
+from .parameters import declared
 
 SMALL = {
     "updates": 20,
@@ -36,10 +37,6 @@ scikit-learn's `check_outliers_train`, which wants at least one training row cal
 
 EXPECTED_FAILED_CHECKS: dict[str, str] = {}
 """scikit-learn checks that a detector may fail, with the reason, for `check_estimator(expected_failed_checks=...)`."""
-
-
-TOLERANCE = 1e-5
-"""How far scores may differ between block sizes and numbers of threads, relative to the largest score."""
 
 
 def small(cls: type[Detector], **changes: Any) -> Detector:
@@ -96,10 +93,10 @@ def rows_are_independent(detector: Detector, X: Any) -> None:
 
 
 def block_sizes_agree(detector: Detector, X: Any) -> None:
-    """Scores in blocks of 1 and of more agree to `TOLERANCE` of the largest, and verdicts agree beyond that."""
+    """Scores in blocks of 1 and of more agree to the detector's `tolerance`, and verdicts agree beyond that."""
     detector.fit(X)
     scores, single = detector.anomaly_score(X), detector.with_block_size(1).anomaly_score(X)
-    tolerance = TOLERANCE * np.abs(scores).max()
+    tolerance = detector.tolerance * np.abs(scores).max()
     assert np.abs(scores - single).max() <= tolerance, "scores depend on the block size"
     clear = np.abs(scores - detector.threshold_) > tolerance
     assert np.array_equal((scores > detector.threshold_)[clear], (single > detector.threshold_)[clear])
@@ -126,7 +123,8 @@ def saved_models_are_identical(detector: Detector, X: Any) -> None:
     _assert_same_model(detector, loaded, "a saved and loaded model")
     assert np.array_equal(detector.anomaly_score(X), loaded.anomaly_score(X))
     assert np.array_equal(detector.p_value(X), loaded.p_value(X))
-    assert np.array_equal(detector.generate(3), loaded.generate(3))
+    if type(detector).sample is not Detector.sample:
+        assert np.array_equal(detector.generate(3), loaded.generate(3))
 
 
 def resumed_runs_are_identical(detector: Detector, X: Any) -> None:
@@ -145,6 +143,27 @@ def resumed_runs_are_identical(detector: Detector, X: Any) -> None:
     assert whole.history_ == resumed.history_, "a resumed run has another history"
 
 
+def every_choice_of_score_is_a_term(detector: Detector, X: Any) -> None:
+    """Whatever `score_by` may name is reported as a term, and nothing else is left out of the choice."""
+    choices = set(get_args(declared(type(detector))["score_by"].type))
+    terms = set(detector.fit(X).explain(_take(X, np.arange(3))).terms)
+    assert choices - {"combined"} == terms, f"score_by offers {sorted(choices)}, but the terms are {sorted(terms)}"
+    assert ("combined" in choices) == bool(detector.combines), "score_by='combined' and `combines` need each other"
+
+
+def neighbours_judge_alike(detector: Detector, X: Any) -> None:
+    """Judged by its neighbours, a row scores the same alone, in company, and after saving and loading."""
+    for local in ("ratio", "density"):
+        fitted = clone(detector).set_params(local=local, neighbours=3).fit(X)
+        scores = fitted.anomaly_score(X)
+        assert np.isfinite(scores).all(), f"local={local}: a score is not finite"
+        assert fitted.anomaly_score(_take(X, np.array([1])))[0] == scores[1], f"local={local}: scores depend on company"
+        with tempfile.TemporaryDirectory() as folder:
+            fitted.save(Path(folder) / "model.oddgan")
+            loaded = detectors.load(Path(folder) / "model.oddgan")
+        assert np.array_equal(loaded.anomaly_score(X), scores), f"local={local}: a loaded model scores otherwise"
+
+
 LAWS = (
     gradients_reach_their_player,
     only_players_move,
@@ -153,6 +172,8 @@ LAWS = (
     refits_are_identical,
     saved_models_are_identical,
     resumed_runs_are_identical,
+    every_choice_of_score_is_a_term,
+    neighbours_judge_alike,
 )
 
 

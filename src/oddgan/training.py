@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from .checkpoint import Checkpoint
 from .errors import ParameterError, TrainingError
@@ -54,13 +55,16 @@ class Stage:
     """One stage of training.
 
     `players`: networks that move; all others are frozen in evaluation mode. `step(net, batch)`: the game. `updates`:
-    this stage's own budget, unless the run's is smaller; None takes the run's.
+    this stage's own budget, in place of the run's updates and epochs; None takes the run's. `lr`: this stage's own
+    learning rate; `optimiser`: Adam, or RMSprop as torch has it by default.
     """
 
     name: str
     players: tuple[str, ...]
     step: Callable[[nn.ModuleDict, "Batch"], Iterator[Losses]]
     updates: int | None = None
+    lr: float | None = None
+    optimiser: Literal["adam", "rmsprop"] = "adam"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +105,7 @@ def run(
     history: History = {"stage": [], "epoch": [], "update": []}
     saved = checkpoint.read() if checkpoint else None
     if settings.minutes is not None:
-        settings = replace(settings, minutes=settings.minutes / len(stages))
+        settings = replace(settings, minutes=settings.minutes / max(1, len(stages)))
     try:
         for number, stage in enumerate(stages):
             if saved and saved["stage"] > number:
@@ -153,8 +157,8 @@ class _Course:
         self.weights = moving if settings.ema else []
         self.averages = [p.detach().clone() for p in self.weights]
         self.rows, self.batch = rows, Batch(rows, settings, number)
-        budgets = [n for n in (stage.updates, settings.updates) if n is not None]
-        self.updates = min(budgets) if budgets else None
+        self.updates = stage.updates or settings.updates
+        self.epochs = None if stage.updates else settings.epochs
         self.t = 0  # updates done
         self.sums: dict[str, Tensor] = {}  # sum and number of every loss term since the last line of history
         self.since = 0  # updates since then
@@ -165,11 +169,13 @@ class _Course:
             module.train(name in stage.players).requires_grad_(name in stage.players)
 
     def _optimiser(self, player: str) -> torch.optim.Optimizer:
-        lr = self.settings.lr
+        lr = self.settings.lr if self.stage.lr is None else self.stage.lr
         if isinstance(lr, Mapping):
             if player not in lr:
                 raise ParameterError(f"lr names {', '.join(lr)} but not {player}: give every player's rate")
             lr = lr[player]
+        if self.stage.optimiser == "rmsprop":
+            return torch.optim.RMSprop(self.params[player], lr=lr)
         return torch.optim.Adam(self.params[player], lr=lr, betas=self.settings.betas)
 
     def update(self) -> None:
@@ -208,7 +214,7 @@ class _Course:
         return (
             self.ended
             or (self.updates is not None and self.t >= self.updates)
-            or (self.settings.epochs is not None and self.batch.epoch >= self.settings.epochs)
+            or (self.epochs is not None and self.batch.epoch >= self.epochs)
             or (minutes is not None and self.seconds() >= 60 * minutes)
         )
 
@@ -216,8 +222,8 @@ class _Course:
     def total(self) -> int | None:
         """Updates that the stage will have, as far as it can be told: a step may draw several batches."""
         totals = [] if self.updates is None else [self.updates]
-        if self.settings.epochs is not None:
-            batches = math.ceil(self.settings.epochs * len(self.rows) / self.batch.size)
+        if self.epochs is not None:
+            batches = math.ceil(self.epochs * len(self.rows) / self.batch.size)
             totals.append(math.ceil(batches * max(1, self.t) / max(1, self.batch.drawn)))
         return min(totals) if totals else None
 
@@ -264,9 +270,11 @@ class _Course:
 
     def _refresh_statistics(self) -> None:
         """Estimate the players' batch normalisation anew: averaged weights never met the running means and variances,
-        which follow the last few batches of the last weights. The stage's own game is played, and nobody moves."""
-        norms = [m for player in self.stage.players for m in self.net[player].modules() if isinstance(m, _BatchNorm)]
-        if not norms:
+        which follow the last few batches of the last weights. The stage's own game is played, and nobody moves.
+        Spectral normalisation's estimates of the largest singular value follow in the same way."""
+        modules = [m for player in self.stage.players for m in self.net[player].modules()]
+        norms = [m for m in modules if isinstance(m, _BatchNorm)]
+        if not norms and not any(isinstance(m, _SpectralNorm) for m in modules):
             return
         momenta = [m.momentum for m in norms]
         for m in norms:

@@ -24,9 +24,9 @@ def flags(cls: type["Detector"]) -> list[inspect.Parameter]:
 
     The seed is 0 and not another one each time: a run that is interrupted must be able to go on.
     """
-    from ..recipe import Recipe
+    from ..recipe import NeuralRecipe
 
-    shared = declared(Recipe)
+    shared = declared(NeuralRecipe)
     found = []
     for name, declaration in declared(cls).items():
         if name == "random_state":

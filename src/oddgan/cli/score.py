@@ -117,6 +117,8 @@ def score_rows(
             else:
                 found = detector.explain(chunk.rows)
                 scores = found.score
+                if found.anomaly_map is None:
+                    raise ParameterError(f"{type(detector).__name__} locates nothing: leave out --maps")
                 for name, picture, anomaly_map in zip(chunk.names, chunk.rows, found.anomaly_map, strict=True):
                     write_map(folder / map_path(name), picture, anomaly_map, 2 * map_scale, detector)
             odd = scores > detector.threshold_

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..detector import Detector
+from ..detector import NeuralDetector
 from ..losses import bce, l1, l2, norm1, norm2
 from ..networks import decoder, discriminator, encoder
 from ..parameters import Param
@@ -58,7 +58,7 @@ class LatentNormal(nn.Module):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GANomaly(Detector):
+class GANomaly(NeuralDetector):
     """GANomaly (Akcay et al., 2018): encoder, decoder, encoder; the score compares the two latents.
 
     Its terms, each a choice of `score_by`: "latent_l1" (section 3.2: ||z - z_hat||_1), "latent_l2" (2-norm, as some

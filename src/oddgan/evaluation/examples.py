@@ -65,11 +65,12 @@ class Gallery:
 
             low, high = _shown_range(rows[j], self.value_range)
             views["picture"] = picture = _shown(rows[j], low, high)
-            views["reconstruction"] = _shown(found.reconstruction[j], low, high)
-            views["anomaly_map"] = resize_map(np.asarray(found.anomaly_map[j], np.float32), picture.shape[:2])
+            if found.reconstruction is not None and found.anomaly_map is not None:
+                views["reconstruction"] = _shown(found.reconstruction[j], low, high)
+                views["anomaly_map"] = resize_map(np.asarray(found.anomaly_map[j], np.float32), picture.shape[:2])
             if mask is not None:
                 views["mask"] = resize_map(np.asarray(mask, np.float32), picture.shape[:2]) >= 0.5
-        else:
+        elif found.anomaly_map is not None:
             shares = np.asarray(found.anomaly_map[j], dtype=np.float64)
             largest = np.argsort(-shares, kind="stable")[:COLUMNS]
             columns = self.columns or [f"column {c}" for c in range(len(shares))]

@@ -123,7 +123,7 @@ class _Seen:
         for name, values in found.terms.items():
             self.terms.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
         masks: list[np.ndarray | None] = [None] * len(scores)
-        if isinstance(rows, list):
+        if isinstance(rows, list) and found.anomaly_map is not None:
             for j, anomaly_map in enumerate(found.anomaly_map):
                 self.heats.append(float(np.quantile(anomaly_map, 0.99)))
                 masks[j] = self._under_mask(start + j, anomaly_map)

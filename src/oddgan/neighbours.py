@@ -1,0 +1,96 @@
+"""What is usual for rows like this one: training rows that are kept with the model, and found again by nearness.
+
+A generator restores simple rows well, odd or not, and complicated ones badly. So a residual says more when it is
+compared with the residuals of the training rows that resemble the row; and where only few training rows lie, a row is
+odd whatever its residual.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import ArtifactError, DataError
+
+SMALLEST = 1e-10  # added to what divides
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhood:
+    """m training rows: `features` (m, f) float32 and score `terms`, (m,) float64 by name; a row is compared with the `k`
+    nearest of them. `reach` (m,): each one's distance to its k-th nearest other; `density` (m,): its local reachability
+    density (Breunig et al. 2000, definitions 3 and 6)."""
+
+    k: int
+    features: np.ndarray
+    terms: Mapping[str, np.ndarray]
+    reach: np.ndarray
+    density: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray, terms: Mapping[str, np.ndarray], k: int) -> "Neighbourhood":
+        """Keep these training rows. Raises `DataError` when they are too few, or one has no finite features."""
+        if len(features) <= k:
+            raise DataError(f"neighbours={k} needs more than {k} training rows and there are {len(features)}")
+        if not np.isfinite(features).all():
+            raise DataError("a training row has no finite features: training may have broken down; lower lr")
+        features = np.ascontiguousarray(features, dtype=np.float32)
+        others, distances = _nearest(features, features, k, itself=True)
+        reach = distances[:, -1]
+        return cls(k, features, terms, reach, _density(reach, others, distances))
+
+    def ratio(self, features: np.ndarray, terms: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Each term (n,) of rows with these features (n, f), over its mean among the k training rows nearest to each.
+
+        A term that can be negative (an energy, a logit) has no ratio: its difference from that mean is taken.
+        """
+        others, _ = _nearest(np.asarray(features, np.float32), self.features, self.k)
+        result = {}
+        for name, value in terms.items():
+            usual = self.terms[name][others].mean(1)
+            result[name] = value - usual if self.terms[name].min() < 0 else value / (usual + SMALLEST)
+        return result
+
+    def outlier_factor(self, features: np.ndarray) -> np.ndarray:
+        """The local outlier factor (n,) float64 of rows with these features (n, f): about 1 among training rows, and
+        more the emptier a row's place is, compared with its neighbours' places (Breunig et al. 2000, definition 7)."""
+        others, distances = _nearest(np.asarray(features, np.float32), self.features, self.k)
+        factor: np.ndarray = self.density[others].mean(1) / _density(self.reach, others, distances)
+        return factor
+
+    def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What a model file keeps: readable facts, and arrays."""
+        terms = {f"term.{name}": value for name, value in self.terms.items()}
+        arrays = {"features": self.features, "reach": self.reach, "density": self.density, **terms}
+        return {"rows": len(self.features), "neighbours": self.k}, arrays
+
+    @classmethod
+    def from_manifest(cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Neighbourhood":
+        """The inverse of `to_manifest`. Raises `ArtifactError` when the facts and the arrays do not agree."""
+        terms = {name.removeprefix("term."): value for name, value in arrays.items() if name.startswith("term.")}
+        parts = [arrays["features"], arrays["reach"], arrays["density"], *terms.values()]
+        if any(len(part) != facts["rows"] for part in parts) or facts["neighbours"] >= facts["rows"]:
+            raise ArtifactError("the training rows that are kept to compare with are incomplete")
+        return cls(int(facts["neighbours"]), arrays["features"], terms, arrays["reach"], arrays["density"])
+
+
+def _nearest(rows: np.ndarray, kept: np.ndarray, k: int, *, itself: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers (n, k) of the `kept` rows nearest to each of `rows`, and their distances (n, k) float64, ascending;
+    without the row itself where `rows` are `kept`. Row by row: one matrix product for all would round by company."""
+    others, distances = np.empty((len(rows), k), dtype=np.intp), np.empty((len(rows), k))
+    for i, row in enumerate(rows):
+        squares = np.square(kept - row).sum(1, dtype=np.float64)
+        if itself:
+            squares[i] = np.inf
+        close = np.argpartition(squares, k - 1)[:k]
+        others[i] = close[np.lexsort((close, squares[close]))]
+        distances[i] = np.sqrt(squares[others[i]])
+    return others, distances
+
+
+def _density(reach: np.ndarray, others: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """Local reachability density (n,): one over the mean of the distances to the nearest, none taken for less than that
+    neighbour's own reach."""
+    density: np.ndarray = 1 / (np.maximum(distances, reach[others]).mean(1) + SMALLEST)
+    return density

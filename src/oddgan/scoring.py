@@ -1,0 +1,241 @@
+"""Scores of new rows: in blocks of one size, so that a row's score is a function of the row and the model alone."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from . import fingerprints, machine
+from .calibration import Calibration
+from .errors import ParameterError
+from .parameters import declared, plain
+from .preprocessing.pictures import PictureList, PreparedPictures, resize_map
+from .preprocessing.tables import PreparedTable
+from .saving import Saveable
+
+RowsOrTable = PictureList | np.ndarray
+Prepared = PreparedPictures | PreparedTable
+
+VECTORS = ("x_hat", "features")  # what blocks hold beside terms
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What is odd about n rows, and how odd.
+
+    `score` (n,) float64, higher is odder; `p_value` (n,) float64 in (0, 1]; `is_anomaly` (n,) bool: p_value <= the
+    false-alarm rate. `terms`: what a score can be made of, (n,) float64 by name. `reconstruction`: what the model makes
+    of each row, in the user's units: (n, h, w[, C]) float32 at the model's size, or (n, d) float64. `anomaly_map`: for
+    pictures a list of n arrays (H, W) float32 >= 0, each at its picture's own size; for tables one (n, d) array, each
+    column's share of the residual. Both are None for a detector that makes nothing of a row (`DCGAN`, an isolation
+    forest). `trained_on` (n,) bool: whether the row equals a training row in all that the networks see of it.
+    """
+
+    score: np.ndarray
+    p_value: np.ndarray
+    is_anomaly: np.ndarray
+    terms: Mapping[str, np.ndarray]
+    reconstruction: np.ndarray | None
+    anomaly_map: list[np.ndarray] | np.ndarray | None
+    trained_on: np.ndarray
+
+
+class Scorer(Saveable):
+    """The part of a detector that scores; rows reach it through `_rows`."""
+
+    def _rows(self, X: Any) -> RowsOrTable:
+        """X as checked rows of the kind that the detector was fitted on."""
+        raise NotImplementedError
+
+    # --- blocks and terms -------------------------------------------------------------------------------------------
+
+    def _blocks(
+        self, rows: RowsOrTable | Prepared, compute: Callable[[Any, Tensor], dict[str, Tensor]]
+    ) -> Iterator[tuple[Tensor, list[tuple[int, int]], dict[str, Tensor]]]:
+        """Rows in blocks of `block_size`: each block's rows (b, ...), their pictures' sizes, and what `compute`
+        makes of them, by name.
+
+        Every block is padded to full size: kernels round differently by batch shape, and a row must not score
+        differently for the company it keeps.
+        """
+        device = device_of(self.net_)
+        for start in range(0, len(rows), self.block_size):
+            chunk = np.arange(start, min(start + self.block_size, len(rows)))
+            x, sizes = (rows.batch(chunk), []) if isinstance(rows, Prepared) else self.preprocessor_.read(rows, chunk)  # type: ignore[arg-type]
+            block = torch.zeros(self.block_size, *x.shape[1:], dtype=torch.float32)
+            if x.ndim == 4:
+                block = block.contiguous(memory_format=torch.channels_last)
+            block[: len(x)] = x
+            with machine.sealed(), torch.no_grad():
+                results = compute(self.net_, block.to(device))
+            yield x, sizes, {name: value[: len(x)].cpu() for name, value in results.items()}
+
+    def _view(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """A block's terms, its "x_hat", and, where rows are judged by their neighbours, its "features"."""
+        results = dict(self.score_rows(net, x))
+        parameters = self.fitted_parameters_
+        if parameters["local"] != "off":
+            results["features"] = (x if parameters["near"] == "rows" else self.embed(net, x)).flatten(1)
+        return results
+
+    def _terms_of(self, results: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        """A block's terms, (b,) float64 by name, and those that its neighbours give rise to."""
+        terms = {name: value.double().numpy() for name, value in results.items() if name not in VECTORS}
+        if self.neighbourhood_ is not None:
+            features = results["features"].float().numpy()
+            if self.fitted_parameters_["local"] == "density":
+                terms["density"] = self.neighbourhood_.outlier_factor(features)
+            else:
+                local = self.neighbourhood_.ratio(features, terms)
+                terms |= {f"{name}_ratio": value for name, value in local.items()}
+        return terms
+
+    def _terms(self, rows: RowsOrTable | Prepared) -> dict[str, np.ndarray]:
+        return joined(self._terms_of(results) for _, _, results in self._blocks(rows, self._view))
+
+    def _scored_terms(self) -> tuple[str, ...]:
+        """The names of the terms that make up the score."""
+        score_by, local = self.fitted_parameters_["score_by"], self.fitted_parameters_["local"]
+        if local == "density":
+            return ("density",)
+        names = self.combines if score_by == "combined" else (score_by,)
+        return tuple(f"{name}_ratio" for name in names) if local == "ratio" else tuple(names)
+
+    def _score(self, terms: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The anomaly score (n,) float64 from its terms. What overflows is as odd as can be, not normal."""
+        names = self._scored_terms()
+        if len(names) > 1:
+            score = np.sum([(terms[name] - self.tuning_[name][0]) / self.tuning_[name][1] for name in names], axis=0)
+        else:
+            score = terms[names[0]]
+        return np.where(np.isnan(score), np.inf, score)
+
+    def _scores(self, rows: RowsOrTable | Prepared) -> np.ndarray:
+        return self._score(self._terms(rows))
+
+    # --- the public face --------------------------------------------------------------------------------------------
+
+    def anomaly_score(self, X: Any) -> np.ndarray:
+        """How odd each row is, (n,) float64, higher is odder. A row's score depends on that row and the model alone.
+
+        X: as for `fit`. Raises `DataError` for rows that do not fit the model, sklearn's `NotFittedError` before fit.
+        """
+        return self._scores(self._rows(X))
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """scikit-learn's sign: -anomaly_score(X)."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """threshold_ - anomaly_score(X), (n,) float64: below zero means anomaly."""
+        return self.score_samples(X) - self.offset_
+
+    def p_value(self, X: Any) -> np.ndarray:
+        """Conformal p-values (n,) float64 against the calibration rows; see `oddgan.calibration` for what they hold."""
+        scores = self.anomaly_score(X)
+        return self.calibration_.p_value(scores)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """+1 for normal rows, -1 for anomalies (p-value at most the false-alarm rate), (n,) int."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def explain(self, X: Any) -> Explanation:
+        """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map."""
+        rows = self._rows(X)
+        gathered, restored, prints = [], [], []
+        maps: list[np.ndarray] = []
+        for x, sizes, results in self._blocks(rows, self._view):
+            gathered.append(self._terms_of(results))
+            prints.append(fingerprints.of_tensor(x))
+            if "x_hat" not in results:
+                continue
+            residual = (x - results["x_hat"]).abs()
+            if isinstance(rows, np.ndarray):
+                maps.extend((residual / residual.sum(1, keepdim=True).clamp_min(1e-12)).double().numpy())
+            else:
+                maps.extend(resize_map(m, size) for m, size in zip(residual.mean(1).numpy(), sizes, strict=True))
+            restored.append(self.preprocessor_.restore(results["x_hat"]))
+        terms = joined(gathered)
+        score = self._score(terms)
+        return Explanation(
+            score=score,
+            p_value=self.calibration_.p_value(score),
+            is_anomaly=score > self.threshold_,
+            terms=terms,
+            reconstruction=np.concatenate(restored) if restored else None,
+            anomaly_map=None if not maps else np.stack(maps) if isinstance(rows, np.ndarray) else maps,
+            trained_on=np.isin(np.concatenate(prints), self.trained_on_),
+        )
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """What the model makes of each row, in the user's units; see `Explanation.reconstruction`. Raises
+        `ParameterError` for a detector that makes nothing of a row."""
+        found = self.explain(X).reconstruction
+        if found is None:
+            raise ParameterError(f"{type(self).__name__} reconstructs nothing: it only says how odd a row is")
+        return found
+
+    def anomaly_map(self, X: Any) -> list[np.ndarray] | np.ndarray:
+        """Where each row is odd; see `Explanation.anomaly_map`. Raises `ParameterError` for a detector that cannot
+        say."""
+        found = self.explain(X).anomaly_map
+        if found is None:
+            raise ParameterError(f"{type(self).__name__} locates nothing: it only says how odd a row is")
+        return found
+
+    def features(self, X: Any) -> np.ndarray:
+        """The detector's view of each row as a vector, (n, k) float32."""
+        blocks = self._blocks(self._rows(X), lambda net, x: {"z": self.embed(net, x)})
+        return np.concatenate([results["z"].numpy() for _, _, results in blocks])
+
+    def generate(self, n: int, *, random_state: int = 0) -> np.ndarray:
+        """n new rows that look like training rows, in the user's units: (n, h, w[, C]) float32 or (n, d) float64.
+        Raises `ParameterError` for a detector that has nothing to draw from."""
+        check_is_fitted(self, "threshold_")
+        if n < 1:
+            raise ParameterError(f"n={n}: ask for at least one row")
+        with machine.sealed(), torch.no_grad():
+            torch.manual_seed(random_state)
+            return self.preprocessor_.restore(self.sample(self.net_, n).cpu())
+
+    # --- the same model, otherwise used -----------------------------------------------------------------------------
+
+    def with_false_alarm_rate(self, rate: float | Literal["auto"]) -> Self:
+        """The same model with another threshold, without a new fit. Raises `ParameterError` when the calibration rows
+        are too few for `rate`."""
+        check_is_fitted(self, "threshold_")
+        declared(type(self))["false_alarm_rate"].check(rate)
+        other = copy.copy(self)
+        other.false_alarm_rate = rate
+        other.fitted_parameters_ = {**self.fitted_parameters_, "false_alarm_rate": plain(rate)}
+        other._calibrated(Calibration.of(self.calibration_.scores, rate))
+        return other
+
+    def with_block_size(self, block_size: int) -> Self:
+        """The same model, scoring `block_size` rows together: 1 for latency, 64 for throughput. Scores agree to
+        the detector's `tolerance`."""
+        other = copy.copy(self)
+        other.block_size = block_size
+        other.check_parameters()
+        other.fitted_parameters_ = {**self.fitted_parameters_, "block_size": plain(block_size)}
+        return other
+
+
+def device_of(net: nn.ModuleDict) -> torch.device:
+    """Where the networks are; the CPU for those without any number."""
+    tensors = [*net.parameters(), *net.buffers()]
+    return tensors[0].device if tensors else torch.device("cpu")
+
+
+def joined(blocks: Iterator[dict[str, np.ndarray]] | list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The terms of all blocks, (n,) float64 by name."""
+    gathered: dict[str, list[np.ndarray]] = {}
+    for block in blocks:
+        for name, value in block.items():
+            gathered.setdefault(name, []).append(value)
+    return {name: np.concatenate(parts) for name, parts in gathered.items()}

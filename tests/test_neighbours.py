@@ -1,0 +1,57 @@
+"""What is usual for rows like this one: against scikit-learn's local outlier factor, and by hand."""
+
+import numpy as np
+import pytest
+from sklearn.neighbors import LocalOutlierFactor
+
+from oddgan.errors import ArtifactError, DataError
+from oddgan.neighbours import Neighbourhood
+
+
+@pytest.fixture
+def rows():
+    random = np.random.default_rng(0)
+    return random.normal(size=(60, 4)).astype(np.float32), random.normal(size=(9, 4)).astype(np.float32) * 3
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_outlier_factor_is_that_of_scikit_learn(rows, k):
+    kept, new = rows
+    expected = -LocalOutlierFactor(n_neighbors=k, novelty=True).fit(kept).score_samples(new)
+    np.testing.assert_allclose(Neighbourhood.of(kept, {}, k).outlier_factor(new), expected, rtol=1e-5)
+
+
+def test_ratio_by_hand():
+    kept = np.array([[0.0], [1.0], [10.0], [11.0]])
+    known = Neighbourhood.of(kept, {"residual": np.array([1.0, 3.0, 20.0, 40.0])}, 2)
+    found = known.ratio(np.array([[0.4], [10.2]]), {"residual": np.array([4.0, 15.0])})
+    np.testing.assert_allclose(found["residual"], [4 / 2, 15 / 30])
+
+
+def test_a_term_that_can_be_negative_is_compared_by_difference():
+    known = Neighbourhood.of(np.array([[0.0], [1.0], [9.0]]), {"energy": np.array([-4.0, 2.0, 5.0])}, 2)
+    assert known.ratio(np.array([[0.1]]), {"energy": np.array([3.0])})["energy"][0] == pytest.approx(3 - -1)
+
+
+def test_copies_of_training_rows_stay_finite():
+    known = Neighbourhood.of(np.zeros((12, 3)), {"residual": np.zeros(12)}, 5)
+    factor = known.outlier_factor(np.array([[0.0] * 3, [1.0] * 3]))
+    assert np.isfinite(factor).all()
+    assert factor[1] > factor[0]
+    assert np.isfinite(known.ratio(np.ones((1, 3)), {"residual": np.ones(1)})["residual"]).all()
+
+
+def test_too_few_and_broken_rows_are_refused():
+    with pytest.raises(DataError, match="neighbours=3 needs more than 3 training rows and there are 3"):
+        Neighbourhood.of(np.zeros((3, 2)), {}, 3)
+    with pytest.raises(DataError, match="no finite features"):
+        Neighbourhood.of(np.array([[0.0], [np.nan], [1.0]]), {}, 1)
+
+
+def test_saved_and_read_back(rows):
+    known = Neighbourhood.of(rows[0], {"residual": np.arange(60.0)}, 4)
+    facts, arrays = known.to_manifest()
+    again = Neighbourhood.from_manifest(facts, arrays)
+    assert np.array_equal(again.outlier_factor(rows[1]), known.outlier_factor(rows[1]))
+    with pytest.raises(ArtifactError, match="incomplete"):
+        Neighbourhood.from_manifest({**facts, "rows": 59}, arrays)
