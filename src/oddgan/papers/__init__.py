@@ -3,8 +3,8 @@
     oddgan.papers.detector("ganomaly", "mnist", random_state=0)
 
 returns the estimator as the paper configured it. Where the authors' code disagrees with the paper, both are there:
-`variant="paper"` and `variant="code"`. The values are data (`configurations.toml`), each with its source; values that
-no source at hand confirms are listed there as remembered.
+`variant="paper"` and `variant="code"`. The values are data (`configurations/DETECTOR.toml`), each with its source; values
+that no source at hand confirms are listed there as remembered.
 """
 
 import tomllib
@@ -44,4 +44,6 @@ def detector(name: str, dataset: str, *, variant: str = "paper", **changes: Any)
 
 @cache
 def _read() -> dict[str, Any]:
-    return tomllib.loads(resources.files(__name__).joinpath("configurations.toml").read_text("utf-8"))
+    folder = resources.files(__name__).joinpath("configurations")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".toml"): tomllib.loads(file.read_text("utf-8")) for file in files}
