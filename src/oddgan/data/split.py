@@ -23,7 +23,7 @@ Rows: TypeAlias = NDArray[Any] | PictureRows
 """Pictures, (n, H, W[, 3]) as an array or one by one, or a table, a 2-D array."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Split:
     """A data set, divided. Training, tuning and calibration rows are normal ones.
 
@@ -48,6 +48,9 @@ class Split:
     masks: Sequence[NDArray[np.bool_] | None] | None = None
     note: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Split({self.name!r}, {self.note!r})"
 
     def __post_init__(self) -> None:
         rows = 0 if self.test is None else len(self.test)
