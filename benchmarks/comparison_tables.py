@@ -1,8 +1,6 @@
 """The tables of docs/comparison.md and of the detectors' pages, from the committed runs; `detectors.py --write`."""
 
 import json
-import re
-from pathlib import Path
 
 import numpy as np
 from detectors import CASES, HERE, KDD_ROWS, MNIST_UPDATES, TEST_ROWS, runs
@@ -26,9 +24,8 @@ def write() -> None:
     for page in sorted((DOCS / "detectors").glob("*.md")):
         text = page.read_text("utf-8")
         if START in text:
-            page.write_text(
-                re.sub(f"{START}.*?{END}", lambda _, p=page: section(found, p.stem), text, flags=re.S), "utf-8"
-            )
+            before, after = text.split(START)[0], text.split(END)[1]
+            page.write_text(before + section(found, page.stem) + after, "utf-8")
 
 
 def all_runs() -> dict[tuple[str, str], list[dict]]:
@@ -82,9 +79,9 @@ def section(found: dict, name: str) -> str:
             rows.append([case, *(cell(lines, key) for key in keys)])
     head = ["data", "AUROC", "AUPRC", "chance", "detected", "false alarms", "asked"]
     text = (
-        "Its defaults, mean and deviation over three seeds (another number is in brackets). [The comparison](../comparison.md)"
-        " says what\nthe data are, and has the times. Made by `python benchmarks/detectors.py "
-        f"--only {name}`.\n\n{table(head, rows)}"
+        "Its defaults, mean and deviation over three seeds (another number is in brackets).\n"
+        "[The comparison](../comparison.md) says what the data are, and has the times.\n"
+        f"Made by `python benchmarks/detectors.py --only {name}`.\n\n{table(head, rows)}"
         if rows
         else "Not measured yet."
     )
@@ -98,8 +95,8 @@ def comparison(found: dict) -> str:
 
 Made by `python benchmarks/detectors.py` (PyOD's rows: `benchmarks/pyod_peers.py`) and written by `python
 benchmarks/detectors.py --write`; every run is a line of `benchmarks/results/detectors.jsonl`. Every detector runs with
-its defaults, on the same rows. Training sees normals alone; the last step is taken; no test label chooses anything. Mean
-and standard deviation over three seeds (where another number of runs was made, it is in brackets). oddgan
+its defaults, on the same rows. Training sees normals alone; the last step is taken; no test label chooses anything.
+Mean and standard deviation over three seeds (where another number of runs was made, it is in brackets). oddgan
 {line["versions"]["oddgan"]}, torch {line["versions"]["torch"]}, {line["machine"]}, one thread.
 
 How to read it: where a row of *scikit-learn's* is as good as the GANs on data like yours, use it: it is simpler and

@@ -56,7 +56,7 @@ def table(name: str):
 
 
 def kdd99():
-    """Distinct rows of KDD Cup 1999 (10 percent); as in the literature attacks are the normal class, `normal.` is odd."""
+    """KDD Cup 1999 (10 percent) without test rows that were trained on. As in the literature attacks are normal."""
     import oddgan
 
     split = oddgan.data.load("kdd99")
