@@ -1,7 +1,18 @@
-"""Building blocks for pictures (any size from 8x8, any number of channels) and for tables.
+"""The networks of the field's papers, for pictures (any size from 8x8, any number of channels) and for tables.
 
-A shape says what a network works on: ``(C, H, W)`` for pictures, ``(d,)`` for rows of a table. Every encoder maps
-to ``(b, out)``, every decoder back, and every discriminator returns ``(logit, features)``: shapes (b,) and (b, k).
+A shape says what a network works on: ``(C, H, W)`` for pictures, ``(d,)`` for rows of a table. Encoders map to
+``(b, out)``, generators and decoders back: to [-1, 1] for pictures, unbounded for tables. Discriminators and critics
+return ``(logit, features)``: shapes (b,) and (b, k). Each family is one module:
+
+- `pictures`, `tables`: DCGAN and GANomaly; `tables.mlp` for fully connected networks of any form
+- `anogan`: AnoGAN's generator and discriminator in three published forms
+- `bigan`: EGBAD; `alad`: ALAD
+- `resnet`: f-AnoGAN; `adgan`: ADGAN
+- `unet`: Skip-GANomaly
+- `ocgan`: OCGAN
+
+At its paper's shape and width a network is the paper's; `blocks` has the rule that leads to other shapes. In evaluation
+mode on a CPU a row's result does not depend on its place in a batch of a power of two rows, to the last bit.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,81 @@
+"""EGBAD's BiGAN (Zenati et al., 2018, arXiv:1802.06222): E, G and a discriminator of pairs (x, z).
+
+At 28x28 with a latent of 200 these are the networks of the authors' MNIST code, for rows of 121 values with a latent
+of 32 those of their KDD99 code. `width` scales every layer; none is theirs, 64.
+"""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from .blocks import WIDTH, JointJudge, RowLinear, channels, down, normal, part, sizes, up, volume, xavier
+from .tables import mlp
+
+SLOPE = 0.1
+
+
+def encoder(shape: Sequence[int], latent_dim: int, *, width: int | None = None) -> nn.Module:
+    """E: (b, *shape) -> (b, latent_dim), unbounded.
+
+    Pictures: a 3x3 convolution (linear, as in the authors' code), strided 3x3 ones with batch normalisation and leaky
+    ReLU, a linear layer. Tables: one hidden layer.
+    """
+    width = width or WIDTH
+    if len(shape) == 1:
+        return mlp((shape[0], width, latent_dim), slope=SLOPE, last=True, xavier=True)
+    plan = sizes(*shape[1:])
+    widths = [part(width, 2), *channels(width, len(plan) - 1)]
+    return normal(
+        nn.Sequential(
+            nn.Conv2d(shape[0], widths[0], 3, padding=1),
+            *down(plan, widths, kernel=3, slope=SLOPE),
+            nn.Flatten(),
+            RowLinear(volume(widths[-1], plan[-1]), latent_dim),
+        )
+    )
+
+
+def generator(shape: Sequence[int], latent_dim: int, *, width: int | None = None) -> nn.Module:
+    """G: (b, latent_dim) -> (b, *shape), in [-1, 1] for pictures and unbounded for tables.
+
+    Pictures: two linear layers, then transposed 4x4 convolutions, batch normalisation and ReLU. Tables: two hidden
+    layers, ReLU.
+    """
+    width = width or WIDTH
+    if len(shape) == 1:
+        return mlp((latent_dim, width, 2 * width, shape[0]), activation="relu", last=True, xavier=True)
+    plan = sizes(*shape[1:])[::-1]
+    widths = [*channels(width, len(plan) - 1)[::-1], shape[0]]
+    return normal(
+        nn.Sequential(
+            *mlp((latent_dim, 16 * width, volume(widths[0], plan[0])), activation="relu", batch_norm=True),
+            nn.Unflatten(1, (widths[0], *plan[0])),
+            *up(plan, widths),
+        )
+    )
+
+
+class JointDiscriminator(JointJudge):
+    """D: x (b, *shape) and z (b, latent_dim) -> logit (b,) and features (b, k), D's last hidden layer.
+
+    x passes through strided 4x4 convolutions of one width (tables: a hidden layer), z through a hidden layer, both
+    through another. Leaky ReLU and dropout everywhere: .5 for pictures and .2 for tables unless `dropout` says else.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], latent_dim: int, *, width: int | None = None, dropout: float | None = None
+    ) -> None:
+        width = width or WIDTH
+        if len(shape) == 1:
+            drop, hidden, k = 0.2 if dropout is None else dropout, 2 * width, 2 * width
+            of_x, seen = mlp((shape[0], hidden), slope=SLOPE, dropout=drop), hidden
+        else:
+            drop, hidden, k = 0.5 if dropout is None else dropout, 8 * width, 16 * width
+            plan = sizes(*shape[1:])
+            widths = [shape[0]] + [width] * (len(plan) - 1)
+            of_x = nn.Sequential(*down(plan, widths, norm="but first", slope=SLOPE, dropout=drop))
+            seen = volume(width, plan[-1])
+        of_z = mlp((latent_dim, hidden), slope=SLOPE, dropout=drop)
+        of_both = mlp((seen + hidden, k), slope=SLOPE, dropout=drop)
+        super().__init__(of_x, of_z, of_both, k)
+        xavier(self) if len(shape) == 1 else normal(self)

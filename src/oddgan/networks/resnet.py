@@ -1,0 +1,122 @@
+"""f-AnoGAN's residual networks (Schlegl et al., 2019): Gulrajani's "good generator", its critic, and an encoder.
+
+At 64x64x1 with a latent of 128 these are the networks of the authors' code: four residual blocks, of 512 to 64 channels
+in G and 128 to 512 in the critic and E. Tables have the fully connected networks of the MNIST re-implementation by
+A03ki (G 128-256-512-1024, critic and E 512-256), with a linear output, and with batch normalisation's usual eps, not
+the 0.8 that stands there in momentum's place. `width` scales every layer; none is 64, the published.
+
+The critic has layer normalisation or none, never batch normalisation: its gradient penalty is a row's own. Blocks of G
+have no biases: the batch normalisation that ends G would take away every shift that is the same for a whole channel.
+Nor have the critic's last block and its last layer, whose biases would only add a constant to every row's value.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .blocks import WIDTH, Judge, RowLinear, Size, channels, sizes, volume, xavier
+from .tables import mlp
+
+Norm = Callable[[int], nn.Module]
+
+
+class LayerNorm(nn.Module):
+    """Normalise each row (C, H, W) as a whole, then scale and shift every channel, as the authors' code does."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[1:]) * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class Block(nn.Module):
+    """A residual block (b, inputs, *old) -> (b, outputs, *new): norm, ReLU, conv, norm, ReLU, conv, beside a 1x1 conv.
+
+    From large to small it ends in a mean over what becomes one pixel, from small to large it begins with repeating
+    pixels.
+    """
+
+    def __init__(self, inputs: int, outputs: int, old: Size, new: Size, norm: Norm, *, bias: bool = True) -> None:
+        super().__init__()
+        self.grows, self.size = new > old, new
+        self.pool = tuple(2 if a > b else 1 for a, b in zip(old, new, strict=True))
+        middle = outputs if self.grows else inputs
+        self.shortcut = xavier(nn.Conv2d(inputs, outputs, 1, bias=bias))
+        self.norm1 = norm(inputs)
+        self.conv1 = xavier(nn.Conv2d(inputs, middle, 3, padding=1, bias=False), sqrt(2))
+        self.norm2 = norm(middle)
+        self.conv2 = xavier(nn.Conv2d(middle, outputs, 3, padding=1, bias=bias), sqrt(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(self.norm1(x))
+        if self.grows:
+            x, h = F.interpolate(x, self.size), F.interpolate(h, self.size)
+        h = self.conv2(F.relu(self.norm2(self.conv1(h))))
+        if not self.grows:
+            x, h = F.avg_pool2d(x, self.pool), F.avg_pool2d(h, self.pool)
+        y: Tensor = self.shortcut(x) + h
+        return y
+
+
+def _blocks(
+    plan: Sequence[Size], widths: Sequence[int], norm: Norm, *, bias: bool = True, last_bias: bool = True
+) -> list[Block]:
+    steps = list(zip(pairwise(widths), pairwise(plan), strict=True))
+    biases = [bias] * (len(steps) - 1) + [bias and last_bias]
+    return [Block(*ends, *lengths, norm, bias=b) for (ends, lengths), b in zip(steps, biases, strict=True)]
+
+
+def _trunk(shape: Sequence[int], width: int, norm: Norm, *, last_bias: bool = True) -> tuple[list[nn.Module], int]:
+    """A convolution and the blocks down from `shape`, flattened, with the number of outputs. `last_bias`: whether the
+    last block has biases."""
+    plan = sizes(*shape[1:])
+    widths = channels(width, len(plan))
+    first = xavier(nn.Conv2d(shape[0], width, 3, padding=1))
+    blocks = _blocks(plan, widths, norm, last_bias=last_bias)
+    return [first, *blocks, nn.Flatten()], volume(widths[-1], plan[-1])
+
+
+def generator(shape: Sequence[int], latent_dim: int, *, width: int | None = None) -> nn.Module:
+    """G: (b, latent_dim) -> (b, *shape), in [-1, 1] for pictures and unbounded for tables."""
+    width = width or WIDTH
+    if len(shape) == 1:
+        units = [width * 2**i for i in range(1, 5)]
+        hidden = [*mlp((latent_dim, units[0])), *mlp(units, batch_norm=True)]
+        return nn.Sequential(*hidden, RowLinear(units[-1], shape[0]))
+    plan = sizes(*shape[1:])[::-1]
+    widths = channels(width, len(plan))[::-1]
+    first = xavier(RowLinear(latent_dim, volume(widths[0], plan[0])))
+    blocks = _blocks(plan, widths, nn.BatchNorm2d, bias=False)
+    last = xavier(nn.Conv2d(width, shape[0], 3, padding=1), sqrt(2))
+    return nn.Sequential(
+        first, nn.Unflatten(1, (widths[0], *plan[0])), *blocks, nn.BatchNorm2d(width), nn.ReLU(), last, nn.Tanh()
+    )
+
+
+def critic(shape: Sequence[int], *, width: int | None = None) -> Judge:
+    """D: (b, *shape) -> value (b,), not a probability, and features (b, k), the outputs before its last layer."""
+    width = width or WIDTH
+    if len(shape) == 1:
+        return Judge(mlp((shape[0], 8 * width, 4 * width)), 4 * width, bias=False)
+    layers, k = _trunk(shape, width, LayerNorm, last_bias=False)
+    net = Judge(nn.Sequential(*layers), k, bias=False)
+    xavier(net.head)
+    return net
+
+
+def encoder(shape: Sequence[int], latent_dim: int, *, width: int | None = None, tanh: bool = False) -> nn.Module:
+    """E: (b, *shape) -> (b, latent_dim), in (-1, 1) with `tanh`, else unbounded: the critic's form, with batch
+    normalisation."""
+    width = width or WIDTH
+    end = [nn.Tanh()] * tanh
+    if len(shape) == 1:
+        return nn.Sequential(*mlp((shape[0], 8 * width, 4 * width, latent_dim), last=True), *end)
+    layers, k = _trunk(shape, width, nn.BatchNorm2d)
+    return nn.Sequential(*layers, xavier(RowLinear(k, latent_dim)), *end)
