@@ -62,15 +62,10 @@ def kdd99():
     split = oddgan.data.load("kdd99")
     random = np.random.default_rng(0)
     train, test = split.train, split.test
-    seen = {tuple(row) for row in cells(train)}
-    new = np.array([tuple(row) not in seen for row in cells(test)])
+    seen = {row.tobytes() for row in train.values}
+    new = np.array([row.tobytes() not in seen for row in test.values])
     some = np.sort(random.permutation(len(train))[:KDD_ROWS])
     return train[some], *fewer(test[np.flatnonzero(new)], np.asarray(split.labels)[new])
-
-
-def cells(rows) -> list[list]:
-    """A table's rows as lists of Python's own values."""
-    return [list(row) for row in zip(*(np.asarray(rows.column(name)) for name in rows.names), strict=True)]
 
 
 def fewer(test, labels: np.ndarray):

@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 import oddgan
-from oddgan.preprocessing.pictures import _resize
+from oddgan.preprocessing.pictures import resize
 
 RESULTS = Path(__file__).parent / "results" / "ganomaly_defaults.jsonl"
 AROUND = [
@@ -55,7 +55,7 @@ def rows(name: str, side: int) -> tuple[np.ndarray, np.ndarray]:
         pictures = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
     with gzip.open(folder / "train-labels-idx1-ubyte.gz") as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8)
-    return np.stack([_resize(p[..., None], (side, side))[..., 0] for p in pictures]), labels
+    return np.stack([resize(p[..., None], (side, side))[..., 0] for p in pictures]), labels
 
 
 def main() -> None:

@@ -15,19 +15,46 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ finds them
     from .detector import Detector, Explanation
     from .detectors import load
+    from .detectors.adgan import ADGAN
+    from .detectors.anogan import AnoGAN
+    from .detectors.dcgan import DCGAN
     from .detectors.ganomaly import GANomaly
-    from .evaluation import Evaluation, evaluate
+    from .detectors.isolationforest import IsolationForest
+    from .detectors.knn import KNN
+    from .detectors.lof import LOF
+    from .detectors.oneclasssvm import OneClassSVM
+    from .detectors.pca import PCA
+    from .evaluation import Comparison, Evaluation, compare, evaluate
 
 _HOMES = {
     "Detector": "detector",
     "Explanation": "detector",
+    "Comparison": "evaluation",
     "Evaluation": "evaluation",
+    "compare": "evaluation",
     "evaluate": "evaluation",
     "load": "detectors",
 }
 _MODULES = {"data", "errors", "hooks", "metrics", "papers", "report", "testing"}
 
-__all__ = ["Detector", "Evaluation", "Explanation", "GANomaly", "evaluate", "load"]
+__all__ = [
+    "ADGAN",
+    "DCGAN",
+    "KNN",
+    "LOF",
+    "PCA",
+    "AnoGAN",
+    "Comparison",
+    "Detector",
+    "Evaluation",
+    "Explanation",
+    "GANomaly",
+    "IsolationForest",
+    "OneClassSVM",
+    "compare",
+    "evaluate",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,12 +19,15 @@ from torch import nn
 from . import fingerprints, machine, preprocessing, training
 from .calibration import Calibration, check_rate
 from .checkpoint import Checkpoint, seed_of
-from .errors import DataError
+from .errors import DataError, ParameterError
 from .hooks import Hook
 from .neighbours import Neighbourhood
 from .parameters import plain
-from .preprocessing.pictures import PicturePreprocessor, as_pictures, is_pictures
-from .preprocessing.tables import TablePreprocessor, refuse_unusable
+from .preprocessing.picture_list import as_pictures, is_pictures
+from .preprocessing.pictures import PicturePreprocessor
+from .preprocessing.table_rows import TableRows, as_table, is_frame, refuse_infinite
+from .preprocessing.tables import TablePreprocessor
+from .preprocessing.tiles import PreparedTiles, TilePreprocessor
 from .recipe import NeuralRecipe
 from .scoring import Explanation, Prepared, RowsOrTable, Scorer, joined
 
@@ -54,7 +57,8 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     ) -> Self:
         """Train on normal rows, then calibrate on normals that were held out of training.
 
-        X: a table (n, d), an array or DataFrame of numbers; pictures (n, H, W) or (n, H, W, C) as an array,
+        X: a table, as an array of numbers (n, d) or as a DataFrame (pandas, polars, pyarrow) of numbers, texts,
+        categories and booleans, of which values may be missing; pictures (n, H, W) or (n, H, W, C) as an array,
         (n, C, H, W) as a torch tensor, a list of arrays, or a map-style data set, which is read lazily. y is ignored.
         `tune` and `calibrate`: more normals of the same kind for score weights and for the threshold; without them
         rows of X are held back. `checkpoint`: a file to resume from if it exists, written every `checkpoint_seconds`.
@@ -84,13 +88,13 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.net_, self.history_, facts = self._train(prepared, seed, checkpoint, checkpoint_seconds, tuple(hooks))
         self.training_ = {"rows": len(train), "seed": seed, **facts}
         self._freeze_parameters()
-        self.neighbourhood_ = self._acquaint(rows, train, seed)
+        self.neighbourhood_ = self._acquaint(rows, train, prepared, seed)
         self.tuning_ = self._tune(held_rows.get("tune"))
         self._calibrated(Calibration.of(self._scores(held_rows["calibrate"]), self.false_alarm_rate))
         return self
 
     def _rows(self, X: Any, *, fitting: bool = False, own: bool = False) -> RowsOrTable:
-        """X as picture rows or as a checked table (n, d), and of the kind that the detector was fitted on.
+        """X as picture rows or as the rows of a table, checked, and of the kind that the detector was fitted on.
 
         `own`: during fit, of the kind that is being fitted."""
         pictures = is_pictures(X)
@@ -99,17 +103,37 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
                 check_is_fitted(self, "threshold_")
             if pictures != isinstance(self.preprocessor_, PicturePreprocessor):
                 raise DataError(f"the model takes {self.preprocessor_.describe()}; X is of the other kind")
-        if not pictures:
-            refuse_unusable(X)
-            try:
-                return np.asarray(validate_data(self, X, reset=fitting, ensure_min_samples=4 if fitting else 1))
-            except ValueError as error:
-                raise DataError(" ".join(str(error).split())) from error
-        rows = as_pictures(X)
+        rows = as_pictures(X) if pictures else self._table(X, fitting)
         if len(rows) < (4 if fitting else 1):
-            mend = "give at least 4 normal pictures, better some hundreds" if fitting else "there is nothing to score"
+            what = "pictures" if pictures else "rows"
+            mend = f"give at least 4 normal {what}, better some hundreds" if fitting else "there is nothing to score"
             raise DataError(f"n_samples = {len(rows)}: {mend}")
         return rows
+
+    def _table(self, X: Any, fitting: bool) -> TableRows:
+        """X as the rows of a table, in scoring with the columns of training; where scikit-learn has a check, it speaks.
+
+        Values may be missing where columns have types, as in a DataFrame; in an array they may not."""
+        known: Any = getattr(self, "preprocessor_", None)
+        try:
+            if hasattr(X, "typed"):  # a file, `oddgan.data.TableFile`
+                X = (X if fitting else X.typed(known.columns, known.kinds)).read()
+            if isinstance(X, TableRows):
+                rows = X
+                if fitting:
+                    self.n_features_in_ = rows.shape[1]
+                    if rows.columns is not None:
+                        self.feature_names_in_ = np.array(rows.columns, dtype=object)
+            elif is_frame(X):
+                rows = as_table(X)
+                validate_data(self, X, reset=fitting, skip_check_array=True)
+            else:
+                if isinstance(X, np.ndarray):
+                    refuse_infinite(X, None, or_nan=True)
+                rows = as_table(validate_data(self, X, reset=fitting, ensure_min_samples=4 if fitting else 1))
+            return rows if fitting else known.matched(rows)
+        except ValueError as error:
+            raise error if isinstance(error, DataError) else DataError(" ".join(str(error).split())) from error
 
     def _hold_back(self, n: int, seed: int, tune: bool, calibrate: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Rows for training, and those held back: disjoint, drawn by the seed alone."""
@@ -130,10 +154,15 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return np.sort(order[start:]), held
 
     def _fit_preprocessor(self, rows: RowsOrTable, train: np.ndarray) -> preprocessing.Preprocessor:
-        if isinstance(rows, np.ndarray):
-            names = getattr(self, "feature_names_in_", None)
-            return TablePreprocessor.fit(rows[train], None if names is None else tuple(map(str, names)))
+        if isinstance(rows, TableRows):
+            if self.tile is not None:
+                raise ParameterError(
+                    f"tile={self.tile}: pictures are cut into tiles, and this is a table; leave it out"
+                )
+            return TablePreprocessor.fit(rows, train, scaling=self.scaling, log_tails=self.log_tails, rare=self.rare)
         given = {name: getattr(self, name) for name in ("size", "channels", "value_range", "convert")}
+        if self.tile is not None:
+            return TilePreprocessor.fit(rows, train, tile=self.tile, stride=self.stride, **given)
         return PicturePreprocessor.fit(rows, train, **given)
 
     def _prepare(self, rows: RowsOrTable, numbers: np.ndarray | None = None) -> Prepared:
@@ -152,13 +181,19 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             self.finish(net, rows)
         return net, {}, {"device": device.type}
 
-    def _acquaint(self, rows: RowsOrTable, train: np.ndarray, seed: int) -> Neighbourhood | None:
-        """The training rows that new ones are compared with, where `local` asks for it: some thousands, by the seed."""
+    def _acquaint(self, rows: RowsOrTable, train: np.ndarray, prepared: Prepared, seed: int) -> Neighbourhood | None:
+        """The training rows, or tiles, that new ones are compared with, where `local` asks for it: some thousands, by
+        the seed."""
         self.neighbourhood_ = None
         if self.local == "off":
             return None
-        some = np.sort(np.random.default_rng([seed, len(train)]).permutation(train)[: 4 * self.held_at_most])
-        blocks = [results for _, _, results in self._blocks(self._prepare(rows, some), self._view)]
+        most = 4 * self.held_at_most
+        if isinstance(prepared, PreparedTiles):
+            known: Prepared = prepared.sample(most, seed)
+        else:
+            some = np.sort(np.random.default_rng([seed, len(train)]).permutation(train)[:most])
+            known = self._prepare(rows, some)
+        blocks = [results for _, _, results in self._blocks(known, self._view)]
         terms = {} if self.local == "density" else joined([self._terms_of(results) for results in blocks])
         features = torch.cat([results["features"].float() for results in blocks]).numpy()
         return Neighbourhood.of(features, terms, self.neighbours)
@@ -218,7 +253,8 @@ class NeuralDetector(NeuralRecipe, Detector):
     def _identity(self, settings: training.Settings) -> dict[str, Any]:
         """What must be equal for a checkpoint to be of this run; the seed stands for `random_state`."""
         # of no effect on training, or said otherwise below
-        free = ("random_state", "device", "false_alarm_rate", "convert", "block_size", "local", "near", "neighbours")
+        free = {"random_state", "device", "false_alarm_rate", "convert", "block_size", "stride", "top_tiles"}
+        free |= {"local", "near", "neighbours"}
         return {
             "detector": type(self).__name__,
             **{name: plain(value) for name, value in self.get_params().items() if name not in free},

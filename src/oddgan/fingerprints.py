@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 from torch import Tensor
 
+from .preprocessing.tiles import PreparedTiles
 from .training import Rows
 
 AT_MOST = 1_000_000  # rows; of larger sets so many, evenly spaced
@@ -12,10 +13,20 @@ BATCH = 256
 
 
 def of_rows(rows: Rows) -> np.ndarray:
-    """Sorted fingerprints (n,) uint64 of training rows as the networks see them."""
+    """Sorted fingerprints (n,) uint64 of training rows as the networks see them; of pictures in tiles, of the whole
+    pictures, for a tile alone says little about where it was cut."""
+    if isinstance(rows, PreparedTiles):
+        return np.sort(np.array([of_picture(picture) for picture in rows.whole()], np.uint64))
     numbers = np.unique(np.linspace(0, len(rows) - 1, AT_MOST).astype(int))
     parts = [of_tensor(rows.batch(numbers[start : start + BATCH])) for start in range(0, len(numbers), BATCH)]
     return np.sort(np.concatenate(parts))
+
+
+def of_picture(picture: np.ndarray) -> int:
+    """The fingerprint of a whole picture (H, W, C), at its own size and in its own values."""
+    digest = hashlib.blake2b(str(picture.shape).encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(picture).data)
+    return int.from_bytes(digest.digest(), "little")
 
 
 def of_tensor(x: Tensor) -> np.ndarray:

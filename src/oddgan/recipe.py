@@ -27,8 +27,24 @@ class Recipe(ABC):
 
     size: Annotated[
         int | tuple[int, int] | None,
-        Param("height and width of the networks' pictures; none: the training pictures', at most 64", low=8),
+        Param(
+            "height and width of the networks' pictures; none: the training pictures' or the tile's, at most 64", low=8
+        ),
     ] = None
+    tile: Annotated[
+        int | None,
+        Param(
+            "side in pixels of the squares that pictures are cut into at their own resolution, for the networks to see "
+            "one by one; none: pictures are brought to size whole",
+            low=8,
+        ),
+    ] = None
+    stride: Annotated[
+        int | None, Param("pixels from one tile to the next where pictures are scored; none: half a tile", low=1)
+    ] = None
+    top_tiles: Annotated[
+        int, Param("how many of a picture's oddest tiles are averaged to score it; 1: the oddest alone", low=1)
+    ] = 1
     channels: Annotated[
         int | None,
         Param("channels of the networks' pictures: 1 grey, 3 colour; none: the training pictures'", low=1),
@@ -108,6 +124,12 @@ class Recipe(ABC):
             declaration.check(getattr(self, name))
         if self.block_size & (self.block_size - 1):
             raise ParameterError(f"block_size={self.block_size}: must be a power of two")
+        if self.tile is None:
+            for name, unset in (("stride", None), ("top_tiles", 1)):
+                if getattr(self, name) != unset:
+                    raise ParameterError(f"{name}={getattr(self, name)}: is for pictures in tiles; give tile as well")
+        elif self.stride is not None and self.stride > self.tile:
+            raise ParameterError(f"stride={self.stride}: above tile={self.tile} there would be gaps between tiles")
 
     @abstractmethod
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:

@@ -112,7 +112,7 @@ class Saveable(Recipe):
                 raise ArtifactError(f"its parts do not agree: the array {strangers[0]} belongs to none")
             detector.preprocessor_ = preprocessing.from_manifest(manifest["preprocessing"], part["preprocessing"])
             if isinstance(detector.preprocessor_, TablePreprocessor):
-                detector.n_features_in_ = len(detector.preprocessor_.mean)
+                detector.n_features_in_ = len(detector.preprocessor_.kinds)
                 if detector.preprocessor_.columns is not None:
                     detector.feature_names_in_ = np.array(detector.preprocessor_.columns, dtype=object)
             with machine.sealed():

@@ -1,7 +1,7 @@
 """Scores of new rows: in blocks of one size, so that a row's score is a function of the row and the model alone."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -14,12 +14,18 @@ from . import fingerprints, machine
 from .calibration import Calibration
 from .errors import ParameterError
 from .parameters import declared, plain
-from .preprocessing.pictures import PictureList, PreparedPictures, resize_map
-from .preprocessing.tables import PreparedTable
+from .preprocessing.picture_list import PictureList
+from .preprocessing.pictures import PreparedPictures, resize_map
+from .preprocessing.table_rows import TableRows
+from .preprocessing.tables import PreparedTable, TablePreprocessor
+from .preprocessing.tiles import Mosaic, PreparedTiles, Tile, TilePreprocessor, by_picture, mean_of_largest
 from .saving import Saveable
 
-RowsOrTable = PictureList | np.ndarray
-Prepared = PreparedPictures | PreparedTable
+RowsOrTable = PictureList | TableRows
+Prepared = PreparedPictures | PreparedTiles | PreparedTable
+
+Compute = Callable[[Any, Tensor], dict[str, Tensor]]
+"""From the networks and a block of rows to what is asked of each row, by name."""
 
 VECTORS = ("x_hat", "features")  # what blocks hold beside terms
 
@@ -30,19 +36,31 @@ class Explanation:
 
     `score` (n,) float64, higher is odder; `p_value` (n,) float64 in (0, 1]; `is_anomaly` (n,) bool: p_value <= the
     false-alarm rate. `terms`: what a score can be made of, (n,) float64 by name. `reconstruction`: what the model makes
-    of each row, in the user's units: (n, h, w[, C]) float32 at the model's size, or (n, d) float64. `anomaly_map`: for
-    pictures a list of n arrays (H, W) float32 >= 0, each at its picture's own size; for tables one (n, d) array, each
-    column's share of the residual. Both are None for a detector that makes nothing of a row (`DCGAN`, an isolation
-    forest). `trained_on` (n,) bool: whether the row equals a training row in all that the networks see of it.
+    of each row, in the user's units: (n, h, w[, C]) float32 at the model's size; with `tile` a list of n arrays
+    (H, W[, C]) float32, each laid together from its tiles at its picture's own size; for tables (n, k) float64, or
+    objects where a column holds text or true and false (None: missing). `anomaly_map`: for pictures a list of n arrays
+    (H, W) float32 >= 0, each at its picture's own size; for tables one (n, k) float64 array, each column's share of the
+    residual. Both are None for a detector that makes nothing of a row (`DCGAN`, an isolation forest). `trained_on` (n,)
+    bool: whether the row equals a training row in all that the networks see of it, with `tile` in every pixel.
+    `columns`: of tables, the k columns by the user's names, or "column 0" where there are none.
     """
 
     score: np.ndarray
     p_value: np.ndarray
     is_anomaly: np.ndarray
     terms: Mapping[str, np.ndarray]
-    reconstruction: np.ndarray | None
+    reconstruction: np.ndarray | list[np.ndarray] | None
     anomaly_map: list[np.ndarray] | np.ndarray | None
     trained_on: np.ndarray
+    columns: tuple[str, ...] = ()
+
+    def largest(self, i: int, most: int = 3) -> tuple[tuple[str, float], ...]:
+        """The columns of a table that have the largest share in the residual of row i, and their shares, at most
+        `most` of them. Nothing where there are no shares."""
+        if not self.columns or self.anomaly_map is None:
+            return ()
+        shares = self.anomaly_map[i]
+        return tuple((self.columns[c], float(shares[c])) for c in np.argsort(-shares, kind="stable")[:most])
 
 
 class Scorer(Saveable):
@@ -55,25 +73,40 @@ class Scorer(Saveable):
     # --- blocks and terms -------------------------------------------------------------------------------------------
 
     def _blocks(
-        self, rows: RowsOrTable | Prepared, compute: Callable[[Any, Tensor], dict[str, Tensor]]
+        self, rows: RowsOrTable | Prepared, compute: Compute
     ) -> Iterator[tuple[Tensor, list[tuple[int, int]], dict[str, Tensor]]]:
         """Rows in blocks of `block_size`: each block's rows (b, ...), their pictures' sizes, and what `compute`
         makes of them, by name.
 
-        Every block is padded to full size: kernels round differently by batch shape, and a row must not score
-        differently for the company it keeps.
+        Pictures in tiles come here only as tiles that are rows of their own; else see `_tiles`.
         """
-        device = device_of(self.net_)
         for start in range(0, len(rows), self.block_size):
             chunk = np.arange(start, min(start + self.block_size, len(rows)))
             x, sizes = (rows.batch(chunk), []) if isinstance(rows, Prepared) else self.preprocessor_.read(rows, chunk)  # type: ignore[arg-type]
-            block = torch.zeros(self.block_size, *x.shape[1:], dtype=torch.float32)
-            if x.ndim == 4:
-                block = block.contiguous(memory_format=torch.channels_last)
-            block[: len(x)] = x
-            with machine.sealed(), torch.no_grad():
-                results = compute(self.net_, block.to(device))
-            yield x, sizes, {name: value[: len(x)].cpu() for name, value in results.items()}
+            yield x, sizes, self._block(x, compute)
+
+    def _block(self, x: Tensor, compute: Compute) -> dict[str, Tensor]:
+        """What `compute` makes of rows x (b, ...), no more than a block of them, by name.
+
+        Every block is padded to full size: kernels round differently by batch shape, and a row must not score
+        differently for the company it keeps.
+        """
+        block = torch.zeros(self.block_size, *x.shape[1:], dtype=torch.float32)
+        if x.ndim == 4:
+            block = block.contiguous(memory_format=torch.channels_last)
+        block[: len(x)] = x
+        with machine.sealed(), torch.no_grad():
+            results = compute(self.net_, block.to(device_of(self.net_)))
+        return {name: value[: len(x)].cpu() for name, value in results.items()}
+
+    def _tiles(
+        self, pictures: Iterable[np.ndarray], compute: Compute
+    ) -> Iterator[tuple[Tensor, list[Tile], dict[str, Tensor]]]:
+        """The tiles of whole pictures in blocks, which may hold tiles of several: each block's tiles (b, C, h, w),
+        where they were cut, and what `compute` makes of them, by name."""
+        assert isinstance(self.preprocessor_, TilePreprocessor)
+        for x, tiles in self.preprocessor_.chunks(pictures, self.block_size):
+            yield x, tiles, self._block(x, compute)
 
     def _view(self, net: Any, x: Tensor) -> dict[str, Tensor]:
         """A block's terms, its "x_hat", and, where rows are judged by their neighbours, its "features"."""
@@ -95,7 +128,18 @@ class Scorer(Saveable):
                 terms |= {f"{name}_ratio": value for name, value in local.items()}
         return terms
 
+    def _pooled(self, blocks: Iterable[tuple[list[Tile], dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
+        """The terms of pictures, (n,) float64 by name, from their tiles': of each, the mean of the largest."""
+        top = self.fitted_parameters_["top_tiles"]
+        return joined(
+            {name: np.array([mean_of_largest(value, top)]) for name, value in terms.items()}
+            for terms in by_picture(blocks)
+        )
+
     def _terms(self, rows: RowsOrTable | Prepared) -> dict[str, np.ndarray]:
+        if isinstance(self.preprocessor_, TilePreprocessor):
+            blocks = self._tiles(whole_pictures(rows, self.preprocessor_), self._view)
+            return self._pooled((tiles, self._terms_of(results)) for _, tiles, results in blocks)
         return joined(self._terms_of(results) for _, _, results in self._blocks(rows, self._view))
 
     def _scored_terms(self) -> tuple[str, ...]:
@@ -147,6 +191,8 @@ class Scorer(Saveable):
     def explain(self, X: Any) -> Explanation:
         """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map."""
         rows = self._rows(X)
+        if isinstance(self.preprocessor_, TilePreprocessor):
+            return self._explained(*self._seen_in_tiles(rows, self.preprocessor_))
         gathered, restored, prints = [], [], []
         maps: list[np.ndarray] = []
         for x, sizes, results in self._blocks(rows, self._view):
@@ -155,24 +201,64 @@ class Scorer(Saveable):
             if "x_hat" not in results:
                 continue
             residual = (x - results["x_hat"]).abs()
-            if isinstance(rows, np.ndarray):
-                maps.extend((residual / residual.sum(1, keepdim=True).clamp_min(1e-12)).double().numpy())
+            if isinstance(self.preprocessor_, TablePreprocessor):
+                maps.extend(self.preprocessor_.shares(residual))
             else:
                 maps.extend(resize_map(m, size) for m, size in zip(residual.mean(1).numpy(), sizes, strict=True))
             restored.append(self.preprocessor_.restore(results["x_hat"]))
-        terms = joined(gathered)
+        columns = self.preprocessor_.names if isinstance(self.preprocessor_, TablePreprocessor) else ()
+        return self._explained(
+            joined(gathered),
+            np.concatenate(restored) if restored else None,
+            None if not maps else np.stack(maps) if columns else maps,
+            np.concatenate(prints),
+            columns,
+        )
+
+    def _seen_in_tiles(
+        self, rows: RowsOrTable, preprocessor: TilePreprocessor
+    ) -> tuple[dict[str, np.ndarray], list[np.ndarray] | None, list[np.ndarray] | None, np.ndarray]:
+        """Of pictures in tiles: their terms, reconstructions, anomaly maps and fingerprints."""
+        prints: list[int] = []
+        maps, restored = Mosaic(preprocessor), Mosaic(preprocessor)
+
+        def pictures() -> Iterator[np.ndarray]:
+            for picture in whole_pictures(rows, preprocessor):
+                prints.append(fingerprints.of_picture(picture))
+                yield picture
+
+        def blocks() -> Iterator[tuple[list[Tile], dict[str, np.ndarray]]]:
+            for x, tiles, results in self._tiles(pictures(), self._view):
+                if "x_hat" in results:
+                    residual = (x - results["x_hat"]).abs().mean(1, keepdim=True)
+                    maps.add(tiles, preprocessor.spread(residual)[:, 0].numpy())
+                    restored.add(tiles, preprocessor.restore(preprocessor.spread(results["x_hat"])))
+                yield tiles, self._terms_of(results)
+
+        terms = self._pooled(blocks())
+        return terms, restored.pictures or None, maps.pictures or None, np.array(prints, np.uint64)
+
+    def _explained(
+        self,
+        terms: dict[str, np.ndarray],
+        reconstruction: np.ndarray | list[np.ndarray] | None,
+        anomaly_map: list[np.ndarray] | np.ndarray | None,
+        prints: np.ndarray,
+        columns: tuple[str, ...] = (),
+    ) -> Explanation:
         score = self._score(terms)
         return Explanation(
             score=score,
             p_value=self.calibration_.p_value(score),
             is_anomaly=score > self.threshold_,
             terms=terms,
-            reconstruction=np.concatenate(restored) if restored else None,
-            anomaly_map=None if not maps else np.stack(maps) if isinstance(rows, np.ndarray) else maps,
-            trained_on=np.isin(np.concatenate(prints), self.trained_on_),
+            reconstruction=reconstruction,
+            anomaly_map=anomaly_map,
+            trained_on=np.isin(prints, self.trained_on_),
+            columns=columns,
         )
 
-    def reconstruct(self, X: Any) -> np.ndarray:
+    def reconstruct(self, X: Any) -> np.ndarray | list[np.ndarray]:
         """What the model makes of each row, in the user's units; see `Explanation.reconstruction`. Raises
         `ParameterError` for a detector that makes nothing of a row."""
         found = self.explain(X).reconstruction
@@ -189,12 +275,17 @@ class Scorer(Saveable):
         return found
 
     def features(self, X: Any) -> np.ndarray:
-        """The detector's view of each row as a vector, (n, k) float32."""
-        blocks = self._blocks(self._rows(X), lambda net, x: {"z": self.embed(net, x)})
+        """The detector's view of each row as a vector, (n, k) float32; of a picture in tiles, the mean over them."""
+        rows = self._rows(X)
+        if isinstance(self.preprocessor_, TilePreprocessor):
+            found = self._tiles(whole_pictures(rows, self.preprocessor_), lambda net, x: {"z": self.embed(net, x)})
+            return np.stack([of["z"].mean(0) for of in by_picture((t, {"z": r["z"].numpy()}) for _, t, r in found)])
+        blocks = self._blocks(rows, lambda net, x: {"z": self.embed(net, x)})
         return np.concatenate([results["z"].numpy() for _, _, results in blocks])
 
     def generate(self, n: int, *, random_state: int = 0) -> np.ndarray:
-        """n new rows that look like training rows, in the user's units: (n, h, w[, C]) float32 or (n, d) float64.
+        """n new rows that look like training rows, in the user's units, as `Explanation.reconstruction` has them; with
+        `tile`, tiles (n, h, w[, C]) at the model's size.
         Raises `ParameterError` for a detector that has nothing to draw from."""
         check_is_fitted(self, "threshold_")
         if n < 1:
@@ -230,6 +321,14 @@ def device_of(net: nn.ModuleDict) -> torch.device:
     """Where the networks are; the CPU for those without any number."""
     tensors = [*net.parameters(), *net.buffers()]
     return tensors[0].device if tensors else torch.device("cpu")
+
+
+def whole_pictures(rows: RowsOrTable | Prepared, preprocessor: TilePreprocessor) -> Iterator[np.ndarray]:
+    """Pictures that are to be cut into tiles, one after the other, (H, W, C)."""
+    if isinstance(rows, PreparedTiles):
+        return rows.whole()
+    assert isinstance(rows, PictureList)  # what `_rows` gives for pictures
+    return preprocessor.whole(rows)
 
 
 def joined(blocks: Iterator[dict[str, np.ndarray]] | list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -152,6 +152,24 @@ def test_a_table_becomes_a_model(oddgan, table_file):
     assert package.load("flows.oddgan").n_features_in_ == 4
 
 
+def test_a_detector_without_training_goes_all_the_way(oddgan, folder, tmp_path):
+    ran = oddgan(
+        "train", folder, "--detector", "isolationforest", "--trees", "9", "-o", "m.oddgan", "--report", "r.html"
+    )
+    assert (ran.code, ran.err) == (0, "")
+    assert "IsolationForest on 24 rows in" in ran.out
+    assert "generate" not in ran.out  # it has nothing to draw from
+    assert "<html" in (tmp_path / "r.html").read_text()
+    told = oddgan("info", "m.oddgan")
+    assert (told.code, told.err) == (0, "")
+    assert "on 24 rows; cpu" in told.out
+    assert oddgan("evaluate", "m.oddgan", folder).code == 0
+    assert len(oddgan("score", "m.oddgan", folder).out.splitlines()) == 1 + 44
+    ran = oddgan("score", "m.oddgan", folder, "--maps", "maps")
+    assert (ran.code, ran.complaint) == (2, "oddgan: error: IsolationForest locates nothing: leave out --maps")
+    assert not (tmp_path / "maps").exists()
+
+
 def test_a_report_needs_test_rows(oddgan, tmp_path):
     np.save(tmp_path / "t.npy", np.random.default_rng(0).normal(size=(30, 3)))
     ran = oddgan("train", "t.npy", *SMALL, "--report", "r.html")

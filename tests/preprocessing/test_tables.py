@@ -53,9 +53,14 @@ def test_data_frames_keep_their_names(table, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: f.assign(b=np.where(f.index == 3, np.nan, f.b)), "NaN: row 3, column b; fill in"),
-        (lambda f: f.assign(c=np.where(f.index == 5, np.inf, f.c)), "infinity: row 5, column c"),
-        (lambda f: f.assign(d="text"), "column 'd' is of type .*encode it as numbers or drop it"),
+        (lambda f: f.assign(c=np.where(f.index == 5, np.inf, f.c)), "infinity: row 5, column c; fill in"),
+        (lambda f: f.assign(d=pd.Timestamp("2020-01-01")), "column 'd' is of type Datetime.*numbers or text, or drop"),
+        (lambda f: f.assign(d=[b"x"] * 80), "column 'd' holds bytes .*turn it into numbers or text, or drop it"),
+        (lambda f: f.assign(d=[1, "x"] * 40), "column 'd' holds int and str .*turn it into numbers or text"),
+        (lambda f: f.set_axis(list("abcda"), axis=1), "two columns have one name"),
+        (lambda f: f[[]], "0 columns"),
+        (lambda f: f.head(2), "n_samples = 2: give at least 4 normal rows"),
+        (lambda f: np.where(np.arange(5) == 2, np.nan, f.to_numpy()), "NaN: row 0, column 2; fill in"),
     ],
 )
 def test_unusable_values_name_their_row_and_column(spoil, message, table):

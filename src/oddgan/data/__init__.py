@@ -1,4 +1,4 @@
-"""Data: folders of pictures, arrays in files, and public sets by name, as rows that detectors read.
+"""Data: folders of pictures, arrays and tables in files, and public sets by name, as rows that detectors read.
 
 `load` divides a data set for training and evaluation, `rows` gives everything there is to score.
 """
@@ -7,5 +7,17 @@ from .pictures import Pictures, read_picture
 from .public import DatasetInfo, datasets
 from .sources import load, rows
 from .split import PictureRows, Rows, Split
+from .tables import TableFile
 
-__all__ = ["DatasetInfo", "PictureRows", "Pictures", "Rows", "Split", "datasets", "load", "read_picture", "rows"]
+__all__ = [
+    "DatasetInfo",
+    "PictureRows",
+    "Pictures",
+    "Rows",
+    "Split",
+    "TableFile",
+    "datasets",
+    "load",
+    "read_picture",
+    "rows",
+]

@@ -1,4 +1,4 @@
-"""Public data sets by name: scikit-learn's digits, and what lies in the folder ODDGAN_DATA.
+"""Public data sets by name: those that come with scikit-learn, and what lies in the folder ODDGAN_DATA.
 
 Every set is used as the literature does. Nothing is ever downloaded: a set that is missing is an error that says where
 to get it and where to put it.
@@ -18,8 +18,9 @@ from .arrays import checked, converted_split, read_labels
 from .idx import idx_files, read_idx
 from .layouts import TRUTH
 from .pictures import Pictures
+from .public_tables import KDD99_FILE, KDD99_HOME, breast_cancer, load_kdd99, wine
 from .scan import holds_pictures, scan
-from .split import Rows, Split, held_out_split, normal_classes, official_split
+from .split import Held, Rows, Split, held_out_split, normal_classes, official_split
 
 Told = Collection[str] | None  # names of classes, if the caller gave any
 
@@ -52,6 +53,19 @@ class _Public:
     files: str
     load: Callable[[Path, Told, Told], Split]
     sums: dict[str, str] | None = None
+    folder: str | None = None  # under ODDGAN_DATA, where it is not the name
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BuiltIn:
+    """A set that comes with scikit-learn; `normal`: what is normal unless it is said."""
+
+    kind: str
+    rows: int
+    shape: tuple[int, ...]
+    read: Callable[[], tuple[Held, NDArray[np.str_]]]
+    normal: frozenset[str] | None
+    how: str
 
 
 def data_folder() -> Path | None:
@@ -65,23 +79,24 @@ def datasets() -> list[DatasetInfo]:
     root = data_folder()
     listed = [
         DatasetInfo(
-            name="digits",
-            kind="pictures",
+            name=name,
+            kind=held.kind,
             where="scikit-learn",
-            rows=1797,
-            shape=(8, 8),
+            rows=held.rows,
+            shape=held.shape,
             licence="CC BY 4.0",
             found=True,
-            how="comes with scikit-learn; choose the classes with normal or anomaly",
+            how=f"comes with scikit-learn; {held.how}",
         )
+        for name, held in _BUILT_IN.items()
     ]
     for name, public in _PUBLIC.items():
-        folder = None if root is None else root / name
+        folder = None if root is None else root / (public.folder or name)
         listed.append(
             DatasetInfo(
                 name=name,
                 kind=public.kind,
-                where=str(folder or f"$ODDGAN_DATA/{name}"),
+                where=str(folder or f"$ODDGAN_DATA/{public.folder or name}"),
                 rows=public.rows,
                 shape=public.shape,
                 licence=public.licence,
@@ -94,7 +109,7 @@ def datasets() -> list[DatasetInfo]:
 
 def names() -> list[str]:
     """The names that `datasets` lists."""
-    return ["digits", *_PUBLIC, *(folder.name for folder in _picture_folders())]
+    return [*_BUILT_IN, *_PUBLIC, *(folder.name for folder in _picture_folders())]
 
 
 def named_folder(name: str) -> Path | None:
@@ -107,17 +122,21 @@ def named_folder(name: str) -> Path | None:
 
 def load_public(name: str, normal: Told = None, anomaly: Told = None) -> Split | None:
     """The public set `name` divided as the literature does, or None where no set has this name."""
-    if name == "digits":
-        return _digits(normal, anomaly)
+    if name in _BUILT_IN:
+        held = _BUILT_IN[name]
+        rows, classes = held.read()
+        normals = normal_classes(name, set(classes.tolist()), normal, anomaly, held.normal)
+        return held_out_split(name, rows, classes, normals, 0.2)
     if name not in _PUBLIC:
         return None
     return _PUBLIC[name].load(_folder_of(name), normal, anomaly)
 
 
 def public_rows(name: str) -> Rows | None:
-    """The test rows of the public set `name` (all rows of digits, which have no test part), or None: no such set."""
-    if name == "digits":
-        return _digit_rows()[0]
+    """The test rows of the public set `name` (all rows of one that comes with scikit-learn and so has no test part),
+    or None: no such set."""
+    if name in _BUILT_IN:
+        return _BUILT_IN[name].read()[0]
     if name not in _PUBLIC:
         return None
     if _PUBLIC[name].sums is not None:
@@ -128,14 +147,15 @@ def public_rows(name: str) -> Rows | None:
 
 def _folder_of(name: str) -> Path:
     root, public = data_folder(), _PUBLIC[name]
+    folder = public.folder or name
     if root is None:
         raise DataError(
-            f"{name}: no folder of data sets is set; get {public.files} from {public.home}, put it into FOLDER/{name} "
-            "and set ODDGAN_DATA=FOLDER"
+            f"{name}: no folder of data sets is set; get {public.files} from {public.home}, put it into "
+            f"FOLDER/{folder} and set ODDGAN_DATA=FOLDER"
         )
-    if not (root / name).is_dir():
-        raise DataError(f"{name}: not found; get {public.files} from {public.home} and put it into {root / name}")
-    return root / name
+    if not (root / folder).is_dir():
+        raise DataError(f"{name}: not found; get {public.files} from {public.home} and put it into {root / folder}")
+    return root / folder
 
 
 def _picture_folders() -> list[Path]:
@@ -172,12 +192,6 @@ def _describe(folder: Path) -> DatasetInfo:
         found=True,
         how="a folder of pictures under ODDGAN_DATA",
     )
-
-
-def _digits(normal: Told, anomaly: Told) -> Split:
-    rows, classes = _digit_rows()
-    normals = normal_classes("digits", set(classes.tolist()), normal, anomaly)
-    return held_out_split("digits", rows, classes, normals, 0.2)
 
 
 def _digit_rows() -> tuple[NDArray[np.float32], NDArray[np.str_]]:
@@ -251,6 +265,33 @@ def _mat_set(name: str, anomalies: int) -> Callable[[Path, Told, Told], Split]:
     return load
 
 
+_BUILT_IN: dict[str, _BuiltIn] = {
+    "digits": _BuiltIn(
+        kind="pictures",
+        rows=1797,
+        shape=(8, 8),
+        read=_digit_rows,
+        normal=None,
+        how="choose the classes with normal or anomaly",
+    ),
+    "breast-cancer": _BuiltIn(
+        kind="table",
+        rows=569,
+        shape=(30,),
+        read=breast_cancer,
+        normal=frozenset({"benign"}),
+        how="benign is normal",
+    ),
+    "wine": _BuiltIn(
+        kind="table",
+        rows=178,
+        shape=(13,),
+        read=wine,
+        normal=frozenset({"class_1"}),
+        how="class_1, the largest, is normal",
+    ),
+}
+
 _FOUR = "the four files train-images, train-labels, t10k-images and t10k-labels"
 
 # Checksums are of the unpacked content of the files whose MD5 sums were published, so they hold for files that were
@@ -303,5 +344,15 @@ _PUBLIC: dict[str, _Public] = {
         home="http://odds.cs.stonybrook.edu/arrhythmia-dataset/",
         files="arrhythmia.mat",
         load=_mat_set("arrhythmia", 66),
+    ),
+    "kdd99": _Public(
+        kind="table",
+        rows=494_021,
+        shape=(41,),
+        licence="UCI KDD archive",
+        home=KDD99_HOME,
+        files=f"{KDD99_FILE}.gz",
+        load=load_kdd99,
+        folder="kddcup99",
     ),
 }

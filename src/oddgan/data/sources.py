@@ -14,6 +14,7 @@ from .pictures import Pictures, Progress
 from .public import load_idx_folder, load_public, named_folder, names, public_rows
 from .scan import scan
 from .split import Rows, Split
+from .tables import Columns, TableFile, is_table_file, load_table
 
 
 def load(
@@ -21,15 +22,25 @@ def load(
     *,
     normal: Collection[str] | None = None,
     anomaly: Collection[str] | None = None,
+    label: str | None = None,
+    drop: Collection[str] = (),
+    category: Collection[str] = (),
+    like: Columns | None = None,
+    all_rows: bool = False,
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Split:
     """A data set, divided into normals for training and rows to be judged.
 
     source    a folder of pictures (flat; MVTec AD; train and test; normal and abnormal), an .npy or .npz file (a table
-              (n, d), or pictures (n, H, W) or (n, H, W, 3)), an IDX file or the folder of the four files that MNIST is
-              published as, or the name of a public set (see `datasets`). A path that exists goes before a name.
+              (n, d), or pictures (n, H, W) or (n, H, W, 3)), a CSV or Parquet file (a table), an IDX file or the folder
+              of the four files that MNIST is published as, or the name of a public set (see `datasets`). A path that
+              exists goes before a name.
     normal, anomaly    names of the classes that are normal, or odd, in a labelled set: give one of the two
+    label     of a CSV or Parquet file, the column that holds the classes; it is not looked at otherwise
+    drop, category    of a CSV or Parquet file, columns to leave out, and columns of numbers that are categories (codes)
+    like      of a CSV or Parquet file, what knows which columns to take and what they hold: `preprocessor_` of a model
+    all_rows  of a CSV or Parquet file, all rows are for the test, as in a file that was not trained on
     skip_bad  leave out pictures that cannot be read, and name them in `Split.skipped`; decodes every picture once
     progress  called with (done, total) while pictures are checked
 
@@ -40,19 +51,31 @@ def load(
     Raises `DataError`, one line that names the file and the mend, for whatever cannot be understood or used. Pictures
     are not decoded before they are asked for, so unreadable ones are told then unless `skip_bad` is true.
     """
-    split = _load(os.fspath(source), normal, anomaly)
+    path = _existing(os.fspath(source))
+    if path is not None and path.is_file() and is_table_file(path):
+        return load_table(
+            path, normal, anomaly, label=label, drop=drop, category=category, like=like, all_rows=all_rows
+        )
+    if label is not None or drop or category or all_rows:
+        raise DataError(
+            f"{source}: has no columns with names: label, drop, category and all_rows are of CSV and Parquet"
+        )
+    split = _load(os.fspath(source), path, normal, anomaly)
     return without_unreadable(split, progress) if skip_bad else split
 
 
-def rows(source: str | os.PathLike[str]) -> Rows:
+def rows(source: str | os.PathLike[str], *, drop: Collection[str] = ()) -> Rows | TableFile:
     """Everything in `source`, to be scored: layout and labels are ignored.
 
     A folder gives every picture below it, sorted by path (masks in a folder called ground_truth are not pictures to
     score), a single picture itself. A public set and a folder of IDX files give their test part (digits, which have
-    none, all rows), an .npz file x_test, or X where there is none. Raises `DataError` as `load` does.
+    none, all rows), an .npz file x_test, or X where there is none, a CSV or Parquet file all of its rows, without the
+    columns `drop`, as a `TableFile`. Raises `DataError` as `load` does.
     """
     told = os.fspath(source)
     path = _existing(told)
+    if drop and (path is None or not is_table_file(path)):
+        raise DataError(f"{told}: has no columns with names to drop; only CSV and Parquet files have")
     if path is None:
         if (public := public_rows(told)) is not None:
             return public
@@ -60,6 +83,8 @@ def rows(source: str | os.PathLike[str]) -> Rows:
     if not path.is_dir():
         if path.suffix.lower() in SUFFIXES:
             return Pictures([path], root=path.parent)
+        if is_table_file(path):
+            return TableFile(path, drop)
         return array_rows(_array_file(path))
     if files := _idx_folder(path):
         part = files["test pictures"]
@@ -72,8 +97,7 @@ def rows(source: str | os.PathLike[str]) -> Rows:
     return Pictures((path / name for name in pictures), root=path)
 
 
-def _load(told: str, normal: Collection[str] | None, anomaly: Collection[str] | None) -> Split:
-    path = _existing(told)
+def _load(told: str, path: Path | None, normal: Collection[str] | None, anomaly: Collection[str] | None) -> Split:
     if path is None:
         if (public := load_public(told, normal, anomaly)) is not None:
             return public
@@ -110,7 +134,8 @@ def _array_file(path: Path) -> Path:
     if path.suffix.lower() in {".npy", ".npz"} or is_idx(path):
         return path
     raise DataError(
-        f"{path}: this kind of file is not understood; give a folder of pictures, a picture, .npy, .npz or IDX"
+        f"{path}: this kind of file is not understood; give a folder of pictures, a picture, .csv, "
+        ".parquet, .npy, .npz or IDX"
     )
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+
+if TYPE_CHECKING:
+    from ..preprocessing.table_rows import TableRows
 
 
 @runtime_checkable
@@ -19,8 +22,12 @@ class PictureRows(Protocol):
     def __getitem__(self, index: int, /) -> NDArray[Any]: ...
 
 
-Rows: TypeAlias = NDArray[Any] | PictureRows
-"""Pictures, (n, H, W[, 3]) as an array or one by one, or a table, a 2-D array."""
+Held: TypeAlias = Union[NDArray[Any], "TableRows"]  # importing it would load torch
+"""Rows that are held in memory, and taken by their numbers."""
+
+Rows: TypeAlias = Held | PictureRows
+"""Pictures, (n, H, W[, 3]) as an array or one by one, or a table: a 2-D array, or `TableRows`, whose columns have names
+and kinds."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -102,9 +109,9 @@ def class_names(labels: NDArray[Any]) -> NDArray[np.str_]:
 
 def official_split(
     name: str,
-    train: NDArray[Any],
+    train: Held,
     train_classes: NDArray[np.str_],
-    test: NDArray[Any],
+    test: Held,
     test_classes: NDArray[np.str_],
     normals: Collection[str],
 ) -> Split:
@@ -125,7 +132,7 @@ def official_split(
 
 def held_out_split(
     name: str,
-    rows: NDArray[Any],
+    rows: Held,
     classes: NDArray[np.str_],
     normals: Collection[str],
     share: float,

@@ -4,7 +4,8 @@ The test rows are read in chunks and every figure comes from one pass. Nothing o
 its threshold was set on normals held out of training, before any test row was seen.
 """
 
+from .comparison import Comparison, Contender, Spread, compare
 from .results import Evaluation, Example, Kind
 from .run import evaluate
 
-__all__ = ["Evaluation", "Example", "Kind", "evaluate"]
+__all__ = ["Comparison", "Contender", "Evaluation", "Example", "Kind", "Spread", "compare", "evaluate"]

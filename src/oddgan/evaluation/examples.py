@@ -23,7 +23,8 @@ class Gallery:
     def __init__(self, size: int, split: Split, labels: np.ndarray | None, facts: Mapping[str, Any]) -> None:
         self.labels = labels
         self.kinds = split.kinds
-        self.columns = list(getattr(split.test, "columns", ()))
+        names = getattr(split.test, "columns", None)
+        self.columns = [] if names is None else list(names)
         preprocessing = facts.get("preprocessing")
         self.value_range = preprocessing.get("value_range") if isinstance(preprocessing, Mapping) else None
         self.sizes: dict[Group, int] = {"oddest": size, "miss": size // 2, "false alarm": size // 2}
@@ -65,8 +66,9 @@ class Gallery:
 
             low, high = _shown_range(rows[j], self.value_range)
             views["picture"] = picture = _shown(rows[j], low, high)
-            if found.reconstruction is not None and found.anomaly_map is not None:
+            if found.reconstruction is not None:
                 views["reconstruction"] = _shown(found.reconstruction[j], low, high)
+            if found.anomaly_map is not None:
                 views["anomaly_map"] = resize_map(np.asarray(found.anomaly_map[j], np.float32), picture.shape[:2])
             if mask is not None:
                 views["mask"] = resize_map(np.asarray(mask, np.float32), picture.shape[:2]) >= 0.5

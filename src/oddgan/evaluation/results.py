@@ -17,7 +17,8 @@ class Example:
 
     Of a picture: `picture` and `reconstruction` (of the model's size) are uint8 for showing, (H, W) or
     (H, W, 3); `anomaly_map` (float32) and `mask` (bool) are (H, W) of the picture's size. Long sides are
-    shrunk to 768. Of a table row: `columns`, those with the largest share in the score, largest first.
+    shrunk to 768. A detector that locates nothing gives no reconstruction and no map. Of a table row:
+    `columns`, those with the largest share in the score, largest first.
     """
 
     group: Group

@@ -48,7 +48,8 @@ def evaluate(
     kinds = None if split.kinds is None else tuple(split.kinds)
     facts = detector.info()
     seen = _Seen(split, labels, Gallery(examples, split, labels, facts))
-    for start, rows in _chunks(split.test, detector.block_size):
+    block = 1 if getattr(detector, "tile", None) else detector.block_size  # a picture's tiles fill blocks by themselves
+    for start, rows in _chunks(split.test, block):
         seen.add(start, rows, detector.explain(rows))
         if progress is not None:
             progress(start + len(rows), len(seen.names))
@@ -194,7 +195,7 @@ def _chunks(test: Any, block: int) -> Iterator[tuple[int, Any]]:
     from ..data.pictures import NamedPictures
 
     total, frame = len(test), hasattr(test, "iloc")
-    table = frame or (isinstance(test, np.ndarray) and test.ndim == 2)
+    table = frame or getattr(test, "ndim", 0) == 2
     pixels = 1 if table else math.prod(np.shape(test[0])[:2])
     step = block * max(1, min(CHUNK_PIXELS // (block * pixels), CHUNK_ROWS // block))
     for start in range(0, total, step):

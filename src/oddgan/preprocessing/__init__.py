@@ -6,8 +6,10 @@ What is fitted here is fitted on training rows alone, belongs to the model and i
 from typing import Any
 
 from ..errors import ArtifactError
-from .pictures import PicturePreprocessor, as_pictures, is_pictures
+from .picture_list import as_pictures, is_pictures
+from .pictures import PicturePreprocessor
 from .tables import TablePreprocessor
+from .tiles import TilePreprocessor
 
 Preprocessor = PicturePreprocessor | TablePreprocessor
 
@@ -16,6 +18,7 @@ def from_manifest(facts: dict[str, Any], arrays: dict[str, Any]) -> Preprocessor
     """The preprocessor that a model file describes."""
     kinds: dict[str, type[PicturePreprocessor] | type[TablePreprocessor]] = {
         "pictures": PicturePreprocessor,
+        "tiles": TilePreprocessor,
         "table": TablePreprocessor,
     }
     if facts.get("kind") not in kinds:
@@ -27,6 +30,7 @@ __all__ = [
     "PicturePreprocessor",
     "Preprocessor",
     "TablePreprocessor",
+    "TilePreprocessor",
     "as_pictures",
     "from_manifest",
     "is_pictures",

@@ -7,9 +7,9 @@ clipped: a picture brighter than any in training should look it.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,98 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ArtifactError, DataError, ParameterError
+from .picture_list import SMALLEST_SIDE, PictureList, as_stored_type, look_at
 
-SMALLEST_SIDE = 8
 LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: what a CPU trains in minutes
-LOOKED_AT = 5_000  # headers that size and channels are inferred from; the rest are held to it as they are read
-DECODED = 200  # pictures, where a source has no headers
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
 CHUNK = 256  # pictures at a time in a pass over all of them
-
-
-class PictureList:
-    """Arrays, tensors, lists and map-style datasets behind one face: row i as (H, W, C)."""
-
-    def __init__(self, source: Any) -> None:
-        self.source = source
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        """Row i, (H, W, C) of uint8 or float32. Raises `DataError` that names the row."""
-        picture = self._raw(i)
-        try:
-            return _as_stored_type(picture)
-        except DataError as error:
-            raise DataError(f"{self.name(i)}: {error}") from error
-
-    def _raw(self, i: int) -> np.ndarray:
-        row = self.source[i]
-        if isinstance(row, tuple | list) and len(row) and not np.isscalar(row[0]):
-            row = row[0]  # a data set that yields (picture, label)
-        channels_first = isinstance(row, Tensor) and row.ndim == 3
-        picture = row.detach().cpu().numpy() if isinstance(row, Tensor) else np.asarray(row)
-        if picture.ndim == 2:
-            picture = picture[..., None]
-        elif channels_first:
-            picture = picture.transpose(1, 2, 0)
-        if picture.ndim != 3:
-            raise DataError(f"{self.name(i)}: not a picture, its shape is {picture.shape}; give (H, W) or (H, W, C)")
-        return picture
-
-    def name(self, i: int) -> str:
-        """What to call row i in a message: its file, or its number."""
-        named = getattr(self.source, "name", None)
-        return str(named(i)) if callable(named) else f"row {i}"
-
-    def header(self, i: int) -> tuple[int, int, int, str]:
-        """(H, W, channels, dtype as it came) of row i, without decoding a file where its source can tell."""
-        if hasattr(self.source, "header"):
-            height, width, channels, dtype = self.source.header(i)
-            return height, width, channels, str(dtype)
-        picture = self._raw(i)
-        return *picture.shape, str(picture.dtype)
-
-
-def is_pictures(X: Any) -> bool:
-    """Whether X holds pictures: an array or tensor of 3 or 4 axes, a list of arrays, or a map-style data set."""
-    if isinstance(X, np.ndarray | Tensor):
-        return X.ndim > 2
-    if isinstance(X, list | tuple):
-        return len(X) > 0 and (getattr(X[0], "ndim", 0) >= 2 or hasattr(X[0], "getbands"))  # arrays, Pillow's images
-    return hasattr(X, "__getitem__") and hasattr(X, "__len__") and not hasattr(X, "columns") and not hasattr(X, "shape")
-
-
-def as_pictures(X: Any) -> PictureList:
-    """X as picture rows. Raises `DataError` for arrays of another shape than (n, H, W) or (n, H, W, C)."""
-    if isinstance(X, PictureList):
-        return X
-    if isinstance(X, np.ndarray):
-        if X.ndim not in (3, 4):
-            raise DataError(f"pictures of shape {X.shape}: give (n, H, W) or (n, H, W, C)")
-        if X.ndim == 4 and X.shape[1] in (1, 3, 4) and X.shape[3] not in (1, 3, 4):
-            raise DataError(
-                f"pictures of shape {X.shape} look as if channels came first: give (n, H, W, C), for instance "
-                "X.transpose(0, 2, 3, 1), or a torch tensor (n, C, H, W)"
-            )
-    if isinstance(X, Tensor) and X.ndim not in (3, 4):
-        raise DataError(f"pictures of shape {tuple(X.shape)}: give a tensor (n, H, W) or (n, C, H, W)")
-    return PictureList(X)
-
-
-def _as_stored_type(picture: np.ndarray) -> np.ndarray:
-    """uint8 stays, true/false becomes 0/255, every other real number becomes float32."""
-    if picture.dtype == np.uint8:
-        return picture
-    if picture.dtype == bool:
-        return picture.astype(np.uint8) * 255
-    if picture.dtype.kind not in "uif":
-        raise DataError(f"pictures of type {picture.dtype} cannot be used; give numbers")
-    picture = picture.astype(np.float32)
-    if not np.isfinite(picture).all():
-        raise DataError("holds NaN or infinite pixels; leave the picture out or mend its pixels")
-    return picture
 
 
 @dataclass(frozen=True)
@@ -129,6 +42,10 @@ class PicturePreprocessor:
     native_channels: int | None
     convert: bool = False
 
+    kind: ClassVar[str] = "pictures"
+    own_facts: ClassVar[tuple[str, ...]] = ()
+    """The whole numbers that a kind derived from this one adds to the facts above."""
+
     @classmethod
     def fit(
         cls,
@@ -139,45 +56,25 @@ class PicturePreprocessor:
         channels: int | None = None,
         value_range: tuple[float, float] | None = None,
         convert: bool = False,
-    ) -> "PicturePreprocessor":
+    ) -> Self:
         """Infer what was not given: size and channels from all rows, for held-out ones must fit too; the value range,
         which may have to read them all, from the training rows `numbers` alone."""
-        most = LOOKED_AT if hasattr(pictures.source, "header") else DECODED
-        looked_at = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)
-        headers = [pictures.header(int(i)) for i in looked_at]
-        sides = np.array([h[:2] for h in headers])
-        for i, (h, w) in zip(looked_at, sides, strict=True):
-            if min(h, w) < SMALLEST_SIDE:
-                raise DataError(f"{pictures.name(int(i))}: {h}x{w} pixels; the smallest side that can be used is 8")
-        dtypes = {h[3] for h in headers}
-        if len(dtypes) > 1:
-            odd = next(int(i) for i, h in zip(looked_at, headers, strict=True) if h[3] != headers[0][3])
-            raise DataError(
-                f"{pictures.name(odd)}: is of another type than {pictures.name(int(looked_at[0]))} "
-                f"({' and '.join(sorted(dtypes))} are mixed); convert all to one"
-            )
-        counts = {h[2] for h in headers}
-        if convert and channels is None and counts == {1, 3}:
-            channels = 3
-        if channels is None and len(counts) > 1:
-            odd = next(int(i) for i, h in zip(looked_at, headers, strict=True) if h[2] != headers[0][2])
-            raise DataError(
-                f"{pictures.name(odd)}: has {headers[list(looked_at).index(odd)][2]} channel(s) where "
-                f"{pictures.name(int(looked_at[0]))} has {headers[0][2]}: "
-                "give channels=1 or channels=3 (--channels) to convert all"
-            )
-        uniform = size is None and len({tuple(s) for s in sides}) == 1
+        found = look_at(pictures, channels=channels, convert=convert)
+        uniform = size is None and len({tuple(s) for s in found.sides}) == 1
         result = cls(
-            size=_network_size(size, np.median(sides, axis=0)),
-            channels=channels or counts.pop(),
-            dtype="uint8" if dtypes <= {"uint8", "bool"} else "float32",
+            size=_network_size(size, np.median(found.sides, axis=0)),
+            channels=found.channels,
+            dtype=found.dtype,
             value_range=value_range or (0.0, 255.0),
-            native_size=(int(sides[0][0]), int(sides[0][1])) if uniform else None,
-            native_channels=None if channels else headers[0][2],
+            native_size=(int(found.sides[0][0]), int(found.sides[0][1])) if uniform else None,
+            native_channels=found.native_channels,
             convert=convert,
         )
-        if value_range is None:
-            result = replace(result, value_range=result._range_of(pictures, numbers))
+        return result._ranged(value_range, pictures, numbers)
+
+    def _ranged(self, value_range: tuple[float, float] | None, pictures: PictureList, numbers: np.ndarray) -> Self:
+        """The same with the value range that was given, or else that of the training rows."""
+        result = replace(self, value_range=value_range or self._range_of(pictures, numbers))
         if not result.value_range[0] < result.value_range[1]:
             raise ParameterError(f"value_range={result.value_range}: the first value must be below the second")
         return result
@@ -186,10 +83,8 @@ class PicturePreprocessor:
         """The type's full range for uint8, that of the training rows for everything else."""
         if self.dtype == "uint8" and np.ptp(self.row(pictures, int(numbers[0]))[0]) > 0:
             return 0.0, 255.0  # contrast in the first picture settles it; no need to read the others
-        store = self.prepare(pictures, numbers)
         low, high = np.inf, -np.inf
-        for start in range(0, len(numbers), CHUNK):
-            chunk = store.stored(np.arange(start, min(start + CHUNK, len(numbers))))
+        for chunk in self._stored(pictures, numbers):
             low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
             if self.dtype == "uint8" and low < high:
                 return 0.0, 255.0
@@ -199,6 +94,12 @@ class PicturePreprocessor:
                 "check what was exported"
             )
         return low, high
+
+    def _stored(self, pictures: PictureList, numbers: np.ndarray) -> Iterator[np.ndarray]:
+        """The training rows `numbers` as they are stored for the networks, some at a time."""
+        store = self.prepare(pictures, numbers)
+        for start in range(0, len(numbers), CHUNK):
+            yield store.stored(np.arange(start, min(start + CHUNK, len(numbers))))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -221,6 +122,10 @@ class PicturePreprocessor:
 
     def fit_in(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (h, w, channels) of the model's size and type. Raises `DataError` for one that must not be."""
+        return resize(self.checked(picture), self.size)
+
+    def checked(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W, C) -> (H, W, channels) of the model's type. Raises `DataError` for one that must not be."""
         height, width, channels = picture.shape
         if min(height, width) < SMALLEST_SIDE:
             raise DataError(f"{height}x{width} pixels; the smallest side that can be used is {SMALLEST_SIDE}")
@@ -240,7 +145,7 @@ class PicturePreprocessor:
                 f"{channels} channel(s), but every training picture had {self.native_channels}; "
                 "use convert=True (--convert) to convert what differs"
             )
-        return _resize(_to_channels(picture, self.channels), self.size)
+        return _to_channels(picture, self.channels)
 
     def prepare(self, pictures: PictureList, numbers: np.ndarray) -> "PreparedPictures":
         """The training rows `numbers` of `pictures`: from the cache where the source has one, else from memory, else
@@ -249,7 +154,7 @@ class PicturePreprocessor:
         if hasattr(pictures.source, "cached"):
 
             def transform(picture: np.ndarray) -> np.ndarray:
-                return self.fit_in(_as_stored_type(picture if picture.ndim == 3 else picture[..., None]))
+                return self.fit_in(as_stored_type(picture if picture.ndim == 3 else picture[..., None]))
 
             store, places = pictures.source.cached(self._cache_key(), transform, [int(i) for i in numbers])
             return PreparedPictures(self, store, np.asarray(places))
@@ -282,14 +187,15 @@ class PicturePreprocessor:
 
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
-        return {"kind": "pictures", **asdict(self)}, {}
+        return {"kind": self.kind, **asdict(self)}, {}
 
     @classmethod
-    def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> "PicturePreprocessor":
+    def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
         """The inverse of `to_manifest`. Raises `ArtifactError` when a fact is missing or impossible."""
         try:
             native = facts["native_size"]
             result = cls(
+                **{name: int(facts[name]) for name in cls.own_facts},
                 size=(int(facts["size"][0]), int(facts["size"][1])),
                 channels=int(facts["channels"]),
                 dtype=facts["dtype"],
@@ -365,7 +271,7 @@ def _to_channels(picture: np.ndarray, channels: int) -> np.ndarray:
     raise DataError(f"{have} channels cannot become {channels}; convert the picture first")
 
 
-def _resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(H, W, C) -> (*size, C), antialiased bilinear, in the picture's own type."""
     if picture.shape[:2] == size:
         return np.ascontiguousarray(picture)

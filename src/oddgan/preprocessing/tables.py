@@ -1,6 +1,11 @@
-"""Rows of a table: standardised by the training rows' mean and deviation."""
+"""Rows of a table: numbers on one scale, categories as columns of 0 and 1.
 
-from dataclasses import dataclass
+What is learnt, and how: `oddgan.preprocessing.table_columns`. How it is applied: `oddgan.preprocessing.table_encoder`.
+"""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -8,99 +13,274 @@ import torch
 from torch import Tensor
 
 from ..errors import ArtifactError, DataError
+from .table_columns import Categories, Floats, Numbers, Scaling
+from .table_encoder import TableEncoder
+from .table_rows import BOOLEANS, Kind, TableRows, as_table
 
-FAR = 1e18  # deviations; beyond, float32 cannot square a value, and nothing is told by how far beyond it is
+CHUNK = 1024  # rows that are encoded together in a pass over all of them
+
+NUMBER: Kind = "number"
+
+_SCALED: dict[Scaling, str] = {
+    "standard": "standardised",
+    "robust": "scaled by median and quartiles",
+    "quantile": "scaled by rank to a normal distribution",
+}
 
 
 @dataclass(frozen=True, eq=False)
 class TablePreprocessor:
-    """Column by column (x - mean) / deviation; `mean` and `scale` are (d,) float64 of the training rows.
+    """How the k columns of a table reach the networks, as (d,) float32.
 
-    A column that is constant in training is centred only (scale 1), so that any departure from it still shows.
+    `columns`: the user's names, None where there are none. `kinds`: "number", "category" or "boolean" of each.
+    `numbers`: the scales of those that are numbers, in their order; `categories`: of each column, None for a number.
     """
 
-    mean: np.ndarray
-    scale: np.ndarray
-    columns: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None
+    kinds: tuple[Kind, ...]
+    numbers: Numbers
+    categories: tuple[Categories | None, ...]
+    scaling: Scaling = "standard"
 
     @classmethod
-    def fit(cls, table: np.ndarray, columns: tuple[str, ...] | None = None) -> "TablePreprocessor":
-        """`table`: the training rows, (n, d) of finite numbers."""
-        table = np.asarray(table, dtype=np.float64)
-        largest = np.abs(table).max(axis=0)
-        if (beyond := np.flatnonzero(largest > 1e150)).size:  # the deviation squares
-            name = columns[beyond[0]] if columns else beyond[0]
-            raise DataError(f"column {name} holds values up to {largest[beyond[0]]:g}: rescale it")
-        deviation = table.std(axis=0)
-        constant = deviation <= 1e-12 * largest  # rounding noise of a large constant is no deviation
-        return cls(table.mean(axis=0), np.where(constant, 1.0, deviation), columns)
+    def fit(
+        cls,
+        rows: TableRows | np.ndarray,
+        numbers: np.ndarray | None = None,
+        *,
+        scaling: Scaling = "standard",
+        log_tails: bool = False,
+        rare: float = 0.001,
+    ) -> "TablePreprocessor":
+        """Learn from the training rows `numbers` (all, without them) alone. `scaling`, `log_tails` and `rare` are a
+        detector's parameters. Raises `DataError` for a column whose values are too large to be squared."""
+        rows = as_table(rows)
+        rows = rows if numbers is None else rows[numbers]
+        kinds = rows.kinds or (NUMBER,) * rows.shape[1]
+        values = np.asarray(rows.values, dtype=np.float64)
+        categories = tuple(
+            None if kind == "number" else Categories.fit(values[:, i], rows.texts[i], rare)
+            for i, kind in enumerate(kinds)
+        )
+        number = [i for i, kind in enumerate(kinds) if kind == "number"]
+        x = values if len(number) == len(kinds) else values[:, number]
+        names = rows.columns or tuple(map(str, range(len(kinds))))
+        scales = Numbers.fit(x, [names[i] for i in number], scaling, log_tails)
+        result = cls(rows.columns, kinds, scales, categories, scaling)
+        return replace(result, numbers=replace(scales, blank=_blank(result.encoder, x, scales.missed)))
+
+    @cached_property
+    def encoder(self) -> TableEncoder:
+        """The tensor operations, (b, k) float64 -> (b, d) float32: what an export carries. See `raw`."""
+        return TableEncoder(self.numbers, self.categories)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """What the networks work on: (d,)."""
-        return (len(self.mean),)
+        return (len(self.encoder.owner),)
 
-    def prepare(self, table: np.ndarray, numbers: np.ndarray) -> "PreparedTable":
-        """Those rows of `table` that `numbers` names, ready for training."""
-        return PreparedTable(self, np.asarray(table)[numbers])
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What to call the k columns: the user's names, or "column 0"."""
+        return self.columns or tuple(f"column {i}" for i in range(len(self.kinds)))
 
-    def read(self, table: np.ndarray, numbers: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
+    @property
+    def mean(self) -> np.ndarray:
+        """What becomes 0 in each numeric column: the training rows' mean, or median."""
+        return self.numbers.center
+
+    @cached_property
+    def texts(self) -> tuple[tuple[str, ...], ...]:
+        """The values of each column in the order of their codes, as `TableRows.texts` has them: () for numbers."""
+        return tuple(() if one is None else one.texts for one in self.categories)
+
+    def matched(self, rows: TableRows | np.ndarray) -> TableRows:
+        """`rows` with the codes of this model's categories in place of their own. Rows that were matched stay.
+
+        Raises `DataError` for columns of other names, in another order, or of another kind than in training.
+        """
+        rows = as_table(rows)
+        if rows.texts is self.texts:
+            return rows
+        self._check(rows)
+        if self.encoder.all_numbers and not rows.texts:
+            return rows
+        values = np.array(rows.values, dtype=np.float64)
+        for i, one in enumerate(self.categories):
+            if one is None:
+                continue
+            places = values[:, i]
+            known = rows.texts[i] if rows.texts else ()
+            codes = one.codes(known or (BOOLEANS if self.kinds[i] == "boolean" else ()))
+            values[:, i] = codes[np.where(np.isnan(places), -1, places).astype(int)]
+        return TableRows(values, self.columns, self.kinds, self.texts)
+
+    def _check(self, rows: TableRows) -> None:
+        k = len(self.kinds)
+        if rows.columns is not None and self.columns is not None and rows.columns != self.columns:
+            raise DataError(_differing(self.columns, rows.columns))
+        if rows.shape[1] != k:
+            raise DataError(f"X has {rows.shape[1]} features, but the model is expecting {k} features as input")
+        if self.encoder.all_numbers and not rows.kinds:
+            return
+        for i, kind in enumerate(self.kinds):
+            given, places = rows.kind(i), rows.values[:, i]
+            if given == kind or (given == "boolean" and kind == "number"):
+                continue
+            if given != "number" and not rows.texts[i]:
+                continue  # a column without any value may be of any type
+            if kind != "number" and given == "number" and rows.frame and np.isnan(places).all():
+                continue
+            if kind == "boolean" and given == "number" and np.isin(places[~np.isnan(places)], (0, 1)).all():
+                continue
+            words = {"number": "numbers", "category": "text", "boolean": "true and false"}
+            mend = "give a DataFrame, whose columns have types" if not rows.frame else "convert it as it was then"
+            raise DataError(f"column {self.names[i]!r} held {words[kind]} in training and holds {words[given]}: {mend}")
+
+    def raw(self, rows: TableRows | np.ndarray) -> Tensor:
+        """`rows` as the encoder takes them: (n, k) float64, numbers with NaN for missing ones, codes of categories."""
+        values = self.matched(rows).values
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
+
+    def tensor(self, rows: TableRows | np.ndarray) -> Tensor:
+        """`rows` as the networks take them, (n, d) float32."""
+        encoded: Tensor = self.encoder(self.raw(rows))
+        return encoded
+
+    def read(self, rows: TableRows | np.ndarray, numbers: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
         """Those rows as the networks take them, and no sizes: rows of a table have none."""
-        return self.tensor(table[numbers]), []
+        return self.tensor(rows[numbers]), []
 
-    def tensor(self, table: np.ndarray) -> Tensor:
-        """(n, d) numbers -> (n, d) float32, standardised."""
-        scaled = (np.asarray(table, dtype=np.float64) - self.mean) / self.scale
-        return torch.from_numpy(np.clip(scaled, -FAR, FAR).astype(np.float32))
+    def prepare(self, rows: TableRows | np.ndarray, numbers: np.ndarray) -> "PreparedTable":
+        """Those rows, ready for training."""
+        raw = self.raw(rows[numbers])
+        encoded = torch.cat([self.encoder.numbers(raw[i : i + CHUNK]) for i in range(0, len(raw), CHUNK)])
+        codes = None if self.encoder.all_numbers else raw.index_select(1, self.encoder.category)
+        return PreparedTable(self.encoder, encoded, codes)
 
     def restore(self, tensor: Tensor) -> np.ndarray:
-        """The inverse of `tensor`: (n, d) float64 in the user's units."""
-        return np.asarray(tensor.double().numpy() * self.scale + self.mean)
+        """The inverse of `tensor`, in the user's units: (n, k) float64 for a table of numbers, with NaN where an
+        indicator says that the value is missing. With other columns (n, k) objects: floats, texts, True or False, and
+        None for a missing value; a category is the one whose column is largest."""
+        encoder = self.encoder
+        count = len(encoder.number)
+        found = encoder.unscaled(tensor[:, :count].double())
+        first = count + len(encoder.indicated)
+        if first > count:
+            gone = tensor[:, count:first] > 0.5
+            at = (encoder.indicated[:, None] == encoder.number).int().argmax(dim=1)
+            found[:, at] = torch.where(gone, torch.nan, found[:, at])
+        if encoder.all_numbers:
+            return np.asarray(found.numpy())
+        result = np.empty((len(tensor), len(self.kinds)), dtype=object)
+        result[:, encoder.number.numpy()] = found.numpy()
+        for i, one in enumerate(self.categories):
+            if one is None:
+                continue
+            known = [value == "True" if value in BOOLEANS and self.kinds[i] == "boolean" else value
+                     for value in one.values]  # fmt: skip
+            largest = tensor[:, first : first + one.size].argmax(dim=1).numpy() if one.size else np.zeros(len(tensor))
+            result[:, i] = np.array([*known, None], dtype=object)[largest.astype(int)]
+            first += one.size
+        return result
+
+    def shares(self, residual: Tensor) -> np.ndarray:
+        """(n, d) residuals >= 0 -> each of the user's columns' share of their sum, (n, k) float64: a category's columns
+        and a number's indicator count for the column that they come from."""
+        total = residual.sum(1, keepdim=True).clamp_min(1e-12)
+        if not np.array_equal(self.encoder.owner, np.arange(len(self.kinds))):
+            by_column = torch.zeros(len(residual), len(self.kinds), dtype=residual.dtype)
+            residual = by_column.index_add(1, self.encoder.owner, residual)
+        return np.asarray((residual / total).double().numpy())
 
     def describe(self) -> str:
         """One line for a user."""
-        return f"tables of {len(self.mean)} columns, standardised"
+        counts = Counter("number" if kind == "number" else "category" for kind in self.kinds)
+        kinds = f" ({counts['number']} of numbers, {counts['category']} of categories)" if counts["category"] else ""
+        scale = self.numbers.log_scale
+        heavy = 0 if scale is None else int((scale > 0).sum())
+        logs = f", logarithms of {heavy}" if heavy else ""
+        return f"tables of {len(self.kinds)} columns{kinds}, {_SCALED[self.scaling]}{logs}"
 
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
-        columns = None if self.columns is None else list(self.columns)
-        return {"kind": "table", "columns": columns}, {"mean": self.mean, "scale": self.scale}
+        facts = {
+            "kind": "table",
+            "columns": None if self.columns is None else list(self.columns),
+            "kinds": list(self.kinds),
+            "categories": [None if one is None else asdict(one) for one in self.categories],
+            "scaling": self.scaling,
+        }
+        arrays = {name: value for name, value in vars(self.numbers).items() if value is not None}
+        return facts, arrays
 
     @classmethod
     def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> "TablePreprocessor":
         """The inverse of `to_manifest`. Raises `ArtifactError` when the facts and the arrays do not agree."""
-        mean, scale = arrays["mean"], arrays["scale"]
         columns = None if facts["columns"] is None else tuple(facts["columns"])
-        if mean.shape != scale.shape or (columns is not None and len(columns) != len(mean)):
-            raise ArtifactError("the table's columns and their means and deviations do not agree")
-        return cls(mean, scale, columns)
+        if "kinds" not in facts:  # oddgan 0.1, which knew tables of numbers alone
+            arrays = {"center": arrays["mean"], "scale": arrays["scale"]}
+            arrays |= {name: np.zeros(len(arrays["center"])) for name in ("blank", "missed")}
+            k = len(arrays["center"])
+            facts = {"kinds": ["number"] * k, "categories": [None] * k, "scaling": "standard"}
+        numbers = Numbers(**arrays)
+        kinds: tuple[Kind, ...] = tuple(facts["kinds"])
+        categories = tuple(
+            None if one is None else Categories(tuple(one["texts"]), one["missing"], one["other"])
+            for one in facts["categories"]
+        )
+        count = kinds.count("number")
+        if (
+            any(len(value) != count for value in arrays.values())
+            or [one is None for one in categories] != [kind == "number" for kind in kinds]
+            or (columns is not None and len(columns) != len(kinds))
+            or not set(kinds) <= {"number", "category", "boolean"}
+            or facts["scaling"] not in _SCALED
+            or (numbers.knots is None) != (facts["scaling"] != "quantile" or not count)
+        ):
+            raise ArtifactError("the table's columns and their scales do not agree")
+        return cls(columns, kinds, numbers, categories, facts["scaling"])
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedTable:
-    """Training rows of a table."""
+    """Rows of a table, ready for training: scaled numbers and indicators (n, e) float32, and the codes (n, m) of
+    categories, which become columns of 0 and 1 when a batch is asked for."""
 
-    preprocessor: TablePreprocessor
-    table: np.ndarray
+    encoder: TableEncoder
+    encoded: Tensor
+    codes: Tensor | None
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self.encoded)
 
     def batch(self, numbers: np.ndarray) -> Tensor:
         """Those rows as (b, d) float32."""
-        return self.preprocessor.tensor(self.table[numbers])
+        some = torch.from_numpy(np.asarray(numbers, np.int64))
+        x = self.encoded[some]
+        return x if self.codes is None else torch.cat([x, self.encoder.one_hot(self.codes[some])], dim=1)
 
 
-def refuse_unusable(X: Any) -> None:
-    """Name the row and column of a missing value or text; scikit-learn's own message names neither."""
-    names = list(map(str, X.columns)) if hasattr(X, "columns") else None
-    if names is not None and hasattr(X, "dtypes"):
-        for name, dtype in zip(names, X.dtypes, strict=True):
-            if getattr(dtype, "kind", "f") not in "biuf":
-                raise DataError(f"column {name!r} is of type {dtype}: encode it as numbers or drop it")
-    values = np.asarray(X) if isinstance(X, np.ndarray) or names is not None else np.empty(0)
-    if values.ndim == 2 and values.dtype.kind == "f" and not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        what = "NaN" if np.isnan(values[row, column]) else "infinity"
-        where = f"row {row}, column {names[column] if names else column}"
-        raise DataError(f"Input X contains {what}: {where}; fill in the value or drop the row")
+def _blank(encoder: TableEncoder, x: Floats, missed: Floats) -> Floats:
+    """What a missing value becomes: the scaled median where training rows missed some, else one deviation beyond the
+    largest."""
+    landmarks = np.nan_to_num(np.fmax.reduce(x, axis=0))
+    for i in np.flatnonzero(missed):
+        found = x[~np.isnan(x[:, i]), i]
+        landmarks[i] = np.median(found) if len(found) else 0.0
+    scaled = encoder.scaled(torch.from_numpy(landmarks[None]))[0].numpy()
+    return np.asarray(np.where(missed > 0, scaled, scaled + 1))
+
+
+def _differing(trained: tuple[str, ...], given: tuple[str, ...]) -> str:
+    """What is wrong with the columns `given`, in scikit-learn's words and in one line."""
+    message = "The feature names should match those that were passed during fit."
+    for what, names in (
+        ("Feature names unseen at fit time", [name for name in given if name not in trained]),
+        ("Feature names seen at fit time, yet now missing", [name for name in trained if name not in given]),
+    ):
+        if names:
+            message += f" {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}."
+    if set(given) == set(trained):
+        message += " Feature names must be in the same order as they were in fit."
+    return message

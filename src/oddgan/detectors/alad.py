@@ -1,0 +1,129 @@
+"""ALAD. Zenati, Romain, Foo, Lecouat and Chandrasekhar, "Adversarially Learned Anomaly Detection", ICDM 2018,
+arXiv:1812.02288.
+
+    x --E--> z_hat --G--> x_hat             D_xz: (x, E(x)) against (G(z), z)
+    z --G--> x_fake --E--> z_back           D_xx: (x, x) against (x, x_hat);  D_zz: (z, z) against (z, z_back)
+
+BiGAN alone does not force G(E(x)) back to x. Two more discriminators do: one tells a row paired with itself from a row
+paired with its reconstruction, the other does so for latents. An anomaly is one whose reconstruction D_xx's features
+tell from the row.
+
+Departures from paper and authors' code (github.com/houssamzenati/Adversarially-Learned-Anomaly-Detection), each pinned
+by a test unless it is one of networks or preprocessing:
+
+- Norms are sums over values and features, as in the code. The generator's and encoder's cycle losses hold
+  D_xx(x, x) and D_zz(z, z) with labels flipped, as in the code; no gradient of theirs reaches G or E.
+- D_xx joins two pictures along the channels. The code joins them along the height, so that only the convolutions over
+  the seam see both.
+- Spectral normalisation, an option of the code, is on by default and goes for all networks but G, for tables as well;
+  the code's networks for tables ignore it.
+- D_xx and D_zz always train. `w_zz=0` takes D_zz's loss from G and E, which is the code's default (--enable_dzz adds
+  it). No early stopping on validation scores: the code restores no weights after it, and has none for tables.
+- Evaluation mode at test time, and no threshold from test scores. Batch normalisation's running statistics follow every
+  pass in training; the code leaves out those of moves that are not the network's own.
+- Any shape, by the rule in `oddgan.networks`, and tables are scaled; the code leaves them as they are.
+- Defaults of our own: half the width for pictures, and a latent that scales with the data.
+  `oddgan.papers.detector("alad", ...)` has the paper's.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..detector import NeuralDetector
+from ..losses import bce, norm1, norm2
+from ..networks import alad
+from ..networks.blocks import WIDTH
+from ..parameters import Param
+from ..recipe import Batch, Losses, Stage
+from ..search import Prior, latent_size
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ALAD(NeuralDetector):
+    """ALAD (Zenati et al., 2018): a BiGAN with cycles in both directions, scored by the features of D_xx.
+
+    Its terms, each a choice of `score_by`: "fm" (the paper's: ||f_xx(x, x) - f_xx(x, x_hat)||_1), and those that the
+    paper compares it with: "ch" (BCE(D_xx(x, x_hat), 1)), "l1" (||x - x_hat||_1), "l2" (||x - x_hat||_2).
+    """
+
+    latent_dim: Annotated[
+        int | None,
+        Param("size of z (paper: 100 for CIFAR-10, 32 for KDD99); none: an eighth of a row's values, 4 to 100", low=1),
+    ] = None
+    width: Annotated[
+        int | None,
+        Param("scale of every layer's channels or units (paper: 64); none: 64 for tables, 32 for pictures", low=2),
+    ] = None
+    spectral_norm: Annotated[
+        bool, Param("divide the weights of E and of the discriminators, save the last, by their largest singular value")
+    ] = True
+    w_xx: Annotated[float, Param("weight of D_xx in the losses of G and E", low=0)] = 1.0
+    w_zz: Annotated[float, Param("weight of D_zz in the losses of G and E", low=0)] = 1.0
+    score_by: Annotated[Literal["fm", "ch", "l1", "l2"], Param("the term that is the anomaly score")] = "fm"
+
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """G, E and the three discriminators, and the prior."""
+        latent_dim = latent_size(shape, self.latent_dim)
+        width = self.width or (WIDTH if len(shape) == 1 else WIDTH // 2)
+        sn = self.spectral_norm
+        return {
+            "G": alad.generator(shape, latent_dim, width=width),
+            "E": alad.encoder(shape, latent_dim, width=width, spectral_norm=sn),
+            "D_xz": alad.JointDiscriminator(shape, latent_dim, width=width, spectral_norm=sn),
+            "D_xx": alad.PairDiscriminator(shape, width=width, spectral_norm=sn),
+            "D_zz": alad.latent_discriminator(shape, latent_dim, width=width, spectral_norm=sn),
+            "Z": Prior(latent_dim, "normal"),
+        }
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One, of five players."""
+        return (Stage("game", ("G", "E", "D_xz", "D_xx", "D_zz"), self.step),)
+
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """The discriminators move; then, on another batch, G and E together, with all labels flipped."""
+        x, z = batch.x(), batch.z(net.Z.latent_dim)
+        with torch.no_grad():
+            z_hat, x_fake = net.E(x), net.G(z)
+            x_hat, z_back = net.G(z_hat), net.E(x_fake)
+        yield {
+            "D_xz": {"real": bce(net.D_xz(x, z_hat)[0], 1.0), "fake": bce(net.D_xz(x_fake, z)[0], 0.0)},
+            "D_xx": {"real": bce(net.D_xx(x, x)[0], 1.0), "fake": bce(net.D_xx(x, x_hat)[0], 0.0)},
+            "D_zz": {"real": bce(net.D_zz(z, z)[0], 1.0), "fake": bce(net.D_zz(z, z_back)[0], 0.0)},
+        }
+        x, z = batch.x(), batch.z(net.Z.latent_dim)
+        z_hat, x_fake = net.E(x), net.G(z)
+        x_hat, z_back = net.G(z_hat), net.E(x_fake)
+        cycles = {
+            "xx": self.w_xx * (bce(net.D_xx(x, x)[0], 0.0) + bce(net.D_xx(x, x_hat)[0], 1.0)),
+            "zz": self.w_zz * (bce(net.D_zz(z, z)[0], 0.0) + bce(net.D_zz(z, z_back)[0], 1.0)),
+        }
+        yield {
+            "G": {"xz": bce(net.D_xz(x_fake, z)[0], 1.0), **cycles},
+            "E": {"xz": bce(net.D_xz(x, z_hat)[0], 0.0), **cycles},
+        }
+
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """The four scores that the paper and its code compare."""
+        x_hat = net.G(net.E(x))
+        _, f_same = net.D_xx(x, x)
+        logit, f_hat = net.D_xx(x, x_hat)
+        return {
+            "x_hat": x_hat,
+            "fm": norm1(f_same, f_hat),
+            "ch": bce(logit, 1.0),
+            "l1": norm1(x, x_hat),
+            "l2": norm2(x, x_hat),
+        }
+
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """z_hat = E(x)."""
+        z: Tensor = net.E(x)
+        return z
+
+    def sample(self, net: Any, n: int) -> Tensor:
+        """G of n draws from N(0, 1)."""
+        return net.G(net.Z.draw(n))  # type: ignore[no-any-return]

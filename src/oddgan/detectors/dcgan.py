@@ -1,0 +1,74 @@
+"""DCGAN. Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
+Adversarial Networks", ICLR 2016, arXiv:1511.06434; the game is Goodfellow et al., 2014.
+
+    z --G--> x_fake          D(x) -> (logit, features f(x))
+
+A generator learns to make rows that a discriminator cannot tell from normal ones. Here it stands for itself: make rows
+and look at them, or take D's features. It is AnoGAN's first stage. D's verdict is a score as well, the "GAN" of several
+papers' tables, and a weak one: D has learned what generated rows look like, not what odd rows look like.
+
+Departures from the paper:
+
+- Pictures of any shape, and tables, by the rule in `oddgan.networks`. The paper's own networks are for 64x64: four
+  layers of 128 to 1024 channels; with width=128 these are ours at that size.
+- Averaged weights, and a latent that scales with the data; `oddgan.papers.detector("dcgan", ...)` has the paper's.
+- The prior is normal unless "uniform" is asked for, which the paper has.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..detector import NeuralDetector
+from ..games import Prior, gan
+from ..losses import bce
+from ..networks import anogan
+from ..parameters import Param
+from ..recipe import Batch, Losses
+from ..search import Latent, latent_size
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class DCGAN(NeuralDetector):
+    """DCGAN (Radford et al., 2016): a generator and a discriminator; the score is D's verdict.
+
+    Its terms, each a choice of `score_by`: "sigmoid", -log D(x), the cross-entropy of D's verdict against "real";
+    "probability", 1 - D(x), which ranks alike until it rounds to 0 or 1. It has no reconstruction and no anomaly map.
+    """
+
+    latent_dim: Annotated[
+        int | None, Param("size of z (paper: 100); none: an eighth of a row's values, 4 to 100", low=1)
+    ] = None
+    width: Annotated[int | None, Param("channels (or units) of the first layer (paper: 128); none: 64", low=2)] = None
+    prior: Annotated[Prior, Param("what z is drawn from: N(0, 1), or uniform on (-1, 1) (paper)")] = "normal"
+    score_by: Annotated[Literal["sigmoid", "probability"], Param("the anomaly score")] = "sigmoid"
+
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """G, D and the latent space Z."""
+        latent_dim = latent_size(shape, self.latent_dim)
+        return {
+            "G": anogan.generator(shape, latent_dim, width=self.width),
+            "D": anogan.discriminator(shape, width=self.width),
+            "Z": Latent(latent_dim, self.prior),
+        }
+
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """The GAN game."""
+        yield from gan(net, batch, net.Z.latent_dim, self.prior)
+
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """D's verdict on x, as two terms of one order."""
+        logit, _ = net.D(x)
+        return {"sigmoid": bce(logit, 1.0), "probability": torch.sigmoid(-logit.float())}
+
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """f(x): D's features."""
+        _, f = net.D(x)
+        return f  # type: ignore[no-any-return]
+
+    def sample(self, net: Any, n: int) -> Tensor:
+        """G of n draws from the prior."""
+        return net.G(net.Z.draw(n))  # type: ignore[no-any-return]

@@ -1,0 +1,115 @@
+"""DSEBM. Zhai, Cheng, Lu and Zhang, "Deep Structured Energy Based Models for Anomaly Detection", ICML 2016,
+arXiv:1605.07717.
+
+    E(x) = 1/2 ||x - b'||^2 - sum_j softplus(a_j(x))          x_hat = x - dE/dx = b' + sum_j sigmoid(a_j(x)) da_j/dx
+
+An energy, low where normal rows are: a bowl around b' that the last layer's units a_j dig into. It is learned by score
+matching: a step down the energy from a noisy row must lead back to the row, so that the energy's gradient makes a
+denoising autoencoder whose decoder is the transposed encoder. Odd is a row of high energy (DSEBM-e), or one where the
+energy is steep: x_hat is not x (DSEBM-r).
+
+Departures, each pinned by a test:
+
+- Softplus in every layer, as in the paper and in ALAD's code. The code of Golan and El-Yaniv (2018, GeoTrans) has ReLU,
+  whose energy is piecewise flat in the last biases: they get no gradient.
+- No batch normalisation, which that code has: the gradient of one row's energy would depend on its batch.
+- b' is one vector. ALAD's code has another one for every place in a batch, so that a score depends on the place.
+- The networks stop at their last hidden layer. ALAD's code appends a decoder of its own, though x - dE/dx is one.
+- DSEBM-r is the mean square of x - x_hat; the paper's sum and the code's norm order rows alike.
+- Pictures: strided convolutions, as in GeoTrans; ALAD's code has one convolution and max pooling.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..detector import NeuralDetector
+from ..losses import l2
+from ..networks import blocks
+from ..networks.tables import mlp
+from ..parameters import Param
+from ..recipe import Batch, Losses, Stage
+
+
+class Energy(nn.Module):
+    """x (b, ...) -> E(x), (b,). `units`: x -> a(x), (b, experts), what the last softplus is taken of.
+
+    Pictures: strided 3x3 convolutions until a side is 4 to 7, then a linear layer. Tables: one hidden layer.
+    """
+
+    def __init__(self, shape: Sequence[int], width: int, experts: int) -> None:
+        super().__init__()
+        self.centre = nn.Parameter(torch.zeros(*shape))  # b'
+        if len(shape) == 1:
+            self.units = mlp((shape[0], width, experts), activation="softplus", last=True, xavier=True)
+            return
+        plan = blocks.sizes(*shape[1:])
+        widths = [shape[0], *blocks.channels(width, len(plan) - 1)]
+        layers: list[nn.Module] = []
+        for i in range(len(plan) - 1):
+            layers += [blocks.conv(widths[i], widths[i + 1], plan[i], plan[i + 1], 3), nn.Softplus()]
+        last = blocks.RowLinear(blocks.volume(widths[-1], plan[-1]), experts)
+        self.units = blocks.xavier(nn.Sequential(*layers, nn.Flatten(), last))
+
+    def forward(self, x: Tensor) -> Tensor:
+        bowl = 0.5 * (x - self.centre).square().flatten(1).sum(1)
+        return bowl - F.softplus(self.units(x)).contiguous().sum(1)  # a sum over a transposed tensor rounds by place
+
+
+def descend(energy: nn.Module, x: Tensor, *, training: bool = False) -> tuple[Tensor, Tensor]:
+    """E(x) (b,) and x - dE/dx (b, ...); in `training`, the latter can be differentiated again.
+
+    In float32 whatever the run's precision: the training loss is a gradient's gradient.
+    """
+    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+        x = x.detach().requires_grad_()
+        e = energy(x)
+        (slope,) = torch.autograd.grad(e.sum(), x, create_graph=training)
+        return e, x - slope
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class DSEBM(NeuralDetector):
+    """Deep structured energy-based model (Zhai et al., 2016), fully connected for tables, convolutional for pictures.
+
+    Its terms, each a choice of `score_by`: "energy" (DSEBM-e: E(x), which may be negative) and "reconstruction"
+    (DSEBM-r: mean (x - x_hat)^2, the slope of the energy).
+    """
+
+    width: Annotated[
+        int | None,
+        Param("channels of the first convolution, or units of the hidden layer; none: 64 (tables: 128)", low=2),
+    ] = None
+    experts: Annotated[int | None, Param("units of the last layer; none: four times the width", low=1)] = None
+    noise: Annotated[
+        float, Param("deviation of the noise that training adds to rows (GeoTrans: 0.5, ALAD's code: 1)", low=1e-6)
+    ] = 0.5
+    score_by: Annotated[Literal["energy", "reconstruction"], Param("the anomaly score: DSEBM-e or DSEBM-r")] = "energy"
+
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """E alone."""
+        width = self.width or (64 if len(shape) == 3 else 128)
+        return {"E": Energy(shape, width, self.experts or 4 * width)}
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage."""
+        return (Stage("score matching", ("E",), self.step),)
+
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """Denoising score matching: ||x - (x_noisy - dE/dx_noisy)||^2, a mean over values as in GeoTrans' code."""
+        x = batch.x()
+        _, x_hat = descend(net.E, x + self.noise * torch.randn_like(x), training=True)
+        yield {"E": {"denoising": l2(x, x_hat)}}
+
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """Both criteria of the paper; no noise is added."""
+        e, x_hat = descend(net.E, x)
+        return {"x_hat": x_hat.detach(), "energy": e.detach(), "reconstruction": l2(x, x_hat).detach()}
+
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """softplus(a(x)): how much each unit lowers the energy."""
+        return F.softplus(net.E.units(x))

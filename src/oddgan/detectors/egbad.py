@@ -1,0 +1,185 @@
+"""EGBAD. Zenati, Foo, Lecouat, Manek and Chandrasekhar, "Efficient GAN-Based Anomaly Detection", ICLR workshop 2018,
+arXiv:1802.06222. It scores with a BiGAN: Donahue, Krähenbühl and Darrell, "Adversarial Feature Learning", ICLR 2017.
+
+    x --E--> z_hat --G--> x_hat          D(x, E(x)) against D(G(z), z) -> (logit, features f)
+
+A discriminator of pairs makes the encoder the generator's inverse, so that no search is needed to find a row's z. An
+anomaly comes back as something normal, or its pair with E(x) is like none of training's.
+
+Departures from paper and authors' code (github.com/houssamzenati/Efficient-GAN-Anomaly-Detection), each pinned by a
+test unless it is one of networks or preprocessing:
+
+- The cross-entropy of the score is BCE(D(x, E(x)), 1) in the paper and BCE(D(G(E(x)), E(x)), 1) in the code. Both are
+  terms: "sigma" and "sigma_code".
+- Norms are sums over values and features, as in the code. D sees real and generated pairs in two passes, so that batch
+  normalisation takes each kind's own statistics, as in the code. Its running statistics follow every pass in training;
+  the code leaves out those of moves that are not the network's own.
+- Feature matching and the residual as training losses are the cases of the survey by Di Mattia et al.,
+  arXiv:1906.11632, not of EGBAD. Features are matched in the mean over the batch (Salimans et al., 2016), which is how
+  BiGAN can: x and z of a batch are no pairs. The residual moves G and E; the survey's toolbox adds it to E alone.
+- Evaluation mode at test time, and no threshold from test scores.
+- Any shape, by the rule in `oddgan.networks`, and tables are scaled; the code leaves KDD99 as it is.
+- Defaults of our own: the residual in training, a score of two terms, a latent and a width that suit small data.
+  `oddgan.papers.detector("egbad", ...)` has the paper's.
+- `networks="mlp"`: Donahue's networks for pictures without neighbourhoods, in EGBAD's game. Donahue moves G, E and D
+  at once on one batch, with weight decay and a falling learning rate, and normalises without gain and bias.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..detector import NeuralDetector
+from ..losses import bce, l1, norm1
+from ..networks import bigan
+from ..networks.blocks import WIDTH, JointJudge, RowLinear, normal
+from ..networks.tables import mlp
+from ..parameters import Param
+from ..recipe import Batch, Losses, Stage
+from ..search import Prior, latent_size
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class EGBAD(NeuralDetector):
+    """EGBAD (Zenati et al., 2018): BiGAN, scored by what comes back and by what D says of it.
+
+    Its terms, each a choice of `score_by`: "residual" (||x - x_hat||_1); three discrimination losses, "feature"
+    (||f(x, z_hat) - f(x_hat, z_hat)||_1), "sigma" (BCE(D(x, z_hat), 1): the paper's cross-entropy) and "sigma_code"
+    (BCE(D(x_hat, z_hat), 1): the code's); and the paper's sum of residual and each of these, alpha residual +
+    (1 - alpha) loss: "paper_fm", "paper_sigma" and "code_sigma". "combined" adds up residual and sigma, each on the
+    scale of normal rows.
+    """
+
+    latent_dim: Annotated[
+        int | None,
+        Param("size of z (paper: 200 for MNIST, 32 for KDD99); none: an eighth of a row's values, 4 to 100", low=1),
+    ] = None
+    width: Annotated[
+        int | None,
+        Param("scale of every layer's channels or units (paper: 64); none: 64 for tables, 32 for pictures", low=2),
+    ] = None
+    prior: Annotated[Literal["normal", "uniform"], Param("distribution of z: N(0, 1), or uniform on (-1, 1)")] = (
+        "normal"
+    )
+    networks: Annotated[
+        Literal["egbad", "mlp"],
+        Param("EGBAD's, or for pictures and tables BiGAN's of two hidden layers without convolutions"),
+    ] = "egbad"
+    train_by: Annotated[
+        Literal["bce", "features"],
+        Param("what G and E learn from: D's verdict (paper), or the features of real and generated pairs, in the mean"),
+    ] = "bce"
+    w_residual: Annotated[
+        float, Param("weight of mean |x - x_hat| in the losses of G and E (paper: 0, no such term)", low=0)
+    ] = 1.0
+    alpha: Annotated[float, Param("weight of the residual in paper_fm, paper_sigma and code_sigma", low=0, high=1)] = (
+        0.9
+    )
+    score_by: Annotated[
+        Literal["residual", "feature", "sigma", "sigma_code", "paper_fm", "paper_sigma", "code_sigma", "combined"],
+        Param("the anomaly score: one term, the paper's weighted sum of two, or residual and sigma together"),
+    ] = "combined"
+
+    combines = ("residual", "sigma")
+
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """G, E and D, and the prior."""
+        latent_dim = latent_size(shape, self.latent_dim)
+        width = self.width or (WIDTH if len(shape) == 1 else WIDTH // 2)
+        Z = Prior(latent_dim, self.prior)
+        if self.networks == "mlp":
+            return {**_mlps(shape, latent_dim, 16 * width, self.prior == "uniform"), "Z": Z}
+        return {
+            "G": bigan.generator(shape, latent_dim, width=width),
+            "E": bigan.encoder(shape, latent_dim, width=width),
+            "D": bigan.JointDiscriminator(shape, latent_dim, width=width),
+            "Z": Z,
+        }
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One, of three players."""
+        return (Stage("game", ("G", "E", "D"), self.step),)
+
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """D tells (x, E(x)) from (G(z), z); then, on another batch, G and E move together to confuse it."""
+        x, z = batch.x(), batch.z(net.Z.latent_dim, self.prior)
+        with torch.no_grad():
+            z_hat, x_fake = net.E(x), net.G(z)
+        real, _ = net.D(x, z_hat)
+        fake, _ = net.D(x_fake, z)
+        yield {"D": {"real": bce(real, 1.0), "fake": bce(fake, 0.0)}}
+        x, z = batch.x(), batch.z(net.Z.latent_dim, self.prior)
+        z_hat = net.E(x)
+        real, f_real = net.D(x, z_hat)
+        fake, f_fake = net.D(net.G(z), z)
+        if self.train_by == "features":
+            gap = (f_real.float().mean(0) - f_fake.float().mean(0)).square().mean()
+            losses = {"G": {"adv": gap}, "E": {"adv": gap}}
+        else:
+            losses = {"G": {"adv": bce(fake, 1.0)}, "E": {"adv": bce(real, 0.0)}}
+        if self.w_residual:
+            con = self.w_residual * l1(x, net.G(z_hat))
+            losses = {player: {**terms, "con": con} for player, terms in losses.items()}
+        yield losses
+
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """The residual, the discrimination loss in each printed form, and their weighted sums."""
+        z_hat = net.E(x)
+        x_hat = net.G(z_hat)
+        real, f_real = net.D(x, z_hat)
+        fake, f_fake = net.D(x_hat, z_hat)
+        residual, feature = norm1(x, x_hat), norm1(f_real, f_fake)
+        sigma, sigma_code = bce(real, 1.0), bce(fake, 1.0)
+        return {
+            "x_hat": x_hat,
+            "residual": residual,
+            "feature": feature,
+            "sigma": sigma,
+            "sigma_code": sigma_code,
+            "paper_fm": self.alpha * residual + (1 - self.alpha) * feature,
+            "paper_sigma": self.alpha * residual + (1 - self.alpha) * sigma,
+            "code_sigma": self.alpha * residual + (1 - self.alpha) * sigma_code,
+        }
+
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """z_hat = E(x)."""
+        z: Tensor = net.E(x)
+        return z
+
+    def sample(self, net: Any, n: int) -> Tensor:
+        """G of n draws from the prior."""
+        return net.G(net.Z.draw(n))  # type: ignore[no-any-return]
+
+
+class _MLPGenerator(nn.Module):
+    """z (b, latent_dim) -> x (b, *shape): two hidden layers, both of which see z."""
+
+    def __init__(self, shape: Sequence[int], latent_dim: int, units: int) -> None:
+        super().__init__()
+        self.first = mlp((latent_dim, units), activation="relu", batch_norm=True)
+        self.second = mlp((units + latent_dim, units), activation="relu", batch_norm=True)
+        squash = [nn.Tanh()] * (len(shape) == 3)
+        size = torch.Size(shape).numel()
+        self.last = nn.Sequential(RowLinear(units, size), *squash, nn.Unflatten(1, tuple(shape)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x: Tensor = self.last(self.second(torch.cat([self.first(z), z], 1)))
+        return x
+
+
+def _mlps(shape: Sequence[int], latent_dim: int, units: int, bounded: bool) -> dict[str, nn.Module]:
+    """Donahue's G, E and D for MNIST without convolutions; `bounded`: E ends in the range of a uniform prior."""
+    size = torch.Size(shape).numel()
+    of_x = [nn.Sequential(nn.Flatten(), mlp((size, units))) for _ in ("E", "D")]
+    squash = [nn.Tanh()] * bounded
+    return {
+        "G": normal(_MLPGenerator(shape, latent_dim, units)),
+        "E": normal(
+            nn.Sequential(of_x[0], mlp((units, units), batch_norm=True), RowLinear(units, latent_dim), *squash)
+        ),
+        # z has a hidden layer less than x: it joins at the second.
+        "D": normal(JointJudge(of_x[1], nn.Identity(), mlp((units + latent_dim, units), batch_norm=True), units)),
+    }

@@ -1,0 +1,149 @@
+"""f-AnoGAN. Schlegl, Seeböck, Waldstein, Langs and Schmidt-Erfurth, "f-AnoGAN: Fast unsupervised anomaly detection with
+generative adversarial networks", Medical Image Analysis 54, 2019.
+
+    stage 1, a Wasserstein GAN:   z ~ N(0, 1) --G--> x_fake            D(x) -> (value, features f(x))
+    stage 2, its inverse:         x --E--> z_hat --G--> x_hat          G and D frozen, in evaluation mode
+
+G learns to draw normal rows, then E learns to find the z of a row. An anomaly has none: G(E(x)) is another row, and what
+D's features see of it differs too. AnoGAN searches for z, row by row; E finds it in one pass.
+
+Departures from the paper and the authors' code, each pinned by a test:
+
+- E is linear by default. The paper's ends in a tanh (`tanh=True`; the linear one is its appendix A.2), which reaches
+  nothing beyond -1 and 1, where a third of N(0, 1) lies: no E with a tanh can invert G there.
+- RMSprop in stage 2 as torch has it (memory .99 where TensorFlow has .9).
+- Every row is scored: the authors' code leaves out the rows of a last batch that is not full.
+- The biases that a Wasserstein loss cannot see, D's last, are left out, and so are those of G's blocks, which batch
+  normalisation takes away again.
+- Any shape of pictures; at 64x64 the networks are the paper's. Tables, and pictures with `networks="mlp"`, use the fully
+  connected networks of the MNIST re-implementation by A03ki, with batch normalisation's usual eps and not 0.8.
+- Defaults of our own, where a short run needs other ones: learning rates, averaged weights, a latent that scales with
+  the data, half the width above 32x32 pixels, and a score whose two terms weigh as much as normal rows say.
+  `oddgan.papers.detector("fanogan", ...)` has the paper's.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..detector import NeuralDetector
+from ..games import Prior, wgan_gp
+from ..losses import l2
+from ..networks import resnet
+from ..parameters import Param
+from ..recipe import Batch, Losses, Stage
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class FAnoGAN(NeuralDetector):
+    """f-AnoGAN (Schlegl et al., 2019): a Wasserstein GAN, then an encoder that inverts its generator.
+
+    Its terms, each a choice of `score_by`: "residual" (mean (x - x_hat)^2), "feature" (mean (f(x) - f(x_hat))^2),
+    "paper" (residual + kappa feature), "z_distance" (mean (z_hat - E(x_hat))^2, which the authors' code also reports);
+    "combined" adds up residual and feature, each on the scale of normal rows.
+    """
+
+    latent_dim: Annotated[
+        int | None, Param("size of z (paper: 128); none: an eighth of a row's values, 8 to 64", low=1)
+    ] = None
+    width: Annotated[
+        int | None,
+        Param("channels of the networks' widest picture (paper: 64); none: 64, and 32 above 32x32 pixels", low=2),
+    ] = None
+    networks: Annotated[
+        Literal["resnet", "mlp"], Param("for pictures: the paper's, or fully connected ones; tables have the latter")
+    ] = "resnet"
+    prior: Annotated[Prior, Param("distribution of z: N(0, 1), or uniform on (-1, 1)")] = "normal"
+    critic_steps: Annotated[int, Param("moves of D for one of G, each on fresh rows", low=1)] = 5
+    w_gp: Annotated[float, Param("weight of D's gradient penalty", low=0)] = 10.0
+    encoder_loss: Annotated[
+        Literal["izi", "ziz", "izi_f"],
+        Param("what E learns by: x and G(E(x)), z and E(G(z)), or izi and D's features of it"),
+    ] = "izi_f"
+    encoder_updates: Annotated[
+        int | None, Param("updates of stage 2 (paper: 50000); none: the budget of stage 1 once more", low=1)
+    ] = None
+    encoder_lr: Annotated[float, Param("learning rate of stage 2 (paper: 5e-5)", low=0)] = 5e-4
+    encoder_optimiser: Annotated[Literal["rmsprop", "adam"], Param("optimiser of stage 2")] = "rmsprop"
+    kappa: Annotated[float, Param("weight of the features in izi_f and in the paper's score", low=0)] = 1.0
+    tanh: Annotated[bool, Param("E ends in a tanh (paper: true)")] = False
+    score_by: Annotated[
+        Literal["residual", "feature", "paper", "z_distance", "combined"],
+        Param("the anomaly score: one term, or residual and feature together"),
+    ] = "combined"
+
+    combines = ("residual", "feature")
+
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """G, D and E."""
+        latent_dim = self.latent_dim or min(64, max(8, int(np.prod(shape)) // 8))
+        width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
+        flat = self.networks == "mlp" and len(shape) == 3
+        inner = (int(np.prod(shape)),) if flat else shape
+        G = resnet.generator(inner, latent_dim, width=width)
+        D = resnet.critic(inner, width=width)
+        E = resnet.encoder(inner, latent_dim, width=width, tanh=self.tanh)
+        if flat:
+            G = nn.Sequential(G, nn.Tanh(), nn.Unflatten(1, tuple(shape)))
+            D.trunk = nn.Sequential(nn.Flatten(), D.trunk)
+            E = nn.Sequential(nn.Flatten(), E)
+        return {"G": G, "D": D, "E": E}
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The Wasserstein game; then E alone, which leaves G and D as they are."""
+        budget = {"updates": self.encoder_updates, "lr": self.encoder_lr}
+        return (
+            Stage("gan", ("G", "D"), self.step),
+            Stage("encoder", ("E",), self.encode, optimiser=self.encoder_optimiser, **budget),  # type: ignore[arg-type]
+        )
+
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """Stage 1: WGAN-GP."""
+        yield from wgan_gp(net, batch, _latent_dim(net), self.prior, critic_steps=self.critic_steps, w_gp=self.w_gp)
+
+    def encode(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """Stage 2: ziz, izi or izi_f, as means over what they compare."""
+        if self.encoder_loss == "ziz":
+            z = batch.z(_latent_dim(net), self.prior)
+            yield {"E": {"ziz": l2(z, net.E(net.G(z)))}}
+            return
+        x = batch.x()
+        x_hat = net.G(net.E(x))
+        losses = {"izi": l2(x, x_hat)}
+        if self.encoder_loss == "izi_f":
+            losses["feature"] = self.kappa * l2(net.D(x)[1], net.D(x_hat)[1])
+        yield {"E": losses}
+
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """A(x) = residual + kappa feature, its two parts, and what the authors' code reports beside it."""
+        z = net.E(x)
+        x_hat = net.G(z)
+        residual, feature = l2(x, x_hat), l2(net.D(x)[1], net.D(x_hat)[1])
+        return {
+            "x_hat": x_hat,
+            "residual": residual,
+            "feature": feature,
+            "paper": residual + self.kappa * feature,
+            "z_distance": l2(z, net.E(x_hat)),
+        }
+
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """z_hat = E(x)."""
+        z: Tensor = net.E(x)
+        return z
+
+    def sample(self, net: Any, n: int) -> Tensor:
+        """G of draws from the prior."""
+        shape, device = (n, _latent_dim(net)), next(net.G.parameters()).device
+        z = torch.randn(shape, device=device) if self.prior == "normal" else torch.rand(shape, device=device) * 2 - 1
+        x: Tensor = net.G(z)
+        return x
+
+
+def _latent_dim(net: Any) -> int:
+    """The size of z: every G begins with a linear layer of it."""
+    return int(next(net.G.parameters()).shape[1])

@@ -1,0 +1,138 @@
+"""OCGAN. Perera, Nallapati and Xiang, "OCGAN: One-class Novelty Detection Using GANs with Constrained Latent
+Representations", CVPR 2019, arXiv:1903.08550.
+
+    x + n --En--> l1 in (-1, 1)^d --De--> x_hat        D_l(l): is it uniform?   D_v(x): is it a picture of the class?
+            l2 ~ U(-1, 1)^d -------De--> x_fake        C(x): what does De do badly?  it leads l2 to where De fails
+
+A denoising autoencoder whose whole latent cube must decode to normal rows: D_l spreads the codes of normal rows over the
+cube, D_v judges what De makes of random points of it, and C, a classifier of reconstructions against such fakes, finds
+the points that De does worst, from which De then learns. An anomaly can only be encoded as a normal row: its residual is
+large.
+
+Departures from the paper and the authors' code, each pinned by a test:
+
+- Mining climbs the classifier's loss C(De(l2), 1), to where C is sure of a bad picture, as section 3.2 says; algorithm
+  1 leaves the sign open, and going down would lead to the best pictures. De and C are in evaluation mode meanwhile: the
+  algorithm keeps all networks fixed, and so are their statistics. Points stay in the cube.
+- Mining begins after `mining_after` updates, as in the paper, which does not say when.
+- En and De move against the discriminators in the non-saturating form, as algorithm 1 and the authors' code do.
+- Noise is drawn anew at every update; the authors' code draws it once for every picture, and scores noisy pictures.
+- The last weights (averaged), not those of the least validation error, which chooses an epoch.
+- Pictures of any shape and tables, by the rule in `oddgan.networks`; the authors' code enlarges to 61x61, has no tanh
+  after En, and Dropout in De.
+- Defaults of our own: a smaller latent, half the width, averaged weights. `oddgan.papers.detector("ocgan", ...)` has
+  the paper's.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..detector import NeuralDetector
+from ..losses import bce, l2
+from ..networks import ocgan
+from ..parameters import Param
+from ..recipe import Batch, Losses, Stage
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class OCGAN(NeuralDetector):
+    """OCGAN (Perera et al., 2019): an autoencoder that can only make normal rows, whatever the latent.
+
+    Its terms, each a choice of `score_by`: "residual" (the paper: mean (x - x_hat)^2); "visual" and "visual_x", D_v's
+    cross-entropy of x_hat and of x, which the authors' code also evaluates.
+    """
+
+    latent_dim: Annotated[int, Param("size of the latent (authors' code: 16)", low=1)] = 8
+    width: Annotated[int, Param("channels (or units) of the first layer of En and C (paper: 64)", low=2)] = 32
+    noise: Annotated[float, Param("deviation of the noise on x (paper: a variance of 0.2; code: 0.2)", low=0)] = 0.2
+    w_con: Annotated[float, Param("weight of the residual (paper: 10)", low=0)] = 10.0
+    w_lat: Annotated[float, Param("weight of D_l's verdict (paper: 1; code: 10)", low=0)] = 1.0
+    w_vis: Annotated[float, Param("weight of D_v's verdict", low=0)] = 1.0
+    mining_steps: Annotated[int, Param("steps of informative-negative mining (code: 1); 0: none", low=0)] = 5
+    mining_rate: Annotated[float, Param("length of such a step: what the gradient is multiplied by", low=0)] = 0.1
+    mining_after: Annotated[int, Param("updates before mining begins", low=0)] = 0
+    score_by: Annotated[Literal["residual", "visual", "visual_x"], Param("the anomaly score: one term")] = "residual"
+
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """En, De, D_l, D_v and C; D_v is as narrow as the paper has it, 12 channels to 64."""
+        visual = max(2, round(self.width * ocgan.VISUAL_WIDTH / 64))
+        return {
+            "En": ocgan.encoder(shape, self.latent_dim, width=self.width),
+            "De": ocgan.decoder(shape, self.latent_dim, width=self.width),
+            "D_l": ocgan.latent_discriminator(self.latent_dim),
+            "D_v": ocgan.visual_discriminator(shape, width=visual),
+            "C": ocgan.classifier(shape, width=self.width),
+        }
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One, in which all five move."""
+        return (Stage("game", ("En", "De", "D_l", "D_v", "C"), self.step),)
+
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """Algorithm 1: classifier and discriminators, mining, then encoder and decoder."""
+        x = batch.x()
+        noisy = x + self.noise * torch.randn_like(x)
+        s = batch.z(self.latent_dim, "uniform")
+        with torch.no_grad():
+            z = net.En(noisy)
+            x_hat, x_fake = net.De(z), net.De(s)
+        yield {
+            "C": {"real": bce(net.C(x_hat)[0], 1.0), "fake": bce(net.C(x_fake)[0], 0.0)},
+            "D_l": {"real": bce(net.D_l(s)[0], 1.0), "fake": bce(net.D_l(z)[0], 0.0)},
+            "D_v": {"real": bce(net.D_v(x)[0], 1.0), "fake": bce(net.D_v(x_fake)[0], 0.0)},
+        }
+        if batch.drawn > self.mining_after:
+            s = self.mine(net, s)
+        z = net.En(noisy)
+        con = self.w_con * l2(x, net.De(z))
+        yield {
+            "En": {"con": con, "lat": self.w_lat * bce(net.D_l(z)[0], 1.0)},
+            "De": {"con": con, "vis": self.w_vis * bce(net.D_v(net.De(s))[0], 1.0)},
+        }
+
+    def mine(self, net: Any, s: Tensor) -> Tensor:
+        """Points of the cube (b, latent_dim) near s from which, C finds, De makes worse rows. No network moves."""
+        with torch.enable_grad(), _still(net.De), _still(net.C):
+            for _ in range(self.mining_steps):
+                s = s.detach().requires_grad_()
+                verdict, _ = net.C(net.De(s))
+                (uphill,) = torch.autograd.grad(bce(verdict, 1.0).sum(), s)
+                s = (s + self.mining_rate * uphill).clamp(-1, 1)
+        return s.detach()
+
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """The residual of x itself, without noise, and D_v's verdicts."""
+        x_hat = net.De(net.En(x))
+        return {
+            "x_hat": x_hat,
+            "residual": l2(x, x_hat),
+            "visual": bce(net.D_v(x_hat)[0], 1.0),
+            "visual_x": bce(net.D_v(x)[0], 1.0),
+        }
+
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """En(x)."""
+        z: Tensor = net.En(x)
+        return z
+
+    def sample(self, net: Any, n: int) -> Tensor:
+        """De of random points of the cube."""
+        device = next(net.De.parameters()).device
+        x: Tensor = net.De(torch.rand(n, self.latent_dim, device=device) * 2 - 1)
+        return x
+
+
+@contextmanager
+def _still(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode for a while: statistics of batch normalisation are read and not moved."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)

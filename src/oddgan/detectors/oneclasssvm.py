@@ -1,0 +1,50 @@
+"""One-class SVM. Schölkopf, Platt, Shawe-Taylor, Smola and Williamson, "Estimating the Support of a High-Dimensional
+Distribution", Neural Computation 13, 2001.
+
+    x --> sum of alpha_i k(x_i, x) over support vectors x_i, compared with rho          k(x, y) = exp(-gamma |x - y|^2)
+
+scikit-learn's `OneClassSVM` (libsvm) with the RBF kernel, on rows as the networks of other detectors see them.
+Departures:
+
+- At most `max_rows` training rows are fitted to: the time grows with their square.
+- The verdict is not the sign of the decision function, but a conformal p-value as of every detector.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from sklearn import svm
+
+from ..estimators import EstimatorDetector
+from ..parameters import Param
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class OneClassSVM(EstimatorDetector):
+    """One-class SVM (Schölkopf et al., 2001): a row is odd when it lies outside a boundary around normal rows.
+
+    Its one term is "outside": rho - sum of alpha_i k(x_i, x), minus scikit-learn's `decision_function`.
+    """
+
+    nu: Annotated[
+        float, Param("share of training rows outside the boundary at most, support vectors at least", low=1e-6, high=1)
+    ] = 0.1
+    gamma: Annotated[
+        float | Literal["scale", "auto"],
+        Param("of the kernel; scale: 1 / (columns x variance), auto: 1 / columns", low=0),
+    ] = "scale"
+    max_rows: Annotated[
+        int, Param("training rows to fit to at most, drawn by the seed; the model file holds them", low=2)
+    ] = 5_000
+    score_by: Annotated[Literal["outside"], Param("the anomaly score")] = "outside"
+
+    def estimator(self, rows: np.ndarray, seed: int) -> Any:
+        """The support vectors and their weights; nothing is random."""
+        model = svm.OneClassSVM(nu=self.nu, gamma=self.gamma)
+        model.random_state = seed  # libsvm is always given a seed, which would come from NumPy's global generator
+        return model.fit(rows)
+
+    def judge(self, estimator: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """How far outside the boundary, in units of the kernel sum."""
+        return {"outside": -estimator.decision_function(rows)}

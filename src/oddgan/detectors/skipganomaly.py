@@ -1,0 +1,107 @@
+"""Skip-GANomaly. Akcay, Atapour-Abarghouei and Breckon, "Skip-GANomaly: Skip Connected and Adversarially Trained
+Encoder-Decoder Anomaly Detection", IJCNN 2019, arXiv:1901.08954.
+
+    x --G.downs--> --G.ups--> x_hat          D(x) -> (logit, latent features f(x))
+          '----------'  skip connections
+
+G is a U-Net, whose skip connections let it reconstruct fine detail; D tells rows from reconstructions, and its last
+features are the latent space in which the two are compared. An anomaly is restored less well, or D sees it differently.
+
+Departures from the paper and the authors' code, each pinned by a test:
+
+- G sees x. The authors' code adds a tensor that it never fills: whatever lay in memory.
+- D moves on its cross-entropies alone. The authors' code adds G's latent loss to D's, which teaches D to see no
+  difference between x and x_hat where its features are needed for just that.
+- The discriminator is not started anew when its loss falls below 1e-5, which the authors' code means to do.
+- Evaluation mode at test time, and no rescaling of scores with test data: the authors' code does neither.
+- Pictures of any shape and number of channels, and tables, by the rule in `oddgan.networks`; at 32x32 the networks are
+  the paper's.
+- Defaults of our own: the score's two terms weigh as much as normal rows say, averaged weights, and half the width above
+  32x32 pixels. `oddgan.papers.detector("skipganomaly", ...)` has the paper's.
+- There is nothing to draw from: G only restores rows that it is given, and `generate` says so.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from ..detector import NeuralDetector
+from ..losses import bce, l1, l2
+from ..networks import unet
+from ..parameters import Param
+from ..recipe import Batch, Losses
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SkipGANomaly(NeuralDetector):
+    """Skip-GANomaly (Akcay et al., 2019): a U-Net restores the row; pixels and D's latent features compare the two.
+
+    Its terms, each a choice of `score_by`: "residual" (mean |x - x_hat|), "residual_mse" (mean (x - x_hat)^2), "latent"
+    (mean (f(x) - f(x_hat))^2); "paper" (lam residual + (1 - lam) latent), "code" (the same with residual_mse, as the
+    authors' code has it); "combined" adds up residual and latent, each on the scale of normal rows.
+    """
+
+    latent_dim: Annotated[
+        int | None, Param("size of f (paper: 100); none: an eighth of a row's values, 4 to 100", low=1)
+    ] = None
+    width: Annotated[
+        int | None,
+        Param("channels (or units) of the first layer (paper: 64); none: 64, and 32 above 32x32 pixels", low=2),
+    ] = None
+    w_adv: Annotated[float, Param("weight of D's verdict on x_hat", low=0)] = 1.0
+    w_con: Annotated[float, Param("weight of reconstruction (paper: 40, authors' code: 50)", low=0)] = 40.0
+    w_lat: Annotated[float, Param("weight of the agreement of D's features", low=0)] = 1.0
+    lam: Annotated[float, Param("weight of the residual in the scores paper and code", low=0, high=1)] = 0.9
+    score_by: Annotated[
+        Literal["residual", "residual_mse", "latent", "paper", "code", "combined"],
+        Param("the anomaly score: one term, or residual and latent together"),
+    ] = "combined"
+
+    combines = ("residual", "latent")
+
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """G and D."""
+        latent_dim = self.latent_dim or min(100, max(4, int(np.prod(shape)) // 8))
+        width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
+        return {
+            "G": unet.generator(shape, width=width),
+            "D": unet.discriminator(shape, latent_dim=latent_dim, width=width),
+        }
+
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """Adversarial, contextual and latent loss for G, cross-entropies for D. D's move needs nothing that G's changes,
+        so both come from one pass."""
+        x = batch.x()
+        x_hat = net.G(x)
+        real, f_real = net.D(x)
+        fake, f_fake = net.D(x_hat)
+        yield {
+            "G": {
+                "adv": self.w_adv * bce(fake, 1.0),
+                "con": self.w_con * l1(x, x_hat),
+                "lat": self.w_lat * l2(f_real, f_fake),
+            },
+            "D": {"real": bce(real, 1.0), "fake": bce(fake, 0.0)},
+        }
+
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """A(x) = lam R(x) + (1 - lam) L(x) in both published forms, and its parts."""
+        x_hat = net.G(x)
+        residual, square = l1(x, x_hat), l2(x, x_hat)
+        latent = l2(net.D(x)[1], net.D(x_hat)[1])
+        return {
+            "x_hat": x_hat,
+            "residual": residual,
+            "residual_mse": square,
+            "latent": latent,
+            "paper": self.lam * residual + (1 - self.lam) * latent,
+            "code": self.lam * square + (1 - self.lam) * latent,
+        }
+
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """f(x), D's latent features."""
+        f: Tensor = net.D(x)[1]
+        return f

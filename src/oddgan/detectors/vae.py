@@ -1,0 +1,143 @@
+"""VAE. Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014, arXiv:1312.6114; as a detector of anomalies:
+An and Cho, "Variational Autoencoder based Anomaly Detection using Reconstruction Probability", 2015.
+
+    x --E--> q(z|x) = N(mu, s^2), z ~ q --G--> p(x|z) = N(x_hat, v)          prior p(z) = N(0, 1)
+
+The autoencoder that the field's papers compare with. It maximises a lower bound of log p(x), the ELBO, on normal rows;
+what it reconstructs badly, or only from a code far from the prior, is odd.
+
+Departures, each pinned by a test:
+
+- The variance v is one number, and unless `variance` gives it, the one that fits best: a batch's own mean squared
+  residual in training (Rybkin et al., 2021), all training rows' at the end. A fixed v weighs the two terms of the ELBO
+  by the scale of the data; where papers print none, none can be copied.
+- s is the softplus of what E says, not the exponential: one far row of a table must not overflow the whole loss.
+- The expectation over q in the score is the mean over `draws` stored draws, the same for every row, so that a score is
+  no accident. An and Cho draw anew for every row.
+- Networks: the DCGAN kind for pictures, two hidden layers for tables, as for `GANomaly`, so that the two compare like
+  with like. Papers that compare with a VAE do not print its networks in full.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..detector import NeuralDetector
+from ..losses import l2
+from ..networks import decoder, encoder
+from ..parameters import Param
+from ..recipe import Batch, Losses, Rows, Stage
+
+SMALLEST = 1e-6  # of s and v: what is divided by, or has its logarithm taken
+
+
+class Posterior(nn.Module):
+    """E: x -> mu and s of q(z|x), (b, latent_dim) each, s > 0."""
+
+    def __init__(self, shape: Sequence[int], latent_dim: int, width: int) -> None:
+        super().__init__()
+        self.encoder = encoder(shape, 2 * latent_dim, width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, s = self.encoder(x).float().chunk(2, dim=1)
+        return mu, F.softplus(s) + SMALLEST
+
+
+class Fixed(nn.Module):
+    """What no player moves: the stored draws eps (draws, latent_dim) from N(0, 1) and the decoder's variance v."""
+
+    def __init__(self, draws: int, latent_dim: int, v: float) -> None:
+        super().__init__()
+        self.register_buffer("eps", torch.randn(draws, latent_dim))
+        self.register_buffer("v", torch.tensor(v))
+
+
+def kl(mu: Tensor, s: Tensor) -> Tensor:
+    """KL(N(mu, s^2) || N(0, 1)) of each row in nats, (b, latent_dim) twice -> (b,) (Kingma and Welling, appendix B)."""
+    return (0.5 * (mu.square() + s.square() - 1) - s.log()).sum(1)
+
+
+def nll(x: Tensor, x_hat: Tensor, v: Tensor) -> Tensor:
+    """-log N(x; x_hat, v) of each row in nats, a sum over its values: (b, ...) -> (b,)."""
+    return 0.5 * x[0].numel() * (l2(x, x_hat) / v + (2 * torch.pi * v).log())
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class VAE(NeuralDetector):
+    """Variational autoencoder with a normal decoder.
+
+    Its terms, each a choice of `score_by`: "elbo" (the negative ELBO in nats), "residual" (mean (x - x_hat)^2, x_hat
+    from the mean code), "kl" (how far the code lies from the prior, in nats).
+    """
+
+    latent_dim: Annotated[
+        int | None, Param("size of z (EGBAD's: 200); none: an eighth of a row's values, 4 to 32", low=1)
+    ] = None
+    width: Annotated[
+        int | None, Param("channels (or units) of the first layer; none: 64, and 32 above 32x32 pixels", low=2)
+    ] = None
+    variance: Annotated[
+        float | None, Param("v, the decoder's variance; none: fitted to the training rows", low=SMALLEST)
+    ] = None
+    draws: Annotated[int, Param("draws of z that the ELBO of a score is averaged over", low=1)] = 8
+    score_by: Annotated[Literal["elbo", "residual", "kl"], Param("the term that is the anomaly score")] = "elbo"
+
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """E and G, and what is fixed: the draws and v."""
+        latent_dim = self.latent_dim or min(32, max(4, int(np.prod(shape)) // 8))
+        width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
+        return {
+            "E": Posterior(shape, latent_dim, width),
+            "G": decoder(shape, latent_dim, width),
+            "Q": Fixed(self.draws, latent_dim, self.variance or 1.0),
+        }
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage."""
+        return (Stage("elbo", ("E", "G"), self.step),)
+
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """Equation 3 of Kingma and Welling with one draw of z for each row (equation 4)."""
+        x = batch.x()
+        mu, s = net.E(x)
+        x_hat = net.G(mu + s * torch.randn_like(s))
+        # At v = the batch's mean squared residual, v's own gradient is zero: to detach it changes nothing.
+        v = l2(x, x_hat).mean().detach().clamp_min(SMALLEST) if self.variance is None else net.Q.v
+        residual = nll(x, x_hat, v)
+        yield {"E": {"nll": residual, "kl": kl(mu, s)}, "G": {"nll": residual}}
+
+    def finish(self, net: Any, rows: Rows) -> None:
+        """Fit v: the mean squared residual over at most 4096 training rows and a draw of z for each."""
+        if self.variance is not None:
+            return
+        numbers = np.random.default_rng(0).permutation(len(rows))[:4096]  # rows may lie sorted by kind
+        residuals = []
+        for chunk in np.array_split(numbers, -(-len(numbers) // 64)):
+            x = rows.batch(chunk).to(net.Q.v.device)
+            mu, s = net.E(x)
+            residuals.append(l2(x, net.G(mu + s * torch.randn_like(s))))
+        net.Q.v.copy_(torch.cat(residuals).mean().clamp_min(SMALLEST))
+
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """The negative ELBO over the stored draws, and its parts at the mean code."""
+        mu, s = net.E(x)
+        x_hat = net.G(mu)
+        divergence = kl(mu, s)
+        # One draw after the other, for all rows at once: blocks keep their shape, whatever `draws` is.
+        expected = torch.stack([nll(x, net.G(mu + s * eps), net.Q.v) for eps in net.Q.eps]).mean(0)
+        return {"x_hat": x_hat, "elbo": expected + divergence, "residual": l2(x, x_hat), "kl": divergence}
+
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """mu, the mean code."""
+        mu: Tensor = net.E(x)[0]
+        return mu
+
+    def sample(self, net: Any, n: int) -> Tensor:
+        """Decode draws from the prior; the decoder's mean, without its noise."""
+        x: Tensor = net.G(torch.randn(n, net.Q.eps.shape[1], device=net.Q.eps.device))
+        return x

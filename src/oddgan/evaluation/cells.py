@@ -1,0 +1,143 @@
+"""The record of a comparison: a line of JSON for every detector and seed that is done."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, OutputError
+
+VERSION = 1
+HEAD = f'{{"cell": {VERSION}, '.encode()
+"""How every line begins."""
+CHUNK_BYTES = 2**24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One detector, trained with one seed and judged on the test rows.
+
+    `key` stands for everything that the figures depend on. `figures` by name (`oddgan.evaluation.comparison.FIGURES`);
+    None is a figure that there is none of. `error`: in place of figures, why the detector could not be trained on these
+    rows. `facts`: what else there is to know of the run.
+    """
+
+    key: str
+    data: str
+    detector: str
+    parameters: Mapping[str, Any]
+    seed: int
+    figures: Mapping[str, float | None]
+    error: str | None
+    facts: Mapping[str, Any]
+
+
+class Record:
+    """The cells in a file, each a line of JSON; without a path, in memory only.
+
+    A line is written at once when its cell is done. What a killed process left of a last line is not read, and is
+    replaced by the next. Raises `DataError` for a file that holds anything else, `OutputError` for a place that cannot
+    be written.
+    """
+
+    def __init__(self, path: str | Path | None) -> None:
+        self.path = None if path is None else Path(path)
+        self._cells: dict[str, Cell] = {}
+        self._torn: int | None = None  # where an unfinished last line begins
+        if self.path is not None:
+            self._write(self.path, b"")  # what cannot be written is told before the first run, not after it
+            self._read(self.path)
+
+    def get(self, key: str) -> Cell | None:
+        """The cell of that key, if it is done."""
+        return self._cells.get(key)
+
+    def add(self, cell: Cell) -> None:
+        """Keep a cell. Raises `OutputError` where its line cannot be written."""
+        if self.path is not None:
+            self._write(self.path, HEAD + json.dumps(asdict(cell), allow_nan=False).encode()[1:] + b"\n")
+        self._cells[cell.key] = cell
+
+    def _write(self, path: Path, line: bytes) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if self._torn is not None:
+                os.truncate(path, self._torn)
+                self._torn = None
+            with path.open("ab", buffering=0) as file:
+                file.write(line)
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(f"{path}: cannot be written ({reason}); choose another place") from error
+
+    def _read(self, path: Path) -> None:
+        start = 0
+        for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+            if not line.endswith(b"\n") and HEAD.startswith(line[: len(HEAD)]):
+                self._torn = start
+                return
+            try:
+                found = json.loads(line)
+                version = found.pop("cell")
+                cell = Cell(**found)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise DataError(
+                    f"{path}: line {number} is no cell of a comparison; give another file for the results"
+                ) from error
+            if version != VERSION:
+                raise DataError(f"{path}: line {number} is of another release (format {version}); give another file")
+            self._cells[cell.key] = cell
+            start += len(line)
+
+
+def key_of(**parts: Any) -> str:
+    """A name for what these JSON-able values describe: equal values, equal name."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def fingerprint(*parts: Any) -> str:
+    """A name for the content of these arrays, tables, pictures and masks; where they lie in files, of the files' bytes.
+    Everything is read once, and nothing is held."""
+    digest = hashlib.blake2b(digest_size=16)
+    for number, part in enumerate(parts):
+        digest.update(b"part %d" % number)
+        for piece in _pieces(part):
+            digest.update(len(piece).to_bytes(8, "little") + piece)
+    return digest.hexdigest()
+
+
+def _pieces(part: Any) -> Iterator[bytes]:
+    from ..data import Pictures
+    from ..data.masks import Masks
+
+    if isinstance(part, np.ndarray):
+        yield from _of_array(part)
+    elif isinstance(part, Pictures | Masks):
+        for path in part.paths if isinstance(part, Pictures) else part.files:
+            yield b"" if path is None else hashlib.sha256(Path(path).read_bytes()).digest()
+    elif hasattr(part, "texts"):  # a table whose columns are of several kinds
+        yield repr((part.columns, part.kinds, part.texts)).encode()
+        yield from _of_array(part.values)
+    elif hasattr(part, "columns"):  # a DataFrame
+        for name in part.columns:
+            yield str(name).encode()
+            yield from _of_array(np.asarray(part[name]))
+    elif part is not None:
+        for i in range(len(part)):
+            yield from (b"none",) if part[i] is None else _of_array(np.asarray(part[i]))
+
+
+def _of_array(array: np.ndarray) -> Iterator[bytes]:
+    yield repr((array.shape, array.dtype.str)).encode()
+    rows = np.atleast_1d(array)
+    if rows.dtype.hasobject:
+        yield repr(rows.tolist()).encode()
+        return
+    step = max(1, CHUNK_BYTES // max(1, rows[:1].nbytes))
+    for start in range(0, len(rows), step):
+        yield np.ascontiguousarray(rows[start : start + step]).tobytes()

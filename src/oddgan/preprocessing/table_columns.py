@@ -1,0 +1,168 @@
+"""What is learnt of a table's columns, from training rows alone: scales of numbers, values of categories.
+
+Numbers are brought to one scale, in this order:
+
+1. Where `log_tails` is set and the column's kurtosis is above `HEAVY` (a normal distribution has 3, an exponential one
+   9): sign(u) log(1 + |u|) of u = (x - median) / (the median of those |x - median| that are not 0).
+2. `standard`: (x - mean) / deviation. `robust`: (x - median) / (distance of the quartiles), or the deviation where the
+   quartiles are equal. `quantile`: by rank to a normal distribution, in straight lines between `KNOTS` quantiles;
+   equal values share the middle of their ranks. Beyond the training rows' range it goes on at one per deviation, so
+   that what is far out is seen to be.
+3. A column that is constant in training is centred only (scale 1), so that any departure from it still shows.
+
+A missing number becomes the training median, and an indicator of 0 or 1 joins the columns, where training rows missed
+one as well. Where none did, a missing value is itself odd: it counts as a value one deviation beyond the largest that
+training had.
+
+A category becomes one column of 0 or 1 for each value that at least two training rows and a share `rare` of them have,
+and one more for all others, unseen ones among them. Missing is a value like any other. The columns stay 0 and 1: two
+rows that differ in a category are then as far apart (a squared distance of 2) as two independent rows are, on average,
+in a standardised number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from ..errors import DataError
+
+Floats: TypeAlias = NDArray[np.float64]
+Scaling: TypeAlias = Literal["standard", "robust", "quantile"]
+
+HEAVY = 10.0
+KNOTS = 256
+OTHER = "(other)"
+"""What a category is called that stands for rare and for unseen values."""
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The values of one column that have a column of their own: `texts`, then the missing ones (if `missing`), then
+    all others (if `other`). The code of a value is its place in this order, -1 where it has none."""
+
+    texts: tuple[str, ...]
+    missing: bool
+    other: bool
+
+    @classmethod
+    def fit(cls, places: Floats, texts: Sequence[str], rare: float) -> "Categories":
+        """`places`: each training row's value by its place in `texts`, (n,), NaN where it is missing. With `rare` 0
+        nothing is pooled, and an unseen value is 0 in all of the column's columns."""
+        enough = max(2.0, rare * len(places)) if rare > 0 else 1.0
+        missing = np.isnan(places)
+        counts = np.bincount(places[~missing].astype(int), minlength=len(texts))
+        kept = sorted(text for text, count in zip(texts, counts, strict=True) if count >= enough)
+        return cls(tuple(kept), bool(missing.sum() >= enough), rare > 0)
+
+    @property
+    def size(self) -> int:
+        """The number of columns that it becomes."""
+        return len(self.texts) + self.missing + self.other
+
+    @property
+    def values(self) -> tuple[str | None, ...]:
+        """The value that each code stands for: text, None for missing, `OTHER`."""
+        return (*self.texts, *[None] * self.missing, *[OTHER] * self.other)
+
+    def codes(self, texts: Sequence[str]) -> Floats:
+        """The code of each of `texts` and, last, that of a missing value: (len(texts) + 1,)."""
+        known: dict[str | None, int] = {text: i for i, text in enumerate(self.texts)}
+        unseen = self.size - 1 if self.other else -1
+        missing = len(self.texts) if self.missing else unseen
+        return np.array([*(known.get(text, unseen) for text in texts), missing], np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """The scales of k numeric columns; all arrays are float64.
+
+    `center`, `scale`: (k,). `blank`: (k,) what a missing value becomes once scaled. `missed`: (k,) 1 where training
+    rows missed values, so that there is an indicator. `log_center`, `log_scale`: (k,) or None; scale 0 where no
+    logarithm is taken. `knots`: (k, q) values in rising order, filled up with infinity, and `ranks`: (k, q) what they
+    become; None unless scaling is by quantiles.
+    """
+
+    center: Floats
+    scale: Floats
+    blank: Floats
+    missed: Floats
+    log_center: Floats | None = None
+    log_scale: Floats | None = None
+    knots: Floats | None = None
+    ranks: Floats | None = None
+
+    @classmethod
+    def fit(cls, x: Floats, names: Sequence[str], scaling: Scaling, log_tails: bool) -> "Numbers":
+        """`x`: (n, k) values of the training rows, NaN for missing ones. `blank` is left 0."""
+        gone = np.isnan(x)
+        missed = np.asarray(gone.any(axis=0))
+        if (empty := gone.all(axis=0)).any():
+            x = np.where(empty, 0.0, x)  # a column without any value: its indicator is all there is to it
+        largest = np.fmax.reduce(np.abs(x), axis=0)
+        if (beyond := np.flatnonzero(largest > 1e150)).size:  # the deviation squares
+            raise DataError(f"column {names[beyond[0]]} holds values up to {largest[beyond[0]]:g}: rescale it")
+        log_center = log_scale = None
+        if log_tails:
+            log_center, log_scale = _log_scales(x)
+            x = logarithm(x, log_center, log_scale)
+            largest = np.fmax.reduce(np.abs(x), axis=0)
+        if missed.any():
+            center, deviation = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
+        else:
+            center, deviation = x.mean(axis=0), x.std(axis=0)
+        constant = deviation <= 1e-12 * largest  # rounding noise of a large constant is no deviation
+        deviation = np.where(constant, 1.0, deviation)
+        result = cls(center, deviation, np.zeros_like(center), missed.astype(np.float64), log_center, log_scale)
+        if scaling == "standard" or not x.shape[1]:
+            return result
+        center = np.nanmedian(x, axis=0)
+        if scaling == "robust":
+            low, high = np.nanquantile(x, (0.25, 0.75), axis=0)
+            spread = np.where(high - low <= 1e-12 * largest, deviation, high - low)
+            return cls(center, spread, result.blank, result.missed, log_center, log_scale)
+        knots, ranks = zip(*(_knots(column, one) for column, one in zip(x.T, deviation, strict=True)), strict=True)
+        width = max(map(len, knots))
+        filled = [np.stack([np.pad(row, (0, width - len(row)), constant_values=np.inf) for row in rows])
+                  for rows in (knots, ranks)]  # fmt: skip
+        return cls(center, deviation, result.blank, result.missed, log_center, log_scale, *filled)
+
+
+def logarithm(x: Floats, center: Floats, scale: Floats) -> Floats:
+    """sign(u) log(1 + |u|) of u = (x - center) / scale, in the columns whose scale is not 0."""
+    u = (x - center) / np.where(scale > 0, scale, 1.0)
+    return np.where(scale > 0, np.sign(u) * np.log1p(np.abs(u)), x)
+
+
+def _log_scales(x: Floats) -> tuple[Floats, Floats]:
+    """The median of each column, and its unit where its tails are heavy, else 0."""
+    centers, scales = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for i, column in enumerate(x.T):
+        found = column[~np.isnan(column)]
+        deviation = found.std()
+        if deviation <= 1e-12 * np.abs(found).max():
+            continue
+        if np.mean(((found - found.mean()) / deviation) ** 4) > HEAVY:
+            centers[i] = np.median(found)
+            away = np.abs(found - centers[i])
+            scales[i] = np.median(away[away > 0])
+    return centers, scales
+
+
+def _knots(column: Floats, deviation: float) -> tuple[Floats, Floats]:
+    """Quantiles of a column in rising order, and the normal distribution's at the same ranks."""
+    found = column[~np.isnan(column)]
+    shares = np.linspace(0, 1, max(2, min(KNOTS, len(found))))
+    quantiles = np.maximum.accumulate(np.quantile(found, shares))
+    knots, first, count = np.unique(quantiles, return_index=True, return_counts=True)
+    middle = (shares[first] + shares[first + count - 1]) / 2
+    outermost = 0.5 / len(found)  # the extremes are no further out than so many rows can say
+    ranks = ndtri(np.clip(middle, outermost, 1 - outermost))
+    # One more at each end: the outermost line goes on for ever, at one per deviation.
+    step = max(float(deviation), 1e-9 * float(np.abs(knots).max()))
+    knots = np.concatenate([[knots[0] - step], knots, [knots[-1] + step]])
+    ranks = np.concatenate([[ranks[0] - step / deviation], ranks, [ranks[-1] + step / deviation]])
+    return knots, ranks

@@ -1,0 +1,217 @@
+"""Tables as the rest of oddgan reads them: one matrix, with the values of text columns listed beside it.
+
+A table of numbers is that matrix and nothing else. In a column of text or of true and false, the matrix holds the place
+of each value in the column's list of values, so that rows of any kind are taken, cut and counted alike.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+Kind: TypeAlias = Literal["number", "category", "boolean"]
+BOOLEANS = ("False", "True")
+"""The values of every column of true and false."""
+
+
+@dataclass(frozen=True, eq=False)
+class TableRows:
+    """n rows of k columns.
+
+    `values`: (n, k) numbers; NaN is a missing value. In a column that is no number they are places in the column's
+    `texts`. `kinds`: of each column; `texts`: of each column its values, () for numbers. Both are empty for an array
+    of numbers. `columns`: the user's names, None where there are none.
+    """
+
+    values: NDArray[Any]
+    columns: tuple[str, ...] | None = None
+    kinds: tuple[Kind, ...] = ()
+    texts: tuple[tuple[str, ...], ...] = ()
+
+    ndim = 2
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, numbers: slice | NDArray[Any]) -> "TableRows":
+        """Those rows: a slice, or row numbers (m,)."""
+        return TableRows(self.values[numbers], self.columns, self.kinds, self.texts)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, k)."""
+        return self.values.shape[0], self.values.shape[1]
+
+    @property
+    def frame(self) -> bool:
+        """Whether columns have kinds, as those of a DataFrame or a file have, so that values may be missing."""
+        return bool(self.kinds)
+
+    def kind(self, column: int) -> Kind:
+        """What the column holds."""
+        return self.kinds[column] if self.kinds else "number"
+
+    def name(self, i: int) -> str:
+        """What to call row i in a message."""
+        return f"row {i}"
+
+    def column(self, name: str) -> NDArray[Any]:
+        """The values of one column, (n,): float64 with NaN for missing ones, or objects (text, True or False, None)."""
+        place = self.place(name)
+        if self.kind(place) == "number":
+            return self.values[:, place].astype(np.float64)
+        texts = self.texts[place]
+        known = np.array([*(texts if self.kind(place) == "category" else (False, True)), None], dtype=object)
+        places = self.values[:, place]
+        found: NDArray[Any] = known[np.where(np.isnan(places), -1, places).astype(int)]
+        return found
+
+    def place(self, name: str) -> int:
+        """The number of the column called `name`. Raises `DataError` where there is none."""
+        names = self.columns or ()
+        if name not in names:
+            raise DataError(f"there is no column {name!r}; the columns are {', '.join(names) or 'without names'}")
+        return names.index(name)
+
+    def chosen(self, names: Sequence[str]) -> "TableRows":
+        """The columns `names`, in this order. Raises `DataError` where one is missing."""
+        places = [self.place(name) for name in names]
+        kinds = tuple(self.kinds[i] for i in places) if self.kinds else ()
+        texts = tuple(self.texts[i] for i in places) if self.texts else ()
+        return TableRows(self.values[:, places], tuple(names), kinds, texts)
+
+    def without(self, names: Sequence[str]) -> "TableRows":
+        """All columns but `names`. Raises `DataError` where one of them is missing, or nothing is left."""
+        for name in names:
+            self.place(name)
+        if not (kept := [name for name in self.columns or () if name not in names]):
+            raise DataError("no column is left; drop fewer")
+        return self.chosen(kept)
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a DataFrame: of pandas, polars, pyarrow or whatever else narwhals knows."""
+    if isinstance(X, np.ndarray | list | tuple | TableRows):
+        return False
+    import narwhals as nw
+
+    return bool(nw.dependencies.is_into_dataframe(X))
+
+
+def as_table(X: Any) -> TableRows:
+    """X as table rows: a 2-D array of finite numbers, or a DataFrame (pandas, polars, pyarrow and others).
+
+    A DataFrame's numbers, texts, categories and booleans are understood, and each of them may be missing. Arrays are
+    not copied. Raises `DataError` that names the row and column of an infinite value, of a NaN in an array, and of a
+    column that is of another type.
+    """
+    if isinstance(X, TableRows):
+        return X
+    if is_frame(X):
+        return _from_frame(X)
+    if hasattr(X, "collect") and hasattr(X, "columns"):
+        raise DataError("X is a lazy frame: call its collect() first")
+    values = np.asarray(X)
+    if values.dtype == object:
+        try:
+            values = values.astype(np.float64)
+        except (TypeError, ValueError):
+            raise DataError("X is an array of mixed values: give a DataFrame, whose columns have types") from None
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"X is an array of type {values.dtype}: give numbers, or a DataFrame with columns of text")
+    if values.ndim != 2:
+        raise DataError(f"X has shape {values.shape}: a table has two axes, rows and columns")
+    refuse_infinite(values, None, or_nan=True)
+    return TableRows(values)
+
+
+def refuse_infinite(values: NDArray[Any], columns: Sequence[str] | None, or_nan: bool = False) -> None:
+    """Raise `DataError` that names the row and column of an infinite value, or of a missing one; scikit-learn's own
+    message names neither."""
+    if values.dtype.kind != "f" or values.ndim != 2:
+        return
+    bad = ~np.isfinite(values) if or_nan else np.isinf(values)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        what = "NaN" if np.isnan(values[row, column]) else "infinity"
+        where = f"row {row}, column {columns[column] if columns else column}"
+        raise DataError(f"Input X contains {what}: {where}; fill in the value or drop the row")
+
+
+def _from_frame(X: Any) -> TableRows:
+    import narwhals as nw
+    from narwhals.exceptions import DuplicateError
+
+    try:
+        series = list(nw.from_native(X, eager_only=True).iter_columns())
+    except DuplicateError as error:
+        raise DataError(f"two columns have one name ({' '.join(str(error).split())}); rename one") from error
+    if not series:
+        raise DataError("X has 0 columns: there is nothing to look at")
+    named = all(isinstance(one.name, str) for one in series)
+    names = [str(one.name) for one in series]
+    values = np.empty((len(series[0]), len(series)), np.float64)
+    kinds, texts = [], []
+    for i, one in enumerate(series):
+        values[:, i], kind, known = _from_series(one, names[i])
+        kinds.append(kind)
+        texts.append(known)
+    refuse_infinite(values, names)
+    return TableRows(values, tuple(names) if named else None, tuple(kinds), tuple(texts))
+
+
+def _from_series(series: Any, name: str) -> tuple[NDArray[np.float64], Kind, tuple[str, ...]]:
+    """A column's numbers, or the places of its values; its kind; its values."""
+    import narwhals as nw
+
+    dtype = series.dtype
+    if dtype.is_numeric():
+        return np.asarray(series.cast(nw.Float64).to_numpy(), np.float64), "number", ()
+    if not isinstance(dtype, nw.String | nw.Categorical | nw.Enum | nw.Boolean | nw.Object | nw.Unknown):
+        raise DataError(f"column {name!r} is of type {dtype}: turn it into numbers or text, or drop it")
+    found = [None if value is None or value != value else value for value in _listed(series)]
+    kind: Kind
+    if isinstance(dtype, nw.Boolean):
+        kind = "boolean"
+    elif isinstance(dtype, nw.String | nw.Categorical | nw.Enum):
+        kind = "category"
+    else:
+        kind = _kind_of(found, name, str(dtype))
+    if kind == "number":
+        return np.array([math.nan if value is None else float(value) for value in found]), kind, ()
+    if kind == "boolean":
+        return np.array([math.nan if value is None else float(value) for value in found]), kind, BOOLEANS
+    places, known = _coded(found)
+    return places, kind, known
+
+
+def _listed(series: Any) -> list[Any]:
+    """A column's values with None for missing ones; pandas.NA, which has no truth, among them."""
+    missing = series.is_null().to_list()
+    return [None if gone else value for value, gone in zip(series.to_list(), missing, strict=True)]
+
+
+def _kind_of(found: list[Any], name: str, dtype: str) -> Kind:
+    """What a column of Python's objects holds. Raises `DataError` where it is of no kind, or of several."""
+    types = {type(value) for value in found if value is not None}
+    if all(issubclass(one, str) for one in types) and types:
+        return "category"
+    if all(issubclass(one, bool | np.bool_) for one in types) and types:
+        return "boolean"
+    if all(issubclass(one, Real) and not issubclass(one, bool) for one in types):
+        return "number"
+    held = " and ".join(sorted(one.__name__ for one in types))
+    raise DataError(f"column {name!r} holds {held} (type {dtype}): turn it into numbers or text, or drop it")
+
+
+def _coded(found: Sequence[Any]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The place of each value in the list of all values, NaN for None; and that list, in the order of appearance."""
+    known: dict[str, int] = {}
+    places = [math.nan if value is None else known.setdefault(str(value), len(known)) for value in found]
+    return np.array(places, np.float64), tuple(known)

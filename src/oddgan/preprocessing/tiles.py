@@ -1,0 +1,291 @@
+"""Pictures larger than the network: cut into square tiles at their own resolution, never shrunk until a defect is gone.
+
+Training draws tiles at random places. Scoring looks at every tile of a regular grid whose last row and column are flush
+with the picture's border, so that no pixel is left out; what it says of tiles is pooled and laid together by picture.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import ArtifactError, DataError
+from .picture_list import PictureList, as_stored_type, look_at
+from .pictures import IN_MEMORY, LONGEST_SIDE, PicturePreprocessor, PreparedPictures, resize
+
+
+class Tile(NamedTuple):
+    """Where a tile was cut: `top` and `left` pixel, in a picture of `size` (H, W); `last`: the picture's last one."""
+
+    top: int
+    left: int
+    size: tuple[int, int]
+    last: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TilePreprocessor(PicturePreprocessor):
+    """How pictures reach the networks in tiles.
+
+    `tile`: side in pixels of the squares that are cut, `size`: what a tile is resized to, `stride`: pixels from one
+    tile of the grid to the next. Pictures may have any size from one tile up.
+    """
+
+    tile: int
+    stride: int
+
+    kind = "tiles"
+    own_facts = ("tile", "stride")
+
+    @classmethod
+    def fit(
+        cls,
+        pictures: PictureList,
+        numbers: np.ndarray,
+        *,
+        size: int | tuple[int, int] | None = None,
+        channels: int | None = None,
+        value_range: tuple[float, float] | None = None,
+        convert: bool = False,
+        tile: int = LONGEST_SIDE,
+        stride: int | None = None,
+    ) -> Self:
+        """As for whole pictures; without `size` a tile keeps its own, at most 64, and `stride` is half a tile."""
+        found = look_at(pictures, channels=channels, convert=convert)
+        for i, (height, width) in zip(found.numbers, found.sides, strict=True):
+            if min(height, width) < tile:
+                raise DataError(f"{pictures.name(int(i))}: {_too_small(height, width, tile)}")
+        side = min(tile, LONGEST_SIDE) if size is None else size
+        result = cls(
+            size=(int(side[0]), int(side[1])) if isinstance(side, tuple) else (int(side), int(side)),
+            channels=found.channels,
+            dtype=found.dtype,
+            value_range=value_range or (0.0, 255.0),
+            native_size=None,
+            native_channels=found.native_channels,
+            convert=convert,
+            tile=int(tile),
+            stride=int(stride or max(1, tile // 2)),
+        )
+        return result._ranged(value_range, pictures, numbers)
+
+    def _stored(self, pictures: PictureList, numbers: np.ndarray) -> Iterator[np.ndarray]:
+        return (self.row(pictures, int(i))[0] for i in numbers)
+
+    def fit_in(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W, C) -> (H, W, channels) of the model's type, at its own size. Raises `DataError` for one that must not
+        be, or that is smaller than a tile."""
+        height, width = picture.shape[:2]
+        if min(height, width) < self.tile:
+            raise DataError(_too_small(height, width, self.tile))
+        return self.checked(picture)
+
+    def whole(self, pictures: PictureList) -> Iterator[np.ndarray]:
+        """Every picture, one after the other, (H, W, channels) as it is stored. Raises `DataError` that names it."""
+        return (self.row(pictures, i)[0] for i in range(len(pictures)))
+
+    def chunks(self, pictures: Iterable[np.ndarray], n: int) -> Iterator[tuple[Tensor, list[Tile]]]:
+        """The grid's tiles of all `pictures` (H, W, channels), picture by picture and line by line, n at a time: as
+        the networks take them, (b, channels, h, w), and where each was cut. No more than n are held at once."""
+        cut: list[np.ndarray] = []
+        tiles: list[Tile] = []
+        for picture in pictures:
+            height, width = picture.shape[:2]
+            tops, lefts = (starts(length, self.tile, self.stride) for length in (height, width))
+            for top in tops:
+                for left in lefts:
+                    cut.append(self.cut(picture, top, left))
+                    tiles.append(Tile(top, left, (height, width), (top, left) == (tops[-1], lefts[-1])))
+                    if len(cut) == n:
+                        yield self.tensor(np.stack(cut)), tiles
+                        cut, tiles = [], []
+        if cut:
+            yield self.tensor(np.stack(cut)), tiles
+
+    def cut(self, picture: np.ndarray, top: int, left: int) -> np.ndarray:
+        """The tile at that place of a picture (H, W, C), as it is stored for the networks: (h, w, C)."""
+        return resize(picture[top : top + self.tile, left : left + self.tile], self.size)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """The inverse of the resizing in `cut`: values (b, C, h, w) float32 of tiles at (b, C, tile, tile)."""
+        if x.shape[2:] == (self.tile, self.tile):
+            return x
+        return F.interpolate(x, size=(self.tile, self.tile), mode="bilinear", antialias=True)
+
+    def prepare(self, pictures: PictureList, numbers: np.ndarray) -> "PreparedTiles":  # type: ignore[override]
+        """The training pictures `numbers` of `pictures`, whole: kept in memory up to its limit. Beyond it, pictures of
+        one size are mapped from the cache where the source has one; others are read again at every draw."""
+        rows = [int(i) for i in numbers]
+        if self._from_cache(pictures, rows):
+
+            def transform(picture: np.ndarray) -> np.ndarray:
+                return self.fit_in(as_stored_type(picture if picture.ndim == 3 else picture[..., None]))
+
+            store, places = pictures.source.cached(self._cache_key(), transform, rows)
+            mapped = [store[place] for place in places]
+            return PreparedTiles(self, pictures, rows, mapped, [picture.shape[:2] for picture in mapped])
+        kept: list[np.ndarray | None] = []
+        sizes, held = [], 0
+        for i in rows:
+            picture = self.row(pictures, i)[0]
+            held += picture.nbytes
+            kept.append(picture if held <= IN_MEMORY else None)
+            sizes.append(picture.shape[:2])
+        return PreparedTiles(self, pictures, rows, kept, sizes)
+
+    def _from_cache(self, pictures: PictureList, rows: Sequence[int]) -> bool:
+        if not (hasattr(pictures.source, "cached") and hasattr(pictures.source, "header")):
+            return False
+        sizes = [pictures.header(i)[:2] for i in rows]
+        pixels = sum(height * width for height, width in sizes)
+        return (
+            len(set(sizes)) == 1
+            and min(sizes[0]) >= self.tile
+            and pixels * self.channels * np.dtype(self.dtype).itemsize > IN_MEMORY
+        )
+
+    def _cache_key(self) -> str:
+        """Of pictures that are cached whole: another tile needs no other cache."""
+        facts = {"whole": True, "dtype": self.dtype, "channels": self.channels, "convert": self.convert}
+        text = json.dumps({**facts, "native_channels": self.native_channels}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def describe(self) -> str:
+        """One line for a user."""
+        return f"tiles of {self.tile}x{self.tile}, one every {self.stride}, of {super().describe()}"
+
+    @classmethod
+    def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
+        """The inverse of `to_manifest`. Raises `ArtifactError` when a fact is missing or impossible."""
+        result = super().from_manifest(facts, arrays)
+        if not 0 < result.stride <= result.tile:
+            raise ArtifactError("the preprocessing of tiles is inconsistent")
+        return result
+
+
+class PreparedTiles:
+    """Training pictures whole, as a source of tiles.
+
+    Its length, an epoch, is the number of tiles that cover each picture once, ceil(H / tile) * ceil(W / tile): draws
+    that overlap more would teach little more. The places that a tile can have in a picture are dealt out among that
+    picture's numbers, as evenly as they go, and a draw takes one of its share at random: an epoch looks at every part
+    of every picture, and over many of them a tile may lie anywhere.
+    """
+
+    def __init__(
+        self,
+        preprocessor: TilePreprocessor,
+        source: PictureList,
+        rows: Sequence[int],
+        kept: Sequence[np.ndarray | None],
+        sizes: Sequence[tuple[int, ...]],
+    ) -> None:
+        self.preprocessor, self.source, self.rows, self.kept = preprocessor, source, rows, kept
+        sides = np.array(sizes, dtype=int).reshape(-1, 2)
+        self.shares = -(-sides // preprocessor.tile)  # of each picture, by height and by width
+        self.places = sides - preprocessor.tile + 1
+        self.ends = np.cumsum(self.shares.prod(1))
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def picture(self, k: int) -> np.ndarray:
+        """Training picture k, (H, W, channels)."""
+        kept = self.kept[k]
+        return self.preprocessor.row(self.source, self.rows[k])[0] if kept is None else kept
+
+    def whole(self) -> Iterator[np.ndarray]:
+        """Every training picture, one after the other."""
+        return (self.picture(k) for k in range(len(self.rows)))
+
+    def batch(self, numbers: np.ndarray) -> Tensor:
+        """A tile for each of `numbers`, (b, C, h, w) float32 in [-1, 1]; where in its share it lies is drawn with
+        torch's global generator, which the training loop seeds for every update."""
+        return self.preprocessor.tensor(self._drawn(numbers, torch.rand(len(numbers), 2).double().numpy()))
+
+    def sample(self, most: int, seed: int) -> PreparedPictures:
+        """`most` tiles, or as many as there are, each as a row of its own; drawn by the seed alone."""
+        random = np.random.default_rng([seed, len(self)])
+        numbers = np.sort(random.permutation(len(self))[:most])
+        return PreparedPictures(
+            self.preprocessor, self._drawn(numbers, random.random((len(numbers), 2))), np.arange(len(numbers))
+        )
+
+    def _drawn(self, numbers: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """Tiles (b, h, w, C), each at the place that u (b, 2) in [0, 1) picks from its number's share."""
+        of = np.searchsorted(self.ends, numbers, side="right")
+        inside = numbers - (self.ends - self.shares.prod(1))[of]
+        share = np.stack(np.divmod(inside, self.shares[of, 1]), axis=1)
+        corners = np.floor((share + u) * self.places[of] / self.shares[of]).astype(int)
+        corners = np.minimum(corners, self.places[of] - 1)  # u may be so near 1 that the sum is rounded up
+        cut = np.empty((len(numbers), *self.preprocessor.size, self.preprocessor.channels), self.preprocessor.dtype)
+        for k in np.unique(of):
+            picture = self.picture(int(k))  # once, however many tiles are drawn of it
+            for j in np.flatnonzero(of == k):
+                cut[j] = self.preprocessor.cut(picture, *map(int, corners[j]))
+        return cut
+
+
+class Mosaic:
+    """Tiles' values laid back where the tiles were cut, in the order of `TilePreprocessor.chunks`; where tiles overlap,
+    their mean. `pictures`: those whose last tile has come, (H, W[, C]) float32."""
+
+    def __init__(self, preprocessor: TilePreprocessor) -> None:
+        self.tile, self.stride = preprocessor.tile, preprocessor.stride
+        self.pictures: list[np.ndarray] = []
+        self._canvas = np.empty(0, np.float32)
+
+    def add(self, tiles: Sequence[Tile], values: np.ndarray) -> None:
+        """Lay down values (b, tile, tile[, C]) float32."""
+        for tile, value in zip(tiles, values, strict=True):
+            if tile.top == tile.left == 0:
+                self._canvas = np.zeros((*tile.size, *value.shape[2:]), np.float32)
+            self._canvas[tile.top : tile.top + self.tile, tile.left : tile.left + self.tile] += value
+            if tile.last:
+                over = np.outer(*(self._overlaps(length) for length in tile.size))
+                self._canvas /= over[..., None] if value.ndim == 3 else over
+                self.pictures.append(self._canvas)
+
+    def _overlaps(self, length: int) -> np.ndarray:
+        """How many of the grid's tiles cover each pixel of one axis, (length,) float32."""
+        over = np.zeros(length, np.float32)
+        for start in starts(length, self.tile, self.stride):
+            over[start : start + self.tile] += 1
+        return over
+
+
+def starts(length: int, tile: int, stride: int) -> list[int]:
+    """Where the grid's tiles begin along an axis of `length` pixels: every `stride`, the last flush with the end."""
+    return [*range(0, length - tile, stride), length - tile]
+
+
+def by_picture(
+    blocks: Iterable[tuple[Sequence[Tile], Mapping[str, np.ndarray]]],
+) -> Iterator[dict[str, np.ndarray]]:
+    """Values of tiles, (b, ...) by name, put together by picture: (tiles, ...) by name, picture after picture."""
+    held: dict[str, list[np.ndarray]] = {}
+    for tiles, values in blocks:
+        start = 0
+        for end, tile in enumerate(tiles, 1):
+            if tile.last or end == len(tiles):
+                for name, value in values.items():
+                    held.setdefault(name, []).append(value[start:end])
+                start = end
+            if tile.last:
+                yield {name: np.concatenate(parts) for name, parts in held.items()}
+                held = {}
+
+
+def mean_of_largest(values: np.ndarray, n: int) -> float:
+    """The mean of the n largest values (tiles,) float64, or of all where there are fewer; NaN counts as largest."""
+    return float(np.sort(values)[-n:].mean())
+
+
+def _too_small(height: int, width: int, tile: int) -> str:
+    return f"{height}x{width} pixels, which is smaller than a tile of {tile}x{tile}: leave it out or use a smaller tile"
