@@ -24,6 +24,7 @@ ROWS = [
     {"saving"},
     {"scoring"},
     {"detector"},
+    {"estimators"},
     {"detectors", "data"},
     {"papers", "evaluation", "testing"},
     {"report"},

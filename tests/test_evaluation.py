@@ -195,6 +195,25 @@ def test_examples_are_shown_as_8_bit_and_not_too_large(detector):
     assert wide.anomaly_map.shape == (20, 768)
 
 
+class Wordless(Brightest):
+    """Says how odd a row is and not where."""
+
+    def explain(self, rows):
+        return SimpleNamespace(**vars(super().explain(rows)) | {"reconstruction": None, "anomaly_map": None})
+
+
+def test_a_detector_that_locates_nothing_has_examples_without_maps(toy, detector):
+    found = evaluate(Wordless(detector.calibration), toy, bootstrap=50)
+    assert found.estimates == evaluate(detector, toy, bootstrap=50).estimates
+    assert (found.pixel, found.n_masks, found.map_scale) == ({}, 0, 1.0)
+    for example in found.examples:
+        np.testing.assert_array_equal(example.picture, toy.test[example.row])
+        assert example.anomaly_map is example.reconstruction is None
+    table = np.random.default_rng(0).random((20, 3))
+    of_table = evaluate(Wordless(detector.calibration), split(table), bootstrap=50)
+    assert {(example.picture, example.columns) for example in of_table.examples} == {(None, ())}
+
+
 @pytest.mark.parametrize("frame", [False, True])
 def test_tables(frame):
     rng = np.random.default_rng(0)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .detector import Detector, Explanation
     from .detectors import load
     from .detectors.adgan import ADGAN
+    from .detectors.alad import ALAD
     from .detectors.anogan import AnoGAN
     from .detectors.dcgan import DCGAN
+    from .detectors.egbad import EGBAD
     from .detectors.ganomaly import GANomaly
     from .detectors.isolationforest import IsolationForest
     from .detectors.knn import KNN
@@ -39,7 +41,9 @@ _MODULES = {"data", "errors", "hooks", "metrics", "papers", "report", "testing"}
 
 __all__ = [
     "ADGAN",
+    "ALAD",
     "DCGAN",
+    "EGBAD",
     "KNN",
     "LOF",
     "PCA",

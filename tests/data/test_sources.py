@@ -18,6 +18,9 @@ from oddgan.errors import DataError
 Fill = Callable[..., Path]
 
 
+NAMES = ["digits", "breast-cancer", "wine", "mnist", "fashion-mnist", "thyroid", "arrhythmia", "kdd99"]
+
+
 def size(part: Rows | None) -> int:
     assert part is not None
     return len(part)
@@ -45,17 +48,17 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     for reader in (load, rows):
         with pytest.raises(DataError, match=r"there is no such file or folder, .* did you mean mnist"):
             reader("minst")
-        with pytest.raises(DataError, match=r"public sets are digits, mnist, fashion-mnist, thyroid, arrhythmia$"):
+        with pytest.raises(DataError, match=f"public sets are {', '.join(NAMES)}$"):
             reader(tmp_path / "nowhere")
         with pytest.raises(DataError, match="cannot be reached"):
             reader("x" * 5000)
 
 
 def test_other_kinds_of_files(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("1,2")
+    (tmp_path / "a.xls").write_text("1,2")
     for reader in (load, rows):
-        with pytest.raises(DataError, match=r"a\.csv: this kind of file is not understood; give"):
-            reader(tmp_path / "a.csv")
+        with pytest.raises(DataError, match=r"a\.xls: this kind of file is not understood; give"):
+            reader(tmp_path / "a.xls")
 
 
 def test_a_path_goes_before_a_name(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,8 +167,8 @@ def test_picture_folders_have_names(fill: Fill, tmp_path: Path, monkeypatch: pyt
     (root / "tables/a.csv").write_text("1")
     monkeypatch.setenv("ODDGAN_DATA", str(root))
     listed = {info.name: info for info in datasets()}
-    assert list(listed) == ["digits", "mnist", "fashion-mnist", "thyroid", "arrhythmia", "bolts", "nuts"]
-    assert [info.found for info in listed.values()] == [True, False, False, False, False, True, True]
+    assert list(listed) == [*NAMES, "bolts", "nuts"]
+    assert [info.found for info in listed.values()] == [True] * 3 + [False] * 5 + [True, True]
     bolts = listed["bolts"]
     assert (bolts.kind, bolts.rows, bolts.shape, bolts.licence) == ("pictures", 3, (12, 10), "not stated")
     assert listed["nuts"].licence == "see LICENSE.txt"
@@ -178,8 +181,8 @@ def test_picture_folders_have_names(fill: Fill, tmp_path: Path, monkeypatch: pyt
     with pytest.raises(DataError, match="no pictures here, only 1 other file"):
         load("tables")
     monkeypatch.delenv("ODDGAN_DATA")
-    assert [info.name for info in datasets()] == ["digits", "mnist", "fashion-mnist", "thyroid", "arrhythmia"]
-    assert datasets()[1].where == "$ODDGAN_DATA/mnist"
+    assert [info.name for info in datasets()] == NAMES
+    assert datasets()[3].where == "$ODDGAN_DATA/mnist"
 
 
 def test_importing_is_light() -> None:
@@ -203,6 +206,7 @@ def test_public_names_are_described() -> None:
         ("fashion-mnist", {"normal": {"0"}}, 6_000, 10_000, 9_000),
         ("thyroid", {}, 1839, 1933, 93),
         ("arrhythmia", {}, 193, 259, 66),
+        ("kdd99", {}, 198_241, 247_010, 48_508),
         ("mvtec-bottle-256", {}, 209, 83, 63),
         ("hazelnut-toy", {}, 28, 23, 17),
     ],

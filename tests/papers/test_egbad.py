@@ -293,7 +293,7 @@ def test_prior_is_used_in_training_and_in_generating():
 
 
 def test_combined_score_adds_residual_and_the_papers_cross_entropy(pictures):
-    det = testing.small(EGBAD, updates=3, calibrate_fraction=0.2).fit(pictures)
+    det = testing.small(EGBAD, score_by="combined", updates=3, calibrate_fraction=0.2).fit(pictures)
     explained = det.explain(pictures)
     assert set(det.tuning_) == {"residual", "sigma"}
     by_hand = sum((explained.terms[name] - middle) / spread for name, (middle, spread) in det.tuning_.items())

@@ -81,6 +81,18 @@ def test_a_grid_holds_picture_reconstruction_and_heat_map(evaluation, tmp_path):
         assert image.size == (2 * 200 + 4 + 28, 160 + 3 * 13 + 28)
 
 
+def test_without_maps_there_is_the_picture_alone(evaluation, tmp_path):
+    unlocated = [dataclasses.replace(e, anomaly_map=None, reconstruction=None) for e in evaluation.examples[1:]]
+    (picture,) = views(unlocated[1], 1.0, 100, 300)
+    np.testing.assert_array_equal(picture, unlocated[1].picture.repeat(13, 0).repeat(13, 1))
+    (marked,) = views(unlocated[0], 1.0, 100, 300)
+    assert (marked == OUTLINE).all(2).any()
+    heat_map_grid(unlocated, tmp_path / "grid.png", columns=1)
+    with Image.open(tmp_path / "grid.png") as image:
+        assert image.size == (200 + 28, 2 * (160 + 3 * 13 + 28))
+    heat_map_grid([*evaluation.examples, *unlocated], tmp_path / "mixed.png")
+
+
 def test_captions_keep_the_end_of_a_long_name(evaluation, tmp_path):
     long = dataclasses.replace(evaluation.examples[0], name="very/" * 50 + "the end.png")
     heat_map_grid([long], tmp_path / "grid.png")

@@ -136,6 +136,23 @@ def test_without_labels_the_page_has_scores_verdicts_and_table_examples(unlabell
     assert parsed.named("img") == []
 
 
+def test_pictures_without_maps_are_shown_alone(evaluation):
+    examples = tuple(dataclasses.replace(e, anomaly_map=None, reconstruction=None) for e in evaluation.examples)
+    parsed = Checked(to_html(dataclasses.replace(evaluation, examples=examples, pixel={}, n_masks=0)))
+    assert [attrs["alt"] for attrs in parsed.named("img")] == [example.name for example in examples]
+    assert {(attrs["width"], attrs["height"]) for attrs in parsed.named("img")} == {("180", "144")}
+    assert "heat map" not in " ".join(parsed.text)
+
+
+def test_rows_of_a_table_without_shares_have_no_column_for_them(unlabelled):
+    (example,) = unlabelled.examples
+    parsed = Checked(to_html(dataclasses.replace(unlabelled, examples=(dataclasses.replace(example, columns=()),))))
+    assert "Verdict" in parsed.text
+    assert "Columns" not in parsed.text
+    assert "largest share" not in " ".join(parsed.text)
+    assert "Columns" in Checked(to_html(unlabelled)).text
+
+
 def test_only_normals_still_make_a_page(evaluation):
     from oddgan.metrics import rates
 

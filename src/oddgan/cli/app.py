@@ -1,7 +1,7 @@
 """The commands, put together.
 
-The flags of `oddgan train` are the chosen detector's parameters, so the app is made for the arguments at hand; only
-`train` imports torch to do so.
+The flags of `oddgan train` and `compare` are the chosen detectors' parameters, so the app is made for the arguments at
+hand; only those two import torch to do so.
 """
 
 import inspect
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, evaluate, generate, models, score, terminal, train
+from . import compare, demo, evaluate, generate, models, score, terminal, train
 
 ANYWHERE = ("--debug", "--quiet", "-q")  # flags that may stand after the command too
 
@@ -33,6 +33,7 @@ def app_for(arguments: list[str]) -> typer.Typer:
         "train": train.command(arguments if _command_of(arguments) == "train" else None),
         "score": score.score,
         "evaluate": evaluate.evaluate,
+        "compare": compare.command(arguments if _command_of(arguments) == "compare" else None),
         "generate": generate.generate,
         "info": models.info,
         "datasets": models.datasets,

@@ -14,7 +14,9 @@ from .options import (
     Convert,
     Data,
     Device,
+    Drop,
     FalseAlarmRate,
+    Label,
     Model,
     Normal,
     SkipBad,
@@ -33,6 +35,14 @@ def evaluate(
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as Markdown.")] = None,
     normal: Normal = None,
     anomaly: Anomaly = None,
+    label: Label = None,
+    drop: Drop = None,
+    all_rows: Annotated[
+        bool,
+        typer.Option(
+            "--all-rows", help="Of a CSV or Parquet file that was not trained on: every row is judged, not a part."
+        ),
+    ] = False,
     false_alarm_rate: FalseAlarmRate = None,
     convert: Convert = False,
     skip_bad: SkipBad = False,
@@ -42,20 +52,32 @@ def evaluate(
 ) -> None:
     """Compare verdicts with labels: AUROC and AUPRC with 95% intervals beside chance, false alarms, kinds of defect.
 
-    DATA is understood by its layout, as oddgan train does, and its test rows are scored. Where there are masks, figures
+    DATA is understood by its layout, as oddgan train does, and its test rows are scored: of a CSV or Parquet file, the
+    part that oddgan train held out. Where there are masks, figures
     by pixel are added, at the masks' own size.
     """
     from .. import data as sources
     from .. import evaluation
     from ..report import to_json, to_markdown, write_html
     from .figures import show
-    from .reading import check_readable, listed, open_model
+    from .reading import check_readable, columns_of, listed, open_model
     from .train import set_threads
 
     check_writable(report, json, markdown, inputs=(model, data))
+    detector = open_model(
+        model, device=device, false_alarm_rate=false_alarm_rate, block_size=block_size, convert=convert
+    )
     with terminal.bar("reading pictures") as progress:
         split = sources.load(
-            data, normal=classes(normal), anomaly=classes(anomaly), skip_bad=skip_bad, progress=progress
+            data,
+            normal=classes(normal),
+            anomaly=classes(anomaly),
+            label=label,
+            drop=drop or (),
+            like=columns_of(detector),
+            all_rows=all_rows,
+            skip_bad=skip_bad,
+            progress=progress,
         )
     if split.test is None:
         raise DataError(f"{data}: has no test rows ({split.note}); to judge rows without labels use oddgan score")
@@ -64,9 +86,6 @@ def evaluate(
         check_readable(data, split.test)
     if threads is not None:
         set_threads(threads)
-    detector = open_model(
-        model, device=device, false_alarm_rate=false_alarm_rate, block_size=block_size, convert=convert
-    )
     with terminal.bar("evaluating") as progress:
         found = evaluation.evaluate(detector, split, progress=progress)
     show(found)

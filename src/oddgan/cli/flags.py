@@ -1,7 +1,7 @@
 """A detector's declared parameters as command-line flags."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -44,6 +44,25 @@ def flags(cls: type["Detector"]) -> list[inspect.Parameter]:
         default = declaration.default if switch or declaration.default is None else written(declaration.default)
         found.append(_keyword(name, Annotated[bool if switch else str | None, option], default))
     return found
+
+
+def shared_flags(classes: Iterable[type["Detector"]]) -> list[inspect.Parameter]:
+    """A keyword for every parameter that any of these detectors declares, but the seed: its value as text, None where
+    each is to keep its own default."""
+    found: dict[str, inspect.Parameter] = {}
+    for cls in classes:
+        for name, declaration in declared(cls).items():
+            if name in found or name == "random_state":
+                continue
+            switch = declaration.type is bool
+            option = typer.Option(
+                f"--{_dashed(name)}/--no-{_dashed(name)}" if switch else f"--{_dashed(name)}",
+                metavar=None if switch else _metavar(declaration),
+                help=_help(declaration),
+                rich_help_panel="Parameters, for every detector that has them",
+            )
+            found[name] = _keyword(name, Annotated[(bool if switch else str) | None, option], None)
+    return list(found.values())
 
 
 def parsed(cls: type["Detector"], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,13 +88,19 @@ def _write_grid(path: Path, pictures: "np.ndarray", detector: "Detector") -> Non
 
 
 def _write_rows(path: Path | None, rows: "np.ndarray", detector: "Detector") -> None:
-    names = getattr(detector, "feature_names_in_", None)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f"column {i}" for i in range(rows.shape[1])] if names is None else list(names))
-    writer.writerows(map(repr, row) for row in rows.tolist())
+    writer.writerow(detector.preprocessor_.names)  # type: ignore[union-attr]
+    writer.writerows(map(_written, row) for row in rows.tolist())
     if path is None:
         sys.stdout.write(text.getvalue())
         return
     with whole_file(path) as file:
         file.write(text.getvalue().encode())
+
+
+def _written(value: float | bool | str | None) -> str:
+    """A value as a CSV file holds it, empty where it is missing; numbers read back to the same bits."""
+    if value is None or value != value:
+        return ""
+    return value if isinstance(value, str) else repr(value)

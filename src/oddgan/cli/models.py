@@ -18,6 +18,7 @@ def info(
     from ..parameters import declared
     from ..report.text import percent
     from .flags import written
+    from .train import trained_on
 
     detector = detectors.load(model, device="cpu")  # finds out whether its parts agree
     manifest: dict[str, Any] = artifact.read(model)[0]
@@ -26,7 +27,7 @@ def info(
         return
     trained, n = manifest["training"], detector.n_calibrate_
     weights = sum(weight.numel() for weight in detector.net_.parameters())
-    updates = ", ".join(f"{count:,} updates of {stage}" for stage, count in trained["updates"].items())
+    place = " on ".join(trained[fact] for fact in ("precision", "device") if fact in trained)
     versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
     terminal.facts(
         *[
@@ -38,7 +39,7 @@ def info(
                 f"{detector.threshold_:.6g}, set by {n:,} normal rows held out of training for "
                 f"{percent(detector.false_alarm_rate_)} false alarms",
             ),
-            ("trained", f"on {trained['rows']:,} rows: {updates}; {trained['precision']} on {trained['device']}"),
+            ("trained", f"{trained_on(trained)}; {place}"),
             ("made", f"{manifest['created']} by oddgan {manifest['oddgan']} ({versions})"),
         ]
     )

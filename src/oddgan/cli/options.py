@@ -9,8 +9,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder of pictures, one picture, an .npy or .npz file, an IDX file, or a data set's name "
-        "(see: oddgan datasets).",
+        help="A folder of pictures, one picture, a .csv, .parquet, .npy or .npz file, an IDX file, or a data set's "
+        "name (see: oddgan datasets).",
         show_default=False,
     ),
 ]
@@ -18,12 +18,34 @@ Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A model file that oddgan train wrote.", show_default=False)
 ]
 Normal = Annotated[
-    str | None,
-    typer.Option("--normal", metavar="CLASS,...", help="Classes that are normal, in data with classes."),
+    list[str] | None,
+    typer.Option(
+        "--normal", metavar="CLASS,...", help="Classes that are normal, in data with classes; may be repeated."
+    ),
 ]
 Anomaly = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--anomaly", metavar="CLASS,...", help="Classes that are anomalies; all others are normal. May be repeated."
+    ),
+]
+Label = Annotated[
     str | None,
-    typer.Option("--anomaly", metavar="CLASS,...", help="Classes that are anomalies; all others are normal."),
+    typer.Option(
+        metavar="COLUMN", help="Of a CSV or Parquet file: the column that holds the classes. The model never sees it."
+    ),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option("--drop", metavar="COLUMN", help="Of a CSV or Parquet file: leave this column out. May be repeated."),
+]
+Category = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--category",
+        metavar="COLUMN",
+        help="Of a CSV or Parquet file: the numbers in this column are codes, not amounts. May be repeated.",
+    ),
 ]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be read; they are listed.")
@@ -57,6 +79,21 @@ Convert = Annotated[
 ]
 
 
-def classes(text: str | None) -> list[str] | None:
-    """The class names in "3,5"."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+def classes(told: str | list[str] | None) -> list[str] | None:
+    """The class names in "3,5", or in several of these."""
+    if not told:
+        return None
+    words = [told] if isinstance(told, str) else told
+    return [name.strip() for word in words for name in word.split(",") if name.strip()]
+
+
+def retold(
+    *,
+    normal: list[str] | None = None,
+    anomaly: list[str] | None = None,
+    label: str | None = None,
+    drop: list[str] | None = None,
+) -> list[str]:
+    """These options as words of a command."""
+    told = [("--label", [label] if label else []), ("--normal", normal), ("--anomaly", anomaly), ("--drop", drop)]
+    return [word for flag, values in told for value in values or [] for word in (flag, value)]

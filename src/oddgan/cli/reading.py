@@ -11,7 +11,10 @@ from ..errors import DataError
 from . import terminal
 
 if TYPE_CHECKING:
-    from ..data import Rows
+    from numpy.typing import NDArray
+
+    from ..data import PictureRows, Rows, TableFile
+    from ..data.tables import Columns
     from ..detector import Detector
 
 LISTED = 10  # unreadable pictures that are named; the others are counted
@@ -42,6 +45,26 @@ def open_model(
     if convert and isinstance(detector.preprocessor_, PicturePreprocessor):
         detector.preprocessor_ = replace(detector.preprocessor_, convert=True)
     return detector
+
+
+def columns_of(detector: "Detector") -> "Columns | None":
+    """The columns that the model takes, where it takes tables."""
+    from ..preprocessing.tables import TablePreprocessor
+
+    preprocessor = detector.preprocessor_
+    return preprocessor if isinstance(preprocessor, TablePreprocessor) else None
+
+
+def as_taken(rows: "Rows | TableFile", detector: "Detector") -> "Rows | TableFile":
+    """`rows`; of a file of a table, the columns that the model takes. Raises `DataError` where they do not fit."""
+    from ..data import TableFile
+
+    if not isinstance(rows, TableFile):
+        return rows
+    columns = columns_of(detector)
+    if columns is None:
+        raise DataError(f"{rows.path}: is a table, and the model takes {detector.preprocessor_.describe()}")
+    return rows.typed(columns.columns, columns.kinds)
 
 
 def check_readable(source: str, *parts: "Rows | None") -> None:
@@ -84,13 +107,22 @@ class Chunk:
     names: list[str | int]
 
 
-def chunks(rows: "Rows", block_size: int, bad: list[Unreadable]) -> Iterator[Chunk]:
+def chunks(rows: "Rows | TableFile", block_size: int, bad: list[Unreadable]) -> Iterator[Chunk]:
     """`rows` some at a time, in whole scoring blocks where memory allows. Unreadable pictures end up in `bad`."""
-    if isinstance(rows, np.ndarray) and rows.ndim == 2:
-        step = max(block_size, TABLE_ROWS)
-        for start in range(0, len(rows), step):
-            part = rows[start : start + step]
+    from ..data import TableFile
+    from ..preprocessing.table_rows import TableRows
+
+    step = max(block_size, TABLE_ROWS)
+    if isinstance(rows, TableFile):
+        start = 0
+        for part in rows.parts(step):
             yield Chunk(part, list(range(start, start + len(part))))
+            start += len(part)
+        return
+    if isinstance(rows, TableRows) or (isinstance(rows, np.ndarray) and rows.ndim == 2):
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            yield Chunk(some, list(range(start, start + len(some))))
         return
     from ..data.pictures import NamedPictures
 
@@ -110,7 +142,7 @@ def chunks(rows: "Rows", block_size: int, bad: list[Unreadable]) -> Iterator[Chu
         yield Chunk(held, held.names)
 
 
-def _read(rows: "Rows") -> Iterator[tuple[str | int, Any, str]]:
+def _read(rows: "NDArray[Any] | PictureRows") -> Iterator[tuple[str | int, Any, str]]:
     """Name, picture and, in place of a picture that cannot be read, the reason; decoded in threads, in order."""
     from ..data import Pictures
     from ..data.threads import threaded

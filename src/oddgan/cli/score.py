@@ -1,5 +1,6 @@
 """oddgan score."""
 
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,11 +10,11 @@ import typer
 
 from ..errors import DataError, ParameterError
 from . import terminal
-from .options import BlockSize, Convert, Data, Device, FalseAlarmRate, Model, SkipBad, Threads
+from .options import BlockSize, Convert, Data, Device, Drop, FalseAlarmRate, Model, SkipBad, Threads
 from .outputs import check_folder, check_writable
 
 if TYPE_CHECKING:
-    from ..data import Rows
+    from ..data import Rows, TableFile
     from ..detector import Detector
 
 MAP_SCALE = 0.5
@@ -41,6 +42,7 @@ def score(
             "range from black to white. It is the same for every picture, so all maps can be compared.",
         ),
     ] = MAP_SCALE,
+    drop: Drop = None,
     false_alarm_rate: FalseAlarmRate = None,
     convert: Convert = False,
     skip_bad: SkipBad = False,
@@ -55,10 +57,11 @@ def score(
 
     DATA's layout is ignored: every picture below the folder is scored. The columns are path (or row, counted from 0),
     score (higher is odder), p_value (the share of normal rows held out of training that are as odd), and verdict:
-    anomaly where the p-value is at most the false-alarm rate. A row's score does not depend on the other rows.
+    anomaly where the p-value is at most the false-alarm rate. For tables one more, columns: those with the largest
+    share in what is odd about the row. A row's score does not depend on the other rows.
     """
     from .. import data as sources
-    from .reading import open_model
+    from .reading import as_taken, open_model
     from .scores import check_format
     from .train import set_threads
 
@@ -70,12 +73,13 @@ def score(
         if Path(data).resolve() in (maps.resolve(), *maps.resolve().parents):
             raise ParameterError(f"--maps {maps}: lies among the pictures themselves; choose another folder")
         check_folder(maps.absolute().parent)
-    rows = sources.rows(data)
+    rows = sources.rows(data, drop=drop or ())
     if threads is not None:
         set_threads(threads)
     detector = open_model(
         model, device=device, false_alarm_rate=false_alarm_rate, block_size=block_size, convert=convert
     )
+    rows = as_taken(rows, detector)
     with terminal.bar("scoring") as progress:
         anomalies = score_rows(
             detector, rows, data, output, maps=maps, map_scale=map_scale, skip_bad=skip_bad, progress=progress
@@ -86,7 +90,7 @@ def score(
 
 def score_rows(
     detector: "Detector",
-    rows: "Rows",
+    rows: "Rows | TableFile",
     source: str,
     output: Path | None,
     *,
@@ -100,19 +104,28 @@ def score_rows(
     from .maps import map_path, write_map
     from .outputs import whole_folder
     from .reading import Unreadable, chunks, listed, refuse
-    from .scores import scores_to
+    from .scores import scores_to, shown
 
-    if maps is not None and getattr(rows, "ndim", 3) == 2:
+    table = getattr(rows, "ndim", 3) == 2
+    if maps is not None and table:
         raise DataError(f"{source}: is a table, and heat maps are of pictures; leave out --maps")
     bad: list[Unreadable] = []
+    # To count the rows of a CSV file is a pass over it, for nothing but a bar that is seen on a terminal.
+    total = len(rows) if sys.stderr.isatty() or not hasattr(rows, "parts") else 0
     done = anomalies = 0
     with ExitStack() as stack:
         folder = None if maps is None else stack.enter_context(whole_folder(maps))
-        write = stack.enter_context(scores_to(output, "path" if hasattr(rows, "name") else "row"))
+        key = "path" if hasattr(rows, "name") and not table else "row"
+        write = stack.enter_context(scores_to(output, key, columns=table))
         for chunk in chunks(rows, detector.block_size, bad):
             if bad and not skip_bad:
                 continue  # only the list of what cannot be read is still of interest
-            if folder is None:
+            columns = None
+            if table:
+                found = detector.explain(chunk.rows)
+                scores = found.score
+                columns = [shown(found.largest(i)) for i in range(len(scores))]
+            elif folder is None:
                 scores = detector.anomaly_score(chunk.rows)
             else:
                 found = detector.explain(chunk.rows)
@@ -122,11 +135,11 @@ def score_rows(
                 for name, picture, anomaly_map in zip(chunk.names, chunk.rows, found.anomaly_map, strict=True):
                     write_map(folder / map_path(name), picture, anomaly_map, 2 * map_scale, detector)
             odd = scores > detector.threshold_
-            write(chunk.names, scores, detector.calibration_.p_value(scores), odd)
+            write(chunk.names, scores, detector.calibration_.p_value(scores), odd, columns)
             done, anomalies = done + len(scores), anomalies + int(odd.sum())
-            progress(done + len(bad), len(rows))
+            progress(done + len(bad), total)
         if not skip_bad or not done:
-            refuse(source, bad, len(rows))
+            refuse(source, bad, total)
     listed(bad)
     left_out = f", {len(bad):,} unreadable left out" if bad else ""
     terminal.note(

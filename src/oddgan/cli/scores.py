@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -21,11 +21,21 @@ SPOOLED = 64 * 2**20  # bytes of results that wait in memory for the run to end 
 
 
 class Writer(Protocol):
-    """Takes the results of some rows at a time."""
+    """Takes the results of some rows at a time; of tables also which columns are odd, in words."""
 
     def __call__(
-        self, names: Sequence[str | int], score: np.ndarray, p_value: np.ndarray, is_anomaly: np.ndarray
+        self,
+        names: Sequence[str | int],
+        score: np.ndarray,
+        p_value: np.ndarray,
+        is_anomaly: np.ndarray,
+        columns: Sequence[str] | None = None,
     ) -> None: ...
+
+
+def shown(columns: Iterable[tuple[str, float]]) -> str:
+    """Columns and their shares as results have them: "bytes 61%; service 20%"."""
+    return "; ".join(f"{name} {share:.0%}" for name, share in columns)
 
 
 def check_format(path: Path | None) -> None:
@@ -41,19 +51,21 @@ def check_format(path: Path | None) -> None:
 
 
 @contextmanager
-def scores_to(path: Path | None, key: str) -> Iterator[Writer]:
-    """Where results go, whole or not at all: a file, or standard output. `key`: the first column, "path" or "row"."""
+def scores_to(path: Path | None, key: str, *, columns: bool = False) -> Iterator[Writer]:
+    """Where results go, whole or not at all: a file, or standard output. `key`: the first column, "path" or "row".
+    `columns`: there is a last column, which says what columns of the row are odd."""
+    heads = [key, "score", "p_value", "verdict", *["columns"] * columns]
     if path is None:
         with tempfile.SpooledTemporaryFile(SPOOLED) as spool:
-            yield _Csv(spool, key)
+            yield _Csv(spool, heads)
             spool.seek(0)
             _to_stdout(spool)
         return
     with whole_file(path) as file:
         if path.suffix.lower() == ".csv":
-            yield _Csv(file, key)
+            yield _Csv(file, heads)
         else:
-            parquet = _Parquet(file, key)
+            parquet = _Parquet(file, heads)
             yield parquet
             parquet.close()
 
@@ -70,15 +82,21 @@ def _to_stdout(spool: IO[bytes]) -> None:
 
 
 class _Csv:
-    def __init__(self, file: Any, key: str) -> None:
+    def __init__(self, file: Any, heads: Sequence[str]) -> None:
         self.file = file
-        self._write([(key, "score", "p_value", "verdict")])
+        self._write([heads])
 
     def __call__(
-        self, names: Sequence[str | int], score: np.ndarray, p_value: np.ndarray, is_anomaly: np.ndarray
+        self,
+        names: Sequence[str | int],
+        score: np.ndarray,
+        p_value: np.ndarray,
+        is_anomaly: np.ndarray,
+        columns: Sequence[str] | None = None,
     ) -> None:
         verdicts = (VERDICTS[int(odd)] for odd in is_anomaly)
-        self._write(zip(names, map(repr, score.tolist()), map(repr, p_value.tolist()), verdicts, strict=True))
+        more = [] if columns is None else [columns]
+        self._write(zip(names, map(repr, score.tolist()), map(repr, p_value.tolist()), verdicts, *more, strict=True))
 
     def _write(self, rows: Any) -> None:
         text = io.StringIO()
@@ -87,23 +105,28 @@ class _Csv:
 
 
 class _Parquet:
-    def __init__(self, file: IO[bytes], key: str) -> None:
+    def __init__(self, file: IO[bytes], heads: Sequence[str]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        first = pa.string() if key == "path" else pa.int64()
-        columns = [(key, first), ("score", pa.float64()), ("p_value", pa.float64()), ("verdict", pa.string())]
-        self.schema = pa.schema(columns)
+        types = {"row": pa.int64(), "score": pa.float64(), "p_value": pa.float64()}
+        self.schema = pa.schema([(head, types.get(head, pa.string())) for head in heads])
         self.writer = pq.ParquetWriter(file, self.schema)
 
     def __call__(
-        self, names: Sequence[str | int], score: np.ndarray, p_value: np.ndarray, is_anomaly: np.ndarray
+        self,
+        names: Sequence[str | int],
+        score: np.ndarray,
+        p_value: np.ndarray,
+        is_anomaly: np.ndarray,
+        columns: Sequence[str] | None = None,
     ) -> None:
         import pyarrow as pa
 
-        shown = [os.fsencode(n).decode("utf-8", "replace") if isinstance(n, str) else n for n in names]
+        firsts = [os.fsencode(n).decode("utf-8", "replace") if isinstance(n, str) else n for n in names]
         verdicts = [VERDICTS[int(odd)] for odd in is_anomaly]
-        self.writer.write_table(pa.table([shown, score, p_value, verdicts], schema=self.schema))
+        more = [] if columns is None else [columns]
+        self.writer.write_table(pa.table([firsts, score, p_value, verdicts, *more], schema=self.schema))
 
     def close(self) -> None:
         """Write the file's end."""

@@ -3,7 +3,7 @@
 import inspect
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from ..errors import DataError, ParameterError
 from ..hooks import Hook, Progress, TensorBoard, clock
 from . import terminal
 from .flags import flags, parsed
-from .options import Anomaly, Data, Normal, SkipBad, Threads, classes
+from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes, retold
 from .outputs import check_folder, check_writable
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ def train(
     ] = DEFAULT,
     normal: Normal = None,
     anomaly: Anomaly = None,
+    label: Label = None,
+    drop: Drop = None,
+    category: Category = None,
     skip_bad: SkipBad = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Evaluate on the data's test rows and write a report.")
@@ -89,7 +92,8 @@ def train(
     """Train a detector on normal data and calibrate its threshold.
 
     DATA is understood by its layout: pictures directly in a folder (all normal); train/good, test/good and test/KIND;
-    normal/ and abnormal/. Anomalies are never trained on. A run that is interrupted goes on with --resume, and ends
+    normal/ and abnormal/; a table in a CSV or Parquet file, all of it normal or as --label and --normal tell. Anomalies
+    are never trained on. A run that is interrupted goes on with --resume, and ends
     in the same model.
     """
     from .. import data as sources
@@ -97,12 +101,19 @@ def train(
 
     cls = _class(detector)
     untrained = cls(**parsed(cls, parameters))
-    model = output or Path(f"{_name_of(data)}.oddgan")
+    model = output or Path(f"{name_of(data)}.oddgan")
     check_writable(model, checkpoint, report, inputs=(data,))
     kept = _checkpoint(model, checkpoint, resume, fresh)
     with terminal.bar("reading pictures") as progress:
         split = sources.load(
-            data, normal=classes(normal), anomaly=classes(anomaly), skip_bad=skip_bad, progress=progress
+            data,
+            normal=classes(normal),
+            anomaly=classes(anomaly),
+            label=label,
+            drop=drop or (),
+            category=category or (),
+            skip_bad=skip_bad,
+            progress=progress,
         )
     if split.train is None:
         raise DataError(f"{data}: no normal rows to train on; give data with normal ones")
@@ -134,7 +145,7 @@ def train(
     terminal.facts(*described(fitted, model, None if resumed else time.monotonic() - started))
     if judged:
         _judge(fitted, split, report)
-    _say_next(model, data, split, normal, anomaly)
+    _say_next(fitted, model, data, split, drop, retold(normal=normal, anomaly=anomaly, label=label, drop=drop))
 
 
 def fit(detector: "Detector", split: "Split", hooks: list[Hook], **how: Any) -> "Detector":
@@ -163,9 +174,10 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def _name_of(data: str) -> str:
+def name_of(data: str) -> str:
+    """What to call what comes of DATA: its last part, without endings."""
     name = Path(data).resolve().name
-    for ending in (".gz", ".npy", ".npz", "-ubyte"):
+    for ending in (".gz", ".npy", ".npz", "-ubyte", ".csv", ".tsv", ".parquet"):
         name = name.removesuffix(ending)
     return name or "model"
 
@@ -188,10 +200,9 @@ def described(detector: "Detector", model: Path, seconds: float | None) -> list[
 
     facts, n = detector.info()["training"], detector.n_calibrate_
     took = "" if seconds is None else f" in {clock(seconds)}"
-    updates = ", ".join(f"{count:,} updates of {stage}" for stage, count in facts["updates"].items())
     return [
         ("rows", detector.preprocessor_.describe()),
-        ("trained", f"{type(detector).__name__} on {facts['rows']:,} rows: {updates}{took}"),
+        ("trained", f"{type(detector).__name__} {trained_on(facts)}{took}"),
         (
             "threshold",
             f"{detector.threshold_:.6g}, set by {n:,} normal rows held out of training for "
@@ -199,6 +210,12 @@ def described(detector: "Detector", model: Path, seconds: float | None) -> list[
         ),
         ("model", f"{model} ({terminal.size(model)})"),
     ]
+
+
+def trained_on(facts: Mapping[str, Any]) -> str:
+    """How many rows a model was trained on, and how long each stage was, from its facts about training."""
+    updates = ", ".join(f"{count:,} updates of {stage}" for stage, count in facts.get("updates", {}).items())
+    return f"on {facts['rows']:,} rows{': ' if updates else ''}{updates}"
 
 
 def _judge(detector: "Detector", split: "Split", report: Path | None) -> None:
@@ -214,11 +231,16 @@ def _judge(detector: "Detector", split: "Split", report: Path | None) -> None:
         terminal.facts(("report", str(report)))
 
 
-def _say_next(model: Path, data: str, split: "Split", normal: str | None, anomaly: str | None) -> None:
+def _say_next(
+    detector: "Detector", model: Path, data: str, split: "Split", drop: list[str] | None, told: list[str]
+) -> None:
+    from ..detector import Detector
+
     pictures = not hasattr(split.train, "ndim") or getattr(split.train, "ndim", 2) > 2
-    commands = [["score", str(model), "NEW_DATA", "-o", "scores.csv", *(["--maps", "maps"] if pictures else [])]]
+    more = ["--maps", "maps"] if pictures else retold(drop=drop)
+    commands = [["score", str(model), "NEW_DATA", "-o", "scores.csv", *more]]
     if split.labels is not None:
-        chosen = ["--normal", normal] if normal else ["--anomaly", anomaly] if anomaly else []
-        commands.append(["evaluate", str(model), data, *chosen, "--report", "report.html"])
-    commands.append(["generate", str(model), "-o", "generated.png" if pictures else "generated.csv"])
+        commands.append(["evaluate", str(model), data, *told, "--report", "report.html"])
+    if type(detector).sample is not Detector.sample:
+        commands.append(["generate", str(model), "-o", "generated.png" if pictures else "generated.csv"])
     terminal.commands(*(["oddgan", *command] for command in commands))

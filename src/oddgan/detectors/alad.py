@@ -39,7 +39,7 @@ from ..networks import alad
 from ..networks.blocks import WIDTH
 from ..parameters import Param
 from ..recipe import Batch, Losses, Stage
-from ..search import Prior, latent_size
+from ..search import Latent, latent_size
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -76,7 +76,7 @@ class ALAD(NeuralDetector):
             "D_xz": alad.JointDiscriminator(shape, latent_dim, width=width, spectral_norm=sn),
             "D_xx": alad.PairDiscriminator(shape, width=width, spectral_norm=sn),
             "D_zz": alad.latent_discriminator(shape, latent_dim, width=width, spectral_norm=sn),
-            "Z": Prior(latent_dim, "normal"),
+            "Z": Latent(latent_dim, "normal"),
         }
 
     def stages(self) -> tuple[Stage, ...]:

@@ -132,8 +132,8 @@ class AnoGAN(NeuralDetector):
         return self.losses(net, x, f, z)
 
     def losses(self, net: Any, x: Tensor, f: Tensor, z: Tensor) -> dict[str, Tensor]:
-        """Residual and discrimination losses, their sum "paper" and x_hat, at z (b, latent_dim), for rows x (b, ...) with
-        features f = f(x) (b, k)."""
+        """Residual and discrimination losses, their sum "paper", and x_hat, at z (b, latent_dim), of rows x (b, ...)
+        with features f = f(x) (b, k)."""
         x_hat = net.G(z)
         logit, f_hat = net.D(x_hat)
         terms = {"residual": norm1(x, x_hat), "feature": norm1(f, f_hat), "sigmoid": bce(logit, 1.0)}

@@ -66,10 +66,10 @@ def descend(energy: nn.Module, x: Tensor, *, training: bool = False) -> tuple[Te
     In float32 whatever the run's precision: the training loss is a gradient's gradient.
     """
     with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
-        x = x.detach().requires_grad_()
-        e = energy(x)
-        (slope,) = torch.autograd.grad(e.sum(), x, create_graph=training)
-        return e, x - slope
+        here = x.detach().requires_grad_()
+        e = energy(here)
+        (slope,) = torch.autograd.grad(e.sum(), here, create_graph=training)
+        return e.detach(), x - slope
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -108,7 +108,7 @@ class DSEBM(NeuralDetector):
     def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
         """Both criteria of the paper; no noise is added."""
         e, x_hat = descend(net.E, x)
-        return {"x_hat": x_hat.detach(), "energy": e.detach(), "reconstruction": l2(x, x_hat).detach()}
+        return {"x_hat": x_hat, "energy": e, "reconstruction": l2(x, x_hat)}
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """softplus(a(x)): how much each unit lowers the energy."""

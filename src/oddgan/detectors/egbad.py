@@ -19,8 +19,9 @@ test unless it is one of networks or preprocessing:
   BiGAN can: x and z of a batch are no pairs. The residual moves G and E; the survey's toolbox adds it to E alone.
 - Evaluation mode at test time, and no threshold from test scores.
 - Any shape, by the rule in `oddgan.networks`, and tables are scaled; the code leaves KDD99 as it is.
-- Defaults of our own: the residual in training, a score of two terms, a latent and a width that suit small data.
-  `oddgan.papers.detector("egbad", ...)` has the paper's.
+- Defaults of our own: the residual in training, since the game alone ties x_hat to x but loosely for as long as a run
+  of some thousand updates lasts; a latent and a width that suit small data. `oddgan.papers.detector("egbad", ...)` has
+  the paper's.
 - `networks="mlp"`: Donahue's networks for pictures without neighbourhoods, in EGBAD's game. Donahue moves G, E and D
   at once on one batch, with weight decay and a falling learning rate, and normalises without gain and bias.
 """
@@ -33,13 +34,14 @@ import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
+from ..games import Prior
 from ..losses import bce, l1, norm1
 from ..networks import bigan
 from ..networks.blocks import WIDTH, JointJudge, RowLinear, normal
 from ..networks.tables import mlp
 from ..parameters import Param
 from ..recipe import Batch, Losses, Stage
-from ..search import Prior, latent_size
+from ..search import Latent, latent_size
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -61,9 +63,7 @@ class EGBAD(NeuralDetector):
         int | None,
         Param("scale of every layer's channels or units (paper: 64); none: 64 for tables, 32 for pictures", low=2),
     ] = None
-    prior: Annotated[Literal["normal", "uniform"], Param("distribution of z: N(0, 1), or uniform on (-1, 1)")] = (
-        "normal"
-    )
+    prior: Annotated[Prior, Param("distribution of z: N(0, 1), or uniform on (-1, 1)")] = "normal"
     networks: Annotated[
         Literal["egbad", "mlp"],
         Param("EGBAD's, or for pictures and tables BiGAN's of two hidden layers without convolutions"),
@@ -74,14 +74,14 @@ class EGBAD(NeuralDetector):
     ] = "bce"
     w_residual: Annotated[
         float, Param("weight of mean |x - x_hat| in the losses of G and E (paper: 0, no such term)", low=0)
-    ] = 1.0
+    ] = 10.0
     alpha: Annotated[float, Param("weight of the residual in paper_fm, paper_sigma and code_sigma", low=0, high=1)] = (
         0.9
     )
     score_by: Annotated[
         Literal["residual", "feature", "sigma", "sigma_code", "paper_fm", "paper_sigma", "code_sigma", "combined"],
         Param("the anomaly score: one term, the paper's weighted sum of two, or residual and sigma together"),
-    ] = "combined"
+    ] = "paper_sigma"
 
     combines = ("residual", "sigma")
 
@@ -89,7 +89,7 @@ class EGBAD(NeuralDetector):
         """G, E and D, and the prior."""
         latent_dim = latent_size(shape, self.latent_dim)
         width = self.width or (WIDTH if len(shape) == 1 else WIDTH // 2)
-        Z = Prior(latent_dim, self.prior)
+        Z = Latent(latent_dim, self.prior)
         if self.networks == "mlp":
             return {**_mlps(shape, latent_dim, 16 * width, self.prior == "uniform"), "Z": Z}
         return {

@@ -152,12 +152,15 @@ def compare(
     without labelled test rows of both kinds, `ParameterError` for parameters out of range, `ArtifactError` for a
     damaged checkpoint, `OutputError` when the results cannot be written.
     """
+    from sklearn.base import clone
+
     untrained, seeds = _untrained(detectors), _different(seeds)
-    runs = [(seed, name, _seeded(untrained[name], seed)) for seed in seeds for name in untrained]
+    runs = [(seed, name) for seed in seeds for name in untrained]
     labels, record, watching = _checked(split), Record(results), tuple(hooks)
     data = fingerprint(split.train, split.tune, split.calibrate, split.test, labels, split.masks)
     found: dict[str, dict[int, Cell]] = {name: {} for name in untrained}
-    for number, (seed, name, detector) in enumerate(runs, 1):
+    for number, (seed, name) in enumerate(runs, 1):
+        detector: Detector = clone(untrained[name]).set_params(random_state=seed)
         parameters, key = _identity(detector, data)
         what = f"[{number}/{len(runs)}] {name}, seed {seed}"
         cell = record.get(key)
@@ -202,6 +205,8 @@ def _untrained(detectors: Mapping[str, Detector] | Iterable[str]) -> dict[str, D
         detectors = {name: get(name)() for name in names}
     if not detectors:
         raise ParameterError("compare: give at least one detector")
+    for detector in detectors.values():
+        detector.check_parameters()
     return dict(detectors)
 
 
@@ -220,14 +225,6 @@ def _checked(split: Split) -> np.ndarray:
     if labels is None or labels.all() or not labels.any():
         raise DataError(f"{split.name}: has no test rows labelled normal and odd ({split.note}); compare needs both")
     return labels
-
-
-def _seeded(detector: Detector, seed: int) -> Detector:
-    from sklearn.base import clone
-
-    seeded: Detector = clone(detector).set_params(random_state=seed)
-    seeded.check_parameters()
-    return seeded
 
 
 def _identity(detector: Detector, data: str) -> tuple[dict[str, Any], str]:

@@ -59,18 +59,21 @@ def outlined(picture: np.ndarray, mask: np.ndarray, width: int = 1) -> np.ndarra
 
 
 def views(example: Example, vmax: float, side: int, longest: int) -> list[np.ndarray]:
-    """The picture and its heat map with the mask's outline, both (H, W, 3) uint8 of one size.
+    """The picture and its heat map with the mask's outline, both (H, W, 3) uint8 of one size; of a detector that
+    makes no maps the picture alone, with the outline.
 
     Tiny pictures are enlarged by a whole factor to `side` or more; others are shrunk to at most `longest`.
     """
-    if example.picture is None or example.anomaly_map is None:
+    if example.picture is None:
         raise DataError(f"{example.name}: a row of a table has no heat map; give examples of pictures")
-    picture, size = _in_colour(example.picture), _shown_size(example.picture, side, longest)
-    heat = overlay(_sized(picture, size), _sized(example.anomaly_map, size), vmax)
+    size = _shown_size(example.picture, side, longest)
+    shown = [_sized(_in_colour(example.picture), size)]
+    if example.anomaly_map is not None:
+        shown.append(overlay(shown[0], _sized(example.anomaly_map, size), vmax))
     if example.mask is not None and example.mask.any():
         mask = _sized(example.mask.astype(np.float32), size) >= 0.5
-        heat = outlined(heat, mask, width=max(1, round(min(size) / 120)))
-    return [_sized(picture, size), heat]
+        shown[-1] = outlined(shown[-1], mask, width=max(1, round(min(size) / 120)))
+    return shown
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -85,7 +88,7 @@ def png(picture: np.ndarray) -> bytes:
 def heat_map_grid(
     examples: Sequence[Example], path: str | Path, *, vmax: float | None = None, columns: int = 3
 ) -> None:
-    """Write a PNG: for each example its picture, its reconstruction if there is one, and its heat map.
+    """Write a PNG: for each example its picture, its reconstruction and its heat map, as far as there are any.
 
     `vmax`: the map's value that is shown as fully odd (`Evaluation.map_scale`); None takes the median peak of
     the examples. `columns`: examples side by side. Tiny pictures are enlarged without blur. Raises DataError
@@ -119,11 +122,11 @@ def heat_map_grid(
 
 
 def _panels(example: Example, vmax: float) -> list[np.ndarray]:
-    """Picture, reconstruction if there is one, heat map: all (H, W, 3) uint8 of one size."""
-    picture, heat = views(example, vmax, TILE, 2 * TILE)
+    """Picture, reconstruction and heat map, as far as there are any: all (H, W, 3) uint8 of one size."""
+    picture, *heat = views(example, vmax, TILE, 2 * TILE)
     if example.reconstruction is None:
-        return [picture, heat]
-    return [picture, _sized(_in_colour(example.reconstruction), heat.shape[:2]), heat]
+        return [picture, *heat]
+    return [picture, _sized(_in_colour(example.reconstruction), picture.shape[:2]), *heat]
 
 
 def _typical_peak(examples: Sequence[Example]) -> float:

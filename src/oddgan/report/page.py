@@ -163,20 +163,25 @@ def _galleries(e: Evaluation) -> list[dict[str, Any]]:
     for group, (title, caption) in GROUPS.items():
         items = [_item(example, e) for example in e.examples if example.group == group]
         if items:
-            found.append({"title": title, "caption": caption, "items": items, "table": items[0]["picture"] is None})
+            found.append(
+                {
+                    "title": title,
+                    "caption": caption,
+                    "items": items,
+                    "table": items[0]["picture"] is None,
+                    "located": any(item["heat"] or item["example"].columns for item in items),
+                }
+            )
     return found
 
 
 def _item(example: Example, e: Evaluation) -> dict[str, Any]:
-    item: dict[str, Any] = {"example": example, "verdict": _verdict(example), "picture": None}
-    if example.picture is not None and example.anomaly_map is not None:
-        picture, heat = views(example, e.map_scale, SIDE, LONGEST)
-        item |= {
-            "picture": _embedded(picture),
-            "heat": _embedded(heat),
-            "where": _where(example.anomaly_map),
-            "size": heat.shape,
-        }
+    item: dict[str, Any] = {"example": example, "verdict": _verdict(example), "picture": None, "heat": None}
+    if example.picture is not None:
+        picture, *heat = views(example, e.map_scale, SIDE, LONGEST)
+        item |= {"picture": _embedded(picture), "size": picture.shape}
+        if example.anomaly_map is not None:
+            item |= {"heat": _embedded(heat[0]), "where": _where(example.anomaly_map)}
     return item
 
 

@@ -1,0 +1,163 @@
+"""oddgan compare."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import DataError, ParameterError
+from ..files import whole_file
+from ..hooks import Progress
+from . import terminal
+from .flags import parsed, shared_flags
+from .options import Anomaly, Data, Normal, SkipBad, Threads, classes
+from .outputs import check_writable
+
+if TYPE_CHECKING:
+    from ..detector import Detector
+
+
+def command(arguments: list[str] | None) -> Callable[..., None]:
+    """The command `compare`, with the flags of the detectors that `arguments` choose; None: without any."""
+    fixed = [p for p in inspect.signature(compare).parameters.values() if p.name != "parameters"]
+    flagged = [] if arguments is None else shared_flags(_classes(_chosen(arguments)).values())
+
+    def run(**given: Any) -> None:
+        parameters = {p.name: given.pop(p.name) for p in flagged}
+        compare(**given, parameters=parameters)
+
+    run.__doc__ = compare.__doc__
+    run.__signature__ = inspect.Signature([*fixed, *flagged])  # type: ignore[attr-defined]
+    return run
+
+
+def _chosen(arguments: Sequence[str]) -> str:
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--detectors":
+            return following
+        if word.startswith("--detectors="):
+            return word.partition("=")[2]
+    return ""
+
+
+def _classes(names: str) -> dict[str, type["Detector"]]:
+    from .. import detectors
+
+    return {name.lower(): detectors.get(name) for name in classes(names) or ()}
+
+
+def compare(
+    data: Data,
+    *,
+    detectors: Annotated[
+        str, typer.Option("--detectors", metavar="NAME,...", help="Which detectors; their parameters are flags below.")
+    ],
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Train each so many times, with seeds 0 to N-1.")] = 3,
+    normal: Normal = None,
+    anomaly: Anomaly = None,
+    skip_bad: SkipBad = False,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Where every finished run is kept; what is there is not run again.",
+            show_default="DATA's name + -compare.jsonl",
+        ),
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all figures and runs as JSON.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="DETECTOR.PARAMETER=VALUE", help="A parameter of one detector; may be repeated."),
+    ] = None,
+    threads: Threads = None,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Seconds from one checkpoint of a run to the next.")
+    ] = 60.0,
+    parameters: dict[str, Any],
+) -> None:
+    """Train several detectors on the same normal rows; set mean and deviation of their figures side by side.
+
+    DATA is understood by its layout, as oddgan train does, and needs test rows with labels. A flag such as --updates
+    goes to every detector that has the parameter. A comparison that is interrupted or killed goes on where it was when
+    the command is given again; another detector or seed is added in the same way.
+    """
+    from .. import data as sources
+    from ..evaluation import compare as side_by_side
+    from .reading import check_readable, listed
+    from .train import name_of, set_threads
+
+    kept = results or Path(f"{name_of(data)}-compare.jsonl")
+    contenders = _contenders(_classes(detectors), parameters, changes or [])
+    check_writable(kept, markdown, json, inputs=(data,))
+    with terminal.bar("reading pictures") as progress:
+        split = sources.load(
+            data, normal=classes(normal), anomaly=classes(anomaly), skip_bad=skip_bad, progress=progress
+        )
+    listed(split.skipped)
+    if split.test is None or split.labels is None:
+        raise DataError(f"{data}: has no labelled test rows ({split.note}); nothing tells which detector is right")
+    if not skip_bad:
+        check_readable(data, split.train, split.tune, split.calibrate, split.test)
+    if threads is not None:
+        set_threads(threads)
+    try:
+        with Progress() as bar:
+            found = side_by_side(
+                split,
+                contenders,
+                seeds=range(seeds),
+                results=kept,
+                checkpoint_seconds=checkpoint_seconds,
+                hooks=[] if terminal.quiet else [bar],
+                tell=terminal.note,
+            )
+    except KeyboardInterrupt:
+        raise terminal.Interrupted("interrupted; the same command goes on from here") from None
+    head, lines = found.table()
+    terminal.say(split.note)
+    terminal.say()
+    terminal.table(head, lines)
+    terminal.say()
+    for line in found.notes():
+        terminal.say(line)
+    for path, text in ((markdown, found.to_markdown), (json, found.to_json)):
+        if path is not None:
+            with whole_file(path) as file:
+                file.write(text().encode())
+    for path in (kept, markdown, json):
+        if path is not None:
+            terminal.note(f"written: {path}")
+    if all(one.errors for one in found.contenders):
+        raise typer.Exit(1)
+
+
+def _contenders(
+    chosen: Mapping[str, type["Detector"]], given: Mapping[str, Any], changes: Sequence[str]
+) -> dict[str, "Detector"]:
+    """The unfitted detectors: `given` goes to all that have the parameter, each of `changes` to the one it names."""
+    from ..parameters import declared
+
+    own: dict[str, dict[str, str]] = {name: {} for name in chosen}
+    for change in changes:
+        place, equals, value = change.partition("=")
+        name, dot, parameter = place.lower().partition(".")
+        parameter = parameter.replace("-", "_")
+        if not (equals and dot):
+            raise ParameterError(f"--set {change}: write DETECTOR.PARAMETER=VALUE, as in ganomaly.latent_dim=16")
+        if name not in chosen:
+            raise ParameterError(f"--set {change}: {name} is not among --detectors {','.join(chosen)}")
+        if parameter not in declared(chosen[name]) or parameter == "random_state":
+            raise ParameterError(f"--set {change}: {name} has no parameter {parameter} to set")
+        own[name][parameter] = value
+    contenders = {}
+    for name, cls in chosen.items():
+        shared = {key: value for key, value in given.items() if value is not None}
+        if lacking := [f"--{key.replace('_', '-')}" for key in shared if key not in declared(cls)]:
+            terminal.note(f"{name} has no {', '.join(lacking)}: left out")
+        contenders[name] = cls(
+            **parsed(cls, {key: value for key, value in shared.items() if key in declared(cls)} | own[name])
+        )
+    return contenders
