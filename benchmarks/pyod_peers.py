@@ -30,7 +30,7 @@ def write_rows(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for case, rows in CASES.items():
         train, test, labels = rows()
-        prepared = oddgan.detectors.get("pca")(random_state=0).fit(train)
+        prepared = oddgan.PCA(random_state=0).fit(train)
         seen = [
             np.concatenate(
                 [x.flatten(1).numpy() for x, _, _ in prepared._blocks(prepared._rows(part), lambda net, x: {})]

@@ -40,7 +40,8 @@ def test_the_manifest_can_be_read_by_people_and_their_tools(model):
     assert manifest["format"] == "oddgan-model"
     assert manifest["detector"] == "GANomaly"
     assert manifest["parameters"]["width"] == 8
-    assert manifest["preprocessing"] == {"kind": "table", "columns": None}
+    described = {name: manifest["preprocessing"][name] for name in ("kind", "columns", "kinds", "scaling")}
+    assert described == {"kind": "table", "columns": None, "kinds": ["number"] * 4, "scaling": "standard"}
     assert manifest["calibration"]["rows"] == 3
     assert manifest["training"]["updates"] == {"game": 20}
     assert set(manifest["versions"]) == {"python", "torch", "numpy", "scikit-learn"}

@@ -18,7 +18,9 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .detectors.adgan import ADGAN
     from .detectors.alad import ALAD
     from .detectors.anogan import AnoGAN
+    from .detectors.dagmm import DAGMM
     from .detectors.dcgan import DCGAN
+    from .detectors.dsebm import DSEBM
     from .detectors.egbad import EGBAD
     from .detectors.ganomaly import GANomaly
     from .detectors.isolationforest import IsolationForest
@@ -26,6 +28,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .detectors.lof import LOF
     from .detectors.oneclasssvm import OneClassSVM
     from .detectors.pca import PCA
+    from .detectors.vae import VAE
     from .evaluation import Comparison, Evaluation, compare, evaluate
 
 _HOMES = {
@@ -42,11 +45,14 @@ _MODULES = {"data", "errors", "hooks", "metrics", "papers", "report", "testing"}
 __all__ = [
     "ADGAN",
     "ALAD",
+    "DAGMM",
     "DCGAN",
+    "DSEBM",
     "EGBAD",
     "KNN",
     "LOF",
     "PCA",
+    "VAE",
     "AnoGAN",
     "Comparison",
     "Detector",

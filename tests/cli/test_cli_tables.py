@@ -185,3 +185,9 @@ def test_normal_may_be_repeated(oddgan, file):
         assert ran.code == 0
         assert "135 rows of 4 columns" in ran.out
         assert "all of them normal" in ran.out
+
+
+def test_detectors_are_compared_on_a_file(oddgan, file):
+    ran = oddgan("compare", file, *CHOSEN, "--detectors", "knn,pca", "--seeds", "1", "--threads", "1")
+    assert ran.code == 0, ran.err
+    assert "96 normal for training, 39 for test (15 odd); normal: benign" in ran.out

@@ -69,6 +69,10 @@ def test_every_spelling_of_missing(write: Write) -> None:
     assert held.column("t").tolist() == ["x", *[None] * 7]
 
 
+def test_years_may_be_names(write: Write) -> None:
+    assert TableFile(write("country,2019,2020\nA,1,2\n")).columns == ("country", "2019", "2020")
+
+
 def test_texts_that_python_would_take_for_numbers(write: Write) -> None:
     held = TableFile(write("a,b\n1_2,0x1\n3_4,2\n")).read()
     assert held.kinds == ("category", "category")

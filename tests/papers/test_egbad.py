@@ -292,10 +292,10 @@ def test_prior_is_used_in_training_and_in_generating():
         assert float(seen[0].std()) == pytest.approx(1.0 if prior == "normal" else 3**-0.5, rel=0.05)
 
 
-def test_combined_score_adds_residual_and_the_papers_cross_entropy(pictures):
+def test_combined_score_adds_residual_and_features(pictures):
     det = testing.small(EGBAD, score_by="combined", updates=3, calibrate_fraction=0.2).fit(pictures)
     explained = det.explain(pictures)
-    assert set(det.tuning_) == {"residual", "sigma"}
+    assert set(det.tuning_) == {"residual", "feature"}
     by_hand = sum((explained.terms[name] - middle) / spread for name, (middle, spread) in det.tuning_.items())
     np.testing.assert_allclose(explained.score, by_hand)
 

@@ -12,7 +12,7 @@ from ..files import whole_file
 from ..hooks import Progress
 from . import terminal
 from .flags import parsed, shared_flags
-from .options import Anomaly, Data, Normal, SkipBad, Threads, classes
+from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes
 from .outputs import check_writable
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def compare(
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Train each so many times, with seeds 0 to N-1.")] = 3,
     normal: Normal = None,
     anomaly: Anomaly = None,
+    label: Label = None,
+    drop: Drop = None,
+    category: Category = None,
     skip_bad: SkipBad = False,
     results: Annotated[
         Path | None,
@@ -94,7 +97,14 @@ def compare(
     check_writable(kept, markdown, json, inputs=(data,))
     with terminal.bar("reading pictures") as progress:
         split = sources.load(
-            data, normal=classes(normal), anomaly=classes(anomaly), skip_bad=skip_bad, progress=progress
+            data,
+            normal=classes(normal),
+            anomaly=classes(anomaly),
+            label=label,
+            drop=drop or (),
+            category=category or (),
+            skip_bad=skip_bad,
+            progress=progress,
         )
     listed(split.skipped)
     if split.test is None or split.labels is None:

@@ -30,10 +30,11 @@ PART = 16_384  # rows that are read at a time
 BLOCK = 512  # of them that are converted at a time
 MOST_FIELD = 131_072  # characters of one value: what Python's reader allows
 
+_YEAR = re.compile(r"[12]\d{3}")  # the one kind of number that may be a name
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 
 
-class NotANumberError(DataError):
+class _NotANumberError(DataError):
     """A column of numbers holds a text. `column`: its name."""
 
     def __init__(self, message: str, column: str) -> None:
@@ -60,6 +61,8 @@ class CsvFile:
 
     def kinds(self, chosen: Sequence[str], known: "Mapping[str, Kind]") -> "dict[str, Kind]":
         """What each of the columns `chosen` holds: as `known`, else as the first rows show."""
+        if all(name in known for name in chosen):
+            return {name: known[name] for name in chosen}
         places = [self.columns.index(name) for name in chosen]
         rows = list(itertools.islice(self._rows(), PART))
         kinds: dict[str, Kind] = {}
@@ -73,7 +76,7 @@ class CsvFile:
         return kinds
 
     def parts(self, kinds: "Mapping[str, Kind]", size: int = PART) -> "Iterator[TableRows]":
-        """The columns that `kinds` names, in its order, `size` rows at a time. Raises `NotANumberError` for a text in
+        """The columns that `kinds` names, in its order, `size` rows at a time. Raises `_NotANumberError` for a text in
         a column of numbers."""
         from ..preprocessing.table_rows import TableRows
 
@@ -110,7 +113,7 @@ class CsvFile:
             try:
                 parts = list(self.parts(kinds))
                 break
-            except NotANumberError as error:
+            except _NotANumberError as error:
                 if error.column in known:
                     raise
                 kinds[error.column] = "category"  # which its first rows did not show
@@ -138,7 +141,7 @@ class CsvFile:
                 raise DataError(
                     f"{self.path}: line 1: column {i + 1} has no name (a row number?); name it or remove it"
                 )
-            if _is_number(name):
+            if _is_number(name) and not _YEAR.fullmatch(name):
                 raise DataError(
                     f"{self.path}: line 1 must name the columns, and holds the number {name}; add such a line"
                 )
@@ -170,7 +173,7 @@ class CsvFile:
             values = _numbers(found)
         except ValueError:
             i = next(i for i, text in enumerate(found) if not _is_number(text) and not _is_missing(text))
-            raise NotANumberError(
+            raise _NotANumberError(
                 f"{self.path}: line {lines[i]}, column {name!r}: {found[i]!r} is no number; mend it, or leave it "
                 "empty where the value is missing",
                 name,

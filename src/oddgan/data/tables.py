@@ -25,10 +25,12 @@ class Columns(Protocol):
     """The columns that a model takes, as its preprocessing knows them; `columns` is None where they have no names."""
 
     @property
-    def columns(self) -> tuple[str, ...] | None: ...
+    def columns(self) -> tuple[str, ...] | None:
+        """Their names."""
 
     @property
-    def kinds(self) -> "tuple[Kind, ...]": ...
+    def kinds(self) -> "tuple[Kind, ...]":
+        """What each of them holds."""
 
 
 class TableFile:

@@ -32,13 +32,14 @@ from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ..detector import NeuralDetector
 from ..losses import bce, norm1, norm2
 from ..networks import alad
 from ..networks.blocks import WIDTH
 from ..parameters import Param
-from ..recipe import Batch, Losses, Stage
+from ..recipe import Batch, Losses, Rows, Stage
 from ..search import Latent, latent_size
 
 
@@ -70,7 +71,7 @@ class ALAD(NeuralDetector):
         latent_dim = latent_size(shape, self.latent_dim)
         width = self.width or (WIDTH if len(shape) == 1 else WIDTH // 2)
         sn = self.spectral_norm
-        return {
+        nets = {
             "G": alad.generator(shape, latent_dim, width=width),
             "E": alad.encoder(shape, latent_dim, width=width, spectral_norm=sn),
             "D_xz": alad.JointDiscriminator(shape, latent_dim, width=width, spectral_norm=sn),
@@ -78,6 +79,10 @@ class ALAD(NeuralDetector):
             "D_zz": alad.latent_discriminator(shape, latent_dim, width=width, spectral_norm=sn),
             "Z": Latent(latent_dim, "normal"),
         }
+        for module in (module for net in nets.values() for module in net.modules()):
+            if parametrize.is_parametrized(module):
+                module.register_load_state_dict_pre_hook(_load_folded)  # type: ignore[no-untyped-call]
+        return nets
 
     def stages(self) -> tuple[Stage, ...]:
         """One, of five players."""
@@ -106,6 +111,14 @@ class ALAD(NeuralDetector):
             "E": {"xz": bce(net.D_xz(x, z_hat)[0], 0.0), **cycles},
         }
 
+    def finish(self, net: Any, rows: Rows) -> None:
+        """Divide the weights by their singular values for good: these change no more, and torch pickles no network that
+        would do it anew at every pass."""
+        del rows
+        for module in list(net.modules()):
+            if parametrize.is_parametrized(module):
+                parametrize.remove_parametrizations(module, "weight")
+
     def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
         """The four scores that the paper and its code compare."""
         x_hat = net.G(net.E(x))
@@ -127,3 +140,9 @@ class ALAD(NeuralDetector):
     def sample(self, net: Any, n: int) -> Tensor:
         """G of n draws from N(0, 1)."""
         return net.G(net.Z.draw(n))  # type: ignore[no-any-return]
+
+
+def _load_folded(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Before `module` loads its state: do without spectral normalisation where the state has done with it."""
+    if f"{prefix}weight" in state and parametrize.is_parametrized(module):
+        parametrize.remove_parametrizations(module, "weight")

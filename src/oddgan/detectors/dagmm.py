@@ -18,6 +18,8 @@ Departures, each pinned by a test:
 - Pictures: the paper has tables only. Here h and g are the DCGAN kind's encoder and decoder with a small code.
 - Default networks for tables have two hidden layers; the paper chose others for every data set (`units`,
   `oddgan.papers.detector("dagmm", ...)`).
+- The score adds the plain residual to the energy, unless `score_by` says else: z holds relative features only, so a row
+  far from all others that is reconstructed in proportion looks usual. The paper's score is the energy.
 - `generate` decodes the codes of draws from the mixture, which the paper does not do.
 """
 
@@ -121,7 +123,7 @@ class DAGMM(NeuralDetector):
     """Deep autoencoding Gaussian mixture model (Zong et al., 2018).
 
     Its terms, each a choice of `score_by`: "energy" (the paper's, equation 6; may be negative) and "residual" (||x -
-    x'||^2, the criterion of the paper's plain autoencoders).
+    x'||^2, the criterion of the paper's plain autoencoders); "combined" adds up both, each on the scale of normal rows.
     """
 
     latent_dim: Annotated[
@@ -137,7 +139,11 @@ class DAGMM(NeuralDetector):
     hidden: Annotated[int, Param("units of the estimation network's hidden layer", low=1)] = 10
     w_energy: Annotated[float, Param("lambda_1, the weight of the energy, equation 7", low=0)] = 0.1
     w_cov: Annotated[float, Param("lambda_2, the weight of the penalty on small variances, equation 7", low=0)] = 0.005
-    score_by: Annotated[Literal["energy", "residual"], Param("the term that is the anomaly score")] = "energy"
+    score_by: Annotated[
+        Literal["energy", "residual", "combined"], Param("the anomaly score: one term, or both together")
+    ] = "combined"
+
+    combines = ("energy", "residual")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """C, the compression network (h and g), and M, the estimation network with its mixture."""

@@ -8,14 +8,17 @@ matching: a step down the energy from a noisy row must lead back to the row, so 
 denoising autoencoder whose decoder is the transposed encoder. Odd is a row of high energy (DSEBM-e), or one where the
 energy is steep: x_hat is not x (DSEBM-r).
 
-Departures, each pinned by a test:
+The paper's text was not at hand, but two public codes that compare with it, and they differ. Choices and departures,
+each pinned by a test:
 
-- Softplus in every layer, as in the paper and in ALAD's code. The code of Golan and El-Yaniv (2018, GeoTrans) has ReLU,
-  whose energy is piecewise flat in the last biases: they get no gradient.
+- Softplus in every layer, as in ALAD's code (Zenati et al., 2018). That of Golan and El-Yaniv (2018, GeoTrans) has
+  ReLU, whose energy is piecewise flat in the last biases: they get no gradient.
 - No batch normalisation, which that code has: the gradient of one row's energy would depend on its batch.
 - b' is one vector. ALAD's code has another one for every place in a batch, so that a score depends on the place.
 - The networks stop at their last hidden layer. ALAD's code appends a decoder of its own, though x - dE/dx is one.
-- DSEBM-r is the mean square of x - x_hat; the paper's sum and the code's norm order rows alike.
+- DSEBM-r is the mean square of x - x_hat; the norm, as in ALAD's code, orders rows alike.
+- DSEBM-r is the default of the two: training teaches the slope near normal rows, which DSEBM-r is, and the energy of a
+  far row only as the sum of all slopes on the way there.
 - Pictures: strided convolutions, as in GeoTrans; ALAD's code has one convolution and max pooling.
 """
 
@@ -88,7 +91,9 @@ class DSEBM(NeuralDetector):
     noise: Annotated[
         float, Param("deviation of the noise that training adds to rows (GeoTrans: 0.5, ALAD's code: 1)", low=1e-6)
     ] = 0.5
-    score_by: Annotated[Literal["energy", "reconstruction"], Param("the anomaly score: DSEBM-e or DSEBM-r")] = "energy"
+    score_by: Annotated[Literal["energy", "reconstruction"], Param("the anomaly score: DSEBM-e or DSEBM-r")] = (
+        "reconstruction"
+    )
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """E alone."""
@@ -106,7 +111,7 @@ class DSEBM(NeuralDetector):
         yield {"E": {"denoising": l2(x, x_hat)}}
 
     def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
-        """Both criteria of the paper; no noise is added."""
+        """Both criteria; no noise is added."""
         e, x_hat = descend(net.E, x)
         return {"x_hat": x_hat, "energy": e, "reconstruction": l2(x, x_hat)}
 

@@ -51,7 +51,7 @@ class EGBAD(NeuralDetector):
     Its terms, each a choice of `score_by`: "residual" (||x - x_hat||_1); three discrimination losses, "feature"
     (||f(x, z_hat) - f(x_hat, z_hat)||_1), "sigma" (BCE(D(x, z_hat), 1): the paper's cross-entropy) and "sigma_code"
     (BCE(D(x_hat, z_hat), 1): the code's); and the paper's sum of residual and each of these, alpha residual +
-    (1 - alpha) loss: "paper_fm", "paper_sigma" and "code_sigma". "combined" adds up residual and sigma, each on the
+    (1 - alpha) loss: "paper_fm", "paper_sigma" and "code_sigma". "combined" adds up residual and feature, each on the
     scale of normal rows.
     """
 
@@ -80,10 +80,10 @@ class EGBAD(NeuralDetector):
     )
     score_by: Annotated[
         Literal["residual", "feature", "sigma", "sigma_code", "paper_fm", "paper_sigma", "code_sigma", "combined"],
-        Param("the anomaly score: one term, the paper's weighted sum of two, or residual and sigma together"),
+        Param("the anomaly score: one term, the paper's weighted sum of two, or residual and feature together"),
     ] = "paper_sigma"
 
-    combines = ("residual", "sigma")
+    combines = ("residual", "feature")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, E and D, and the prior."""

@@ -84,7 +84,7 @@ class VAE(NeuralDetector):
     variance: Annotated[
         float | None, Param("v, the decoder's variance; none: fitted to the training rows", low=SMALLEST)
     ] = None
-    draws: Annotated[int, Param("draws of z that the ELBO of a score is averaged over", low=1)] = 8
+    draws: Annotated[int, Param("draws of z that the ELBO of a score is averaged over", low=1)] = 4
     score_by: Annotated[Literal["elbo", "residual", "kl"], Param("the term that is the anomaly score")] = "elbo"
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
