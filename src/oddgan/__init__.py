@@ -22,12 +22,15 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .detectors.dcgan import DCGAN
     from .detectors.dsebm import DSEBM
     from .detectors.egbad import EGBAD
+    from .detectors.fanogan import FAnoGAN
     from .detectors.ganomaly import GANomaly
     from .detectors.isolationforest import IsolationForest
     from .detectors.knn import KNN
     from .detectors.lof import LOF
+    from .detectors.ocgan import OCGAN
     from .detectors.oneclasssvm import OneClassSVM
     from .detectors.pca import PCA
+    from .detectors.skipganomaly import SkipGANomaly
     from .detectors.vae import VAE
     from .evaluation import Comparison, Evaluation, compare, evaluate
 
@@ -51,6 +54,7 @@ __all__ = [
     "EGBAD",
     "KNN",
     "LOF",
+    "OCGAN",
     "PCA",
     "VAE",
     "AnoGAN",
@@ -58,9 +62,11 @@ __all__ = [
     "Detector",
     "Evaluation",
     "Explanation",
+    "FAnoGAN",
     "GANomaly",
     "IsolationForest",
     "OneClassSVM",
+    "SkipGANomaly",
     "compare",
     "evaluate",
     "load",

@@ -300,3 +300,11 @@ def test_the_papers_configurations(dataset):
 def test_units_that_cannot_be_read_are_named(units, table):
     with pytest.raises(ParameterError, match=f"units='{units}'"):
         testing.small(DAGMM, units=units).fit(table)
+
+
+def test_default_networks():
+    """Two hidden layers for tables; for pictures, which the paper has none of, a small code."""
+    net = DAGMM(width=8).build((6,))["C"]
+    linear = [m for m in net.modules() if isinstance(m, nn.Linear)]
+    assert [linear[0].in_features, *(m.out_features for m in linear)] == [6, 8, 4, 2, 4, 8, 6]
+    assert DAGMM().build((3, 32, 32))["M"].mu.shape == (4, 8 + 2)

@@ -4,22 +4,21 @@ generative adversarial networks", Medical Image Analysis 54, 2019.
     stage 1, a Wasserstein GAN:   z ~ N(0, 1) --G--> x_fake            D(x) -> (value, features f(x))
     stage 2, its inverse:         x --E--> z_hat --G--> x_hat          G and D frozen, in evaluation mode
 
-G learns to draw normal rows, then E learns to find the z of a row. An anomaly has none: G(E(x)) is another row, and what
-D's features see of it differs too. AnoGAN searches for z, row by row; E finds it in one pass.
+G learns to draw normal rows, then E learns to find the z of a row. An anomaly has none: G(E(x)) is another row, and
+D's features of the two differ as well. AnoGAN searches for z, row by row; E finds it in one pass.
 
 Departures from the paper and the authors' code, each pinned by a test:
 
 - E is linear by default. The paper's ends in a tanh (`tanh=True`; the linear one is its appendix A.2), which reaches
   nothing beyond -1 and 1, where a third of N(0, 1) lies: no E with a tanh can invert G there.
-- RMSprop in stage 2 as torch has it (memory .99 where TensorFlow has .9).
+- RMSprop in stage 2 as torch has it, with a memory of .99 where the authors' TensorFlow has .9.
 - Every row is scored: the authors' code leaves out the rows of a last batch that is not full.
-- The biases that a Wasserstein loss cannot see, D's last, are left out, and so are those of G's blocks, which batch
-  normalisation takes away again.
-- Any shape of pictures; at 64x64 the networks are the paper's. Tables, and pictures with `networks="mlp"`, use the fully
-  connected networks of the MNIST re-implementation by A03ki, with batch normalisation's usual eps and not 0.8.
-- Defaults of our own, where a short run needs other ones: learning rates, averaged weights, a latent that scales with
-  the data, half the width above 32x32 pixels, and a score whose two terms weigh as much as normal rows say.
-  `oddgan.papers.detector("fanogan", ...)` has the paper's.
+- Biases that no loss can see are left out: D's last ones, which add a constant to a difference of expectations, and
+  those of G's blocks, which batch normalisation takes away again.
+- Any shape of pictures; at 64x64 the networks are the paper's. Tables, and pictures with `networks="mlp"`, have the
+  fully connected networks of A03ki's MNIST re-implementation, with batch normalisation's usual eps and not its 0.8.
+- Defaults of our own, for short runs on a processor: a quarter of the width, a latent that scales with the data, higher
+  learning rates, averaged weights. `oddgan.papers.detector("fanogan", ...)` has the authors'.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,9 +50,9 @@ class FAnoGAN(NeuralDetector):
         int | None, Param("size of z (paper: 128); none: an eighth of a row's values, 8 to 64", low=1)
     ] = None
     width: Annotated[
-        int | None,
-        Param("channels of the networks' widest picture (paper: 64); none: 64, and 32 above 32x32 pixels", low=2),
-    ] = None
+        int,
+        Param("channels at the pictures' own size; tables: a quarter of the critic's last layer (paper: 64)", low=2),
+    ] = 16
     networks: Annotated[
         Literal["resnet", "mlp"], Param("for pictures: the paper's, or fully connected ones; tables have the latter")
     ] = "resnet"
@@ -74,19 +73,18 @@ class FAnoGAN(NeuralDetector):
     score_by: Annotated[
         Literal["residual", "feature", "paper", "z_distance", "combined"],
         Param("the anomaly score: one term, or residual and feature together"),
-    ] = "combined"
+    ] = "paper"
 
     combines = ("residual", "feature")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, D and E."""
         latent_dim = self.latent_dim or min(64, max(8, int(np.prod(shape)) // 8))
-        width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
         flat = self.networks == "mlp" and len(shape) == 3
         inner = (int(np.prod(shape)),) if flat else shape
-        G = resnet.generator(inner, latent_dim, width=width)
-        D = resnet.critic(inner, width=width)
-        E = resnet.encoder(inner, latent_dim, width=width, tanh=self.tanh)
+        G = resnet.generator(inner, latent_dim, width=self.width)
+        D = resnet.critic(inner, width=self.width)
+        E = resnet.encoder(inner, latent_dim, width=self.width, tanh=self.tanh)
         if flat:
             G = nn.Sequential(G, nn.Tanh(), nn.Unflatten(1, tuple(shape)))
             D.trunk = nn.Sequential(nn.Flatten(), D.trunk)
@@ -95,10 +93,9 @@ class FAnoGAN(NeuralDetector):
 
     def stages(self) -> tuple[Stage, ...]:
         """The Wasserstein game; then E alone, which leaves G and D as they are."""
-        budget = {"updates": self.encoder_updates, "lr": self.encoder_lr}
         return (
             Stage("gan", ("G", "D"), self.step),
-            Stage("encoder", ("E",), self.encode, optimiser=self.encoder_optimiser, **budget),  # type: ignore[arg-type]
+            Stage("encoder", ("E",), self.encode, self.encoder_updates, self.encoder_lr, self.encoder_optimiser),
         )
 
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
@@ -107,11 +104,11 @@ class FAnoGAN(NeuralDetector):
 
     def encode(self, net: Any, batch: Batch) -> Iterator[Losses]:
         """Stage 2: ziz, izi or izi_f, as means over what they compare."""
+        x = batch.x()  # for ziz as well: a stage's length is counted in rows
         if self.encoder_loss == "ziz":
             z = batch.z(_latent_dim(net), self.prior)
             yield {"E": {"ziz": l2(z, net.E(net.G(z)))}}
             return
-        x = batch.x()
         x_hat = net.G(net.E(x))
         losses = {"izi": l2(x, x_hat)}
         if self.encoder_loss == "izi_f":

@@ -1,27 +1,29 @@
 """OCGAN. Perera, Nallapati and Xiang, "OCGAN: One-class Novelty Detection Using GANs with Constrained Latent
 Representations", CVPR 2019, arXiv:1903.08550.
 
-    x + n --En--> l1 in (-1, 1)^d --De--> x_hat        D_l(l): is it uniform?   D_v(x): is it a picture of the class?
-            l2 ~ U(-1, 1)^d -------De--> x_fake        C(x): what does De do badly?  it leads l2 to where De fails
+    x + n --En--> z in (-1, 1)^d --De--> x_hat         D_l(z): a uniform draw, or a code?   D_v(x): a row, or a fake?
+            s ~ U(-1, 1)^d ------De--> x_fake          C(x): a reconstruction, or a fake?   it leads s to bad fakes
 
-A denoising autoencoder whose whole latent cube must decode to normal rows: D_l spreads the codes of normal rows over the
-cube, D_v judges what De makes of random points of it, and C, a classifier of reconstructions against such fakes, finds
-the points that De does worst, from which De then learns. An anomaly can only be encoded as a normal row: its residual is
-large.
+A denoising autoencoder whose whole latent cube must decode to normal rows: D_l spreads the codes of normal rows over
+the cube, D_v judges what De makes of random points of it, and C, a classifier of reconstructions against such fakes,
+finds the points that De does worst, from which De then learns. An anomaly can only be restored as a normal row: its
+residual is large.
 
 Departures from the paper and the authors' code, each pinned by a test:
 
-- Mining climbs the classifier's loss C(De(l2), 1), to where C is sure of a bad picture, as section 3.2 says; algorithm
-  1 leaves the sign open, and going down would lead to the best pictures. De and C are in evaluation mode meanwhile: the
-  algorithm keeps all networks fixed, and so are their statistics. Points stay in the cube.
-- Mining begins after `mining_after` updates, as in the paper, which does not say when.
-- En and De move against the discriminators in the non-saturating form, as algorithm 1 and the authors' code do.
-- Noise is drawn anew at every update; the authors' code draws it once for every picture, and scores noisy pictures.
-- The last weights (averaged), not those of the least validation error, which chooses an epoch.
-- Pictures of any shape and tables, by the rule in `oddgan.networks`; the authors' code enlarges to 61x61, has no tanh
-  after En, and Dropout in De.
-- Defaults of our own: a smaller latent, half the width, averaged weights. `oddgan.papers.detector("ocgan", ...)` has
-  the paper's.
+- Mining climbs the loss C(De(s), 1), to where C is sure of a fake, as section 3.2 says; algorithm 1 leaves the
+  direction open, and down would lead to the best fakes. Its steps are short, "small" in the paper, and end in the cube.
+- De and C are in evaluation mode meanwhile: all networks are fixed then, and so are their statistics.
+- Mining begins after `mining_after` updates; the paper waits until fakes are "of reasonable quality".
+- Noise is drawn anew for every batch, and none in scoring; the authors' code draws it once for each picture, in testing
+  as well. The residual is a mean over a row's values, as in the authors' code; the paper prints a norm.
+- D_l ends in one linear unit, and has no batch normalisation. The paper has it after every layer; the authors' code has
+  none either, and ends in 16 sigmoids, which its loss takes for logits.
+- The last weights are taken, not those of the epoch with the least validation error.
+- Pictures of any shape, and tables, by the rule in `oddgan.networks`; the authors' code enlarges pictures to 61x61 and
+  has no tanh after En, so that codes need not lie in the cube.
+- Defaults of our own: half the width, a latent of 8, averaged weights, and noise as in the authors' code.
+  `oddgan.papers.detector("ocgan", ...)` has the paper's.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,7 +57,7 @@ class OCGAN(NeuralDetector):
     w_vis: Annotated[float, Param("weight of D_v's verdict", low=0)] = 1.0
     mining_steps: Annotated[int, Param("steps of informative-negative mining (code: 1); 0: none", low=0)] = 5
     mining_rate: Annotated[float, Param("length of such a step: what the gradient is multiplied by", low=0)] = 0.1
-    mining_after: Annotated[int, Param("updates before mining begins", low=0)] = 0
+    mining_after: Annotated[int, Param("updates before mining begins", low=0)] = 500
     score_by: Annotated[Literal["residual", "visual", "visual_x"], Param("the anomaly score: one term")] = "residual"
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:

@@ -14,10 +14,10 @@ Departures from the paper and the authors' code, each pinned by a test:
   difference between x and x_hat where its features are needed for just that.
 - The discriminator is not started anew when its loss falls below 1e-5, which the authors' code means to do.
 - Evaluation mode at test time, and no rescaling of scores with test data: the authors' code does neither.
-- Pictures of any shape and number of channels, and tables, by the rule in `oddgan.networks`; at 32x32 the networks are
-  the paper's.
-- Defaults of our own: the score's two terms weigh as much as normal rows say, averaged weights, and half the width above
-  32x32 pixels. `oddgan.papers.detector("skipganomaly", ...)` has the paper's.
+- Pictures of any shape and number of channels (the authors' code: three), and tables, by the rule in `oddgan.networks`;
+  at 32x32 the networks are the paper's.
+- Defaults of our own: half the width, fewer latent features for small rows, averaged weights.
+  `oddgan.papers.detector("skipganomaly", ...)` has the paper's.
 - There is nothing to draw from: G only restores rows that it is given, and `generate` says so.
 """
 
@@ -47,10 +47,7 @@ class SkipGANomaly(NeuralDetector):
     latent_dim: Annotated[
         int | None, Param("size of f (paper: 100); none: an eighth of a row's values, 4 to 100", low=1)
     ] = None
-    width: Annotated[
-        int | None,
-        Param("channels (or units) of the first layer (paper: 64); none: 64, and 32 above 32x32 pixels", low=2),
-    ] = None
+    width: Annotated[int, Param("channels (or units) of the first layer (paper: 64)", low=2)] = 32
     w_adv: Annotated[float, Param("weight of D's verdict on x_hat", low=0)] = 1.0
     w_con: Annotated[float, Param("weight of reconstruction (paper: 40, authors' code: 50)", low=0)] = 40.0
     w_lat: Annotated[float, Param("weight of the agreement of D's features", low=0)] = 1.0
@@ -58,22 +55,21 @@ class SkipGANomaly(NeuralDetector):
     score_by: Annotated[
         Literal["residual", "residual_mse", "latent", "paper", "code", "combined"],
         Param("the anomaly score: one term, or residual and latent together"),
-    ] = "combined"
+    ] = "paper"
 
     combines = ("residual", "latent")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G and D."""
         latent_dim = self.latent_dim or min(100, max(4, int(np.prod(shape)) // 8))
-        width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
         return {
-            "G": unet.generator(shape, width=width),
-            "D": unet.discriminator(shape, latent_dim=latent_dim, width=width),
+            "G": unet.generator(shape, width=self.width),
+            "D": unet.discriminator(shape, latent_dim=latent_dim, width=self.width),
         }
 
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """Adversarial, contextual and latent loss for G, cross-entropies for D. D's move needs nothing that G's changes,
-        so both come from one pass."""
+        """Adversarial, contextual and latent loss for G, cross-entropies for D. D's move needs nothing that G's
+        changes, so both come from one pass."""
         x = batch.x()
         x_hat = net.G(x)
         real, f_real = net.D(x)

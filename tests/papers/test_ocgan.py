@@ -1,0 +1,348 @@
+"""OCGAN against its paper (Perera et al., 2019), without training: every term against a formula written here."""
+
+import pytest
+import torch
+from torch import nn
+
+from oddgan import papers, testing
+from oddgan.detectors.ocgan import OCGAN
+
+SHAPES = {"pictures": (1, 18, 12), "table": (7,)}
+SETTINGS = {"w_con": 20.0, "w_lat": 3.0, "w_vis": 1.5, "noise": 0.5, "mining_rate": 0.3, "mining_after": 0}
+
+
+class Batch:
+    """Always the same rows and the same random points."""
+
+    def __init__(self, shape):
+        self.rows, self.points = torch.randn(6, *shape), 2 * torch.rand(6, 5) - 1
+        self.drawn = 0
+
+    def x(self):
+        self.drawn += 1
+        return self.rows
+
+    def z(self, latent_dim, prior):
+        assert (latent_dim, prior) == (5, "uniform")
+        return self.points
+
+
+def game(cls=OCGAN, kind="pictures", **changes):
+    """A detector, fresh networks in training mode, and a batch. Weights are large, so that networks tell rows apart."""
+    torch.manual_seed(0)
+    det = cls(latent_dim=5, width=8, **{**SETTINGS, **changes})
+    net = nn.ModuleDict(det.build(SHAPES[kind])).train()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.mul_(3)
+    return det, net, Batch(SHAPES[kind])
+
+
+@pytest.fixture(params=SHAPES)
+def kind(request):
+    return request.param
+
+
+def log(logit):
+    return torch.log(torch.sigmoid(logit))
+
+
+def test_terms_are_algorithm_1(kind):
+    det, net, batch = game(kind=kind, mining_steps=0)
+    torch.manual_seed(1)
+    first, second = det.step(net, batch)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        x, s = batch.rows, batch.points
+        z = net.En(x + 0.5 * torch.randn_like(x))
+        x_hat, x_fake = net.De(z), net.De(s)
+        con = 20 * ((x - x_hat) ** 2).reshape(6, -1).mean(1)
+        expected = [
+            {
+                "C": {"real": -log(net.C(x_hat)[0]), "fake": -log(-net.C(x_fake)[0])},
+                "D_l": {"real": -log(net.D_l(s)[0]), "fake": -log(-net.D_l(z)[0])},
+                "D_v": {"real": -log(net.D_v(x)[0]), "fake": -log(-net.D_v(x_fake)[0])},
+            },
+            {
+                "En": {"con": con, "lat": -3 * log(net.D_l(z)[0])},
+                "De": {"con": con, "vis": -1.5 * log(net.D_v(x_fake)[0])},
+            },
+        ]
+    for losses, theirs in zip((first, second), expected, strict=True):
+        assert {player: set(terms) for player, terms in losses.items()} == {k: set(v) for k, v in theirs.items()}
+        for player, terms in theirs.items():
+            for name, value in terms.items():
+                torch.testing.assert_close(losses[player][name].detach(), value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_encoder_learns_from_the_latent_and_the_decoder_from_the_visual_discriminator():
+    det, net, batch = game()
+    *_, losses = det.step(net, batch)
+    for term, reached, spared in ((losses["En"]["lat"], net.En, net.De), (losses["De"]["vis"], net.De, net.En)):
+        gradients = torch.autograd.grad(term.mean(), reached.parameters(), retain_graph=True, allow_unused=True)
+        assert any(g is not None and g.abs().max() > 0 for g in gradients)
+        others = torch.autograd.grad(term.mean(), spared.parameters(), retain_graph=True, allow_unused=True)
+        assert all(g is None for g in others)
+
+
+# --- informative-negative mining -------------------------------------------------------------------------------------
+
+
+def doubt(net, s):
+    """C's loss on De(s) as if it were a reconstruction, in evaluation mode: what mining climbs."""
+    was = net.De.training
+    net.eval()
+    value = -log(net.C(net.De(s))[0])
+    net.train(was)
+    return value
+
+
+def test_mining_takes_the_papers_steps():
+    det, net, batch = game(mining_steps=3)
+    s = batch.points.clone()
+    for _ in range(3):
+        s.requires_grad_()
+        (uphill,) = torch.autograd.grad(doubt(net, s).sum(), s)
+        s = (s + 0.3 * uphill).detach().clamp(-1, 1)
+    assert not torch.equal(s, batch.points)
+    torch.testing.assert_close(det.mine(net, batch.points), s)
+    with torch.no_grad():  # as a finished detector would be asked
+        torch.testing.assert_close(det.mine(net, batch.points), s)
+
+
+def test_mined_points_teach_the_decoder_alone():
+    """Discriminators and classifier see random points: "weaker samples would hinder training of discriminators"."""
+    det, net, batch = game(mining_steps=5)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.0  # else its statistics, and with them the mined points, move on in this test
+    seen = []
+    net.De.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach().clone()))
+    game_ = det.step(net, batch)
+    next(game_)
+    assert len(seen) == 2
+    assert torch.equal(seen[1], batch.points)
+    next(game_)
+    torch.testing.assert_close(seen[-1], det.mine(net, batch.points))
+    assert not torch.equal(seen[-1], batch.points)
+
+
+def test_mining_waits():
+    det, net, batch = game(mining_after=2)
+    for mines in (False, False, True, True):
+        asked = []
+        hook = net.C.register_forward_hook(lambda *_: asked.append(1))  # noqa: B023
+        list(det.step(net, batch))
+        hook.remove()
+        assert len(asked) == 2 + 5 * mines
+
+
+class GoesDownhill(OCGAN):
+    """A published misreading of algorithm 1: points are led to the fakes that C takes for reconstructions."""
+
+    def mine(self, net, s):
+        self.mining_rate = -abs(self.mining_rate)
+        return super().mine(net, s)
+
+
+def check_mining_finds_bad_fakes(cls):
+    det, net, batch = game(cls, mining_steps=5)
+    with torch.no_grad():
+        before, after = doubt(net, batch.points), doubt(net, det.mine(net, batch.points))
+    assert (after >= before).all(), "a mined point is less informative"
+    assert after.mean() > before.mean() + 1e-4
+
+
+class LeavesTheCube(OCGAN):
+    """A fault: mined points where En can put no row."""
+
+    def mine(self, net, s):
+        return 1.5 * super().mine(net, s)
+
+
+def check_mined_points_stay_in_the_cube(cls):
+    det, net, batch = game(cls, mining_rate=1e4)
+    assert det.mine(net, batch.points).abs().max() <= 1, "a mined point lies outside the cube"
+
+
+class MovesStatistics(OCGAN):
+    """A fault: batch normalisation follows the points that mining tries."""
+
+    def mine(self, net, s):
+        net.C(net.De(s))
+        return super().mine(net, s)
+
+
+def check_mining_moves_no_network(cls):
+    det, net, batch = game(cls)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    det.mine(net, batch.points)
+    moved = [name for name, value in net.state_dict().items() if not torch.equal(value, before[name])]
+    assert not moved, f"{moved[0]} moved"
+    assert all(module.training for module in net.modules())
+    assert all(p.grad is None and p.requires_grad for p in net.parameters())
+
+
+# --- what the authors' code does otherwise ---------------------------------------------------------------------------
+
+
+class HasNoTanh(OCGAN):
+    """A published fault: without tanh, codes need not lie in the cube that the latent is said to be."""
+
+    def build(self, shape):
+        nets = super().build(shape)
+        nets["En"] = nets["En"][:-1]
+        return nets
+
+
+def check_codes_lie_in_the_cube(cls):
+    det, net, batch = game(cls)
+    assert det.embed(net.eval(), 1e3 * batch.rows).abs().max() <= 1, "a code lies outside the cube"
+
+
+class SquashesTwice(OCGAN):
+    """A published fault: D_l ends in sigmoids, and the loss takes them for logits: no verdict below .5 or above .73."""
+
+    def build(self, shape):
+        nets = super().build(shape)
+
+        class Squashed(nn.Module):
+            def __init__(self, judge):
+                super().__init__()
+                self.judge = judge
+
+            def forward(self, z):
+                return torch.sigmoid(self.judge(z)[0]), None
+
+        nets["D_l"] = Squashed(nets["D_l"])
+        return nets
+
+
+def check_the_latent_discriminator_can_be_sure(cls):
+    _, net, batch = game(cls)
+    optimiser = torch.optim.Adam(net.D_l.parameters(), 1e-2)
+    for _ in range(60):
+        loss = -(log(net.D_l(0.3 * batch.points)[0]) + log(-net.D_l(batch.points.sign())[0])).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.4, "D_l cannot tell two clouds apart"
+
+
+class DrawsNoiseOnce(OCGAN):
+    """A published fault: a picture has the same noise in every epoch."""
+
+    def step(self, net, batch):
+        torch.manual_seed(0)
+        yield from super().step(net, batch)
+
+
+def check_noise_is_drawn_anew(cls):
+    det, net, batch = game(cls)
+    seen = []
+    net.En.register_forward_pre_hook(lambda _, args: seen.append(args[0] - batch.rows))
+    list(det.step(net, batch))
+    list(det.step(net, batch))
+    assert len(seen) == 4
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2]), "noise repeats"
+    assert float(seen[0].std()) == pytest.approx(0.5, rel=0.1)
+
+
+class ScoresNoisyRows(OCGAN):
+    """A published fault: noise at test time."""
+
+    def score_rows(self, net, x):
+        return super().score_rows(net, x + self.noise * torch.randn_like(x))
+
+
+def check_scores(cls):
+    det, net, batch = game(cls)
+    net.eval()
+    with torch.no_grad():
+        x = batch.rows
+        x_hat = net.De(net.En(x))
+        scores = det.score_rows(net, x)
+        expected = {
+            "residual": ((x - x_hat) ** 2).reshape(6, -1).mean(1),
+            "visual": -log(net.D_v(x_hat)[0]),
+            "visual_x": -log(net.D_v(x)[0]),
+        }
+        assert scores.keys() - {"x_hat"} == expected.keys()
+        for name, value in expected.items():
+            assert torch.allclose(scores[name], value, rtol=1e-4, atol=1e-6), f"{name} is another"
+
+
+FAULTS = [
+    (GoesDownhill, check_mining_finds_bad_fakes, "less informative"),
+    (LeavesTheCube, check_mined_points_stay_in_the_cube, "outside the cube"),
+    (MovesStatistics, check_mining_moves_no_network, "running_mean moved"),
+    (HasNoTanh, check_codes_lie_in_the_cube, "outside the cube"),
+    (SquashesTwice, check_the_latent_discriminator_can_be_sure, "apart"),
+    (DrawsNoiseOnce, check_noise_is_drawn_anew, "repeats"),
+    (ScoresNoisyRows, check_scores, "residual is another"),
+]
+
+
+@pytest.mark.parametrize("check", [check for _, check, _ in FAULTS])
+def test_faultless(check):
+    check(OCGAN)
+
+
+@pytest.mark.parametrize(("fault", "check", "message"), FAULTS)
+def test_planted_faults_are_caught(fault, check, message):
+    with pytest.raises(AssertionError, match=message):
+        check(fault)
+
+
+# --- the rest --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["pictures", "table"])
+def test_laws_while_it_mines(kind, request):
+    """`small` ends before mining begins by default."""
+    X, det = request.getfixturevalue(kind), testing.small(OCGAN, mining_after=5, mining_steps=2, ema=0.9)
+    testing.resumed_runs_are_identical(det, X)
+    testing.refits_are_identical(det, X)
+    testing.gradients_reach_their_player(det.set_params(mining_after=0), X)
+
+
+def test_every_random_point_makes_a_row():
+    det, net, _ = game()
+    seen = []
+    net.De.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    assert det.sample(net, 500).shape == (500, 1, 18, 12)
+    assert seen[0].abs().max() <= 1
+    assert float(seen[0].std()) == pytest.approx(3**-0.5, rel=0.05)
+
+
+def test_no_epoch_is_chosen_by_rows_that_are_held_back(pictures):
+    """The paper takes the epoch of the least validation error; here such rows change no weight."""
+    models = [
+        testing.small(OCGAN, updates=12).fit(pictures[:40], calibrate=rows) for rows in (pictures[40:], 255 - pictures)
+    ]
+    states = [model.net_.state_dict() for model in models]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert models[0].training_["updates"] == {"game": 12}
+
+
+@pytest.mark.parametrize(
+    ("variant", "noise", "w_con", "w_lat", "steps"), [("paper", 0.2**0.5, 10, 1, 5), ("code", 0.2, 5, 10, 1)]
+)
+def test_mnist_is_the_papers(variant, noise, w_con, w_lat, steps):
+    det = papers.detector("ocgan", "mnist", variant=variant, random_state=3)
+    assert det.noise == pytest.approx(noise)
+    assert (det.w_con, det.w_lat, det.w_vis, det.mining_steps, det.score_by) == (w_con, w_lat, 1.0, steps, "residual")
+    assert (det.latent_dim, det.width, det.lr, det.beta1, det.batch_size, det.epochs) == (16, 64, 2e-4, 0.5, 512, 201)
+    nets = det.build((1, 28, 28))
+    kernels = {
+        name: [tuple(m.weight.shape) for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+        for name, net in nets.items()
+    }
+    assert kernels["En"] == [(64, 1, 5, 5), (128, 64, 5, 5), (256, 128, 5, 5), (16, 256, 3, 3)]
+    assert kernels["De"] == [(16, 256, 3, 3), (256, 128, 5, 5), (128, 64, 5, 5), (64, 1, 5, 5)]
+    assert kernels["C"] == [(64, 1, 5, 5), (128, 64, 5, 5), (256, 128, 5, 5)]
+    assert kernels["D_v"] == [(12, 1, 5, 5), (24, 12, 5, 5), (48, 24, 5, 5)]
+    units = [m.out_features for m in nets["D_l"].modules() if isinstance(m, nn.Linear)]
+    assert units == [128, 64, 32, 16, 1]
+    assert not [m for m in nets["D_l"].modules() if isinstance(m, nn.BatchNorm1d)]
