@@ -8,8 +8,8 @@ BiGAN alone does not force G(E(x)) back to x. Two more discriminators do: one te
 paired with its reconstruction, the other does so for latents. An anomaly is one whose reconstruction D_xx's features
 tell from the row.
 
-Departures from paper and authors' code (github.com/houssamzenati/Adversarially-Learned-Anomaly-Detection), each pinned
-by a test unless it is one of networks or preprocessing:
+Departures from paper and authors' code (github.com/houssamzenati/Adversarially-Learned-Anomaly-Detection), pinned
+by tests where they concern losses and scores:
 
 - Norms are sums over values and features, as in the code. The generator's and encoder's cycle losses hold
   D_xx(x, x) and D_zz(z, z) with labels flipped, as in the code; no gradient of theirs reaches G or E.

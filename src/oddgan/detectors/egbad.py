@@ -6,8 +6,8 @@ arXiv:1802.06222. It scores with a BiGAN: Donahue, Krähenbühl and Darrell, "Ad
 A discriminator of pairs makes the encoder the generator's inverse, so that no search is needed to find a row's z. An
 anomaly comes back as something normal, or its pair with E(x) is like none of training's.
 
-Departures from paper and authors' code (github.com/houssamzenati/Efficient-GAN-Anomaly-Detection), each pinned by a
-test unless it is one of networks or preprocessing:
+Departures from paper and authors' code (github.com/houssamzenati/Efficient-GAN-Anomaly-Detection), pinned by
+tests where they concern losses and scores:
 
 - The cross-entropy of the score is BCE(D(x, E(x)), 1) in the paper and BCE(D(G(E(x)), E(x)), 1) in the code. Both are
   terms: "sigma" and "sigma_code".
