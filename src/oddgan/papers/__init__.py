@@ -3,8 +3,8 @@
     oddgan.papers.detector("ganomaly", "mnist", random_state=0)
 
 returns the estimator as the paper configured it. Where the authors' code disagrees with the paper, both are there:
-`variant="paper"` and `variant="code"`. The values are data (`configurations/DETECTOR.toml`), each with its source; values
-that no source at hand confirms are listed there as remembered.
+`variant="paper"` and `variant="code"`. The values are data (`configurations/DETECTOR.toml`), each with its source;
+values that no source at hand confirms are listed there as remembered.
 """
 
 import tomllib
