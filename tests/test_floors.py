@@ -15,9 +15,9 @@ FLOOR = 0.75
 BUDGET = {"updates": 150, "batch_size": 32, "width": 16, "steps": 20, "lr": 1e-3, "ema": 0.9, "calibrate_fraction": 0.1}
 
 
-def learner(cls):
+def learner(cls, **changes):
     known = {name: value for name, value in BUDGET.items() if name in cls._get_param_names()}
-    return testing.small(cls, **known)
+    return testing.small(cls, **known, **changes)
 
 
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)
@@ -32,5 +32,8 @@ def test_zeros_are_told_from_other_digits(cls, digits):
 def test_malignant_is_told_from_benign(cls):
     X, y = load_breast_cancer(return_X_y=True)
     benign, malignant = X[y == 1], X[y == 0][:60]
-    scores = learner(cls).fit(benign[:280]).anomaly_score(np.concatenate([benign[280:], malignant]))
+    # A plain discriminator's verdict is worse than a coin far from all that it has met, as its page says; what its
+    # features say of a row's place is not.
+    changes = {"local": "density"} if cls.__name__ == "DCGAN" else {}
+    scores = learner(cls, **changes).fit(benign[:280]).anomaly_score(np.concatenate([benign[280:], malignant]))
     assert roc_auc_score(np.arange(len(scores)) >= len(benign) - 280, scores) > FLOOR

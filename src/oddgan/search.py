@@ -97,7 +97,7 @@ def search(
     `rate_at`). A row that has not come down by the share `gain` of its value for `patience` steps is frozen; with 0,
     none ever is.
 
-    Best of all z rather than the last: Adam's last step is as likely up as down, and freezing a row costs nothing.
+    Best of all z rather than the last: Adam's last step may lead up, and freezing a row costs nothing.
     """
     best_z = starts[:, 0].detach().clone()
     best = torch.full_like(best_z[:, 0], torch.inf)

@@ -55,7 +55,7 @@ class ADGAN(NeuralDetector):
     steps: Annotated[int, Param("steps of a search (paper: 5)", low=0)] = 5
     z_lr: Annotated[float, Param("Adam's rate for z in the search", low=0)] = 0.25
     weights_lr: Annotated[float, Param("Adam's rate for the generator's weights in the search", low=0)] = 5e-5
-    lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0)] = 2e-4
+    lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0)] = 5e-4
     beta1: Annotated[float, Param("Adam's first decay rate", low=0, high=0.9999)] = 0.0
     beta2: Annotated[float, Param("Adam's second decay rate", low=0, high=0.99999)] = 0.9
     score_by: Annotated[Literal["paper", "mse", "best"], Param("the anomaly score")] = "paper"

@@ -17,8 +17,8 @@ Departures from the paper and the authors' code, each pinned by a test:
   those of G's blocks, which batch normalisation takes away again.
 - Any shape of pictures; at 64x64 the networks are the paper's. Tables, and pictures with `networks="mlp"`, have the
   fully connected networks of A03ki's MNIST re-implementation, with batch normalisation's usual eps and not its 0.8.
-- Defaults of our own, for short runs on a processor: a quarter of the width, a latent that scales with the data, higher
-  learning rates, averaged weights. `oddgan.papers.detector("fanogan", ...)` has the authors'.
+- Defaults of our own, for short runs on a processor: a quarter of the width, two critic steps, a latent that scales
+  with the data, higher learning rates, averaged weights. `oddgan.papers.detector("fanogan", ...)` has the authors'.
 """
 
 from collections.abc import Iterator, Sequence
@@ -57,7 +57,7 @@ class FAnoGAN(NeuralDetector):
         Literal["resnet", "mlp"], Param("for pictures: the paper's, or fully connected ones; tables have the latter")
     ] = "resnet"
     prior: Annotated[Prior, Param("distribution of z: N(0, 1), or uniform on (-1, 1)")] = "normal"
-    critic_steps: Annotated[int, Param("moves of D for one of G, each on fresh rows", low=1)] = 5
+    critic_steps: Annotated[int, Param("moves of D for one of G, each on fresh rows (paper: 5)", low=1)] = 2
     w_gp: Annotated[float, Param("weight of D's gradient penalty", low=0)] = 10.0
     encoder_loss: Annotated[
         Literal["izi", "ziz", "izi_f"],
