@@ -61,20 +61,20 @@ def measure(folder: Path, seeds: list[int]) -> None:
                 rows = np.load(path)
                 torch.manual_seed(seed)
                 np.random.seed(seed)  # noqa: NPY002  # PyOD draws from the legacy generator
-                started = time.monotonic()
+                started = time.process_time()
                 line: dict = dict(zip(("detector", "case", "seed"), run, strict=True))
                 det = cls(contamination=1e-5).fit(rows["train"].astype(np.float64))
-                trained = time.monotonic()
+                trained = time.process_time()
                 scores = np.asarray(det.decision_function(rows["test"].astype(np.float64))).ravel()
                 line["auroc"] = float(roc_auc_score(rows["labels"], np.nan_to_num(scores)))
-                line["seconds_to_train"] = round(trained - started, 2)
-                line["milliseconds_to_score_a_row"] = round(1000 * (time.monotonic() - trained) / len(scores), 3)
+                line["cpu_seconds_to_train"] = round(trained - started, 2)
+                line["cpu_milliseconds_to_score_a_row"] = round(1000 * (time.process_time() - trained) / len(scores), 3)
                 line["threads"] = 1
                 line["versions"] = {"pyod": pyod.__version__, "torch": torch.__version__}
                 line["machine"] = f"{platform.machine()}, {os.cpu_count()} cores shared with other work"
                 with RESULTS.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
-                print(*run, line["auroc"], line["seconds_to_train"], flush=True)
+                print(*run, line["auroc"], line["cpu_seconds_to_train"], flush=True)
 
 
 if __name__ == "__main__":
