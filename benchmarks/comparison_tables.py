@@ -118,8 +118,8 @@ faster. [Choosing a detector](choosing.md) says when a GAN has a case.
 
 ## False alarms at the threshold that was set without labels
 
-Asked: 0.01, or what few calibration rows allow (arrhythmia: 0.025). On *kdd99* the promise cannot hold: calibration rows
-may equal training rows there, as most rows of that set do, and the test rows were chosen not to.
+Asked: 0.01, or what few calibration rows allow (arrhythmia: 0.025). On *kdd99* the promise cannot hold: calibration
+rows may equal training rows there, as most rows of that set do, and the test rows were chosen not to.
 
 {table(["detector", *MAIN], by_group(found, MAIN, "false_alarms"))}
 

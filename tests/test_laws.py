@@ -37,8 +37,13 @@ def test_resume_is_exact_with_averaged_weights_and_bfloat16(cls, pictures):
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)
 @pytest.mark.filterwarnings("ignore")  # scikit-learn warns of its own deprecations in these checks
 def test_scikit_learn(cls):
+    shorter = {"updates": 4, "encoder_updates": 4, "steps": 2, "starts": 1}  # some 60 fits
+    known = {name: value for name, value in shorter.items() if name in cls._get_param_names()}
     results = check_estimator(
-        testing.small(cls), expected_failed_checks=testing.EXPECTED_FAILED_CHECKS, on_skip=None, on_fail=None
+        testing.small(cls, **known),
+        expected_failed_checks=testing.EXPECTED_FAILED_CHECKS,
+        on_skip=None,
+        on_fail=None,
     )
     failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
     assert not failed

@@ -18,9 +18,12 @@ SMALLEST = 1e-10  # added to what divides
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhood:
-    """m training rows: `features` (m, f) float32 and score `terms`, (m,) float64 by name. A row is compared with the
-    `k` nearest of them. `reach` (m,): each one's distance to its k-th nearest other; `density` (m,): its local reachability
-    density (Breunig et al. 2000, definitions 3 and 6)."""
+    """Some m training rows, and what they are like.
+
+    `features` (m, f) float32; `terms`, of their scores, (m,) float64 by name; a row is compared with the `k` nearest of
+    them. `reach` (m,): each one's distance to its k-th nearest other; `density` (m,): its local reachability density
+    (Breunig et al. 2000, definitions 3 and 6).
+    """
 
     k: int
     features: np.ndarray

@@ -26,6 +26,7 @@ from .parameters import declared
 
 SMALL = {
     "updates": 20,
+    "encoder_updates": 10,
     "batch_size": 16,
     "block_size": 16,
     "width": 8,
