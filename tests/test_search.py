@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from oddgan import search
 from oddgan.errors import ParameterError
 from oddgan.networks import adgan, anogan
-from oddgan.search import Adam, Latent, latent_size, rate_at, refine, together
+from oddgan.networks.latent import Latent, latent_size
+from oddgan.search import Adam, rate_at, refine, together
 
 
 def test_adam_is_torchs():

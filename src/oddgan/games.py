@@ -4,17 +4,16 @@
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from .losses import bce
+from .networks.latent import Prior
 
 if TYPE_CHECKING:
     from .training import Batch
-
-Prior = Literal["normal", "uniform"]
 
 
 def gan(net: Any, batch: "Batch", latent_dim: int, prior: Prior) -> Iterator[Mapping[str, Mapping[str, Tensor]]]:

@@ -1,6 +1,7 @@
 """Scores of new rows: in blocks of one size, so that a row's score is a function of the row and the model alone."""
 
 import copy
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -66,9 +67,9 @@ class Explanation:
 class Scorer(Saveable):
     """The part of a detector that scores; rows reach it through `_rows`."""
 
+    @abstractmethod
     def _rows(self, X: Any) -> RowsOrTable:
         """X as checked rows of the kind that the detector was fitted on."""
-        raise NotImplementedError
 
     # --- blocks and terms -------------------------------------------------------------------------------------------
 

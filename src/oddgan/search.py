@@ -6,7 +6,6 @@ must be a power of two.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,32 +18,6 @@ Rates = float | Mapping[str, float]
 
 SMALL_GENERATOR = 2**16  # weights, up to which private copies are moved together
 TOGETHER = 2**20  # weights of all copies that are then moved together
-
-
-class Latent(nn.Module):
-    """A generator's latent space: its size, its prior (N(0, 1), or uniform on (-1, 1)), and `starts` (k, latent_dim):
-    draws that are kept with the model, so that every row's search begins at the same points, now and in any process."""
-
-    def __init__(self, latent_dim: int, prior: Literal["normal", "uniform"], starts: int = 0) -> None:
-        super().__init__()
-        self.prior = prior
-        self.register_buffer("starts", torch.empty(0, latent_dim))
-        self.starts: Tensor = self.draw(starts)
-
-    @property
-    def latent_dim(self) -> int:
-        """The size of z."""
-        return self.starts.shape[1]
-
-    def draw(self, n: int) -> Tensor:
-        """n fresh latents (n, latent_dim), drawn with torch's global generator."""
-        shape, device = (n, self.latent_dim), self.starts.device
-        return torch.randn(shape, device=device) if self.prior == "normal" else torch.rand(shape, device=device) * 2 - 1
-
-
-def latent_size(shape: Sequence[int], asked: int | None) -> int:
-    """The size of z that was asked for, else an eighth of a row's values, 4 to 100."""
-    return asked or min(100, max(4, int(torch.Size(shape).numel()) // 8))
 
 
 def rate_at(lr: Rates, step: int) -> float:

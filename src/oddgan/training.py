@@ -30,6 +30,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from .checkpoint import Checkpoint
 from .errors import ParameterError, TrainingError
 from .hooks import Hook, Moment
+from .networks.latent import Prior, draw
 
 Losses = Mapping[str, Mapping[str, Tensor]]
 History = dict[str, list[Any]]
@@ -360,10 +361,9 @@ class Batch:
         self.drawn += 1
         return self.rows.batch(numbers).to(self.settings.device, non_blocking=True)
 
-    def z(self, latent_dim: int, prior: Literal["normal", "uniform"] = "normal") -> Tensor:
+    def z(self, latent_dim: int, prior: Prior = "normal") -> Tensor:
         """A fresh draw from the prior, (b, latent_dim): N(0, 1), or uniform on (-1, 1)."""
-        shape, device = (self.size, latent_dim), self.settings.device
-        return torch.randn(shape, device=device) if prior == "normal" else torch.rand(shape, device=device) * 2 - 1
+        return draw(self.size, latent_dim, prior, self.settings.device)
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if self._order[0] != epoch:

@@ -38,9 +38,9 @@ from ..detector import NeuralDetector
 from ..losses import bce, norm1, norm2
 from ..networks import alad
 from ..networks.blocks import WIDTH
+from ..networks.latent import Latent, latent_size
 from ..parameters import Param
 from ..recipe import Batch, Losses, Rows, Stage
-from ..search import Latent, latent_size
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -32,12 +32,13 @@ import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..games import Prior, gan
+from ..games import gan
 from ..losses import bce, l2, norm1
 from ..networks import anogan, encoder
+from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
 from ..recipe import Batch, Losses, Stage
-from ..search import Latent, latent_size, rate_at, search
+from ..search import rate_at, search
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -34,14 +34,13 @@ import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..games import Prior
 from ..losses import bce, l1, norm1
 from ..networks import bigan
 from ..networks.blocks import WIDTH, JointJudge, RowLinear, normal
+from ..networks.latent import Latent, Prior, latent_size
 from ..networks.tables import mlp
 from ..parameters import Param
 from ..recipe import Batch, Losses, Stage
-from ..search import Latent, latent_size
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -26,13 +26,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..games import Prior, wgan_gp
+from ..games import wgan_gp
 from ..losses import l2
 from ..networks import resnet
+from ..networks.latent import Prior, draw, latent_size
 from ..parameters import Param
 from ..recipe import Batch, Losses, Stage
 
@@ -79,7 +79,7 @@ class FAnoGAN(NeuralDetector):
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, D and E."""
-        latent_dim = self.latent_dim or min(64, max(8, int(np.prod(shape)) // 8))
+        latent_dim = latent_size(shape, self.latent_dim, least=8, most=64)
         flat = self.networks == "mlp" and len(shape) == 3
         inner = (int(np.prod(shape)),) if flat else shape
         G = resnet.generator(inner, latent_dim, width=self.width)
@@ -135,8 +135,7 @@ class FAnoGAN(NeuralDetector):
 
     def sample(self, net: Any, n: int) -> Tensor:
         """G of draws from the prior."""
-        shape, device = (n, _latent_dim(net)), next(net.G.parameters()).device
-        z = torch.randn(shape, device=device) if self.prior == "normal" else torch.rand(shape, device=device) * 2 - 1
+        z = draw(n, _latent_dim(net), self.prior, next(net.G.parameters()).device)
         x: Tensor = net.G(z)
         return x
 

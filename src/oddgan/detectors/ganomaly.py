@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from ..detector import NeuralDetector
 from ..losses import bce, l1, l2, norm1, norm2
 from ..networks import decoder, discriminator, encoder
+from ..networks.latent import latent_size
 from ..parameters import Param
 from ..recipe import Batch, Losses, Rows
 
@@ -86,7 +87,7 @@ class GANomaly(NeuralDetector):
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G and D, and the distribution of z that `generate` draws from."""
-        latent_dim = self.latent_dim or min(100, max(4, int(np.prod(shape)) // 8))
+        latent_dim = latent_size(shape, self.latent_dim)
         width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
         return {
             "G": Generator(shape, latent_dim, width),

@@ -25,12 +25,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
 from ..losses import bce, l1, l2
 from ..networks import unet
+from ..networks.latent import latent_size
 from ..parameters import Param
 from ..recipe import Batch, Losses
 
@@ -61,7 +61,7 @@ class SkipGANomaly(NeuralDetector):
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G and D."""
-        latent_dim = self.latent_dim or min(100, max(4, int(np.prod(shape)) // 8))
+        latent_dim = latent_size(shape, self.latent_dim)
         return {
             "G": unet.generator(shape, width=self.width),
             "D": unet.discriminator(shape, latent_dim=latent_dim, width=self.width),

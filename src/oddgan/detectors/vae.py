@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from ..detector import NeuralDetector
 from ..losses import l2
 from ..networks import decoder, encoder
+from ..networks.latent import latent_size
 from ..parameters import Param
 from ..recipe import Batch, Losses, Rows, Stage
 
@@ -89,7 +90,7 @@ class VAE(NeuralDetector):
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """E and G, and what is fixed: the draws and v."""
-        latent_dim = self.latent_dim or min(32, max(4, int(np.prod(shape)) // 8))
+        latent_dim = latent_size(shape, self.latent_dim, most=32)
         width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
         return {
             "E": Posterior(shape, latent_dim, width),
