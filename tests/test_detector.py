@@ -170,7 +170,7 @@ def test_constant_rows_among_others_score(fitted):
 
 
 def test_diverging_training_says_so(pictures):
-    with pytest.raises(TrainingError, match=r"broke down by update \d+ .* lower lr"):
+    with pytest.raises(TrainingError, match=r"broke down by update \d+ .* lower the learning rate"):
         testing.small(GANomaly, updates=60, w_con=1e39).fit(pictures)
 
 

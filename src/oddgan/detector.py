@@ -21,7 +21,7 @@ from .calibration import Calibration, check_rate
 from .checkpoint import Checkpoint, seed_of
 from .errors import DataError, ParameterError
 from .hooks import Hook
-from .neighbours import Neighbourhood
+from .neighbours import Neighbourhood, check_neighbours
 from .parameters import plain
 from .preprocessing.picture_list import as_pictures, is_pictures
 from .preprocessing.pictures import PicturePreprocessor
@@ -32,6 +32,8 @@ from .recipe import NeuralRecipe
 from .scoring import Explanation, Prepared, RowsOrTable, Scorer, joined
 
 __all__ = ["Detector", "Explanation", "NeuralDetector"]
+
+NEIGHBOURHOOD = 2**24  # numbers that the features of kept training rows make up at most: 64 MiB, milliseconds a row
 
 
 class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
@@ -84,6 +86,8 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if not isinstance(self.false_alarm_rate, str):
             check_rate(self.false_alarm_rate, len(held_rows["calibrate"]))
         prepared = self._prepare(rows, train)
+        if self.local != "off":
+            check_neighbours(self.neighbours, min(len(prepared), 4 * self.held_at_most))
         self.trained_on_ = fingerprints.of_rows(prepared)
         self.net_, self.history_, facts = self._train(prepared, seed, checkpoint, checkpoint_seconds, tuple(hooks))
         self.training_ = {"rows": len(train), "seed": seed, **facts}
@@ -140,9 +144,10 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         rate = self.false_alarm_rate
         most = self.held_at_most if rate == "auto" else max(self.held_at_most, math.ceil(10 / float(rate)))
         share = max(1, round(n * self.calibrate_fraction))
+        several = self.score_by == "combined" and self.local != "density"  # terms, which are weighed on tuning rows
         counts = {
             "calibrate": min(share, most) if calibrate else 0,
-            "tune": min(max(1, share // 2), self.held_at_most) if tune and self.score_by == "combined" else 0,
+            "tune": min(max(1, share // 2), self.held_at_most) if tune and several else 0,
         }
         order = np.random.default_rng([seed, n]).permutation(n)
         held, start = {}, 0
@@ -191,12 +196,14 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if isinstance(prepared, PreparedTiles):
             known: Prepared = prepared.sample(most, seed)
         else:
-            some = np.sort(np.random.default_rng([seed, len(train)]).permutation(train)[:most])
+            some = np.random.default_rng([seed, len(train)]).permutation(train)[:most]
             known = self._prepare(rows, some)
         blocks = [results for _, _, results in self._blocks(known, self._view)]
         terms = {} if self.local == "density" else joined([self._terms_of(results) for results in blocks])
         features = torch.cat([results["features"].float() for results in blocks]).numpy()
-        return Neighbourhood.of(features, terms, self.neighbours)
+        kept = max(self.neighbours + 1, NEIGHBOURHOOD // features.shape[1])  # the first are as random as any
+        terms = {name: value[:kept] for name, value in terms.items()}
+        return Neighbourhood.of(features[:kept], terms, self.neighbours)
 
     def _tune(self, rows: Prepared | None) -> dict[str, tuple[float, float]]:
         """Median and median absolute deviation of each term that makes up the score, over tuning rows."""

@@ -57,14 +57,14 @@ class EstimatorDetector(Detector):
         """Keep training rows, and fit the estimator to them."""
         memory = net.M
         memory.keep(drawn(rows, self.max_rows), int(torch.randint(2**31 - 1, ())))
-        memory.fitted = memory.rows, self._fitted_to(memory)
+        memory.fitted = memory.rows, self.estimator(_vectors(memory.rows), int(memory.seed))
         memory.proof = torch.from_numpy(self._proof(memory)).to(memory.rows)
 
     def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
         """What the estimator says of each row."""
         memory = net.M
         if memory.fitted is None or memory.fitted[0] is not memory.rows:  # loaded; threads wait for each other here
-            memory.fitted = memory.rows, self._fitted_to(memory)
+            memory.fitted = memory.rows, self.estimator(_vectors(memory.rows), int(memory.seed))
             self._check(memory)
         found = self.judge(memory.fitted[1], _vectors(x))
         terms = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in found.items()}
@@ -76,11 +76,6 @@ class EstimatorDetector(Detector):
         """The row itself as a vector: the estimator has no other view of it."""
         del net
         return x.flatten(1)
-
-    def _fitted_to(self, memory: Any) -> Any:
-        """The estimator of the parameters that the model was fitted with, whatever `set_params` said since."""
-        parameters = getattr(self, "fitted_parameters_", None) or self.get_params(deep=False)
-        return type(self)(**parameters).estimator(_vectors(memory.rows), int(memory.seed))
 
     def _proof(self, memory: Any) -> np.ndarray:
         terms = self.judge(memory.fitted[1], _vectors(memory.rows[:PROOF]))

@@ -7,6 +7,7 @@ odd whatever its residual.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,12 @@ class Neighbourhood:
     @classmethod
     def of(cls, features: np.ndarray, terms: Mapping[str, np.ndarray], k: int) -> "Neighbourhood":
         """Keep these training rows. Raises `DataError` when they are too few, or one has no finite features."""
-        if len(features) <= k:
-            raise DataError(f"neighbours={k} needs more than {k} training rows and there are {len(features)}")
+        check_neighbours(k, len(features))
         if not np.isfinite(features).all():
             raise DataError("a training row has no finite features: training may have broken down; lower lr")
         features = np.ascontiguousarray(features, dtype=np.float32)
-        others, distances = _nearest(features, features, k, itself=True)
+        none = np.empty(0)
+        others, distances = cls(k, features, terms, none, none)._nearest(features, itself=True)
         reach = distances[:, -1]
         return cls(k, features, terms, reach, _density(reach, others, distances))
 
@@ -48,7 +49,7 @@ class Neighbourhood:
 
         A term that can be negative (an energy, a logit) has no ratio: its difference from that mean is taken.
         """
-        others, _ = _nearest(np.asarray(features, np.float32), self.features, self.k)
+        others, _ = self._nearest(np.asarray(features, np.float32))
         result = {}
         for name, value in terms.items():
             usual = self.terms[name][others].mean(1)
@@ -58,9 +59,36 @@ class Neighbourhood:
     def outlier_factor(self, features: np.ndarray) -> np.ndarray:
         """The local outlier factor (n,) float64 of rows with these features (n, f): about 1 among training rows, and
         more the emptier a row's place is, compared with its neighbours' places (Breunig et al. 2000, definition 7)."""
-        others, distances = _nearest(np.asarray(features, np.float32), self.features, self.k)
+        others, distances = self._nearest(np.asarray(features, np.float32))
         factor: np.ndarray = self.density[others].mean(1) / _density(self.reach, others, distances)
         return factor
+
+    @cached_property
+    def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The mean of the kept rows' features (f,), their differences from it (m, f), squared lengths of these (m,)."""
+        middle = self.features.mean(0)
+        centred = self.features - middle
+        return middle, centred, np.einsum("ij,ij->i", centred, centred)
+
+    def _nearest(self, features: np.ndarray, *, itself: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers (n, k) of the kept rows nearest to each of these rows, and their distances (n, k) float64,
+        ascending; without the row itself where they are the kept rows.
+
+        One row after the other: a product of matrices would round by company. A product with one row finds twice as
+        many candidates as are wanted, and those are measured exactly.
+        """
+        middle, centred, length = self._centred
+        others, distances = np.empty((len(features), self.k), dtype=np.intp), np.empty((len(features), self.k))
+        few = min(2 * self.k + 8, len(centred) - itself)
+        for i, row in enumerate(features):
+            estimate = length - 2 * (centred @ (row - middle))
+            if itself:
+                estimate[i] = np.inf
+            some = np.sort(np.argpartition(estimate, few - 1)[:few])
+            squares = np.square(self.features[some].astype(np.float64) - row).sum(1)
+            order = np.lexsort((some, squares))[: self.k]
+            others[i], distances[i] = some[order], np.sqrt(squares[order])
+        return others, distances
 
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
@@ -78,18 +106,10 @@ class Neighbourhood:
         return cls(int(facts["neighbours"]), arrays["features"], terms, arrays["reach"], arrays["density"])
 
 
-def _nearest(rows: np.ndarray, kept: np.ndarray, k: int, *, itself: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers (n, k) of the `kept` rows nearest to each of `rows`, and their distances (n, k) float64, ascending;
-    without the row itself where `rows` are `kept`. Row by row: one matrix product for all would round by company."""
-    others, distances = np.empty((len(rows), k), dtype=np.intp), np.empty((len(rows), k))
-    for i, row in enumerate(rows):
-        squares = np.square(kept - row).sum(1, dtype=np.float64)
-        if itself:
-            squares[i] = np.inf
-        close = np.argpartition(squares, k - 1)[:k]
-        others[i] = close[np.lexsort((close, squares[close]))]
-        distances[i] = np.sqrt(squares[others[i]])
-    return others, distances
+def check_neighbours(k: int, n: int) -> None:
+    """Raise `DataError` when n kept training rows are too few to find k nearest among."""
+    if n <= k:
+        raise DataError(f"neighbours={k} needs more than {k} training rows and there are {n}")
 
 
 def _density(reach: np.ndarray, others: np.ndarray, distances: np.ndarray) -> np.ndarray:

@@ -124,6 +124,10 @@ class Recipe(ABC):
             declaration.check(getattr(self, name))
         if self.block_size & (self.block_size - 1):
             raise ParameterError(f"block_size={self.block_size}: must be a power of two")
+        if self.local == "off" and (self.neighbours, self.near) != (Recipe.neighbours, Recipe.near):
+            raise ParameterError(
+                "neighbours and near say how local judges a row, and local is off: set it, or leave them"
+            )
         if self.tile is None:
             for name, unset in (("stride", None), ("top_tiles", 1)):
                 if getattr(self, name) != unset:

@@ -54,6 +54,11 @@ class Saveable(Recipe):
             given["random_state"] = self.training_["seed"]  # a generator is gone; what it gave is known
         self.fitted_parameters_ = given
 
+    @property
+    def _as_fitted(self) -> Self:
+        """A detector with the parameters that this one was fitted with, whatever `set_params` has said since."""
+        return type(self)(**self.fitted_parameters_)
+
     def _calibrated(self, calibration: Calibration) -> None:
         self.calibration_ = calibration
         self.threshold_, self.offset_ = calibration.threshold, -calibration.threshold
@@ -122,7 +127,7 @@ class Saveable(Recipe):
             detector.trained_on_ = part["training"]["rows"]
             detector._freeze_parameters()
             detector.tuning_ = {name: (float(a), float(b)) for name, (a, b) in manifest["tuning"].items()}
-            known = manifest["neighbourhood"]
+            known = manifest.get("neighbourhood")  # unknown to the first files
             detector.neighbourhood_ = Neighbourhood.from_manifest(known, part["neighbourhood"]) if known else None
             detector._calibrated(Calibration.from_manifest(manifest["calibration"], part["calibration"]))
         except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ParameterError) as error:

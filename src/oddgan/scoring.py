@@ -1,6 +1,7 @@
 """Scores of new rows: in blocks of one size, so that a row's score is a function of the row and the model alone."""
 
 import copy
+import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -81,8 +82,9 @@ class Scorer(Saveable):
 
         Pictures in tiles come here only as tiles that are rows of their own; else see `_tiles`.
         """
-        for start in range(0, len(rows), self.block_size):
-            chunk = np.arange(start, min(start + self.block_size, len(rows)))
+        size = self.fitted_parameters_["block_size"]
+        for start in range(0, len(rows), size):
+            chunk = np.arange(start, min(start + size, len(rows)))
             x, sizes = (rows.batch(chunk), []) if isinstance(rows, Prepared) else self.preprocessor_.read(rows, chunk)  # type: ignore[arg-type]
             yield x, sizes, self._block(x, compute)
 
@@ -92,7 +94,7 @@ class Scorer(Saveable):
         Every block is padded to full size: kernels round differently by batch shape, and a row must not score
         differently for the company it keeps.
         """
-        block = torch.zeros(self.block_size, *x.shape[1:], dtype=torch.float32)
+        block = torch.zeros(self.fitted_parameters_["block_size"], *x.shape[1:], dtype=torch.float32)
         if x.ndim == 4:
             block = block.contiguous(memory_format=torch.channels_last)
         block[: len(x)] = x
@@ -106,15 +108,16 @@ class Scorer(Saveable):
         """The tiles of whole pictures in blocks, which may hold tiles of several: each block's tiles (b, C, h, w),
         where they were cut, and what `compute` makes of them, by name."""
         assert isinstance(self.preprocessor_, TilePreprocessor)
-        for x, tiles in self.preprocessor_.chunks(pictures, self.block_size):
+        for x, tiles in self.preprocessor_.chunks(pictures, self.fitted_parameters_["block_size"]):
             yield x, tiles, self._block(x, compute)
 
     def _view(self, net: Any, x: Tensor) -> dict[str, Tensor]:
         """A block's terms, its "x_hat", and, where rows are judged by their neighbours, its "features"."""
-        results = dict(self.score_rows(net, x))
+        recipe = self._as_fitted
+        results = dict(recipe.score_rows(net, x))
         parameters = self.fitted_parameters_
         if parameters["local"] != "off":
-            results["features"] = (x if parameters["near"] == "rows" else self.embed(net, x)).flatten(1)
+            results["features"] = (x if parameters["near"] == "rows" else recipe.embed(net, x)).flatten(1)
         return results
 
     def _terms_of(self, results: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -278,11 +281,15 @@ class Scorer(Saveable):
     def features(self, X: Any) -> np.ndarray:
         """The detector's view of each row as a vector, (n, k) float32; of a picture in tiles, the mean over them."""
         rows = self._rows(X)
+        recipe = self._as_fitted
+
+        def embed(net: Any, x: Tensor) -> dict[str, Tensor]:
+            return {"z": recipe.embed(net, x)}
+
         if isinstance(self.preprocessor_, TilePreprocessor):
-            found = self._tiles(whole_pictures(rows, self.preprocessor_), lambda net, x: {"z": self.embed(net, x)})
+            found = self._tiles(whole_pictures(rows, self.preprocessor_), embed)
             return np.stack([of["z"].mean(0) for of in by_picture((t, {"z": r["z"].numpy()}) for _, t, r in found)])
-        blocks = self._blocks(rows, lambda net, x: {"z": self.embed(net, x)})
-        return np.concatenate([results["z"].numpy() for _, _, results in blocks])
+        return np.concatenate([results["z"].numpy() for _, _, results in self._blocks(rows, embed)])
 
     def generate(self, n: int, *, random_state: int = 0) -> np.ndarray:
         """n new rows that look like training rows, in the user's units, as `Explanation.reconstruction` has them; with
@@ -293,7 +300,7 @@ class Scorer(Saveable):
             raise ParameterError(f"n={n}: ask for at least one row")
         with machine.sealed(), torch.no_grad():
             torch.manual_seed(random_state)
-            return self.preprocessor_.restore(self.sample(self.net_, n).cpu())
+            return self.preprocessor_.restore(self._as_fitted.sample(self.net_, n).cpu())
 
     # --- the same model, otherwise used -----------------------------------------------------------------------------
 
@@ -320,8 +327,8 @@ class Scorer(Saveable):
 
 def device_of(net: nn.ModuleDict) -> torch.device:
     """Where the networks are; the CPU for those without any number."""
-    tensors = [*net.parameters(), *net.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")
+    first = next(itertools.chain(net.parameters(), net.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
 
 
 def whole_pictures(rows: RowsOrTable | Prepared, preprocessor: TilePreprocessor) -> Iterator[np.ndarray]:

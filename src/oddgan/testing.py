@@ -21,8 +21,9 @@ from torch import nn
 
 from . import detectors, training
 from .detector import Detector, NeuralDetector
+from .errors import ParameterError
 from .hooks import Hook, Moment
-from .parameters import declared
+from .parameters import Declared, alternatives, declared
 
 SMALL = {
     "updates": 20,
@@ -172,6 +173,17 @@ def neighbours_judge_alike(detector: Detector, X: Any) -> None:
         assert np.array_equal(loaded.anomaly_score(X), scores), f"local={local}: a loaded model scores otherwise"
 
 
+def later_parameters_wait(detector: Detector, X: Any) -> None:
+    """What `set_params` says after a fit waits for the next fit: scores stay those that the threshold was set for."""
+    detector.fit(X)
+    scores = detector.anomaly_score(X)
+    others = {
+        name: _another(declaration, getattr(detector, name)) for name, declaration in declared(type(detector)).items()
+    }
+    detector.set_params(**{name: value for name, value in others.items() if value is not None})
+    assert np.array_equal(detector.anomaly_score(X), scores), "scores follow parameters that were set after the fit"
+
+
 LAWS = (
     gradients_reach_their_player,
     only_players_move,
@@ -182,6 +194,7 @@ LAWS = (
     resumed_runs_are_identical,
     every_choice_of_score_is_a_term,
     neighbours_judge_alike,
+    later_parameters_wait,
 )
 
 
@@ -215,6 +228,21 @@ def _stages(detector: Detector, X: Any) -> Iterator[tuple[training.Stage, nn.Mod
         for name, module in net.items():
             module.train(name in stage.players).requires_grad_(name in stage.players)
         yield stage, net, training.Batch(prepared, settings, number)
+
+
+def _another(declaration: Declared, value: Any) -> Any:
+    """Another value that the parameter may have; None where none is found."""
+    choices = [one for kind in alternatives(declaration.type) for one in get_args(kind) if isinstance(one, str)]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        choices += [value * 2, value + 1, value / 2]
+    for other in choices:
+        try:
+            declaration.check(other)
+        except ParameterError:
+            continue
+        if other != value:
+            return other
+    return None
 
 
 def _take(X: Any, numbers: np.ndarray) -> Any:

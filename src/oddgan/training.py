@@ -103,6 +103,9 @@ def run(
     With a `checkpoint` that holds an earlier part of this run, the run goes on from there. Raises `TrainingError`
     when a loss is no longer finite, `ArtifactError` when the checkpoint belongs to another run.
     """
+    for stage in stages:  # what the last stage lacks is to be known before the first has been trained
+        for player in stage.players:
+            rate(settings, stage, player)
     history: History = {"stage": [], "epoch": [], "update": []}
     saved = checkpoint.read() if checkpoint else None
     if settings.minutes is not None:
@@ -170,11 +173,7 @@ class _Course:
             module.train(name in stage.players).requires_grad_(name in stage.players)
 
     def _optimiser(self, player: str) -> torch.optim.Optimizer:
-        lr = self.settings.lr if self.stage.lr is None else self.stage.lr
-        if isinstance(lr, Mapping):
-            if player not in lr:
-                raise ParameterError(f"lr names {', '.join(lr)} but not {player}: give every player's rate")
-            lr = lr[player]
+        lr = rate(self.settings, self.stage, player)
         if self.stage.optimiser == "rmsprop":
             return torch.optim.RMSprop(self.params[player], lr=lr)
         return torch.optim.Adam(self.params[player], lr=lr, betas=self.settings.betas)
@@ -182,6 +181,7 @@ class _Course:
     def update(self) -> None:
         """One update: every move of the stage's step, then the averages."""
         torch.manual_seed(key(self.settings.seed, self.number, self.t))
+        self.batch.update = self.t
         moves = self.stage.step(self.net, self.batch)
         while True:
             with autocast(self.settings):
@@ -244,7 +244,8 @@ class _Course:
             if not math.isfinite(total[0]):
                 raise TrainingError(
                     f"training broke down by update {self.t} of stage {self.stage.name}: the loss {name} is "
-                    f"{float(total[0])}; lower lr (now {self.settings.lr}) or set precision='float32'"
+                    f"{float(total[0])}; lower the learning rate (now "
+                    f"{rate(self.settings, self.stage, name.split('.')[0]):g}) or set precision='float32'"
                 )
 
     def _add_line(self) -> None:
@@ -283,6 +284,7 @@ class _Course:
             m.momentum = None  # a plain average over all batches
         torch.manual_seed(key(self.settings.seed, self.number))
         batch = Batch(self.rows, self.settings, self.number)
+        batch.update = self.t  # the game as it stood at the end
         while batch.epoch < 1 and batch.drawn < STATISTICS_BATCHES:
             for _ in self.stage.step(self.net, batch):
                 pass
@@ -346,6 +348,7 @@ class Batch:
         self.rows, self.settings, self.stage = rows, settings, stage
         self.size = min(settings.batch_size, len(rows))
         self.drawn = 0  # batches so far
+        self.update = 0  # of this stage, for a game that changes on the way
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     @property
@@ -370,6 +373,16 @@ class Batch:
             random = np.random.default_rng([self.settings.seed, self.stage, int(epoch)])
             self._order = (epoch, random.permutation(len(self.rows)))
         return self._order[1]
+
+
+def rate(settings: Settings, stage: Stage, player: str) -> float:
+    """The learning rate of a stage's player. Raises `ParameterError` where rates go by player, and not by this one."""
+    lr = settings.lr if stage.lr is None else stage.lr
+    if not isinstance(lr, Mapping):
+        return lr
+    if player not in lr:
+        raise ParameterError(f"lr names {', '.join(lr)} but not {player}: give every player's rate")
+    return lr[player]
 
 
 def key(*parts: int) -> int:

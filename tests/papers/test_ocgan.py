@@ -16,7 +16,7 @@ class Batch:
 
     def __init__(self, shape):
         self.rows, self.points = torch.randn(6, *shape), 2 * torch.rand(6, 5) - 1
-        self.drawn = 0
+        self.drawn = self.update = 0
 
     def x(self):
         self.drawn += 1
@@ -134,6 +134,7 @@ def test_mining_waits():
         hook = net.C.register_forward_hook(lambda *_: asked.append(1))  # noqa: B023
         list(det.step(net, batch))
         hook.remove()
+        batch.update += 1
         assert len(asked) == 2 + 5 * mines
 
 

@@ -102,9 +102,11 @@ class ALAD(NeuralDetector):
         x, z = batch.x(), batch.z(net.Z.latent_dim)
         z_hat, x_fake = net.E(x), net.G(z)
         x_hat, z_back = net.G(z_hat), net.E(x_fake)
+        with torch.no_grad():  # neither E nor G has a part in these
+            same_x, same_z = bce(net.D_xx(x, x)[0], 0.0), bce(net.D_zz(z, z)[0], 0.0)
         cycles = {
-            "xx": self.w_xx * (bce(net.D_xx(x, x)[0], 0.0) + bce(net.D_xx(x, x_hat)[0], 1.0)),
-            "zz": self.w_zz * (bce(net.D_zz(z, z)[0], 0.0) + bce(net.D_zz(z, z_back)[0], 1.0)),
+            "xx": self.w_xx * (same_x + bce(net.D_xx(x, x_hat)[0], 1.0)),
+            "zz": self.w_zz * (same_z + bce(net.D_zz(z, z_back)[0], 1.0)),
         }
         yield {
             "G": {"xz": bce(net.D_xz(x_fake, z)[0], 1.0), **cycles},

@@ -66,7 +66,7 @@ class AnoGAN(NeuralDetector):
     steps: Annotated[int, Param("steps of a search (paper: 500)", low=0)] = 500
     search_lr: Annotated[
         float | dict[str, float],
-        Param("Adam's rate in the search: one, or one by the step it begins at, as 0=0.01,200=0.001", low=0),
+        Param("Adam's rate in the search: one, or one by the step it begins at, as 0=0.01,200=0.001", low=1e-9),
     ] = 0.01
     patience: Annotated[
         int, Param("steps without a gain of a thousandth that end a row's search; 0: all are taken (paper)", low=0)

@@ -88,7 +88,7 @@ class OCGAN(NeuralDetector):
             "D_l": {"real": bce(net.D_l(s)[0], 1.0), "fake": bce(net.D_l(z)[0], 0.0)},
             "D_v": {"real": bce(net.D_v(x)[0], 1.0), "fake": bce(net.D_v(x_fake)[0], 0.0)},
         }
-        if batch.drawn > self.mining_after:
+        if batch.update >= self.mining_after:
             s = self.mine(net, s)
         z = net.En(noisy)
         con = self.w_con * l2(x, net.De(z))

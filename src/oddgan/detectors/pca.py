@@ -20,6 +20,7 @@ from sklearn import decomposition
 from torch import Tensor, nn
 
 from ..detector import Detector
+from ..errors import ParameterError
 from ..estimators import drawn
 from ..networks.memory import Memory
 from ..parameters import Param
@@ -42,6 +43,11 @@ class PCA(Detector):
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """The mean, one row, and A, a row for each component."""
         d = int(np.prod(shape))
+        if self.components >= 1 and (self.components != int(self.components) or self.components >= d > 1):
+            raise ParameterError(
+                f"components={self.components:g}: give a share below 1 or a whole number below {d}, a row's values; "
+                "with all directions kept every row is made up exactly, and none is odd"
+            )
         return {"mean": Memory(d), "A": Memory(d)}
 
     def finish(self, net: Any, rows: Rows) -> None:
@@ -51,7 +57,8 @@ class PCA(Detector):
         if (x != x[0]).any():  # rows that are all alike have no components
             count = self.components if self.components < 1 else min(int(self.components), *x.shape)
             fitted = decomposition.PCA(count, random_state=int(torch.randint(2**31 - 1, ()))).fit(x)
-            net.A.keep(torch.from_numpy(fitted.components_))
+            # One direction at least is left out, whatever the share.
+            net.A.keep(torch.from_numpy(fitted.components_[: x.shape[1] - 1]))
 
     def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
         """The residual, and x_hat, in float64 and row by row: a matrix product over many rows rounds by company."""

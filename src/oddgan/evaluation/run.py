@@ -48,7 +48,8 @@ def evaluate(
     kinds = None if split.kinds is None else tuple(split.kinds)
     facts = detector.info()
     seen = _Seen(split, labels, Gallery(examples, split, labels, facts))
-    block = 1 if getattr(detector, "tile", None) else detector.block_size  # a picture's tiles fill blocks by themselves
+    fitted = facts["parameters"]
+    block = 1 if fitted["tile"] else fitted["block_size"]  # a picture's tiles fill blocks by themselves
     for start, rows in _chunks(split.test, block):
         seen.add(start, rows, detector.explain(rows))
         if progress is not None:
