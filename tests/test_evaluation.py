@@ -44,7 +44,11 @@ class Brightest:
         )
 
     def info(self):
-        return {"detector": "Brightest", "preprocessing": {"value_range": (0.0, 200.0)}}
+        return {
+            "detector": "Brightest",
+            "parameters": {"tile": None, "block_size": self.block_size},
+            "preprocessing": {"value_range": (0.0, 200.0)},
+        }
 
 
 class Pictures(list):

@@ -73,7 +73,8 @@ def test_all_that_is_explained_of_a_picture_is_its_own(mixed):
 def test_a_picture_is_scored_by_its_oddest_tiles(local, top, mixed):
     """Each term is the mean of its largest values among the tiles, cut here by hand; tuning and calibration are of
     pictures."""
-    det = tiled(top_tiles=top, local=local, neighbours=3).fit(mixed, tune=mixed[np.arange(9)], calibrate=mixed[:11])
+    judged = {} if local == "off" else {"local": local, "neighbours": 3}
+    det = tiled(top_tiles=top, **judged).fit(mixed, tune=mixed[np.arange(9)], calibrate=mixed[:11])
     terms = det.explain(mixed).terms
     for i in (1, 30):
         height, width = mixed[i].shape

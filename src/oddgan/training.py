@@ -103,9 +103,8 @@ def run(
     With a `checkpoint` that holds an earlier part of this run, the run goes on from there. Raises `TrainingError`
     when a loss is no longer finite, `ArtifactError` when the checkpoint belongs to another run.
     """
-    for stage in stages:  # what the last stage lacks is to be known before the first has been trained
-        for player in stage.players:
-            rate(settings, stage, player)
+    for stage, player in [(stage, player) for stage in stages for player in stage.players]:
+        rate(settings, stage, player)  # what the last stage lacks is to be known before the first is trained
     history: History = {"stage": [], "epoch": [], "update": []}
     saved = checkpoint.read() if checkpoint else None
     if settings.minutes is not None:
@@ -301,15 +300,8 @@ class _Course:
         if self.settings.minutes is not None:
             left.append(60 * self.settings.minutes - self.seconds())
         last = {n: v[-1] for n, v in self.history.items() if "." in n and v and v[-1] is not None}
-        return Moment(
-            self.stage.name,
-            self.t,
-            self.total,
-            self.batch.epoch,
-            rate,
-            max(0.0, min(left)) if left else None,
-            last,
-        )
+        place = self.stage.name, self.t, self.total, self.batch.epoch
+        return Moment(*place, rate, max(0.0, min(left)) if left else None, last)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -378,11 +370,9 @@ class Batch:
 def rate(settings: Settings, stage: Stage, player: str) -> float:
     """The learning rate of a stage's player. Raises `ParameterError` where rates go by player, and not by this one."""
     lr = settings.lr if stage.lr is None else stage.lr
-    if not isinstance(lr, Mapping):
-        return lr
-    if player not in lr:
+    if isinstance(lr, Mapping) and player not in lr:
         raise ParameterError(f"lr names {', '.join(lr)} but not {player}: give every player's rate")
-    return lr[player]
+    return lr[player] if isinstance(lr, Mapping) else lr
 
 
 def key(*parts: int) -> int:
