@@ -232,7 +232,9 @@ def _stages(detector: Detector, X: Any) -> Iterator[tuple[training.Stage, nn.Mod
 
 def _another(declaration: Declared, value: Any) -> Any:
     """Another value that the parameter may have; None where none is found."""
-    choices = [one for kind in alternatives(declaration.type) for one in get_args(kind) if isinstance(one, str)]
+    choices: list[Any] = [
+        one for kind in alternatives(declaration.type) for one in get_args(kind) if isinstance(one, str)
+    ]
     if isinstance(value, int | float) and not isinstance(value, bool):
         choices += [value * 2, value + 1, value / 2]
     for other in choices:

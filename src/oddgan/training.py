@@ -103,7 +103,7 @@ def run(
     With a `checkpoint` that holds an earlier part of this run, the run goes on from there. Raises `TrainingError`
     when a loss is no longer finite, `ArtifactError` when the checkpoint belongs to another run.
     """
-    for stage, player in [(stage, player) for stage in stages for player in stage.players]:
+    for stage, player in [(one, player) for one in stages for player in one.players]:
         rate(settings, stage, player)  # what the last stage lacks is to be known before the first is trained
     history: History = {"stage": [], "epoch": [], "update": []}
     saved = checkpoint.read() if checkpoint else None
