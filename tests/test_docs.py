@@ -105,3 +105,16 @@ def test_results_page_is_current():
         [sys.executable, str(ROOT / "benchmarks" / "quality.py"), "--table"], capture_output=True, text=True, check=True
     )
     assert run.stdout == (ROOT / "docs" / "results.md").read_text("utf-8")
+
+
+def test_the_comparison_is_current(monkeypatch):
+    """`python benchmarks/detectors.py --write` writes the page, and a section of every detector's own."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import comparison_tables as tables
+
+    found = tables.all_runs()
+    assert tables.comparison(found) == (ROOT / "docs" / "comparison.md").read_text("utf-8")
+    for page in (ROOT / "docs" / "detectors").glob("*.md"):
+        text = page.read_text("utf-8")
+        if tables.START in text:
+            assert tables.section(found, page.stem) in text, page.name
