@@ -141,10 +141,7 @@ def test_without_its_weight_the_latents_discriminator_moves_nobody_else():
 
 
 class Rewired(ALAD):
-    """The step with other pairs for D_xx and D_zz."""
-
-    def pairs(self, net, x, z):
-        raise NotImplementedError
+    """The step with other pairs for D_xx and D_zz: what `pairs(net, x, z)` of the class says."""
 
     def step(self, net, batch):
         first, second = super().step(net, batch)

@@ -11,7 +11,7 @@ from ..errors import DataError, ParameterError
 from ..files import whole_file
 from ..hooks import Progress
 from . import terminal
-from .flags import parsed, shared_flags
+from .flags import chosen, parsed, shared_flags
 from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes
 from .outputs import check_writable
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(arguments: list[str] | None) -> Callable[..., None]:
     """The command `compare`, with the flags of the detectors that `arguments` choose; None: without any."""
     fixed = [p for p in inspect.signature(compare).parameters.values() if p.name != "parameters"]
-    flagged = [] if arguments is None else shared_flags(_classes(_chosen(arguments)).values())
+    flagged = [] if arguments is None else shared_flags(_classes(chosen(arguments, "--detectors", "")).values())
 
     def run(**given: Any) -> None:
         parameters = {p.name: given.pop(p.name) for p in flagged}
@@ -31,15 +31,6 @@ def command(arguments: list[str] | None) -> Callable[..., None]:
     run.__doc__ = compare.__doc__
     run.__signature__ = inspect.Signature([*fixed, *flagged])  # type: ignore[attr-defined]
     return run
-
-
-def _chosen(arguments: Sequence[str]) -> str:
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if word == "--detectors":
-            return following
-        if word.startswith("--detectors="):
-            return word.partition("=")[2]
-    return ""
 
 
 def _classes(names: str) -> dict[str, type["Detector"]]:

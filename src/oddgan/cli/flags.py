@@ -1,7 +1,7 @@
 """A detector's declared parameters as command-line flags."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -63,6 +63,16 @@ def shared_flags(classes: Iterable[type["Detector"]]) -> list[inspect.Parameter]
             )
             found[name] = _keyword(name, Annotated[(bool if switch else str) | None, option], None)
     return list(found.values())
+
+
+def chosen(arguments: Sequence[str], option: str, default: str) -> str:
+    """What `arguments` give for an option that decides which other flags there are."""
+    for word, following in zip(arguments, [*arguments[1:], default], strict=True):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return default
 
 
 def parsed(cls: type["Detector"], given: Mapping[str, Any]) -> dict[str, Any]:

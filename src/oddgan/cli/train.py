@@ -12,7 +12,7 @@ import typer
 from ..errors import DataError, ParameterError
 from ..hooks import Hook, Progress, TensorBoard, clock
 from . import terminal
-from .flags import flags, parsed
+from .flags import chosen, flags, parsed
 from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes, retold
 from .outputs import check_folder, check_writable
 
@@ -26,7 +26,7 @@ DEFAULT = "ganomaly"
 def command(arguments: list[str] | None) -> Callable[..., None]:
     """The command `train`, with the flags of the detector that `arguments` choose; None: without any."""
     fixed = [p for p in inspect.signature(train).parameters.values() if p.name not in ("arguments", "parameters")]
-    flagged = [] if arguments is None else flags(_class(_chosen(arguments)))
+    flagged = [] if arguments is None else flags(_class(chosen(arguments, "--detector", DEFAULT)))
 
     def run(**given: Any) -> None:
         parameters = {p.name: given.pop(p.name) for p in flagged}
@@ -35,15 +35,6 @@ def command(arguments: list[str] | None) -> Callable[..., None]:
     run.__doc__ = train.__doc__
     run.__signature__ = inspect.Signature([*fixed, *flagged])  # type: ignore[attr-defined]
     return run
-
-
-def _chosen(arguments: list[str]) -> str:
-    for word, following in zip(arguments, [*arguments[1:], DEFAULT], strict=True):
-        if word == "--detector":
-            return following
-        if word.startswith("--detector="):
-            return word.partition("=")[2]
-    return DEFAULT
 
 
 def _class(name: str) -> type["Detector"]:

@@ -62,7 +62,7 @@ class PicturePreprocessor:
         found = look_at(pictures, channels=channels, convert=convert)
         uniform = size is None and len({tuple(s) for s in found.sides}) == 1
         result = cls(
-            size=_network_size(size, np.median(found.sides, axis=0)),
+            size=network_size(size, np.median(found.sides, axis=0)),
             channels=found.channels,
             dtype=found.dtype,
             value_range=value_range or (0.0, 255.0),
@@ -152,19 +152,23 @@ class PicturePreprocessor:
         resized at every batch."""
         numbers = np.asarray(numbers)
         if hasattr(pictures.source, "cached"):
-
-            def transform(picture: np.ndarray) -> np.ndarray:
-                return self.fit_in(as_stored_type(picture if picture.ndim == 3 else picture[..., None]))
-
-            store, places = pictures.source.cached(self._cache_key(), transform, [int(i) for i in numbers])
+            store, places = pictures.source.cached(self._cache_key(), self._decoded, [int(i) for i in numbers])
             return PreparedPictures(self, store, np.asarray(places))
         if len(numbers) * int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize <= IN_MEMORY:
             store = np.stack([self.row(pictures, int(i))[0] for i in numbers])
             return PreparedPictures(self, store, np.arange(len(numbers)))
         return PreparedPictures(self, pictures, numbers)
 
+    def _decoded(self, picture: np.ndarray) -> np.ndarray:
+        """A picture as its file has it, (H, W) or (H, W, C), as it is cached."""
+        return self.fit_in(as_stored_type(picture if picture.ndim == 3 else picture[..., None]))
+
+    def _cached_facts(self) -> dict[str, Any]:
+        """What cached pictures depend on."""
+        return {k: v for k, v in asdict(self).items() if k != "value_range"}
+
     def _cache_key(self) -> str:
-        facts = {k: v for k, v in asdict(self).items() if k != "value_range"}
+        facts = self._cached_facts()
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def tensor(self, stored: np.ndarray) -> Tensor:
@@ -247,7 +251,7 @@ def spell(size: tuple[int, int] | None) -> str:
     return "any size" if size is None else "x".join(map(str, size))
 
 
-def _network_size(size: int | tuple[int, int] | None, typical: np.ndarray) -> tuple[int, int]:
+def network_size(size: int | tuple[int, int] | None, typical: np.ndarray) -> tuple[int, int]:
     """`size` as (H, W); without one, that of a typical picture, shrunk until its longest side is `LONGEST_SIDE`."""
     if isinstance(size, int | np.integer):
         return int(size), int(size)

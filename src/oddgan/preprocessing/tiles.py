@@ -4,8 +4,6 @@ Training draws tiles at random places. Scoring looks at every tile of a regular 
 with the picture's border, so that no pixel is left out; what it says of tiles is pooled and laid together by picture.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -16,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ArtifactError, DataError
-from .picture_list import PictureList, as_stored_type, look_at
-from .pictures import IN_MEMORY, LONGEST_SIDE, PicturePreprocessor, PreparedPictures, resize
+from .picture_list import PictureList, look_at
+from .pictures import IN_MEMORY, LONGEST_SIDE, PicturePreprocessor, PreparedPictures, network_size, resize
 
 
 class Tile(NamedTuple):
@@ -61,9 +59,8 @@ class TilePreprocessor(PicturePreprocessor):
         for i, (height, width) in zip(found.numbers, found.sides, strict=True):
             if min(height, width) < tile:
                 raise DataError(f"{pictures.name(int(i))}: {_too_small(height, width, tile)}")
-        side = min(tile, LONGEST_SIDE) if size is None else size
         result = cls(
-            size=(int(side[0]), int(side[1])) if isinstance(side, tuple) else (int(side), int(side)),
+            size=network_size(size, np.array([tile, tile])),
             channels=found.channels,
             dtype=found.dtype,
             value_range=value_range or (0.0, 255.0),
@@ -123,11 +120,7 @@ class TilePreprocessor(PicturePreprocessor):
         one size are mapped from the cache where the source has one; others are read again at every draw."""
         rows = [int(i) for i in numbers]
         if self._from_cache(pictures, rows):
-
-            def transform(picture: np.ndarray) -> np.ndarray:
-                return self.fit_in(as_stored_type(picture if picture.ndim == 3 else picture[..., None]))
-
-            store, places = pictures.source.cached(self._cache_key(), transform, rows)
+            store, places = pictures.source.cached(self._cache_key(), self._decoded, rows)
             mapped = [store[place] for place in places]
             return PreparedTiles(self, pictures, rows, mapped, [picture.shape[:2] for picture in mapped])
         kept: list[np.ndarray | None] = []
@@ -150,11 +143,10 @@ class TilePreprocessor(PicturePreprocessor):
             and pixels * self.channels * np.dtype(self.dtype).itemsize > IN_MEMORY
         )
 
-    def _cache_key(self) -> str:
-        """Of pictures that are cached whole: another tile needs no other cache."""
-        facts = {"whole": True, "dtype": self.dtype, "channels": self.channels, "convert": self.convert}
-        text = json.dumps({**facts, "native_channels": self.native_channels}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    def _cached_facts(self) -> dict[str, Any]:
+        """Pictures are cached whole: another tile needs no other cache."""
+        names = ("dtype", "channels", "convert", "native_channels")
+        return {"whole": True, **{name: getattr(self, name) for name in names}}
 
     def describe(self) -> str:
         """One line for a user."""
