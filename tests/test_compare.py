@@ -160,7 +160,7 @@ def test_a_detector_that_cannot_be_trained_is_noted_and_the_others_go_on(split, 
         assert failed.figures == near.errors == {}
         assert near.figures["auroc"].deviation is not None
         assert "| not this | – | – |" in found.to_markdown()
-        assert "not this could not be trained with seed 1: Untrainable takes pictures only" in found.to_markdown()
+        assert "not this failed with seed 1: Untrainable takes pictures only" in found.to_markdown()
     assert any("Untrainable takes pictures only (done before)" in line for line in told)
 
 

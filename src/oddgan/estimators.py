@@ -25,9 +25,8 @@ from .detector import Detector
 from .errors import ArtifactError
 from .networks.memory import Memory
 from .parameters import Param
-from .recipe import Rows
+from .rows import Rows, in_batches
 
-BATCH = 256
 PROOF = 16  # rows whose scores tell whether an estimator was fitted again as it was
 PROOF_TOLERANCE = 1e-3  # of the largest: other processors round otherwise, but another forest is farther off
 
@@ -97,8 +96,7 @@ def drawn(rows: Rows, at_most: int) -> Tensor:
     numbers = np.arange(len(rows))
     if len(rows) > at_most:
         numbers = np.sort(torch.randperm(len(rows))[:at_most].numpy())
-    parts = [rows.batch(numbers[start : start + BATCH]).flatten(1) for start in range(0, len(numbers), BATCH)]
-    return torch.cat(parts)
+    return torch.cat([x.flatten(1) for x in in_batches(rows, numbers)])
 
 
 def _vectors(x: Tensor) -> np.ndarray:

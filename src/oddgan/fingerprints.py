@@ -6,10 +6,9 @@ import numpy as np
 from torch import Tensor
 
 from .preprocessing.tiles import PreparedTiles
-from .training import Rows
+from .rows import Rows, in_batches, spread
 
 AT_MOST = 1_000_000  # rows; of larger sets so many, evenly spaced
-BATCH = 256
 
 
 def of_rows(rows: Rows) -> np.ndarray:
@@ -17,8 +16,7 @@ def of_rows(rows: Rows) -> np.ndarray:
     pictures, for a tile alone says little about where it was cut."""
     if isinstance(rows, PreparedTiles):
         return np.sort(np.array([of_picture(picture) for picture in rows.whole()], np.uint64))
-    numbers = np.unique(np.linspace(0, len(rows) - 1, AT_MOST).astype(int))
-    parts = [of_tensor(rows.batch(numbers[start : start + BATCH])) for start in range(0, len(numbers), BATCH)]
+    parts = [of_tensor(x) for x in in_batches(rows, spread(len(rows), AT_MOST))]
     return np.sort(np.concatenate(parts))
 
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from .errors import ParameterError
 from .parameters import Param, declared
-from .training import Batch, Losses, Rows, Stage
+from .rows import Rows
+from .training import Batch, Losses, Stage
 
 __all__ = ["Batch", "Losses", "NeuralRecipe", "Recipe", "Rows", "Stage"]
 
@@ -163,6 +164,9 @@ class Recipe(ABC):
 
     combines: ClassVar[tuple[str, ...]] = ()
     """The terms whose sum is the score when `score_by` is "combined", each on the scale of normal tuning rows."""
+
+    reconstructs: ClassVar[bool] = True
+    """Whether `score_rows` gives "x_hat", without which a detector neither reconstructs nor locates."""
 
     held_at_most: ClassVar[int] = 1_000
     """Rows that are held back at most to calibrate, to tune, and to compare with: beyond, they are worth more in

@@ -265,18 +265,16 @@ class Scorer(Saveable):
     def reconstruct(self, X: Any) -> np.ndarray | list[np.ndarray]:
         """What the model makes of each row, in the user's units; see `Explanation.reconstruction`. Raises
         `ParameterError` for a detector that makes nothing of a row."""
-        found = self.explain(X).reconstruction
-        if found is None:
+        if not self.reconstructs:
             raise ParameterError(f"{type(self).__name__} reconstructs nothing: it only says how odd a row is")
-        return found
+        return self.explain(X).reconstruction  # type: ignore[return-value]
 
     def anomaly_map(self, X: Any) -> list[np.ndarray] | np.ndarray:
         """Where each row is odd; see `Explanation.anomaly_map`. Raises `ParameterError` for a detector that cannot
         say."""
-        found = self.explain(X).anomaly_map
-        if found is None:
+        if not self.reconstructs:
             raise ParameterError(f"{type(self).__name__} locates nothing: it only says how odd a row is")
-        return found
+        return self.explain(X).anomaly_map  # type: ignore[return-value]
 
     def features(self, X: Any) -> np.ndarray:
         """The detector's view of each row as a vector, (n, k) float32; of a picture in tiles, the mean over them."""

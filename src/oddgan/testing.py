@@ -155,7 +155,9 @@ def resumed_runs_are_identical(detector: Detector, X: Any) -> None:
 def every_choice_of_score_is_a_term(detector: Detector, X: Any) -> None:
     """Whatever `score_by` may name is reported as a term, and nothing else is left out of the choice."""
     choices = set(get_args(declared(type(detector))["score_by"].type))
-    terms = set(detector.fit(X).explain(_take(X, np.arange(3))).terms)
+    found = detector.fit(X).explain(_take(X, np.arange(3)))
+    terms = set(found.terms)
+    assert (found.reconstruction is not None) == detector.reconstructs, "`reconstructs` is not what score_rows does"
     assert choices - {"combined"} == terms, f"score_by offers {sorted(choices)}, but the terms are {sorted(terms)}"
     assert ("combined" in choices) == bool(detector.combines), "score_by='combined' and `combines` need each other"
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from .checkpoint import Checkpoint
 from .errors import ParameterError, TrainingError
 from .hooks import Hook, Moment
 from .networks.latent import Prior, draw
+from .rows import Rows
 
 Losses = Mapping[str, Mapping[str, Tensor]]
 History = dict[str, list[Any]]
@@ -39,16 +40,6 @@ EPOCHS_BY_DEFAULT = 15  # GANomaly's, as good a habit as any for large sets
 UPDATES_AT_LEAST = 2_000  # a small set must not end after 45 updates
 STATISTICS_BATCHES = 100  # that batch normalisation's final statistics are estimated from, at most
 HISTORY_EVERY = 10  # updates: a set smaller than a batch would else write a line of history at every update
-
-
-class Rows(Protocol):
-    """Prepared training rows."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, numbers: np.ndarray) -> Tensor:
-        """The rows that `numbers` (b,) names, as float32 (b, C, H, W) or (b, d) on the CPU."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def test_a_detector_that_fails_on_every_run_is_code_1(oddgan, table_file):
     words = ("compare", table_file, "--seeds", "1", "--false-alarm-rate", "0.001")
     ran = oddgan(*words, "--detectors", "knn")
     assert ran.code == 1
-    assert "knn could not be trained with seed 0: false_alarm_rate=0.001 needs at least 999" in ran.out
+    assert "knn failed with seed 0: false_alarm_rate=0.001 needs at least 999" in ran.out
 
 
 def test_flags_are_the_parameters_of_all_chosen_detectors():

@@ -46,7 +46,7 @@ def test_what_columns_hold(write: Write) -> None:
     assert held.column("service").tolist() == ["http", "ftp", "http", None, "dns", "http"]
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.csv.gz", "A.CSV"])
 def test_separators_and_packing(separator: str, name: str, write: Write) -> None:
     path = write("\ufeff" + FLOWS.replace(",", separator).replace("\n", "\r\n"), name)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError, ParameterError
-from ..files import whole_file
 from ..hooks import Progress
 from . import terminal
 from .flags import chosen, parsed, shared_flags
 from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes
-from .outputs import check_writable
+from .outputs import check_writable, write_text
 
 if TYPE_CHECKING:
     from ..detector import Detector
@@ -36,7 +35,12 @@ def command(arguments: list[str] | None) -> Callable[..., None]:
 def _classes(names: str) -> dict[str, type["Detector"]]:
     from .. import detectors
 
-    return {name.lower(): detectors.get(name) for name in classes(names) or ()}
+    found: dict[str, type[Detector]] = {}
+    for name in classes(names) or ():
+        if name.lower() in found:
+            raise ParameterError(f"--detectors: {name} is given twice; name each once")
+        found[name.lower()] = detectors.get(name)
+    return found
 
 
 def compare(
@@ -78,26 +82,22 @@ def compare(
     goes to every detector that has the parameter. A comparison that is interrupted or killed goes on where it was when
     the command is given again; another detector or seed is added in the same way.
     """
-    from .. import data as sources
     from ..evaluation import compare as side_by_side
-    from .reading import check_readable, listed
+    from .reading import check_readable, open_split
     from .train import name_of, set_threads
 
     kept = results or Path(f"{name_of(data)}-compare.jsonl")
     contenders = _contenders(_classes(detectors), parameters, changes or [])
     check_writable(kept, markdown, json, inputs=(data,))
-    with terminal.bar("reading pictures") as progress:
-        split = sources.load(
-            data,
-            normal=classes(normal),
-            anomaly=classes(anomaly),
-            label=label,
-            drop=drop or (),
-            category=category or (),
-            skip_bad=skip_bad,
-            progress=progress,
-        )
-    listed(split.skipped)
+    split = open_split(
+        data,
+        normal=classes(normal),
+        anomaly=classes(anomaly),
+        label=label,
+        drop=drop,
+        category=category,
+        skip_bad=skip_bad,
+    )
     if split.test is None or split.labels is None:
         raise DataError(f"{data}: has no labelled test rows ({split.note}); nothing tells which detector is right")
     if not skip_bad:
@@ -124,13 +124,9 @@ def compare(
     terminal.say()
     for line in found.notes():
         terminal.say(line)
-    for path, text in ((markdown, found.to_markdown), (json, found.to_json)):
-        if path is not None:
-            with whole_file(path) as file:
-                file.write(text().encode())
-    for path in (kept, markdown, json):
-        if path is not None:
-            terminal.note(f"written: {path}")
+    write_text(markdown, found.to_markdown)
+    write_text(json, found.to_json)
+    terminal.written(kept, markdown, json)
     if all(one.errors for one in found.contenders):
         raise typer.Exit(1)
 

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError
-from ..files import whole_file
 from . import terminal
 from .options import (
     Anomaly,
@@ -23,7 +22,7 @@ from .options import (
     Threads,
     classes,
 )
-from .outputs import check_writable
+from .outputs import check_writable, write_text
 
 
 def evaluate(
@@ -56,32 +55,28 @@ def evaluate(
     part that oddgan train held out. Where there are masks, figures
     by pixel are added, at the masks' own size.
     """
-    from .. import data as sources
     from .. import evaluation
     from ..report import to_json, to_markdown, write_html
     from .figures import show
-    from .reading import check_readable, columns_of, listed, open_model
+    from .reading import check_readable, columns_of, open_model, open_split
     from .train import set_threads
 
     check_writable(report, json, markdown, inputs=(model, data))
     detector = open_model(
         model, device=device, false_alarm_rate=false_alarm_rate, block_size=block_size, convert=convert
     )
-    with terminal.bar("reading pictures") as progress:
-        split = sources.load(
-            data,
-            normal=classes(normal),
-            anomaly=classes(anomaly),
-            label=label,
-            drop=drop or (),
-            like=columns_of(detector),
-            all_rows=all_rows,
-            skip_bad=skip_bad,
-            progress=progress,
-        )
+    split = open_split(
+        data,
+        normal=classes(normal),
+        anomaly=classes(anomaly),
+        label=label,
+        drop=drop,
+        like=columns_of(detector),
+        all_rows=all_rows,
+        skip_bad=skip_bad,
+    )
     if split.test is None:
         raise DataError(f"{data}: has no test rows ({split.note}); to judge rows without labels use oddgan score")
-    listed(split.skipped)
     if not skip_bad:
         check_readable(data, split.test)
     if threads is not None:
@@ -91,10 +86,6 @@ def evaluate(
     show(found)
     if report is not None:
         write_html(found, report)
-    for path, text in ((json, to_json), (markdown, to_markdown)):
-        if path is not None:
-            with whole_file(path) as file:
-                file.write(text(found).encode())
-    for path in (report, json, markdown):
-        if path is not None:
-            terminal.note(f"written: {path}")
+    write_text(json, lambda: to_json(found))
+    write_text(markdown, lambda: to_markdown(found))
+    terminal.written(report, json, markdown)

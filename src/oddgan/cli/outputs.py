@@ -3,11 +3,12 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import OutputError
+from ..files import whole_file
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
@@ -38,6 +39,13 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{folder}: nothing can be written there ({reason}); choose another place") from error
+
+
+def write_text(path: Path | None, text: Callable[[], str]) -> None:
+    """Write a file whole, where one was asked for."""
+    if path is not None:
+        with whole_file(path) as file:
+            file.write(text().encode())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from . import terminal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..data import PictureRows, Rows, TableFile
+    from ..data import PictureRows, Rows, Split, TableFile
     from ..data.tables import Columns
     from ..detector import Detector
 
@@ -45,6 +45,17 @@ def open_model(
     if convert and isinstance(detector.preprocessor_, PicturePreprocessor):
         detector.preprocessor_ = replace(detector.preprocessor_, convert=True)
     return detector
+
+
+def open_split(data: str, *, skip_bad: bool, **how: Any) -> "Split":
+    """`oddgan.data.load` with a progress bar; what it left out is listed. What was not given has its defaults."""
+    from .. import data as sources
+
+    given = {name: value for name, value in how.items() if value is not None}
+    with terminal.bar("reading pictures") as progress:
+        split = sources.load(data, skip_bad=skip_bad, progress=progress, **given)
+    listed(split.skipped)
+    return split
 
 
 def columns_of(detector: "Detector") -> "Columns | None":

@@ -109,6 +109,8 @@ def score_rows(
     table = getattr(rows, "ndim", 3) == 2
     if maps is not None and table:
         raise DataError(f"{source}: is a table, and heat maps are of pictures; leave out --maps")
+    if maps is not None and not detector.reconstructs:
+        raise ParameterError(f"{type(detector).__name__} locates nothing: leave out --maps")
     bad: list[Unreadable] = []
     # To count the rows of a CSV file is a pass over it, for nothing but a bar that is seen on a terminal.
     total = len(rows) if sys.stderr.isatty() or not hasattr(rows, "parts") else 0
@@ -130,8 +132,7 @@ def score_rows(
             else:
                 found = detector.explain(chunk.rows)
                 scores = found.score
-                if found.anomaly_map is None:
-                    raise ParameterError(f"{type(detector).__name__} locates nothing: leave out --maps")
+                assert found.anomaly_map is not None
                 for name, picture, anomaly_map in zip(chunk.names, chunk.rows, found.anomaly_map, strict=True):
                     write_map(folder / map_path(name), picture, anomaly_map, 2 * map_scale, detector)
             odd = scores > detector.threshold_
@@ -146,7 +147,5 @@ def score_rows(
         f"{done:,} rows: {anomalies:,} anomal{'y' if anomalies == 1 else 'ies'} (scores above "
         f"{detector.threshold_:.6g}; false-alarm rate {percent(detector.false_alarm_rate_)}){left_out}"
     )
-    for place in (output, maps):
-        if place is not None:
-            terminal.note(f"written: {place}")
+    terminal.written(output, maps)
     return anomalies

@@ -31,6 +31,13 @@ def note(text: str) -> None:
         print(text, file=sys.stderr)
 
 
+def written(*places: Path | None) -> None:
+    """Say what files or folders there are now."""
+    for place in places:
+        if place is not None:
+            note(f"written: {place}")
+
+
 def complain(text: str) -> None:
     """One line on standard error that says what went wrong, whatever line breaks a message holds."""
     print(f"oddgan: {' '.join(text.split())}", file=sys.stderr)

@@ -87,32 +87,28 @@ def train(
     are never trained on. A run that is interrupted goes on with --resume, and ends
     in the same model.
     """
-    from .. import data as sources
-    from .reading import check_readable, listed
+    from .reading import check_readable, open_split
 
     cls = _class(detector)
     untrained = cls(**parsed(cls, parameters))
     model = output or Path(f"{name_of(data)}.oddgan")
     check_writable(model, checkpoint, report, inputs=(data,))
     kept = _checkpoint(model, checkpoint, resume, fresh)
-    with terminal.bar("reading pictures") as progress:
-        split = sources.load(
-            data,
-            normal=classes(normal),
-            anomaly=classes(anomaly),
-            label=label,
-            drop=drop or (),
-            category=category or (),
-            skip_bad=skip_bad,
-            progress=progress,
-        )
+    split = open_split(
+        data,
+        normal=classes(normal),
+        anomaly=classes(anomaly),
+        label=label,
+        drop=drop,
+        category=category,
+        skip_bad=skip_bad,
+    )
     if split.train is None:
         raise DataError(f"{data}: no normal rows to train on; give data with normal ones")
     if report is not None and split.test is None:
         raise DataError(
             f"{data}: no test rows, so there is nothing for --report; leave it out or give data with a test"
         )
-    listed(split.skipped)
     judged = split.test is not None and (report is not None or split.labels is not None)
     if judged and not skip_bad:
         check_readable(data, split.test)  # now, and not after training
@@ -228,7 +224,9 @@ def _say_next(
     from ..detector import Detector
 
     pictures = not hasattr(split.train, "ndim") or getattr(split.train, "ndim", 2) > 2
-    more = ["--maps", "maps"] if pictures else retold(drop=drop)
+    more = [] if pictures else retold(drop=drop)
+    if pictures and detector.reconstructs:
+        more = ["--maps", "maps"]
     commands = [["score", str(model), "NEW_DATA", "-o", "scores.csv", *more]]
     if split.labels is not None:
         commands.append(["evaluate", str(model), data, *told, "--report", "report.html"])

@@ -1,8 +1,8 @@
 """Tables in CSV files, read in parts, so that a file may be larger than memory.
 
-The first line names the columns. What separates values (comma, semicolon or tab) is told from it. A column whose values
-are all numbers holds numbers; every other one holds categories. Empty, "NA", "N/A", "?", "nan" and "null" (in capitals
-or not) are missing values. Files are UTF-8 and may be packed with gzip.
+The first line names the columns. What separates values (comma, semicolon, tab or bar) is told from it. A column whose
+values are all numbers holds numbers; every other one holds categories. Empty, "NA", "N/A", "?", "nan" and "null" (in
+capitals or not) are missing values. Files are UTF-8 and may be packed with gzip.
 """
 
 import csv
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..preprocessing.table_rows import Kind, TableRows
 
 MISSING = frozenset({"", "na", "n/a", "?", "nan", "null"})
-SEPARATORS = ",;\t"
+SEPARATORS = ",;\t|"
 PART = 16_384  # rows that are read at a time
 BLOCK = 512  # of them that are converted at a time
 MOST_FIELD = 131_072  # characters of one value: what Python's reader allows

@@ -35,10 +35,11 @@ from torch.nn import functional as F
 from ..detector import NeuralDetector
 from ..errors import ParameterError
 from ..losses import norm2
-from ..networks import decoder, encoder
+from ..networks import decoder, encoder, first_width
 from ..networks.tables import mlp
 from ..parameters import Param
 from ..recipe import Batch, Losses, Rows, Stage
+from ..rows import in_batches
 
 SMALLEST = 1e-6  # of a norm that divides
 RIDGE = 1e-6  # added to covariances: this share of the mean variance, and at least this
@@ -148,7 +149,7 @@ class DAGMM(NeuralDetector):
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """C, the compression network (h and g), and M, the estimation network with its mixture."""
         latent_dim = self.latent_dim or (8 if len(shape) == 3 else 2)
-        width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
+        width = first_width(shape, self.width)
         if len(shape) == 3:
             h, g = encoder(shape, latent_dim, width), decoder(shape, latent_dim, width)
         else:
@@ -186,8 +187,7 @@ class DAGMM(NeuralDetector):
     def finish(self, net: Any, rows: Rows) -> None:
         """Fit the mixture that scores use: equation 5 over all training rows, without dropout."""
         device = net.M.mu.device
-        chunks = np.array_split(np.arange(len(rows)), -(-len(rows) // 256))
-        z = torch.cat([net.C(rows.batch(chunk).to(device))[1] for chunk in chunks])
+        z = torch.cat([net.C(x.to(device))[1] for x in in_batches(rows)])
         mixture, _ = Mixture.of(wide(z), net.M(z))
         for name in ("phi", "mu", "whiten"):
             getattr(net.M, name).copy_(getattr(mixture, name))

@@ -46,6 +46,8 @@ class DCGAN(NeuralDetector):
     prior: Annotated[Prior, Param("what z is drawn from: N(0, 1), or uniform on (-1, 1) (paper)")] = "normal"
     score_by: Annotated[Literal["sigmoid", "probability"], Param("the anomaly score")] = "sigmoid"
 
+    reconstructs = False
+
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, D and the latent space Z."""
         latent_dim = latent_size(shape, self.latent_dim)

@@ -32,7 +32,7 @@ from ..detector import NeuralDetector
 from ..games import wgan_gp
 from ..losses import l2
 from ..networks import resnet
-from ..networks.latent import Prior, draw, latent_size
+from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
 from ..recipe import Batch, Losses, Stage
 
@@ -78,7 +78,7 @@ class FAnoGAN(NeuralDetector):
     combines = ("residual", "feature")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
-        """G, D and E."""
+        """G, D and E, and the latent space Z."""
         latent_dim = latent_size(shape, self.latent_dim, least=8, most=64)
         flat = self.networks == "mlp" and len(shape) == 3
         inner = (int(np.prod(shape)),) if flat else shape
@@ -89,7 +89,7 @@ class FAnoGAN(NeuralDetector):
             G = nn.Sequential(G, nn.Tanh(), nn.Unflatten(1, tuple(shape)))
             D.trunk = nn.Sequential(nn.Flatten(), D.trunk)
             E = nn.Sequential(nn.Flatten(), E)
-        return {"G": G, "D": D, "E": E}
+        return {"G": G, "D": D, "E": E, "Z": Latent(latent_dim, self.prior)}
 
     def stages(self) -> tuple[Stage, ...]:
         """The Wasserstein game; then E alone, which leaves G and D as they are."""
@@ -100,13 +100,13 @@ class FAnoGAN(NeuralDetector):
 
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
         """Stage 1: WGAN-GP."""
-        yield from wgan_gp(net, batch, _latent_dim(net), self.prior, critic_steps=self.critic_steps, w_gp=self.w_gp)
+        yield from wgan_gp(net, batch, net.Z.latent_dim, self.prior, critic_steps=self.critic_steps, w_gp=self.w_gp)
 
     def encode(self, net: Any, batch: Batch) -> Iterator[Losses]:
         """Stage 2: ziz, izi or izi_f, as means over what they compare."""
         x = batch.x()  # for ziz as well: a stage's length is counted in rows
         if self.encoder_loss == "ziz":
-            z = batch.z(_latent_dim(net), self.prior)
+            z = batch.z(net.Z.latent_dim, self.prior)
             yield {"E": {"ziz": l2(z, net.E(net.G(z)))}}
             return
         x_hat = net.G(net.E(x))
@@ -135,11 +135,5 @@ class FAnoGAN(NeuralDetector):
 
     def sample(self, net: Any, n: int) -> Tensor:
         """G of draws from the prior."""
-        z = draw(n, _latent_dim(net), self.prior, next(net.G.parameters()).device)
-        x: Tensor = net.G(z)
+        x: Tensor = net.G(net.Z.draw(n))
         return x
-
-
-def _latent_dim(net: Any) -> int:
-    """The size of z: every G begins with a linear layer of it."""
-    return int(next(net.G.parameters()).shape[1])

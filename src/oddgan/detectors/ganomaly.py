@@ -22,16 +22,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
 from ..losses import bce, l1, l2, norm1, norm2
-from ..networks import decoder, discriminator, encoder
+from ..networks import decoder, discriminator, encoder, first_width
 from ..networks.latent import latent_size
 from ..parameters import Param
 from ..recipe import Batch, Losses, Rows
+from ..rows import in_batches, spread
 
 
 class Generator(nn.Module):
@@ -88,7 +88,7 @@ class GANomaly(NeuralDetector):
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G and D, and the distribution of z that `generate` draws from."""
         latent_dim = latent_size(shape, self.latent_dim)
-        width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
+        width = first_width(shape, self.width)
         return {
             "G": Generator(shape, latent_dim, width),
             "D": discriminator(shape, width),
@@ -127,9 +127,8 @@ class GANomaly(NeuralDetector):
 
     def finish(self, net: Any, rows: Rows) -> None:
         """Fit the distribution of z: mean and a factor of the covariance, over at most 4096 training rows."""
-        numbers = np.random.default_rng(0).permutation(len(rows))[:4096]  # rows may lie sorted by kind
-        chunks = np.array_split(numbers, -(-len(numbers) // 64))
-        z = torch.cat([net.G.encoder(rows.batch(chunk).to(net.Z.mean.device)) for chunk in chunks])
+        device = net.Z.mean.device
+        z = torch.cat([net.G.encoder(x.to(device)) for x in in_batches(rows, spread(len(rows), 4096))])
         centred = z - z.mean(0)
         # The singular values and vectors of the rows are the covariance's factor, whatever its rank.
         _, s, v = torch.linalg.svd(centred / max(1, len(z) - 1) ** 0.5, full_matrices=False)

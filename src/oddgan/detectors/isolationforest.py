@@ -30,6 +30,8 @@ class IsolationForest(EstimatorDetector):
     samples: Annotated[int, Param("training rows of each tree (scikit-learn's max_samples)", low=2)] = 256
     score_by: Annotated[Literal["isolation"], Param("the anomaly score")] = "isolation"
 
+    reconstructs = False
+
     def estimator(self, rows: np.ndarray, seed: int) -> Any:
         """The forest that this seed grows."""
         samples = min(self.samples, len(rows))

@@ -34,6 +34,8 @@ class LOF(EstimatorDetector):
     ] = 5_000
     score_by: Annotated[Literal["factor"], Param("the anomaly score")] = "factor"
 
+    reconstructs = False
+
     def estimator(self, rows: np.ndarray, seed: int) -> Any:
         """Densities at the rows; nothing is random."""
         k = min(self.k, len(rows) - 1)

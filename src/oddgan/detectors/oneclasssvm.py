@@ -39,6 +39,8 @@ class OneClassSVM(EstimatorDetector):
     ] = 5_000
     score_by: Annotated[Literal["outside"], Param("the anomaly score")] = "outside"
 
+    reconstructs = False
+
     def estimator(self, rows: np.ndarray, seed: int) -> Any:
         """The support vectors and their weights; nothing is random."""
         model = svm.OneClassSVM(nu=self.nu, gamma=self.gamma)

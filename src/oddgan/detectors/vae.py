@@ -22,17 +22,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..detector import NeuralDetector
 from ..losses import l2
-from ..networks import decoder, encoder
+from ..networks import decoder, encoder, first_width
 from ..networks.latent import latent_size
 from ..parameters import Param
 from ..recipe import Batch, Losses, Rows, Stage
+from ..rows import in_batches, spread
 
 SMALLEST = 1e-6  # of s and v: what is divided by, or has its logarithm taken
 
@@ -91,7 +91,7 @@ class VAE(NeuralDetector):
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """E and G, and what is fixed: the draws and v."""
         latent_dim = latent_size(shape, self.latent_dim, most=32)
-        width = self.width or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
+        width = first_width(shape, self.width)
         return {
             "E": Posterior(shape, latent_dim, width),
             "G": decoder(shape, latent_dim, width),
@@ -116,10 +116,9 @@ class VAE(NeuralDetector):
         """Fit v: the mean squared residual over at most 4096 training rows and a draw of z for each."""
         if self.variance is not None:
             return
-        numbers = np.random.default_rng(0).permutation(len(rows))[:4096]  # rows may lie sorted by kind
         residuals = []
-        for chunk in np.array_split(numbers, -(-len(numbers) // 64)):
-            x = rows.batch(chunk).to(net.Q.v.device)
+        for x in in_batches(rows, spread(len(rows), 4096)):
+            x = x.to(net.Q.v.device)
             mu, s = net.E(x)
             residuals.append(l2(x, net.G(mu + s * torch.randn_like(s))))
         net.Q.v.copy_(torch.cat(residuals).mean().clamp_min(SMALLEST))

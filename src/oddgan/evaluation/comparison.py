@@ -101,9 +101,11 @@ class Comparison:
             "Detected and false alarms are shares of odd and of normal test rows at the threshold that was set without "
             "labels for the rate asked. Times are medians, of this machine; a resumed run has no time to train.",
         ]
+        if not any(one.figures for one in self.contenders):
+            lines = []
         for one in self.contenders:
             for seed, error in one.errors.items():
-                lines.append(f"{one.name} could not be trained with seed {seed}: {error}")
+                lines.append(f"{one.name} failed with seed {seed}: {error}")
         return lines
 
     def to_markdown(self) -> str:

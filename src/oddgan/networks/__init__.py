@@ -22,6 +22,11 @@ from torch import nn
 from . import pictures, tables
 
 
+def first_width(shape: Sequence[int], asked: int | None) -> int:
+    """Channels or units of the first layer: what was asked for, else 64, and half above 32x32 pixels, for time."""
+    return asked or (32 if len(shape) == 3 and shape[1] * shape[2] > 32 * 32 else 64)
+
+
 def encoder(shape: Sequence[int], out: int, width: int) -> nn.Module:
     """A network from `shape` to a vector of `out` numbers. `width`: channels or units of its first layer."""
     kind = pictures.Encoder if len(shape) == 3 else tables.Encoder
@@ -40,4 +45,4 @@ def discriminator(shape: Sequence[int], width: int) -> nn.Module:
     return kind(shape, width)
 
 
-__all__ = ["decoder", "discriminator", "encoder"]
+__all__ = ["decoder", "discriminator", "encoder", "first_width"]

@@ -59,18 +59,16 @@ class JointDiscriminator(JointJudge):
     """D: x (b, *shape) and z (b, latent_dim) -> logit (b,) and features (b, k), D's last hidden layer.
 
     x passes through strided 4x4 convolutions of one width (tables: a hidden layer), z through a hidden layer, both
-    through another. Leaky ReLU and dropout everywhere: .5 for pictures and .2 for tables unless `dropout` says else.
+    through another. Leaky ReLU and dropout everywhere: .5 for pictures and .2 for tables.
     """
 
-    def __init__(
-        self, shape: Sequence[int], latent_dim: int, *, width: int | None = None, dropout: float | None = None
-    ) -> None:
+    def __init__(self, shape: Sequence[int], latent_dim: int, *, width: int | None = None) -> None:
         width = width or WIDTH
         if len(shape) == 1:
-            drop, hidden, k = 0.2 if dropout is None else dropout, 2 * width, 2 * width
+            drop, hidden, k = 0.2, 2 * width, 2 * width
             of_x, seen = mlp((shape[0], hidden), slope=SLOPE, dropout=drop), hidden
         else:
-            drop, hidden, k = 0.5 if dropout is None else dropout, 8 * width, 16 * width
+            drop, hidden, k = 0.5, 8 * width, 16 * width
             plan = sizes(*shape[1:])
             widths = [shape[0]] + [width] * (len(plan) - 1)
             of_x = nn.Sequential(*down(plan, widths, norm="but first", slope=SLOPE, dropout=drop))
