@@ -49,6 +49,7 @@ def test_parse(name, text, value):
         ("size", "64x48x3", "expected a whole number, HEIGHTxWIDTH or none"),
         ("size", "4", "at least 8"),
         ("lr", "G=fast", "expected a number or NAME=NUMBER"),
+        ("lr", "G=0.1,G=0.2", "expected a number or NAME=NUMBER"),
         ("ema", "1", "at least 0 and at most 0.99999"),
         ("precision", "float16", "'auto' | 'float32' | 'bfloat16'"),
         ("batch_size", "many", "a whole number"),

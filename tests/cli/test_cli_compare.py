@@ -70,6 +70,7 @@ def test_pictures_and_classes(oddgan, folder, tmp_path):
         ([], "Missing option '--detectors'"),
         (["--detectors", "knn,nogan"], "detector 'nogan' is unknown"),
         (["--detectors", ""], "at least one detector"),
+        (["--detectors", "knn,KNN"], "--detectors: KNN is given twice"),
         (["--detectors", "knn", "--updates", "5"], "No such option: --updates"),
         (["--detectors", "knn", "--k", "many"], "--k 'many': expected a whole number"),
         (["--detectors", "knn", "--seeds", "0"], "--seeds"),
@@ -99,6 +100,7 @@ def test_a_detector_that_fails_on_every_run_is_code_1(oddgan, table_file):
     ran = oddgan(*words, "--detectors", "knn")
     assert ran.code == 1
     assert "knn failed with seed 0: false_alarm_rate=0.001 needs at least 999" in ran.out
+    assert "Guessing" not in ran.out  # there are no figures to explain
 
 
 def test_flags_are_the_parameters_of_all_chosen_detectors():

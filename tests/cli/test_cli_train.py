@@ -159,6 +159,7 @@ def test_a_detector_without_training_goes_all_the_way(oddgan, folder, tmp_path):
     assert (ran.code, ran.err) == (0, "")
     assert "IsolationForest on 24 rows in" in ran.out
     assert "generate" not in ran.out  # it has nothing to draw from
+    assert "--maps" not in ran.out  # it locates nothing
     assert "<html" in (tmp_path / "r.html").read_text()
     told = oddgan("info", "m.oddgan")
     assert (told.code, told.err) == (0, "")
