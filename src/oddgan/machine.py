@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -50,6 +50,20 @@ def sealed() -> Iterator[None]:
                 yield
         finally:
             torch.set_default_dtype(default)
+
+
+def seed(number: int, device: torch.device) -> None:
+    """Seed torch's global generator, as `torch.manual_seed` does; that also takes a stack trace for every kind of
+    accelerator, which a small network's update feels."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(number)
+    else:
+        torch.manual_seed(number)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """The context in which convolutions and matrix products are of this type."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
 def precision(name: str, device: torch.device, shape: Sequence[int]) -> torch.dtype:

@@ -164,9 +164,9 @@ def _parse_as(text: str, kind: Any) -> Any:
         pieces = text.replace("x", ",").split(",")
         return tuple(part(piece) for piece in pieces) if len(pieces) == len(get_args(kind)) else _refuse(text)
     if get_origin(kind) is dict:
-        pieces = [piece.split("=") for piece in text.split(",")]
-        values = {name.strip(): float(number) for name, number in pieces}
-        return values if len(values) == len(pieces) else _refuse(text)  # one of two of a name would be lost
+        pairs = [piece.split("=") for piece in text.split(",")]
+        values = {name.strip(): float(number) for name, number in pairs}
+        return values if len(values) == len(pairs) else _refuse(text)  # one of two of a name would be lost
     return kind(text) if kind in (int, float, str) else _refuse(text)
 
 

@@ -6,7 +6,7 @@ to train derives from `Detector` and has `finish` instead of `step`. Nothing her
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,6 +19,9 @@ from .rows import Rows
 from .training import Batch, Losses, Stage
 
 __all__ = ["Batch", "Losses", "NeuralRecipe", "Recipe", "Rows", "Stage"]
+
+Results = Mapping[str, Tensor | Callable[[], Tensor]]
+"""What `Recipe.score_rows` returns, by name."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -141,9 +144,10 @@ class Recipe(ABC):
         """The networks by name, for pictures (C, H, W) or table rows (d,)."""
 
     @abstractmethod
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor) -> Results:
         """Score rows x (b, ...): every term that `score_by` may name, (b,), higher is odder; and "x_hat" (b, ...), what
-        the detector makes of each row, unless its idea has none.
+        the detector makes of each row, unless its idea has none. A term that takes a pass of its own may come as a
+        function that computes it: it is called where it is wanted.
 
         Each row's values may depend on that row and the networks alone. Networks take no gradients here; a search
         that needs some turns them on for its own variables (`oddgan.search`).
@@ -167,6 +171,10 @@ class Recipe(ABC):
 
     reconstructs: ClassVar[bool] = True
     """Whether `score_rows` gives "x_hat", without which a detector neither reconstructs nor locates."""
+
+    moves_weights: ClassVar[bool] = False
+    """Whether `score_rows` moves copies of the networks' weights; else it gets networks made for scoring alone
+    (`oddgan.inference`), which have the same modules and nothing to move."""
 
     held_at_most: ClassVar[int] = 1_000
     """Rows that are held back at most to calibrate, to tune, and to compare with: beyond, they are worth more in
@@ -198,8 +206,11 @@ class NeuralRecipe(Recipe):
     ] = 0.999
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        Param("of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it; scores: float32"),
+        Param("of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it"),
     ] = "auto"
+    scoring_precision: Annotated[
+        Literal["float32", "bfloat16"], Param("of all scores, those that set the threshold included")
+    ] = "float32"
 
     @abstractmethod
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:

@@ -12,7 +12,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from . import fingerprints, machine
+from . import fingerprints, inference, machine
 from .calibration import Calibration
 from .errors import ParameterError
 from .parameters import declared, plain
@@ -98,8 +98,11 @@ class Scorer(Saveable):
         if x.ndim == 4:
             block = block.contiguous(memory_format=torch.channels_last)
         block[: len(x)] = x
+        device, reduced = device_of(self.net_), self.fitted_parameters_.get("scoring_precision") == "bfloat16"
         with machine.sealed(), torch.no_grad():
-            results = compute(self.net_, block.to(device_of(self.net_)))
+            net = self.net_ if self.moves_weights else inference.ready(self.net_)
+            with machine.autocast(device, torch.bfloat16 if reduced else torch.float32):
+                results = compute(net, block.to(device))
         return {name: value[: len(x)].cpu() for name, value in results.items()}
 
     def _tiles(
@@ -113,9 +116,16 @@ class Scorer(Saveable):
 
     def _view(self, net: Any, x: Tensor) -> dict[str, Tensor]:
         """A block's terms, its "x_hat", and, where rows are judged by their neighbours, its "features"."""
-        recipe = self._as_fitted
-        results = dict(recipe.score_rows(net, x))
-        parameters = self.fitted_parameters_
+        return self._computed(net, x, self._as_fitted.score_rows(net, x))
+
+    def _view_to_score(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """Of `_view`, what the score is made of."""
+        results = self._as_fitted.score_rows(net, x)
+        return self._computed(net, x, {name: results[name] for name in self._named()})
+
+    def _computed(self, net: Any, x: Tensor, given: Mapping[str, Any]) -> dict[str, Tensor]:
+        results = {name: value if isinstance(value, Tensor) else value() for name, value in given.items()}
+        recipe, parameters = self._as_fitted, self.fitted_parameters_
         if parameters["local"] != "off":
             results["features"] = (x if parameters["near"] == "rows" else recipe.embed(net, x)).flatten(1)
         return results
@@ -141,18 +151,25 @@ class Scorer(Saveable):
         )
 
     def _terms(self, rows: RowsOrTable | Prepared) -> dict[str, np.ndarray]:
+        """The terms that the score is made of, (n,) float64 by name."""
         if isinstance(self.preprocessor_, TilePreprocessor):
-            blocks = self._tiles(whole_pictures(rows, self.preprocessor_), self._view)
+            blocks = self._tiles(whole_pictures(rows, self.preprocessor_), self._view_to_score)
             return self._pooled((tiles, self._terms_of(results)) for _, tiles, results in blocks)
-        return joined(self._terms_of(results) for _, _, results in self._blocks(rows, self._view))
+        return joined(self._terms_of(results) for _, _, results in self._blocks(rows, self._view_to_score))
+
+    def _named(self) -> tuple[str, ...]:
+        """The names of `score_rows`' terms that the score is made of."""
+        if self.fitted_parameters_["local"] == "density":
+            return ()
+        score_by: str = self.fitted_parameters_["score_by"]
+        return self.combines if score_by == "combined" else (score_by,)
 
     def _scored_terms(self) -> tuple[str, ...]:
         """The names of the terms that make up the score."""
-        score_by, local = self.fitted_parameters_["score_by"], self.fitted_parameters_["local"]
+        local = self.fitted_parameters_["local"]
         if local == "density":
             return ("density",)
-        names = self.combines if score_by == "combined" else (score_by,)
-        return tuple(f"{name}_ratio" for name in names) if local == "ratio" else tuple(names)
+        return tuple(f"{name}_ratio" for name in self._named()) if local == "ratio" else self._named()
 
     def _score(self, terms: Mapping[str, np.ndarray]) -> np.ndarray:
         """The anomaly score (n,) float64 from its terms. What overflows is as odd as can be, not normal."""

@@ -17,7 +17,6 @@ between updates. Hence a run that was killed and resumed ends in the same bits a
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from . import machine
 from .checkpoint import Checkpoint
 from .errors import ParameterError, TrainingError
 from .hooks import Hook, Moment
@@ -165,16 +165,16 @@ class _Course:
     def _optimiser(self, player: str) -> torch.optim.Optimizer:
         lr = rate(self.settings, self.stage, player)
         if self.stage.optimiser == "rmsprop":
-            return torch.optim.RMSprop(self.params[player], lr=lr)
-        return torch.optim.Adam(self.params[player], lr=lr, betas=self.settings.betas)
+            return torch.optim.RMSprop(self.params[player], lr=lr, foreach=True)
+        return torch.optim.Adam(self.params[player], lr=lr, betas=self.settings.betas, fused=True)
 
     def update(self) -> None:
         """One update: every move of the stage's step, then the averages."""
-        torch.manual_seed(key(self.settings.seed, self.number, self.t))
+        machine.seed(key(self.settings.seed, self.number, self.t), self.settings.device)
         self.batch.update = self.t
         moves = self.stage.step(self.net, self.batch)
         while True:
-            with autocast(self.settings):
+            with machine.autocast(self.settings.device, self.settings.precision):
                 losses = next(moves, None)
             if losses is None:
                 break
@@ -272,7 +272,7 @@ class _Course:
         for m in norms:
             m.reset_running_stats()
             m.momentum = None  # a plain average over all batches
-        torch.manual_seed(key(self.settings.seed, self.number))
+        machine.seed(key(self.settings.seed, self.number), self.settings.device)
         batch = Batch(self.rows, self.settings, self.number)
         batch.update = self.t  # the game as it stood at the end
         while batch.epoch < 1 and batch.drawn < STATISTICS_BATCHES:
@@ -374,13 +374,6 @@ def key(*parts: int) -> int:
 def updates_by_default(rows: int, batch_size: int) -> int:
     """The budget where none is given: 15 epochs, and at least 2,000 updates."""
     return max(UPDATES_AT_LEAST, math.ceil(EPOCHS_BY_DEFAULT * rows / min(batch_size, rows)))
-
-
-def autocast(settings: Settings) -> Any:
-    """The context of reduced precision that a step runs in."""
-    if settings.precision == torch.float32:
-        return nullcontext()
-    return torch.autocast(settings.device.type, dtype=settings.precision)
 
 
 def _total(terms: Mapping[str, Tensor]) -> Tensor:

@@ -228,7 +228,7 @@ def test_score_and_its_parts(form):
         torch.testing.assert_close(scores["residual"], residual)
         torch.testing.assert_close(scores["feature"], feature)
         torch.testing.assert_close(scores["paper"], residual + KAPPA * feature)
-        torch.testing.assert_close(scores["z_distance"], mean_square(z, net.E(x_hat)))
+        torch.testing.assert_close(scores["z_distance"](), mean_square(z, net.E(x_hat)))
         assert torch.equal(scores["x_hat"], x_hat)
         assert torch.equal(det.embed(net, x), z)
 

@@ -61,6 +61,7 @@ class ADGAN(NeuralDetector):
     beta2: Annotated[float, Param("Adam's second decay rate", low=0, high=0.99999)] = 0.9
     score_by: Annotated[Literal["paper", "mse", "best"], Param("the anomaly score")] = "paper"
 
+    moves_weights = True
     held_at_most = 200
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:

@@ -34,7 +34,7 @@ from ..losses import l2
 from ..networks import resnet
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses, Stage
+from ..recipe import Batch, Losses, Results, Stage
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -115,7 +115,7 @@ class FAnoGAN(NeuralDetector):
             losses["feature"] = self.kappa * l2(net.D(x)[1], net.D(x_hat)[1])
         yield {"E": losses}
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor) -> Results:
         """A(x) = residual + kappa feature, its two parts, and what the authors' code reports beside it."""
         z = net.E(x)
         x_hat = net.G(z)
@@ -125,7 +125,7 @@ class FAnoGAN(NeuralDetector):
             "residual": residual,
             "feature": feature,
             "paper": residual + self.kappa * feature,
-            "z_distance": l2(z, net.E(x_hat)),
+            "z_distance": lambda: l2(z, net.E(x_hat)),
         }
 
     def embed(self, net: Any, x: Tensor) -> Tensor:

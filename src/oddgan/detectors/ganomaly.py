@@ -30,7 +30,7 @@ from ..losses import bce, l1, l2, norm1, norm2
 from ..networks import decoder, discriminator, encoder, first_width
 from ..networks.latent import latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses, Rows
+from ..recipe import Batch, Losses, Results, Rows
 from ..rows import in_batches, spread
 
 
@@ -111,18 +111,16 @@ class GANomaly(NeuralDetector):
             "D": {"real": 0.5 * bce(real, 1.0), "fake": 0.5 * bce(fake, 0.0)},
         }
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor) -> Results:
         """Equation 5, in each of the forms that sources print, and the other two terms."""
         z, x_hat, z_hat = net.G(x)
-        _, f_real = net.D(x)
-        _, f_fake = net.D(x_hat)
         return {
             "x_hat": x_hat,
             "latent_l1": norm1(z, z_hat),
             "latent_l2": norm2(z, z_hat),
             "latent_mse": l2(z, z_hat),
             "residual": l1(x, x_hat),
-            "feature": l2(f_real, f_fake),
+            "feature": lambda: l2(net.D(x)[1], net.D(x_hat)[1]),
         }
 
     def finish(self, net: Any, rows: Rows) -> None:
