@@ -1,6 +1,7 @@
 # make demo    set up, then learn scikit-learn's digits without one of them, and find it
 # make test    set up, then the tests
 # make check   set up, then lint, format and types
+# make bench   set up, then oddgan's speed beside its peers'; hours, on a machine that does nothing else
 # make clean   remove what demo, test and check leave behind; the environment stays (rm -rf .venv removes it)
 #
 # PYTHON chooses the interpreter of the environment: make demo PYTHON=python3.12
@@ -12,7 +13,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check clean setup
+.PHONY: demo test check bench clean setup
 
 demo: setup
 	$(BIN)/oddgan demo
@@ -24,6 +25,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m benchmarks
 
 setup: $(READY)
 

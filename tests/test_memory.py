@@ -51,3 +51,36 @@ def test_memory_does_not_grow_over_epochs(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (64, 8, 8), dtype=np.uint8))
     early, peak = megabytes(tmp_path / "x.npy", 3_000)
     assert peak < early + 20, f"{early} and {peak} MB"
+
+
+EPOCHS = """
+import numpy as np
+import oddgan
+
+class Watch(oddgan.hooks.Hook):
+    def on_start(self, moment):
+        self.at = []
+
+    def on_update(self, moment):
+        status = open("/proc/self/status").read()
+        self.at.append(int(status.split("RssAnon:")[1].split()[0]) / 1024)
+        self.epochs = moment.epoch
+
+random = np.random.default_rng(0)
+pictures = random.integers(0, 256, (120, 8, 8), dtype=np.uint8)
+table = random.normal(size=(120, 6))
+for X in (pictures, table):
+    watch = Watch()
+    oddgan.GANomaly(updates=600, width=4, latent_dim=2, batch_size=16, random_state=0).fit(X, hooks=[watch])
+    assert watch.epochs >= 90
+    print(watch.at[300], watch.at[-1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_stays_as_it_is_once_training_has_warmed_up():
+    """Half of a hundred short epochs: four kilobytes that every update kept would show."""
+    run = subprocess.run([sys.executable, "-c", EPOCHS], capture_output=True, text=True, check=True)
+    for kind, line in zip(("pictures", "table"), run.stdout.splitlines(), strict=True):
+        warm, end = map(float, line.split())
+        assert end < warm + 1.0, f"{kind}: {warm:.1f} MB after half of the updates, {end:.1f} MB after all"

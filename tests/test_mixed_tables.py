@@ -17,7 +17,8 @@ from sklearn.preprocessing import FunctionTransformer
 import oddgan
 from oddgan import testing
 from oddgan.detectors.ganomaly import GANomaly
-from oddgan.errors import DataError
+from oddgan.detectors.isolationforest import IsolationForest
+from oddgan.errors import DataError, ParameterError
 from oddgan.preprocessing.table_rows import as_table
 
 
@@ -63,6 +64,19 @@ def test_scores_of_frames_of_any_library_are_one(fitted, frame):
     assert np.array_equal(fitted.anomaly_score(as_table(frame)), scores)
     assert np.array_equal(fitted.anomaly_score(frame.convert_dtypes()), scores)
     assert np.array_equal(fitted.anomaly_score(frame.set_index(frame.index + 1000)), scores)
+
+
+@pytest.mark.parametrize("changes", [{}, {"local": "density"}, {"score_by": "feature"}])
+def test_scores_and_shares_are_those_that_explain_gives(frame, changes):
+    det = testing.small(GANomaly, **changes).fit(frame)
+    found, (scores, shares) = det.explain(frame), det.score_and_shares(frame)
+    assert np.array_equal(scores, found.score)
+    assert np.array_equal(shares, found.anomaly_map)
+    forest = testing.small(IsolationForest).fit(frame)
+    assert forest.score_and_shares(frame)[1] is None
+    pictures = testing.small(GANomaly).fit(np.random.default_rng(0).integers(0, 255, (30, 8, 8), np.uint8))
+    with pytest.raises(ParameterError, match="takes pictures"):
+        pictures.score_and_shares(np.zeros((1, 8, 8), np.uint8))
 
 
 def test_scores_of_polars_frames_are_the_same(fitted, frame):

@@ -191,3 +191,17 @@ def test_detectors_are_compared_on_a_file(oddgan, file):
     ran = oddgan("compare", file, *CHOSEN, "--detectors", "knn,pca", "--seeds", "1", "--threads", "1")
     assert ran.code == 0, ran.err
     assert "96 normal for training, 39 for test (15 odd); normal: benign" in ran.out
+
+
+def test_columns_in_words_are_those_that_an_explanation_names():
+    from oddgan.cli.scores import in_words
+
+    shares = np.random.default_rng(0).dirichlet([0.3] * 5, size=500)
+    shares[:4] = [[0.2] * 5, [0, 0, 1, 0, 0], [0.125, 0.875, 0, 0, 0], [0.5, 0, 0, 0, 0.5]]
+    for k in (1, 2, 5):
+        names, some = tuple("abcde"[:k]), shares[:, :k]
+        found = package.Explanation(*[np.zeros(500)] * 3, {}, None, some, np.zeros(500, bool), names)
+        told = ["; ".join(f"{name} {share:.0%}" for name, share in found.largest(i)) for i in range(500)]
+        assert in_words(names, some, 500) == told
+    assert in_words(names, None, 2) == ["", ""]
+    assert in_words(("a", "b"), np.array([[np.nan, np.nan]]), 1) == ["a 0%; b 0%"]

@@ -192,6 +192,21 @@ def test_parquet(tmp_path: Path) -> None:
         TableFile(path).read()
 
 
+@pytest.mark.parametrize("group", [10_000, 200_000])
+def test_parts_of_a_parquet_file_hold_no_more_than_a_part(tmp_path: Path, group: int) -> None:
+    n = 200_000
+    columns = {name: np.random.default_rng(i).normal(size=n) for i, name in enumerate("abcd")}
+    how = {"row_group_size": group, "use_dictionary": False, "data_page_size": 2**16}
+    pq.write_table(pa.table(columns), tmp_path / "long.parquet", **how)
+    del columns
+    before, most, seen = pa.total_allocated_bytes(), 0, 0
+    for part in TableFile(tmp_path / "long.parquet").parts(1_000):
+        seen += len(part)
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert seen == n
+    assert most < 4e6, f"{most / 1e6:.1f} MB of {4 * 8 * n / 1e6:.1f} were held"
+
+
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(MissingExtra, match=r'reading Parquet needs pyarrow: pip install "oddgan\[parquet\]"'):

@@ -17,6 +17,10 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments` (default: the process's own) and return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # the process is the command's own
+        from .process import patient_threads
+
+        patient_threads()
     if sys.stdout is None or sys.stderr is None:  # closed by the caller
         sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
         sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115

@@ -13,6 +13,7 @@ from . import terminal
 from .flags import chosen, parsed, shared_flags
 from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes
 from .outputs import check_writable, write_text
+from .process import loading
 
 if TYPE_CHECKING:
     from ..detector import Detector
@@ -33,7 +34,8 @@ def command(arguments: list[str] | None) -> Callable[..., None]:
 
 
 def _classes(names: str) -> dict[str, type["Detector"]]:
-    from .. import detectors
+    with loading():
+        from .. import detectors
 
     found: dict[str, type[Detector]] = {}
     for name in classes(names) or ():

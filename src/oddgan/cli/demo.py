@@ -8,6 +8,7 @@ import typer
 
 from . import terminal
 from .outputs import check_folder
+from .process import loading
 
 HELD_OUT = "0"
 
@@ -19,8 +20,9 @@ def demo(
     threads: Annotated[int, typer.Option(metavar="N", min=1, help="Processor threads.")] = 1,
 ) -> None:
     """Try it: learn handwritten digits without the 0, then find the 0s. Takes less than two minutes."""
+    with loading():
+        from .. import detectors
     from .. import data as sources
-    from ..detectors import get
     from ..evaluation import evaluate
     from ..report import heat_map_grid, write_html
     from .figures import headline_figures
@@ -33,7 +35,7 @@ def demo(
     assert split.test is not None  # digits have a test part
     terminal.facts(("data", split.note))
     started = time.monotonic()
-    detector = fit(get("ganomaly")(random_state=0), split, [])
+    detector = fit(detectors.get("ganomaly")(random_state=0), split, [])
     model, scores, maps, report = (output / name for name in ("digits.oddgan", "scores.csv", "maps.png", "report.html"))
     detector.save(model)
     terminal.facts(*described(detector, model, time.monotonic() - started))

@@ -46,9 +46,9 @@ def generate(
     from .reading import open_model
     from .train import set_threads
 
+    detector = open_model(model, device=device)
     if threads is not None:
         set_threads(threads)
-    detector = open_model(model, device=device)
     pictures = len(detector.preprocessor_.shape) == 3
     output = output or (Path("generated.png") if pictures else None)
     ending = ".png" if pictures else ".csv"

@@ -7,6 +7,7 @@ import typer
 
 from . import terminal
 from .options import Model
+from .process import loading
 
 
 def info(
@@ -14,12 +15,14 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON, with the training history.")] = False,
 ) -> None:
     """Say what a model is: detector, parameters, preprocessing, threshold, training."""
-    from .. import artifact, detectors
+    from .. import artifact
     from ..parameters import declared
     from ..report.text import percent
     from .flags import written
     from .train import trained_on
 
+    with loading():
+        from .. import detectors
     detector = detectors.load(model, device="cpu")  # finds out whether its parts agree
     manifest: dict[str, Any] = artifact.read(model)[0]
     if as_json:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import DataError
 from . import terminal
+from .process import loading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,16 +35,19 @@ def open_model(
     convert: bool = False,
 ) -> "Detector":
     """The model in `path`, set up as the options say."""
-    from .. import detectors
-    from ..preprocessing.pictures import PicturePreprocessor
+    with loading():
+        from .. import detectors
 
     detector = detectors.load(path, device=device)
     if block_size is not None:
         detector = detector.with_block_size(block_size)
     if false_alarm_rate is not None:
         detector = detector.with_false_alarm_rate(false_alarm_rate)
-    if convert and isinstance(detector.preprocessor_, PicturePreprocessor):
-        detector.preprocessor_ = replace(detector.preprocessor_, convert=True)
+    if convert:
+        from ..preprocessing.pictures import PicturePreprocessor
+
+        if isinstance(detector.preprocessor_, PicturePreprocessor):
+            detector.preprocessor_ = replace(detector.preprocessor_, convert=True)
     return detector
 
 

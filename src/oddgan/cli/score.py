@@ -74,11 +74,11 @@ def score(
             raise ParameterError(f"--maps {maps}: lies among the pictures themselves; choose another folder")
         check_folder(maps.absolute().parent)
     rows = sources.rows(data, drop=drop or ())
-    if threads is not None:
-        set_threads(threads)
     detector = open_model(
         model, device=device, false_alarm_rate=false_alarm_rate, block_size=block_size, convert=convert
     )
+    if threads is not None:
+        set_threads(threads)
     rows = as_taken(rows, detector)
     with terminal.bar("scoring") as progress:
         anomalies = score_rows(
@@ -104,7 +104,7 @@ def score_rows(
     from .maps import map_path, write_map
     from .outputs import whole_folder
     from .reading import Unreadable, chunks, listed, refuse
-    from .scores import scores_to, shown
+    from .scores import in_words, scores_to
 
     table = getattr(rows, "ndim", 3) == 2
     if maps is not None and table:
@@ -124,9 +124,8 @@ def score_rows(
                 continue  # only the list of what cannot be read is still of interest
             columns = None
             if table:
-                found = detector.explain(chunk.rows)
-                scores = found.score
-                columns = [shown(found.largest(i)) for i in range(len(scores))]
+                scores, shares = detector.score_and_shares(chunk.rows)
+                columns = in_words(detector.preprocessor_.names, shares, len(scores))  # type: ignore[union-attr]
             elif folder is None:
                 scores = detector.anomaly_score(chunk.rows)
             else:

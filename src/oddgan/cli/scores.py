@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -17,6 +17,7 @@ from ..errors import MissingExtra, OutputError, ParameterError
 from ..files import whole_file
 
 VERDICTS = ("normal", "anomaly")
+MOST = 3  # columns that are named of each row
 SPOOLED = 64 * 2**20  # bytes of results that wait in memory for the run to end well; more wait on disk
 
 
@@ -33,9 +34,20 @@ class Writer(Protocol):
     ) -> None: ...
 
 
-def shown(columns: Iterable[tuple[str, float]]) -> str:
-    """Columns and their shares as results have them: "bytes 61%; service 20%"."""
-    return "; ".join(f"{name} {share:.0%}" for name, share in columns)
+def in_words(columns: Sequence[str], shares: Sequence[np.ndarray] | np.ndarray | None, n: int) -> list[str]:
+    """Of n rows the columns with the largest `shares` (n, k) as results have them: "bytes 61%; service 20%". Nothing
+    where there are no shares."""
+    if shares is None:
+        return [""] * n
+    # Thousands of rows are told in some hundred words: each is put together once, and looked up by its number.
+    words = np.array([[f"{name} {percent}%" for percent in range(101)] for name in columns], dtype=object)
+    left, rows = np.nan_to_num(np.array(shares), nan=0.0), np.arange(n)
+    parts = []
+    for _ in range(min(MOST, len(columns))):
+        column = left.argmax(axis=1)
+        parts.append(words[column, np.rint(100 * left[rows, column]).astype(int)].tolist())
+        left[rows, column] = -1.0
+    return ["; ".join(row) for row in zip(*parts, strict=True)]
 
 
 def check_format(path: Path | None) -> None:
@@ -124,7 +136,7 @@ class _Parquet:
         import pyarrow as pa
 
         firsts = [os.fsencode(n).decode("utf-8", "replace") if isinstance(n, str) else n for n in names]
-        verdicts = [VERDICTS[int(odd)] for odd in is_anomaly]
+        verdicts = np.array(VERDICTS, dtype=object)[is_anomaly.astype(int)]
         more = [] if columns is None else [columns]
         self.writer.write_table(pa.table([firsts, score, p_value, verdicts, *more], schema=self.schema))
 

@@ -15,6 +15,7 @@ from . import terminal
 from .flags import chosen, flags, parsed
 from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes, retold
 from .outputs import check_folder, check_writable
+from .process import loading
 
 if TYPE_CHECKING:
     from ..data import Split
@@ -38,8 +39,8 @@ def command(arguments: list[str] | None) -> Callable[..., None]:
 
 
 def _class(name: str) -> type["Detector"]:
-    from .. import detectors
-
+    with loading():
+        from .. import detectors
     return detectors.get(name)
 
 

@@ -11,6 +11,8 @@ from .csv_files import PART
 if TYPE_CHECKING:
     from ..preprocessing.table_rows import Kind, TableRows
 
+BUFFER = 2**18  # bytes, of each column
+
 
 class ParquetFile:
     """One Parquet file.
@@ -26,7 +28,8 @@ class ParquetFile:
             raise MissingExtra("pyarrow", "parquet", "reading Parquet") from error
         self.path = path
         with self._understood():
-            self.file: Any = pq.ParquetFile(path)
+            # Columns are read through buffers of their own: pyarrow would else hold all that it has read of the file.
+            self.file: Any = pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER)
             names = [str(name) for name in self.file.schema_arrow.names]
         self.columns = tuple(name for name in names if not name.startswith("__index_level_"))
 

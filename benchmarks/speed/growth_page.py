@@ -1,0 +1,121 @@
+"""The section of docs/speed.md on growth, and its plots docs/speed/*.svg, from the entry `growth` of the results."""
+
+import math
+from html import escape
+from pathlib import Path
+
+from oddgan.report.charts import Axes, label, line
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "speed"
+COLOURS = ("#3b82d0", "#d97706", "#3f9d5a", "#a855c7")  # told apart on white and on black, and by the eyes of most
+UNITS = {"rows": "rows", "pixels": "pixels of a picture", "steps": "steps of a search", "starts": "starts of a search"}
+WIDTH, HEIGHT, LINE = 380, 250, 17
+
+STYLE = (
+    "text{font:12px system-ui,sans-serif;fill:#6b6b6b}.label{font-size:13px}.grid{stroke:#8885;stroke-width:.6}"
+    ".axis{stroke:#888}path{fill:none;stroke-width:2}@media(prefers-color-scheme:dark){text{fill:#aaa}}"
+)
+
+HEAD = """\
+## How it grows
+
+Seconds and peak memory (the rows' own included, that of the loaded libraries not) against the size of the work, each
+point in a process of its own. A slope on logarithmic axes of 1 means in proportion, 0 means flat.
+"""
+
+
+def growth_section(results: dict[str, dict]) -> str:
+    """The section as Markdown; nothing where growth was not measured."""
+    series = series_of(results)
+    if not series:
+        return ""
+    lines = [HEAD]
+    lines += [f"![Seconds and megabytes against {UNITS[by]}](speed/{by}.svg)\n" for by in kinds(series)]
+    lines += [
+        "| series | against | from, to | seconds | slope | MB | slope |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, one in series.items():
+        values = f"{one['values'][0]:,}, {one['values'][-1]:,}"
+        cells = [name, UNITS[one["by"]], values]
+        for what in ("seconds", "megabytes"):
+            cells += [f"{one[what][0]:.3g}, {one[what][-1]:.3g}", f"{one[f'slope of {what}']:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def plots(results: dict[str, dict]) -> dict[str, str]:
+    """The plots by the name of their file."""
+    series = series_of(results)
+    return {f"{by}.svg": plot(by, {n: one for n, one in series.items() if one["by"] == by}) for by in kinds(series)}
+
+
+def write_plots(results: dict[str, dict]) -> None:
+    """Write every plot into docs/speed."""
+    for name, text in plots(results).items():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        (FOLDER / name).write_text(text, "utf-8")
+
+
+def series_of(results: dict[str, dict]) -> dict[str, dict]:
+    """The measured series by name."""
+    found: dict[str, dict] = results.get("growth", {}).get("facts", {}).get("series", {})
+    return found
+
+
+def kinds(series: dict[str, dict]) -> list[str]:
+    """What the series are measured against, each once, in order."""
+    return list(dict.fromkeys(one["by"] for one in series.values()))
+
+
+def plot(by: str, series: dict[str, dict]) -> str:
+    """Seconds on the left, megabytes on the right, one line a series."""
+    height = HEIGHT + LINE * len(series) + 8
+    parts = [panel(by, "seconds", series), f'<g transform="translate({WIDTH})">{panel(by, "megabytes", series)}</g>']
+    for i, name in enumerate(series):
+        y = HEIGHT + LINE * (i + 1)
+        parts.append(f'<path stroke="{COLOURS[i % len(COLOURS)]}" d="M60 {y - 4}h18"/>')
+        parts.append(label("label", 86, y, name, "start"))
+    title = escape(f"Seconds and megabytes against {UNITS[by]}")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {height}" width="{2 * WIDTH}" role="img" '
+        f'aria-label="{title}"><style>{STYLE}</style>{"".join(parts)}</svg>\n'
+    )
+
+
+def panel(by: str, what: str, series: dict[str, dict]) -> str:
+    """One plot on logarithmic axes."""
+    sizes = sorted({size for one in series.values() for size in one["values"]})
+    found = [value for one in series.values() for value in one[what]]
+    low, high = math.floor(math.log10(min(found))), math.ceil(math.log10(max(found)))
+    high = max(high, low + 1)
+    # `Axes` has no logarithms upright, so it gets them taken.
+    axes = Axes(x=(sizes[0], sizes[-1]), y=(low, high), width=WIDTH, height=HEIGHT, log=True)
+    parts = []
+    for power in range(low, high + 1):
+        y = axes.py(power)
+        parts += [
+            line("grid", axes.left, y, axes.end, y),
+            label("tick", axes.left - 7, y + 4, f"{10.0**power:g}", "end"),
+        ]
+    for size in labelled(sizes, axes):
+        parts += [line("axis", axes.px(size), axes.base, axes.px(size), axes.base + 4)]
+        parts += [label("tick", axes.px(size), axes.base + 17, f"{size:,}", "middle")]
+    parts += [line("axis", axes.left, axes.base, axes.end, axes.base)]
+    parts += [label("label", (axes.left + axes.end) / 2, axes.height - 4, UNITS[by], "middle")]
+    parts += [label("label", axes.left, axes.top - 3, what, "start")]
+    for i, one in enumerate(series.values()):
+        points = list(zip(one["values"], map(math.log10, one[what]), strict=True))
+        colour = COLOURS[i % len(COLOURS)]
+        parts.append(f'<g stroke="{colour}">{axes.path(points, "line")}</g>')
+        parts += [f'<circle fill="{colour}" cx="{axes.px(x):.1f}" cy="{axes.py(y):.1f}" r="3"/>' for x, y in points]
+    return "".join(parts)
+
+
+def labelled(sizes: list[int], axes: Axes) -> list[int]:
+    """The sizes that have room for their numbers, the first among them."""
+    kept = sizes[:1]
+    for size in sizes[1:]:
+        if axes.px(size) - axes.px(kept[-1]) > 52:
+            kept.append(size)
+    return kept

@@ -1,0 +1,39 @@
+"""What the command line does with its process, which is its own."""
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""The variables by which a user says how threads that wait for each other are to do so."""
+
+
+def patient_threads() -> None:
+    """Have torch's threads sleep while they wait for each other, unless the user has said how they are to wait.
+
+    By default they wait in a loop. A thread that has no core because something else has it is then waited for with the
+    core that it needs, at every operation of a network: training beside a busy neighbour is many times slower than with
+    one thread (`benchmarks/threads.py`). It counts before torch is loaded only.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Around an import of `oddgan.detectors`, which brings torch and scikit-learn.
+
+    Their hundred thousands of functions and classes are all there to stay: to look for garbage among them, as they are
+    loaded and when the process ends, takes a third of the time that loading does.
+    """
+    fresh = "torch" not in sys.modules and gc.isenabled()
+    if fresh:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if fresh:
+            gc.freeze()
+            gc.enable()
