@@ -39,6 +39,12 @@ class EstimatorDetector(Detector):
         int, Param("training rows to fit to at most, drawn by the seed; the model file holds them", low=2)
     ] = 10_000
 
+    block_size: Annotated[
+        int, Param("rows that are scored together at most, a power of two: each call has its price", low=1, high=4096)
+    ] = 1024
+
+    pads = False
+
     @abstractmethod
     def estimator(self, rows: np.ndarray, seed: int) -> Any:
         """The estimator, fitted to rows (m, d) float64: equal rows and seed give an equal one."""

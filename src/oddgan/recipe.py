@@ -172,6 +172,10 @@ class Recipe(ABC):
     reconstructs: ClassVar[bool] = True
     """Whether `score_rows` gives "x_hat", without which a detector neither reconstructs nor locates."""
 
+    pads: ClassVar[bool] = True
+    """Whether blocks are filled up to `block_size` before they are scored, as whatever multiplies matrices must have
+    them for a row's score not to depend on how many there are."""
+
     moves_weights: ClassVar[bool] = False
     """Whether `score_rows` moves copies of the networks' weights; else it gets networks made for scoring alone
     (`oddgan.inference`), which have the same modules and nothing to move."""

@@ -94,7 +94,8 @@ class Scorer(Saveable):
         Every block is padded to full size: kernels round differently by batch shape, and a row must not score
         differently for the company it keeps.
         """
-        block = torch.zeros(self.fitted_parameters_["block_size"], *x.shape[1:], dtype=torch.float32)
+        size = self.fitted_parameters_["block_size"] if self.pads else len(x)
+        block = torch.zeros(size, *x.shape[1:], dtype=torch.float32)
         if x.ndim == 4:
             block = block.contiguous(memory_format=torch.channels_last)
         block[: len(x)] = x
