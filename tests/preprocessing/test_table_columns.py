@@ -130,6 +130,14 @@ def test_constant_columns_show_a_departure(frame):
         np.testing.assert_allclose(columns_of(pre, x, "one")[:, 0], [0, 2, -3], atol=1e-6)
 
 
+def test_numbers_may_stay_as_they_are():
+    table = np.array([[1.0, -3e4, 5.0], [2.0, 7e4, 5.0], [4.0, 0.0, 5.0]])
+    pre = TablePreprocessor.fit(table, scaling="none")
+    np.testing.assert_array_equal(pre.tensor(table).numpy(), table.astype(np.float32))
+    np.testing.assert_array_equal(pre.restore(pre.tensor(table)), table)
+    assert pre.describe() == "tables of 3 columns, not scaled"
+
+
 def test_a_constant_of_any_size_is_one():
     for value in (0.0, 1e-200, 1e17, -1e100):
         for scaling in ("standard", "robust", "quantile"):
@@ -173,7 +181,7 @@ def test_equal_values_share_the_middle_of_their_ranks():
     assert -0.4 < zero < 0 < 0.9 < one < 1.2 < nine < 2.2
 
 
-@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile"])
+@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile", "none"])
 def test_batches_and_single_rows_agree_to_the_bit(scaling, frame):
     pre = TablePreprocessor.fit(as_table(frame), scaling=scaling, log_tails=True)
     rows = as_table(frame)
@@ -186,7 +194,7 @@ def test_batches_and_single_rows_agree_to_the_bit(scaling, frame):
     assert torch.equal(torch.cat([pre.read(rows, np.array([i]))[0] for i in range(200)]), x)
 
 
-@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile"])
+@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile", "none"])
 def test_state_survives_a_model_file(scaling, frame):
     pre = TablePreprocessor.fit(as_table(frame), scaling=scaling, log_tails=True)
     facts, arrays = pre.to_manifest()

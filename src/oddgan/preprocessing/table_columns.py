@@ -21,7 +21,7 @@ in a standardised number.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -31,7 +31,7 @@ from scipy.special import ndtri
 from ..errors import DataError
 
 Floats: TypeAlias = NDArray[np.float64]
-Scaling: TypeAlias = Literal["standard", "robust", "quantile"]
+Scaling: TypeAlias = Literal["standard", "robust", "quantile", "none"]
 
 HEAVY = 10.0
 KNOTS = 256
@@ -119,6 +119,8 @@ class Numbers:
         result = cls(center, deviation, np.zeros_like(center), missed.astype(np.float64), log_center, log_scale)
         if scaling == "standard" or not x.shape[1]:
             return result
+        if scaling == "none":
+            return replace(result, center=np.zeros_like(center), scale=np.ones_like(center))
         center = np.nanmedian(x, axis=0)
         if scaling == "robust":
             low, high = np.nanquantile(x, (0.25, 0.75), axis=0)

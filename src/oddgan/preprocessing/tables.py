@@ -25,6 +25,7 @@ _SCALED: dict[Scaling, str] = {
     "standard": "standardised",
     "robust": "scaled by median and quartiles",
     "quantile": "scaled by rank to a normal distribution",
+    "none": "not scaled",
 }
 
 
