@@ -23,7 +23,8 @@ def device(name: str) -> torch.device:
     try:
         chosen = torch.device(name)
         torch.empty(1, device=chosen).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch's devices raise, each its own
+    # An unknown name raises the first, a build without CUDA the second, a backend that is not there the third.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ParameterError(f"device={name!r}: not on this machine; use auto or cpu") from error
     return chosen
 

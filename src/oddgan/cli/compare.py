@@ -92,13 +92,7 @@ def compare(
     contenders = _contenders(_classes(detectors), parameters, changes or [])
     check_writable(kept, markdown, json, inputs=(data,))
     split = open_split(
-        data,
-        normal=classes(normal),
-        anomaly=classes(anomaly),
-        label=label,
-        drop=drop,
-        category=category,
-        skip_bad=skip_bad,
+        data, normal=normal, anomaly=anomaly, label=label, drop=drop, category=category, skip_bad=skip_bad
     )
     if split.test is None or split.labels is None:
         raise DataError(f"{data}: has no labelled test rows ({split.note}); nothing tells which detector is right")

@@ -20,7 +20,6 @@ from .options import (
     Normal,
     SkipBad,
     Threads,
-    classes,
 )
 from .outputs import check_writable, write_text
 
@@ -67,13 +66,13 @@ def evaluate(
     )
     split = open_split(
         data,
-        normal=classes(normal),
-        anomaly=classes(anomaly),
+        normal=normal,
+        anomaly=anomaly,
         label=label,
         drop=drop,
-        like=columns_of(detector),
-        all_rows=all_rows,
         skip_bad=skip_bad,
+        all_rows=all_rows,
+        like=columns_of(detector),
     )
     if split.test is None:
         raise DataError(f"{data}: has no test rows ({split.note}); to judge rows without labels use oddgan score")

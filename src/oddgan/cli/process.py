@@ -26,7 +26,7 @@ def loading() -> Iterator[None]:
     """Around an import of `oddgan.detectors`, which brings torch and scikit-learn.
 
     Their hundred thousands of functions and classes are all there to stay: to look for garbage among them, as they are
-    loaded and when the process ends, takes a third of the time that loading does.
+    loaded and when the process ends, takes a good part of the time that loading does.
     """
     fresh = "torch" not in sys.modules and gc.isenabled()
     if fresh:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import DataError
 from . import terminal
+from .options import classes
 from .process import loading
 
 if TYPE_CHECKING:
@@ -51,10 +52,13 @@ def open_model(
     return detector
 
 
-def open_split(data: str, *, skip_bad: bool, **how: Any) -> "Split":
+def open_split(
+    data: str, *, normal: list[str] | None, anomaly: list[str] | None, skip_bad: bool, **how: Any
+) -> "Split":
     """`oddgan.data.load` with a progress bar; what it left out is listed. What was not given has its defaults."""
     from .. import data as sources
 
+    how |= {"normal": classes(normal), "anomaly": classes(anomaly)}
     given = {name: value for name, value in how.items() if value is not None}
     with terminal.bar("reading pictures") as progress:
         split = sources.load(data, skip_bad=skip_bad, progress=progress, **given)

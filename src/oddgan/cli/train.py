@@ -13,7 +13,7 @@ from ..errors import DataError, ParameterError
 from ..hooks import Hook, Progress, TensorBoard, clock
 from . import terminal
 from .flags import chosen, flags, parsed
-from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes, retold
+from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, retold
 from .outputs import check_folder, check_writable
 from .process import loading
 
@@ -96,13 +96,7 @@ def train(
     check_writable(model, checkpoint, report, inputs=(data,))
     kept = _checkpoint(model, checkpoint, resume, fresh)
     split = open_split(
-        data,
-        normal=classes(normal),
-        anomaly=classes(anomaly),
-        label=label,
-        drop=drop,
-        category=category,
-        skip_bad=skip_bad,
+        data, normal=normal, anomaly=anomaly, label=label, drop=drop, category=category, skip_bad=skip_bad
     )
     if split.train is None:
         raise DataError(f"{data}: no normal rows to train on; give data with normal ones")
