@@ -34,7 +34,11 @@ def test_every_detector_scores_alike(name, shape):
     made = inference.ready(det.net_)
     assert any(isinstance(module, inference.Packed) for module in made.modules())
     with torch.no_grad():
-        assert largest_difference(results(det, det.net_, rows), results(det, made, rows)) < 1e-5
+        plain, quick = results(det, det.net_, rows), results(det, made, rows)
+    if "steps" in det.get_params():
+        # Adam moves z by its gradient's sign at first: a component next to zero, rounded otherwise, goes the other way.
+        assert largest_difference({"x_hat": plain.pop("x_hat")}, {"x_hat": quick.pop("x_hat")}) < 1e-2
+    assert largest_difference(plain, quick) < 1e-5
 
 
 def test_scores_are_taken_from_them_save_where_weights_move(monkeypatch):

@@ -19,6 +19,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .networks.convolution import Conv, ConvTranspose, Span, Spread
+
 _made: WeakKeyDictionary[nn.Module, "_Made"] = WeakKeyDictionary()
 
 AVAILABLE = (
@@ -27,6 +29,7 @@ AVAILABLE = (
     and hasattr(torch.ops.mkldnn, "_convolution_transpose_pointwise")
 )
 _Run = Callable[[Tensor, Tensor | None, str], Tensor]  # of rows, a bias and the name of an activation
+PLAIN = (nn.Conv2d, nn.ConvTranspose2d, Conv, ConvTranspose, Span, Spread)
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.LeakyReLU: "leaky_relu", nn.ReLU: "relu", nn.Tanh: "tanh"}
 
 
@@ -65,7 +68,7 @@ class _Made:
 
 def _is_plain(module: nn.Module) -> bool:
     """A convolution, transposed or not, without parametrisation, that pads with zeros."""
-    return type(module) in (nn.Conv2d, nn.ConvTranspose2d) and module.padding_mode == "zeros"
+    return type(module) in PLAIN and module.padding_mode == "zeros"
 
 
 def _packed(net: nn.ModuleDict) -> nn.ModuleDict:

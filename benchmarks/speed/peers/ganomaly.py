@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from oddgan.networks import convolution
+
 D_IS_DEAD = 1e-5
 
 
@@ -65,5 +67,12 @@ def scores(G: Any, x: Tensor, size: int) -> Tensor:
 
 
 def plain(net: nn.Module) -> nn.Module:
-    """A copy of a network with the same weights, in PyTorch's own memory order, all of it trainable."""
-    return copy.deepcopy(net).to(memory_format=torch.contiguous_format).requires_grad_()  # type: ignore[call-overload]
+    """A copy of a network with the same weights, of PyTorch's own layers and memory order, all of it trainable."""
+    copied = copy.deepcopy(net).to(memory_format=torch.contiguous_format).requires_grad_()  # type: ignore[call-overload]
+    for module in copied.modules():
+        for kind in (nn.Conv2d, nn.ConvTranspose2d):
+            if isinstance(module, kind) and type(module).__module__ == convolution.__name__:
+                module.__class__ = kind
+        if isinstance(module, nn.LeakyReLU | nn.ReLU):
+            module.inplace = False
+    return copied

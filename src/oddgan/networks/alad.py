@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import WIDTH, JointJudge, Judge, channels, down, normal, part, sizes, spectral, up, volume, xavier
+from .convolution import Span, Spread
 from .tables import mlp
 
 WIDEST = 128  # of KDD99's networks, whose form rows of no more columns than this take; wider ones have Arrhythmia's
@@ -30,7 +31,7 @@ def encoder(
     else:
         plan = sizes(*shape[1:])
         widths = [shape[0], *channels(2 * width, len(plan) - 1)]
-        head = nn.Conv2d(widths[-1], latent_dim, plan[-1])
+        head = Span(widths[-1], latent_dim, plan[-1])
         net = normal(nn.Sequential(*down(plan, widths), head, nn.Flatten()), 0.01)
     if spectral_norm:
         spectral(net[: -1 if len(shape) == 1 else -2])
@@ -45,7 +46,7 @@ def generator(shape: Sequence[int], latent_dim: int, *, width: int | None = None
         return mlp((latent_dim, *hidden, shape[0]), activation="relu", last=True, xavier=True)
     plan = sizes(*shape[1:])[::-1]
     widths = [*channels(2 * width, len(plan) - 1)[::-1], shape[0]]
-    first = nn.ConvTranspose2d(latent_dim, widths[0], plan[0], bias=False)
+    first = Spread(latent_dim, widths[0], plan[0], bias=False)
     net = nn.Sequential(
         nn.Unflatten(1, (latent_dim, 1, 1)), first, nn.BatchNorm2d(widths[0]), nn.ReLU(), *up(plan, widths)
     )

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
+from .convolution import Conv, ConvTranspose
+
 WIDTH = 64
 """The width at which every family's networks are the published ones; other widths scale every layer."""
 
@@ -74,7 +76,7 @@ def _side(large: int, small: int, kernel: int) -> tuple[int, int, int, int]:
 def conv(inputs: int, outputs: int, large: Size, small: Size, kernel: int = 4, *, bias: bool = True) -> nn.Conv2d:
     """A convolution (b, inputs, *large) -> (b, outputs, *small), where each side is halved or kept."""
     (kh, sh, ph, _), (kw, sw, pw, _) = (_side(a, b, kernel) for a, b in zip(large, small, strict=True))
-    return nn.Conv2d(inputs, outputs, (kh, kw), (sh, sw), (ph, pw), bias=bias)
+    return Conv(inputs, outputs, (kh, kw), (sh, sw), (ph, pw), bias=bias)
 
 
 def conv_transpose(
@@ -82,7 +84,7 @@ def conv_transpose(
 ) -> nn.ConvTranspose2d:
     """A transposed convolution (b, inputs, *small) -> (b, outputs, *large): the way back from `conv`."""
     (kh, sh, ph, oh), (kw, sw, pw, ow) = (_side(a, b, kernel) for a, b in zip(large, small, strict=True))
-    return nn.ConvTranspose2d(inputs, outputs, (kh, kw), (sh, sw), (ph, pw), (oh, ow), bias=bias)
+    return ConvTranspose(inputs, outputs, (kh, kw), (sh, sw), (ph, pw), (oh, ow), bias=bias)
 
 
 def down(
@@ -106,7 +108,8 @@ def down(
         normed = norm == "all" or (norm == "but first" and i > 0)
         layers.append(conv(widths[i], widths[i + 1], plan[i], plan[i + 1], kernel, bias=bias and not normed))
         layers += [nn.BatchNorm2d(widths[i + 1])] * normed
-        layers.append(nn.LeakyReLU(slope) if slope else nn.ReLU())
+        # In place: a large share of an update is memory traffic, and the layer before has no use for its output.
+        layers.append(nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True))
         layers += [nn.Dropout(dropout)] * (dropout > 0)
     return layers
 
@@ -120,7 +123,7 @@ def up(plan: Sequence[Size], widths: Sequence[int], *, kernel: int = 4, bias: bo
         layers.append(
             conv_transpose(widths[i], widths[i + 1], plan[i], plan[i + 1], kernel, bias=bias and last),
         )
-        layers += [nn.Tanh()] if last else [nn.BatchNorm2d(widths[i + 1]), nn.ReLU()]
+        layers += [nn.Tanh()] if last else [nn.BatchNorm2d(widths[i + 1]), nn.ReLU(inplace=True)]
     return layers
 
 

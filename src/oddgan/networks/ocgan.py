@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from .blocks import WIDTH, Judge, Size, channels, down, normal, sizes, up, volume
+from .convolution import Span, Spread
 from .tables import mlp
 
 VISUAL_WIDTH = 12
@@ -26,7 +27,7 @@ def encoder(shape: Sequence[int], latent_dim: int, *, width: int | None = None) 
     if len(shape) == 1:
         return nn.Sequential(*mlp((shape[0], 2 * width, width, latent_dim), last=True), nn.Tanh())
     plan, widths = _plan(shape, width)
-    head = nn.Conv2d(widths[-1], latent_dim, plan[-1])
+    head = Span(widths[-1], latent_dim, plan[-1])
     return normal(nn.Sequential(*down(plan, widths, kernel=5), head, nn.Flatten(), nn.Tanh()), norms=True)
 
 
@@ -37,7 +38,7 @@ def decoder(shape: Sequence[int], latent_dim: int, *, width: int | None = None) 
         return mlp((latent_dim, width, 2 * width, shape[0]), last=True)
     plan, widths = _plan(shape, width)
     plan, widths = plan[::-1], widths[::-1]
-    first = nn.ConvTranspose2d(latent_dim, widths[0], plan[0], bias=False)
+    first = Spread(latent_dim, widths[0], plan[0], bias=False)
     layers = [nn.Unflatten(1, (latent_dim, 1, 1)), first, nn.BatchNorm2d(widths[0]), nn.ReLU()]
     return normal(nn.Sequential(*layers, *up(plan, widths, kernel=5)), norms=True)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import channels, down, normal, sizes, up
+from .convolution import Span, Spread
 
 
 def _trunk(shape: Sequence[int], width: int) -> tuple[nn.Sequential, int, tuple[int, int]]:
@@ -25,7 +26,7 @@ class Encoder(nn.Module):
     def __init__(self, shape: Sequence[int], out: int, width: int) -> None:
         super().__init__()
         self.trunk, last, rest = _trunk(shape, width)
-        self.head = nn.Conv2d(last, out, rest, bias=False)
+        self.head = Span(last, out, rest, bias=False)
         normal(self, norms=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ class Decoder(nn.Module):
         plan = sizes(*shape[1:])[::-1]
         widths = [*channels(width, len(plan) - 1)[::-1], shape[0]]
         self.layers = nn.Sequential(
-            nn.ConvTranspose2d(latent_dim, widths[0], plan[0], bias=False),
+            Spread(latent_dim, widths[0], plan[0], bias=False),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
             *up(plan, widths, bias=False),
@@ -59,7 +60,7 @@ class Discriminator(nn.Module):
     def __init__(self, shape: Sequence[int], width: int) -> None:
         super().__init__()
         self.trunk, last, rest = _trunk(shape, width)
-        self.head = nn.Conv2d(last, 1, rest, bias=False)
+        self.head = Span(last, 1, rest, bias=False)
         normal(self, norms=True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,81 @@
+"""Layers that are PyTorch's convolutions computed otherwise: the same results, gradients and gradients of gradients."""
+
+import pytest
+import torch
+from torch import nn
+
+from oddgan.networks.convolution import FEW_PIXELS, Conv, ConvTranspose, Span, Spread, _Strided
+
+CASES = {
+    "span": (Span, nn.Conv2d, (6, 5, (4, 3)), {}, (2, 6, 4, 3)),
+    "span with bias": (Span, nn.Conv2d, (6, 5, 4), {"bias": True}, (2, 6, 4, 4)),
+    "not its span": (Span, nn.Conv2d, (6, 5, 3), {}, (2, 6, 5, 4)),
+    "spread": (Spread, nn.ConvTranspose2d, (6, 5, (4, 3)), {}, (2, 6, 1, 1)),
+    "spread with bias": (Spread, nn.ConvTranspose2d, (6, 5, 4), {"bias": True}, (2, 6, 1, 1)),
+    "of more than a pixel": (Spread, nn.ConvTranspose2d, (6, 5, 4), {}, (2, 6, 2, 1)),
+    "few pixels": (Conv, nn.Conv2d, (6, 5, 4, 2, 1), {}, (2, 6, 8, 8)),
+    "odd sides": (Conv, nn.Conv2d, (6, 5, (4, 5), 2, (1, 2)), {}, (2, 6, 7, 5)),
+    "a side that is kept": (Conv, nn.Conv2d, (6, 5, (4, 3), (2, 1), 1), {}, (2, 6, 8, 3)),
+    "many pixels": (Conv, nn.Conv2d, (6, 5, 4, 2, 1), {}, (2, 6, 12, 12)),
+    "transposed": (ConvTranspose, nn.ConvTranspose2d, (6, 5, 4, 2, 1), {}, (2, 6, 4, 4)),
+    "transposed to odd sides": (ConvTranspose, nn.ConvTranspose2d, (6, 5, (4, 5), 2, 1, (1, 0)), {}, (2, 6, 3, 4)),
+}
+
+
+@pytest.fixture(params=CASES)
+def layers(request):
+    """The layer, PyTorch's with the same weights, and an input."""
+    ours, theirs, sizes, options, shape = CASES[request.param]
+    torch.manual_seed(0)
+    layer = ours(*sizes, **{"bias": False, **options}).to(memory_format=torch.channels_last)
+    plain = theirs(*sizes, **{"bias": False, **options})
+    plain.load_state_dict(layer.state_dict())
+    return layer, plain, torch.randn(shape)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_the_same_results_and_gradients(layers, autocast):
+    layer, plain, x = layers
+    found = []
+    for one in (layer, plain):
+        x = x.detach().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            y = one(x)
+        y.float().square().sum().backward()
+        found.append([y.float(), x.grad, *(p.grad for p in one.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.shape == theirs.shape
+        torch.testing.assert_close(ours, theirs, rtol=0.05 if autocast else 1e-4, atol=0.3 if autocast else 1e-4)
+
+
+def test_gradients_of_gradients(layers):
+    found = []
+    for one in layers[:2]:
+        x = layers[2].clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            (gradient,) = torch.autograd.grad(one(x).float().square().sum(), x, create_graph=True)
+        gradient.float().square().sum().sqrt().backward()
+        found.append([p.grad for p in one.parameters()])
+    for ours, theirs in zip(*found, strict=True):
+        if theirs is not None:  # a bias does not bend
+            torch.testing.assert_close(ours, theirs, rtol=0.1, atol=0.1 * float(theirs.abs().max()))
+
+
+def test_the_product_is_used_where_pixels_are_few():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for side, kind in ((8, _Strided), (16, None)):
+            y = Conv(3, 4, 4, 2, 1, bias=False)(torch.randn(2, 3, side, side))
+            assert (y[0, 0].numel() <= FEW_PIXELS) == (kind is not None)
+            assert ("_Strided" in y.grad_fn.name()) == (kind is not None)
+    assert "_Strided" not in Conv(3, 4, 4, 2, 1, bias=False)(torch.randn(2, 3, 8, 8)).grad_fn.name()
+
+
+def test_exact_gradient_in_double_precision():
+    """The product itself, with nothing rounded."""
+    for x, weight, how in (
+        (torch.randn(2, 3, 7, 8), torch.randn(4, 3, 4, 4), ((2, 2), (1, 1), False, (0, 0))),
+        (torch.randn(2, 4, 3, 4), torch.randn(4, 3, 4, 4), ((2, 2), (1, 1), True, (1, 0))),
+    ):
+        x, weight = x.double().requires_grad_(), weight.double().requires_grad_()
+        assert torch.autograd.gradcheck(lambda x, w, how=how: _Strided.apply(x, w, how), (x, weight))
+        assert torch.autograd.gradgradcheck(lambda x, w, how=how: _Strided.apply(x, w, how), (x, weight))
