@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from oddgan.networks.convolution import FEW_PIXELS, Conv, ConvTranspose, Span, Spread, _Strided
+from oddgan.networks.convolution import FEW_PIXELS, Conv, ConvTranspose, Enlarging, Shrinking, Span, Spread, _Strided
 
 CASES = {
     "span": (Span, nn.Conv2d, (6, 5, (4, 3)), {}, (2, 6, 4, 3)),
@@ -79,3 +80,37 @@ def test_exact_gradient_in_double_precision():
         x, weight = x.double().requires_grad_(), weight.double().requires_grad_()
         assert torch.autograd.gradcheck(lambda x, w, how=how: _Strided.apply(x, w, how), (x, weight))
         assert torch.autograd.gradgradcheck(lambda x, w, how=how: _Strided.apply(x, w, how), (x, weight))
+
+
+STEPS = {
+    "both sides": ((4, 5), (8, 10)),
+    "one side": ((4, 5), (8, 5)),
+    "not the double": ((4, 5), (9, 10)),
+}
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize(("small", "large"), STEPS.values(), ids=STEPS)
+def test_repeat_and_convolve(small, large, kernel):
+    torch.manual_seed(0)
+    layer, x = Enlarging(3, 6, small, large, kernel).double(), torch.randn(2, 3, *small, dtype=torch.float64)
+    expected = F.conv2d(F.interpolate(x, large), layer.weight, layer.bias, padding=kernel // 2)
+    torch.testing.assert_close(layer(x), expected)
+    merged = layer.merged_layer()
+    assert (merged is None) == (large == (9, 10))
+    if merged is not None:
+        assert type(merged) is nn.ConvTranspose2d
+        torch.testing.assert_close(merged(x), expected)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize(("small", "large"), STEPS.values(), ids=STEPS)
+def test_convolve_and_average(small, large, kernel):
+    torch.manual_seed(0)
+    layer, x = Shrinking(3, 6, large, small, kernel).double(), torch.randn(2, 3, *large, dtype=torch.float64)
+    pool = tuple(a // b for a, b in zip(large, small, strict=True))
+    expected = F.avg_pool2d(F.conv2d(x, layer.weight, layer.bias, padding=kernel // 2), pool)
+    torch.testing.assert_close(layer(x), expected)
+    merged = layer.merged_layer()
+    assert type(merged) is nn.Conv2d
+    torch.testing.assert_close(merged(x), expected)

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .networks.convolution import Conv, ConvTranspose, Span, Spread
+from .networks.convolution import Conv, ConvTranspose, Enlarging, Shrinking, Span, Spread
 
 _made: WeakKeyDictionary[nn.Module, "_Made"] = WeakKeyDictionary()
 
@@ -52,7 +52,7 @@ class _Made:
         tensors = [*net.parameters(), *net.buffers()]
         self.places = [(kind, name) for m in net.modules() for kind in (m._parameters, m._buffers) for name in kind]
         self.modules, self.key = list(net.values()), self._key()
-        convolutions = [m for m in net.modules() if _is_plain(m)]
+        convolutions = [m for m in net.modules() if isinstance(m, PLAIN)]
         self.net: nn.ModuleDict | None = None  # the trained ones serve as they are
         if AVAILABLE and convolutions and convolutions[0].weight.device.type == "cpu":
             self.net = _packed(copy.deepcopy(net, {id(tensor): tensor for tensor in tensors}))
@@ -75,6 +75,8 @@ def _packed(net: nn.ModuleDict) -> nn.ModuleDict:
     """`net` with every convolution, and what directly follows it in a sequence, replaced."""
     for module in list(net.modules()):
         for name, child in list(module.named_children()):
+            if isinstance(child, Enlarging | Shrinking):
+                child = child.merged_layer() or child
             if not _is_plain(child):
                 continue
             norm = activation = None

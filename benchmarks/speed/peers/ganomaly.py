@@ -69,7 +69,10 @@ def scores(G: Any, x: Tensor, size: int) -> Tensor:
 def plain(net: nn.Module) -> nn.Module:
     """A copy of a network with the same weights, of PyTorch's own layers and memory order, all of it trainable."""
     copied = copy.deepcopy(net).to(memory_format=torch.contiguous_format).requires_grad_()  # type: ignore[call-overload]
-    for module in copied.modules():
+    for module in list(copied.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, convolution.Enlarging):
+                setattr(module, name, nn.Sequential(nn.Upsample(child.large), child))
         for kind in (nn.Conv2d, nn.ConvTranspose2d):
             if isinstance(module, kind) and type(module).__module__ == convolution.__name__:
                 module.__class__ = kind

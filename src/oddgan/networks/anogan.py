@@ -14,6 +14,7 @@ from torch import nn
 
 from . import bigan, pictures, tables
 from .blocks import WIDTH, Judge, RowLinear, channels, down, normal, sizes, volume, xavier
+from .convolution import Enlarging
 from .tables import mlp
 
 Kind = Literal["dcgan", "egbad", "keras"]
@@ -31,7 +32,7 @@ def generator(shape: Sequence[int], latent_dim: int, *, kind: Kind = "dcgan", wi
     widths = [*channels(width, len(plan) - 1)[::-1], shape[0]]
     layers: list[nn.Module] = []
     for i, size in enumerate(plan[1:]):
-        layers += [nn.Upsample(size), nn.Conv2d(widths[i], widths[i + 1], 5, padding=2), nn.LeakyReLU(0.2)]
+        layers += [Enlarging(widths[i], widths[i + 1], plan[i], size, 5), nn.LeakyReLU(0.2)]
     layers[-1] = nn.Tanh()
     first = normal(RowLinear(latent_dim, volume(widths[0], plan[0])))
     return nn.Sequential(first, nn.LeakyReLU(0.2), nn.Unflatten(1, (widths[0], *plan[0])), *map(xavier, layers))

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from .convolution import Conv, ConvTranspose
+from .convolution import Conv, ConvTranspose, Size
 
 WIDTH = 64
 """The width at which every family's networks are the published ones; other widths scale every layer."""
 
-Size = tuple[int, int]
 Net = TypeVar("Net", bound=nn.Module)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from .blocks import WIDTH, Judge, Size, channels, down, normal, sizes, up, volume
-from .convolution import Span, Spread
+from .blocks import WIDTH, Judge, channels, down, normal, sizes, up, volume
+from .convolution import Size, Span, Spread
 from .tables import mlp
 
 VISUAL_WIDTH = 12

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import WIDTH, Judge, RowLinear, Size, channels, sizes, volume, xavier
+from .blocks import WIDTH, Judge, RowLinear, channels, sizes, volume, xavier
+from .convolution import Enlarging, Shrinking, Size
 from .tables import mlp
 
 Norm = Callable[[int], nn.Module]
@@ -46,23 +47,27 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, old: Size, new: Size, norm: Norm, *, bias: bool = True) -> None:
         super().__init__()
         self.grows, self.size = new > old, new
-        self.pool = tuple(2 if a > b else 1 for a, b in zip(old, new, strict=True))
         middle = outputs if self.grows else inputs
+        self.pool = tuple(2 if a > b else 1 for a, b in zip(old, new, strict=True))
         self.shortcut = xavier(nn.Conv2d(inputs, outputs, 1, bias=bias))
         self.norm1 = norm(inputs)
-        self.conv1 = xavier(nn.Conv2d(inputs, middle, 3, padding=1, bias=False), sqrt(2))
+        if self.grows:
+            conv1: nn.Module = Enlarging(inputs, middle, old, new, bias=False)
+            conv2: nn.Module = nn.Conv2d(middle, outputs, 3, padding=1, bias=bias)
+        else:
+            conv1 = nn.Conv2d(inputs, middle, 3, padding=1, bias=False)
+            conv2 = Shrinking(middle, outputs, old, new, bias=bias)
+        self.conv1 = xavier(conv1, sqrt(2))
         self.norm2 = norm(middle)
-        self.conv2 = xavier(nn.Conv2d(middle, outputs, 3, padding=1, bias=bias), sqrt(2))
+        self.conv2 = xavier(conv2, sqrt(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu(self.norm1(x))
+        h: Tensor = self.conv2(F.relu(self.norm2(self.conv1(F.relu(self.norm1(x))))))
+        # The shortcut sees the fewer pixels on either way, which comes to the same.
+        y: Tensor = self.shortcut(x if self.grows else F.avg_pool2d(x, self.pool))
         if self.grows:
-            x, h = F.interpolate(x, self.size), F.interpolate(h, self.size)
-        h = self.conv2(F.relu(self.norm2(self.conv1(h))))
-        if not self.grows:
-            x, h = F.avg_pool2d(x, self.pool), F.avg_pool2d(h, self.pool)
-        y: Tensor = self.shortcut(x) + h
-        return y
+            y = F.interpolate(y, self.size)
+        return h + y
 
 
 def _blocks(
