@@ -26,8 +26,8 @@ ROWS = [
     {"detector"},
     {"estimators"},
     {"detectors", "data"},
-    {"papers", "evaluation", "testing"},
-    {"report"},
+    {"evaluation", "testing"},
+    {"papers", "report"},
     {"cli"},
     {"__main__"},
 ]

@@ -64,7 +64,8 @@ def test_another_file_is_refused(folder: Path) -> None:
 
 @pytest.mark.data
 def test_the_published_file(real_data: Path) -> None:
-    rows, classes = public_tables.read_kdd99(real_data / "kddcup99")
+    held = public_tables.read_kdd99(real_data / "kddcup99")
+    rows, classes = held.rows, held.classes
     assert rows.shape == (494_021, 41)
     assert int((classes == "normal.").sum()) == 97_278
     packed = (real_data / "kddcup99/kddcup.data_10_percent.gz").read_bytes()

@@ -1,5 +1,6 @@
 """What a user may name: paths, and public sets."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,14 +12,26 @@ import pytest
 from scipy.io import savemat
 
 import oddgan.data
-from oddgan.data import Pictures, Rows, Split, datasets, load, rows
+from oddgan.data import Pictures, Rows, Split, datasets, load, public_tables, rows
 from oddgan.data.split import hold_out
 from oddgan.errors import DataError
 
 Fill = Callable[..., Path]
 
 
-NAMES = ["digits", "breast-cancer", "wine", "mnist", "fashion-mnist", "thyroid", "arrhythmia", "kdd99"]
+NAMES = [
+    "digits",
+    "breast-cancer",
+    "wine",
+    "mnist",
+    "fashion-mnist",
+    "thyroid",
+    "arrhythmia",
+    "kdd99",
+    "nsl-kdd",
+    "cifar10",
+    "svhn",
+]
 
 
 def size(part: Rows | None) -> int:
@@ -147,6 +160,10 @@ def test_a_table_of_odds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     table = np.arange(452 * 274, dtype=np.float64).reshape(452, 274)
     (tmp_path / "arrhythmia").mkdir()
     savemat(tmp_path / "arrhythmia/arrhythmia.mat", {"X": table, "y": labels})
+    with pytest.raises(DataError, match="its checksum differs"):
+        load("arrhythmia")
+    total = hashlib.sha256((tmp_path / "arrhythmia/arrhythmia.mat").read_bytes()).hexdigest()
+    monkeypatch.setitem(public_tables.ODDS_SUMS, "arrhythmia", total)
     split = load("arrhythmia")
     assert isinstance(split.train, np.ndarray)
     assert split.train.shape == (193, 274)
@@ -168,7 +185,7 @@ def test_picture_folders_have_names(fill: Fill, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("ODDGAN_DATA", str(root))
     listed = {info.name: info for info in datasets()}
     assert list(listed) == [*NAMES, "bolts", "nuts"]
-    assert [info.found for info in listed.values()] == [True] * 3 + [False] * 5 + [True, True]
+    assert [info.found for info in listed.values()] == [True] * 3 + [False] * 8 + [True, True]
     bolts = listed["bolts"]
     assert (bolts.kind, bolts.rows, bolts.shape, bolts.licence) == ("pictures", 3, (12, 10), "not stated")
     assert listed["nuts"].licence == "see LICENSE.txt"

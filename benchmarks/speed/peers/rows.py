@@ -76,7 +76,8 @@ def kdd99(development: bool = False) -> dict[str, np.ndarray]:
     from oddgan.data.public_tables import read_kdd99
     from oddgan.data.split import hold_out
 
-    table, classes = read_kdd99(data_folder("kddcup99"))
+    held = read_kdd99(data_folder("kddcup99"))
+    table, classes = held.rows, held.classes
     is_odd = classes == "normal."
     train, test = hold_out(len(table), 0.5)
     random = np.random.default_rng(0)

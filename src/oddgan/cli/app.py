@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import compare, demo, evaluate, generate, models, score, terminal, train
+from . import compare, demo, evaluate, generate, models, reproduce, score, terminal, train
 
 ANYWHERE = ("--debug", "--quiet", "-q")  # flags that may stand after the command too
 
@@ -34,6 +34,7 @@ def app_for(arguments: list[str]) -> typer.Typer:
         "score": score.score,
         "evaluate": evaluate.evaluate,
         "compare": compare.command(arguments if _command_of(arguments) == "compare" else None),
+        "reproduce": reproduce.reproduce,
         "generate": generate.generate,
         "info": models.info,
         "datasets": models.datasets,

@@ -60,10 +60,19 @@ def _changed(value: Any, default: Any) -> str:
     return "" if value == default else written(default)
 
 
-def datasets() -> None:
+def datasets(
+    fetch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Fetch this set from its home into ODDGAN_DATA and check it.")
+    ] = None,
+) -> None:
     """List the data sets that have a name, what was found of them, and how to get the rest."""
     from .. import data as sources
 
+    if fetch is not None:
+        with terminal.bar(f"fetching {fetch}") as bar:
+            place = sources.fetch(fetch, lambda file, done, size: bar(done, size or done + 1))
+        terminal.say(f"{fetch} lies in {place}")
+        return
     known = sources.datasets()
     found = [
         (one.name, one.kind, "?" if one.rows is None else f"{one.rows:,}", _shape(one.shape), one.licence)
@@ -76,7 +85,10 @@ def datasets() -> None:
         terminal.say()
         terminal.table(("not found", "how to get it"), [(one.name, f"{one.how} into {one.where}") for one in missing])
         terminal.say()
-    terminal.say("Data sets lie in the folder that the environment variable ODDGAN_DATA names; nothing is downloaded.")
+    terminal.say(
+        "Data sets lie in the folder that the environment variable ODDGAN_DATA names. Nothing is downloaded unasked; "
+        "--fetch NAME gets a set whose files have an address."
+    )
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

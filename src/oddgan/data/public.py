@@ -1,26 +1,42 @@
 """Public data sets by name: those that come with scikit-learn, and what lies in the folder ODDGAN_DATA.
 
-Every set is used as the literature does. Nothing is ever downloaded: a set that is missing is an error that says where
-to get it and where to put it.
+Every set is used as the literature does. Nothing is downloaded unasked (`oddgan.data.fetch`): a set that is missing is
+an error that says where to get it and where to put it.
 """
 
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import DataError
-from .arrays import checked, converted_split, read_labels
-from .idx import idx_files, read_idx
+from .arrays import converted_split
+from .built_in import BUILT_IN
+from .idx import PARTS, idx_files
 from .layouts import TRUTH
 from .pictures import Pictures
-from .public_tables import KDD99_FILE, KDD99_HOME, breast_cancer, load_kdd99, wine
+from .public_pictures import (
+    CIFAR10_FILE,
+    FASHION_MNIST_SUMS,
+    MNIST_SUMS,
+    SVHN_SUMS,
+    read_cifar10,
+    read_idx_set,
+    read_svhn,
+)
+from .public_tables import (
+    KDD99_FILE,
+    KDD99_HOME,
+    NSL_KDD_FILES,
+    NSL_KDD_HOME,
+    divided_kdd99,
+    odds_reader,
+    read_kdd99,
+    read_nsl_kdd,
+)
 from .scan import holds_pictures, scan
-from .split import Held, Rows, Split, held_out_split, normal_classes, official_split
+from .split import Labelled, Rows, Split, held_out_split, normal_classes, official_split
 
 Told = Collection[str] | None  # names of classes, if the caller gave any
 
@@ -51,21 +67,11 @@ class _Public:
     licence: str
     home: str
     files: str
-    load: Callable[[Path, Told, Told], Split]
-    sums: dict[str, str] | None = None
+    read: Callable[[Path], Labelled]
+    divide: Callable[[str, Labelled, Told, Told], Split]
     folder: str | None = None  # under ODDGAN_DATA, where it is not the name
-
-
-@dataclass(frozen=True, kw_only=True)
-class _BuiltIn:
-    """A set that comes with scikit-learn; `normal`: what is normal unless it is said."""
-
-    kind: str
-    rows: int
-    shape: tuple[int, ...]
-    read: Callable[[], tuple[Held, NDArray[np.str_]]]
-    normal: frozenset[str] | None
-    how: str
+    package: str | None = None  # a folder that a system's package puts the files into
+    urls: tuple[str, ...] = ()  # the files, where they may be fetched one by one
 
 
 def data_folder() -> Path | None:
@@ -88,19 +94,19 @@ def datasets() -> list[DatasetInfo]:
             found=True,
             how=f"comes with scikit-learn; {held.how}",
         )
-        for name, held in _BUILT_IN.items()
+        for name, held in BUILT_IN.items()
     ]
     for name, public in _PUBLIC.items():
-        folder = None if root is None else root / (public.folder or name)
+        folder = _found(name) or (None if root is None else root / folder_name(name))
         listed.append(
             DatasetInfo(
                 name=name,
                 kind=public.kind,
-                where=str(folder or f"$ODDGAN_DATA/{public.folder or name}"),
+                where=str(folder or f"$ODDGAN_DATA/{folder_name(name)}"),
                 rows=public.rows,
                 shape=public.shape,
                 licence=public.licence,
-                found=folder is not None and folder.is_dir(),
+                found=_found(name) is not None,
                 how=f"{public.files} from {public.home}",
             )
         )
@@ -109,7 +115,33 @@ def datasets() -> list[DatasetInfo]:
 
 def names() -> list[str]:
     """The names that `datasets` lists."""
-    return [*_BUILT_IN, *_PUBLIC, *(folder.name for folder in _picture_folders())]
+    return [*BUILT_IN, *_PUBLIC, *(folder.name for folder in _picture_folders())]
+
+
+def _found(name: str) -> Path | None:
+    try:
+        return folder_of(name)
+    except DataError:
+        return None
+
+
+def urls_of(name: str) -> tuple[str, ...]:
+    """Where the files of the public set `name` can be fetched. Raises `DataError` where they cannot."""
+    if name not in _PUBLIC or not _PUBLIC[name].urls:
+        may = ", ".join(name for name, public in _PUBLIC.items() if public.urls)
+        how = f"; get it from {_PUBLIC[name].home}" if name in _PUBLIC else ""
+        raise DataError(f"{name}: cannot be fetched by its name; {may} can{how}")
+    return _PUBLIC[name].urls
+
+
+def folder_name(name: str) -> str:
+    """What the folder of the public set `name` is called under ODDGAN_DATA."""
+    return _PUBLIC[name].folder or name
+
+
+def read_public(name: str, folder: Path) -> Labelled:
+    """The public set `name` from the files in `folder`, checked against what was published."""
+    return _PUBLIC[name].read(folder)
 
 
 def named_folder(name: str) -> Path | None:
@@ -122,40 +154,55 @@ def named_folder(name: str) -> Path | None:
 
 def load_public(name: str, normal: Told = None, anomaly: Told = None) -> Split | None:
     """The public set `name` divided as the literature does, or None where no set has this name."""
-    if name in _BUILT_IN:
-        held = _BUILT_IN[name]
+    if name in BUILT_IN:
+        held = BUILT_IN[name]
         rows, classes = held.read()
         normals = normal_classes(name, set(classes.tolist()), normal, anomaly, held.normal)
         return held_out_split(name, rows, classes, normals, 0.2)
     if name not in _PUBLIC:
         return None
-    return _PUBLIC[name].load(_folder_of(name), normal, anomaly)
+    return _PUBLIC[name].divide(name, _PUBLIC[name].read(folder_of(name)), normal, anomaly)
+
+
+def labelled(name: str) -> Labelled:
+    """All rows of the public set `name` with their classes. Raises `DataError` where it is not there."""
+    if name in BUILT_IN:
+        rows, classes = BUILT_IN[name].read()
+        return Labelled(rows=rows, classes=classes)
+    if name not in _PUBLIC:
+        raise DataError(f"{name}: is no public data set; there are {', '.join((*BUILT_IN, *_PUBLIC))}")
+    return _PUBLIC[name].read(folder_of(name))
 
 
 def public_rows(name: str) -> Rows | None:
     """The test rows of the public set `name` (all rows of one that comes with scikit-learn and so has no test part),
     or None: no such set."""
-    if name in _BUILT_IN:
-        return _BUILT_IN[name].read()[0]
+    if name in BUILT_IN:
+        return BUILT_IN[name].read()[0]
     if name not in _PUBLIC:
         return None
-    if _PUBLIC[name].sums is not None:
-        return _read_part(name, _folder_of(name), "test pictures")
-    split = load_public(name)
-    return None if split is None else split.test
+    held = labelled(name)
+    if held.trained:
+        return held.rows[held.trained :]
+    return _PUBLIC[name].divide(name, held, None, None).test
 
 
-def _folder_of(name: str) -> Path:
+def folder_of(name: str) -> Path:
+    """Where the public set `name` lies. Raises `DataError`, which says where to get it, if it is not there."""
     root, public = data_folder(), _PUBLIC[name]
-    folder = public.folder or name
-    if root is None:
-        raise DataError(
-            f"{name}: no folder of data sets is set; get {public.files} from {public.home}, put it into "
-            f"FOLDER/{folder} and set ODDGAN_DATA=FOLDER"
-        )
-    if not (root / folder).is_dir():
-        raise DataError(f"{name}: not found; get {public.files} from {public.home} and put it into {root / folder}")
-    return root / folder
+    folder = folder_name(name)
+    place = None if root is None else root / folder
+    if place is not None and place.is_dir():
+        return place
+    if public.package is not None and Path(public.package).is_dir():
+        return Path(public.package)
+    get = f"get {public.files} from {public.home}"
+    mend = f"or let oddgan datasets --fetch {name} do it" if public.urls else ""
+    if place is None:
+        told = f"no folder of data sets is set; {get}, put it into FOLDER/{folder} and set ODDGAN_DATA=FOLDER"
+    else:
+        told = f"not found; {get} and put it into {place}"
+    raise DataError(f"{name}: {', '.join(filter(None, (told, mend)))}")
 
 
 def _picture_folders() -> list[Path]:
@@ -194,108 +241,39 @@ def _describe(folder: Path) -> DatasetInfo:
     )
 
 
-def _digit_rows() -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    # float32, for as uint8 their 0 to 16 would count as nearly black.
-    return digits.images.astype(np.float32), digits.target.astype(np.str_)
-
-
-def load_idx_folder(
-    files: dict[str, Path], name: str, normal: Told, anomaly: Told, sums: dict[str, str] | None = None
-) -> Split:
+def load_idx_folder(files: dict[str, Path], name: str, normal: Told, anomaly: Told) -> Split:
     """The four files of a set that is published as MNIST is."""
-    arrays = {part: read_idx(path, sha256=sums[part] if sums else None) for part, path in files.items()}
-    train, test = (checked(arrays[part], str(files[part])) for part in ("training pictures", "test pictures"))
-    trained, tested = (
-        read_labels(arrays[part], len(rows), str(files[part]))
-        for part, rows in (("training labels", train), ("test labels", test))
-    )
-    normals = normal_classes(name, set(trained.tolist()) | set(tested.tolist()), normal, anomaly)
-    return converted_split(official_split(name, train, trained, test, tested, normals))
+    return _by_parts(name, read_idx_set(files), normal, anomaly)
 
 
-def _files_of(name: str, folder: Path) -> dict[str, Path]:
-    files = idx_files(folder)
-    if files is None:
-        raise DataError(
-            f"{name}: none of its files is in {folder}; get {_PUBLIC[name].files} from {_PUBLIC[name].home}"
-        )
-    return files
+def _by_parts(name: str, held: Labelled, normal: Told, anomaly: Told, default: Told = None) -> Split:
+    """Train on the normal rows of the training part, test on the whole test part."""
+    normals = normal_classes(name, set(held.classes.tolist()), normal, anomaly, default)
+    parts = [(held.rows[part], held.classes[part]) for part in (slice(held.trained), slice(held.trained, None))]
+    return converted_split(official_split(name, *parts[0], *parts[1], normals))
 
 
-def _read_part(name: str, folder: Path, part: str) -> NDArray[Any]:
-    return read_idx(_files_of(name, folder)[part], sha256=(_PUBLIC[name].sums or {})[part])
+def _held_out(name: str, held: Labelled, normal: Told, anomaly: Told) -> Split:
+    """Half of the normals are held out for the test, with all anomalies."""
+    normals = normal_classes(name, {"normal", "anomaly"}, normal, anomaly, {"normal"})
+    return held_out_split(name, held.rows, held.classes, normals, 0.5)
 
 
-def _idx_set(name: str) -> Callable[[Path, Told, Told], Split]:
-    def load(folder: Path, normal: Told, anomaly: Told) -> Split:
-        return load_idx_folder(_files_of(name, folder), name, normal, anomaly, _PUBLIC[name].sums)
+def _idx_reader(name: str, sums: dict[str, str]) -> Callable[[Path], Labelled]:
+    def read(folder: Path) -> Labelled:
+        files = idx_files(folder)
+        if files is None:
+            public = _PUBLIC[name]
+            raise DataError(f"{name}: none of its files is in {folder}; get {public.files} from {public.home}")
+        return read_idx_set(files, sums)
 
-    return load
+    return read
 
-
-def _mat_set(name: str, anomalies: int) -> Callable[[Path, Told, Told], Split]:
-    """A table of ODDS: X, and y with 1 for an anomaly. Half of the normals are held out for the test."""
-
-    def load(folder: Path, normal: Told, anomaly: Told) -> Split:
-        from scipy.io import loadmat
-
-        path = folder / f"{name}.mat"
-        try:
-            with path.open("rb") as stream:
-                held = loadmat(stream)
-            rows, labels = np.asarray(held["X"]), np.asarray(held["y"]).ravel()
-        except FileNotFoundError:
-            raise DataError(f"{name}: {path} is missing; get it from {_PUBLIC[name].home}") from None
-        except PermissionError:
-            raise DataError(f"{path}: may not be read (permission denied); give read permission") from None
-        except Exception as error:  # scipy's reader raises many kinds on damaged files
-            raise DataError(f"{path}: is damaged or not a file of this set ({error}); fetch it again") from error
-        expected = (_PUBLIC[name].rows, *_PUBLIC[name].shape)
-        if rows.shape != expected or labels.shape != expected[:1] or int((labels == 1).sum()) != anomalies:
-            raise DataError(
-                f"{path}: is not the published set of {expected} with {anomalies} anomalies; fetch it again"
-            )
-        classes = np.where(labels == 1, "anomaly", "normal")
-        normals = normal_classes(name, {"normal", "anomaly"}, normal, anomaly, {"normal"})
-        return held_out_split(name, checked(rows, str(path)).astype(np.float64), classes, normals, 0.5)
-
-    return load
-
-
-_BUILT_IN: dict[str, _BuiltIn] = {
-    "digits": _BuiltIn(
-        kind="pictures",
-        rows=1797,
-        shape=(8, 8),
-        read=_digit_rows,
-        normal=None,
-        how="choose the classes with normal or anomaly",
-    ),
-    "breast-cancer": _BuiltIn(
-        kind="table",
-        rows=569,
-        shape=(30,),
-        read=breast_cancer,
-        normal=frozenset({"benign"}),
-        how="benign is normal",
-    ),
-    "wine": _BuiltIn(
-        kind="table",
-        rows=178,
-        shape=(13,),
-        read=wine,
-        normal=frozenset({"class_1"}),
-        how="class_1, the largest, is normal",
-    ),
-}
 
 _FOUR = "the four files train-images, train-labels, t10k-images and t10k-labels"
 
-# Checksums are of the unpacked content of the files whose MD5 sums were published, so they hold for files that were
-# unpacked or packed anew.
+_FOUR_FILES = tuple(f"{start}-idx{3 if 'images' in start else 1}-ubyte.gz" for start in PARTS.values())
+
 _PUBLIC: dict[str, _Public] = {
     "mnist": _Public(
         kind="pictures",
@@ -304,13 +282,9 @@ _PUBLIC: dict[str, _Public] = {
         licence="CC BY-SA 3.0 as commonly stated",
         home="http://yann.lecun.com/exdb/mnist/",
         files=_FOUR,
-        load=_idx_set("mnist"),
-        sums={
-            "training pictures": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            "training labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-            "test pictures": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-            "test labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        },
+        read=_idx_reader("mnist", MNIST_SUMS),
+        divide=_by_parts,
+        urls=tuple(f"https://storage.googleapis.com/cvdf-datasets/mnist/{part}" for part in _FOUR_FILES),
     ),
     "fashion-mnist": _Public(
         kind="pictures",
@@ -319,13 +293,10 @@ _PUBLIC: dict[str, _Public] = {
         licence="MIT",
         home="https://github.com/zalandoresearch/fashion-mnist",
         files=_FOUR,
-        load=_idx_set("fashion-mnist"),
-        sums={
-            "training pictures": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-            "training labels": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-            "test pictures": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-            "test labels": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        },
+        read=_idx_reader("fashion-mnist", FASHION_MNIST_SUMS),
+        divide=_by_parts,
+        package="/usr/share/datasets/fashion-mnist",  # Debian's dataset-fashion-mnist
+        urls=tuple(f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{part}" for part in _FOUR_FILES),
     ),
     "thyroid": _Public(
         kind="table",
@@ -334,7 +305,8 @@ _PUBLIC: dict[str, _Public] = {
         licence="UCI and ODDS: cite",
         home="http://odds.cs.stonybrook.edu/thyroid-disease-dataset/",
         files="thyroid.mat",
-        load=_mat_set("thyroid", 93),
+        read=odds_reader("thyroid", (3772, 6), 93),
+        divide=_held_out,
     ),
     "arrhythmia": _Public(
         kind="table",
@@ -343,7 +315,8 @@ _PUBLIC: dict[str, _Public] = {
         licence="UCI and ODDS: cite",
         home="http://odds.cs.stonybrook.edu/arrhythmia-dataset/",
         files="arrhythmia.mat",
-        load=_mat_set("arrhythmia", 66),
+        read=odds_reader("arrhythmia", (452, 274), 66),
+        divide=_held_out,
     ),
     "kdd99": _Public(
         kind="table",
@@ -352,7 +325,41 @@ _PUBLIC: dict[str, _Public] = {
         licence="UCI KDD archive",
         home=KDD99_HOME,
         files=f"{KDD99_FILE}.gz",
-        load=load_kdd99,
+        read=read_kdd99,
+        divide=divided_kdd99,
         folder="kddcup99",
+        urls=(f"http://kdd.ics.uci.edu/databases/kddcup99/{KDD99_FILE}.gz",),
+    ),
+    "nsl-kdd": _Public(
+        kind="table",
+        rows=148_517,
+        shape=(41,),
+        licence="Canadian Institute for Cybersecurity: cite",
+        home=NSL_KDD_HOME,
+        files=" and ".join(NSL_KDD_FILES),
+        read=read_nsl_kdd,
+        divide=partial(_by_parts, default={"normal"}),
+    ),
+    "cifar10": _Public(
+        kind="pictures",
+        rows=60_000,
+        shape=(32, 32, 3),
+        licence="not stated: cite",
+        home="https://www.cs.toronto.edu/~kriz/cifar.html",
+        files=CIFAR10_FILE,
+        read=read_cifar10,
+        divide=_by_parts,
+        urls=(f"https://www.cs.toronto.edu/~kriz/{CIFAR10_FILE}",),
+    ),
+    "svhn": _Public(
+        kind="pictures",
+        rows=99_289,
+        shape=(32, 32, 3),
+        licence="for non-commercial use",
+        home="http://ufldl.stanford.edu/housenumbers/",
+        files=" and ".join(SVHN_SUMS),
+        read=read_svhn,
+        divide=_by_parts,
+        urls=tuple(f"http://ufldl.stanford.edu/housenumbers/{part}" for part in SVHN_SUMS),
     ),
 }

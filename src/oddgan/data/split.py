@@ -66,6 +66,19 @@ class Split:
                 raise DataError(f"{self.name}: {len(given)} {what} for {rows} test rows; give one for each row")
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labelled:
+    """All rows of a set whose classes are known, whatever is normal among them.
+
+    classes    (n,) str, the class of each row
+    trained    how many rows, the first, were published as the training part; 0: the set has no parts
+    """
+
+    rows: Held
+    classes: NDArray[np.str_]
+    trained: int = 0
+
+
 def normal_classes(
     where: str,
     classes: Collection[str],

@@ -57,6 +57,10 @@ class Record:
         """The cell of that key, if it is done."""
         return self._cells.get(key)
 
+    def cells(self) -> tuple[Cell, ...]:
+        """All that are done, in the order in which they were."""
+        return tuple(self._cells.values())
+
     def add(self, cell: Cell) -> None:
         """Keep a cell. Raises `OutputError` where its line cannot be written."""
         if self.path is not None:

@@ -65,7 +65,8 @@ class Enlarging(nn.Conv2d):
         self, inputs: int, outputs: int, small: Size, large: Size, kernel: int = 3, *, bias: bool = True
     ) -> None:
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
-        self.large, self.steps = large, _steps(small, large)
+        self.large = large
+        self.steps: Any = _steps(small, large)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.steps is None:
@@ -81,7 +82,7 @@ class Enlarging(nn.Conv2d):
         if self.steps is None:
             return None
         size: Any = (self.in_channels, self.out_channels, self.merged().shape[2:], self.steps, self.padding)
-        return _filled(nn.ConvTranspose2d(*size, bias=False), self)
+        return _filled(nn.ConvTranspose2d(*size), self)
 
 
 class Shrinking(nn.Conv2d):
@@ -94,19 +95,20 @@ class Shrinking(nn.Conv2d):
         self, inputs: int, outputs: int, large: Size, small: Size, kernel: int = 3, *, bias: bool = True
     ) -> None:
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
-        self.steps = tuple(1 if a == b else 2 for a, b in zip(large, small, strict=True))
+        self.steps: Any = tuple(1 if a == b else 2 for a, b in zip(large, small, strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.merged(), self.bias, self.steps, self.padding)  # type: ignore[arg-type]
+        return F.conv2d(x, self.merged(), self.bias, self.steps, self.padding)
 
     def merged(self) -> Tensor:
         """The convolution's weight (C', C, kh, kw)."""
-        return _longer(self.weight, self.steps) / prod(self.steps)
+        weight: Tensor = _longer(self.weight, self.steps) / prod(self.steps)
+        return weight
 
     def merged_layer(self) -> nn.Conv2d:
         """A layer of its own that does the same."""
         size: Any = (self.in_channels, self.out_channels, self.merged().shape[2:], self.steps, self.padding)
-        return _filled(nn.Conv2d(*size, bias=False), self)
+        return _filled(nn.Conv2d(*size), self)
 
 
 def _steps(small: Size, large: Size) -> Size | None:

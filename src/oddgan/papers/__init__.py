@@ -1,49 +1,18 @@
-"""The papers' own configurations, by name.
+"""The papers' own configurations and tables, by name.
 
     oddgan.papers.detector("ganomaly", "mnist", random_state=0)
 
 returns the estimator as the paper configured it. Where the authors' code disagrees with the paper, both are there:
 `variant="paper"` and `variant="code"`. The values are data (`configurations/DETECTOR.toml`), each with its source;
 values that no source at hand confirms are listed there as remembered.
+
+    oddgan.papers.reproduce("egbad-kdd99")
+
+runs a table of a paper (`tables/NAME.toml`) by its own protocol and by a clean one, beside what was published.
 """
 
-import tomllib
-from functools import cache
-from importlib import resources
-from typing import Any
+from .configured import configurations, detector
+from .published import Table, table, tables
+from .reproduction import Reproduction, plan, reproduce
 
-from .. import detectors
-from ..detector import Detector
-from ..errors import ParameterError
-from ..parameters import declared
-
-
-def configurations() -> dict[str, dict[str, dict[str, Any]]]:
-    """Every configuration: detector -> data set -> variant -> {"parameters", "source", "remembered"}."""
-    return {name: dict(sets) for name, sets in _read().items()}
-
-
-def detector(name: str, dataset: str, *, variant: str = "paper", **changes: Any) -> Detector:
-    """The detector `name` as its paper (or, `variant="code"`, its authors' code) configured it for `dataset`.
-
-    `changes` replace single parameters. Raises `ParameterError` for a name that is not there.
-    """
-    found: Any = _read()
-    for what, key in (("detector", name.lower()), ("data set", dataset.lower()), ("variant", variant)):
-        if key not in found:
-            raise ParameterError(f"{what} {key!r} has no configuration; there are {', '.join(sorted(found))}")
-        found = found[key]
-    cls = detectors.get(name)
-    parameters = {key: tuple(v) if isinstance(v, list) else v for key, v in found["parameters"].items()}
-    for key, value in {**parameters, **changes}.items():
-        if key not in declared(cls):
-            raise ParameterError(f"{cls.__name__} has no parameter {key!r}")
-        declared(cls)[key].check(value)
-    return cls(**{**parameters, **changes})
-
-
-@cache
-def _read() -> dict[str, Any]:
-    folder = resources.files(__name__).joinpath("configurations")
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
-    return {file.name.removesuffix(".toml"): tomllib.loads(file.read_text("utf-8")) for file in files}
+__all__ = ["Reproduction", "Table", "configurations", "detector", "plan", "reproduce", "table", "tables"]

@@ -1,0 +1,100 @@
+"""The papers' tables, run and written down.
+
+    ODDGAN_DATA=... python benchmarks/papers.py [TABLE ...] [--budget desk] [--seeds N] [--classes A,B] [--runs A,B]
+    python benchmarks/papers.py --write        # docs/papers.md
+
+Results are kept in benchmarks/results/papers, a line a training; what is there is not run again, so a killed run goes
+on where it was. `desk` is what two cores can afford; docs/papers.md says beside every figure how many updates it took
+of the source's. One thread: several of these may run side by side.
+"""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).parent / "results" / "papers"
+PAGE = ROOT / "docs" / "papers.md"
+BUDGETS = ("fast", "desk", "splits", "paper")  # the later, the more it says
+
+HEAD = """# The papers' tables
+
+Written by `python benchmarks/papers.py --write` from `benchmarks/results/papers`, which `python benchmarks/papers.py`
+makes. Any table can be run by itself: `oddgan reproduce TABLE` (`oddgan reproduce --list` names them).
+
+**exact**: the source's own protocol, with its leaks. **clean**: the same question without them: no row on both sides,
+columns scaled with training rows, the last step, evaluation mode, the threshold set for 1 false alarm in 100 on normals
+that were held out. *difference* is exact minus published, over the classes that were run. AUPRC "at 10% odd rows"
+weighs normal rows so that guessing gives 0.1; "AUPRC (trapezoid)" joins points by lines, as the source does, which
+flatters. Deviations are over seeds. *updates* says how many were made, of how many in the source, and what those would
+take here: most cells spend far less than the source did, and a difference is then no verdict on the paper.
+
+A line without a budget of updates trains no network. Baselines come from scikit-learn with oddgan's defaults.
+"""
+
+
+def cells_of(name: str) -> list:
+    """The cells of a table, of each training those of its largest budget."""
+    from oddgan.evaluation.cells import Record
+
+    file = RESULTS / f"{name}.jsonl"
+    cells = list(Record(file).cells()) if file.exists() else []
+    rank = {run: max(BUDGETS.index(c.facts["budget"]) for c in cells if c.facts["run"] == run)
+            for run in {cell.facts["run"] for cell in cells}}  # fmt: skip
+    return [cell for cell in cells if BUDGETS.index(cell.facts["budget"]) == rank[cell.facts["run"]]]
+
+
+def text() -> str:
+    """The page."""
+    from oddgan import papers
+    from oddgan.papers.page import markdown
+
+    parts, machines, versions = [], set(), set()
+    for name, table in papers.tables().items():
+        cells = cells_of(name)
+        if not cells:
+            parts.append(f"## {table.title}\n\n{table.source}\n\nNot run: `oddgan reproduce {name}`.\n")
+            continue
+        machines |= {cell.facts["machine"] for cell in cells}
+        versions |= {", ".join(f"{k} {v}" for k, v in cell.facts["versions"].items()) for cell in cells}
+        command = f"    oddgan reproduce {name} --budget {max((c.facts['budget'] for c in cells), key=BUDGETS.index)}\n"
+        parts.append(f"{markdown(table, cells, '##')}\n{command}")
+    measured = f"Measured on {'; '.join(sorted(machines))}; {'; '.join(sorted(versions))}.\n"
+    return "\n".join([HEAD, measured, *parts])
+
+
+def run(names: Iterable[str], budget: str | None, seeds: int | None, classes: list | None, runs: list | None) -> None:
+    """The trainings that are missing."""
+    import torch
+
+    from oddgan import papers
+
+    torch.set_num_threads(1)
+    for name in names or papers.tables():
+        table = papers.table(name)
+        chosen = budget or ("desk" if "desk" in table.budgets else "fast")
+        papers.reproduce(
+            name,
+            budget=chosen,
+            seeds=seeds,
+            classes=classes,
+            runs=runs,
+            results=RESULTS / f"{name}.jsonl",
+            tell=lambda line, name=name: print(name, line, flush=True),
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", metavar="TABLE")
+    parser.add_argument("--budget")
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--classes")
+    parser.add_argument("--runs")
+    parser.add_argument("--write", action="store_true")
+    told = parser.parse_args()
+    if told.write:
+        PAGE.write_text(text(), "utf-8")
+    else:
+        some = [value.split(",") if value else None for value in (told.classes, told.runs)]
+        run(told.tables, told.budget, told.seeds, *some)

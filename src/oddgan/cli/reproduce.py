@@ -1,0 +1,106 @@
+"""oddgan reproduce."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..errors import OutputError, ParameterError
+from ..hooks import Progress
+from . import terminal
+from .options import Threads, classes
+from .outputs import check_writable, write_text
+from .process import loading
+
+
+def reproduce(
+    table: Annotated[str | None, typer.Argument(metavar="TABLE", help="Which table; --list names them.")] = None,
+    *,
+    list_them: Annotated[bool, typer.Option("--list", help="List the tables and what they take.")] = False,
+    protocol: Annotated[
+        Literal["exact", "clean", "both"],
+        typer.Option(help="As the source did it, leaks included; without them; or both."),
+    ] = "both",
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Seeds 0 to N-1.", show_default="as the budget says")
+    ] = None,
+    chosen: Annotated[
+        str | None, typer.Option("--classes", metavar="NAME,...", help="Some of the table's classes.")
+    ] = None,
+    runs: Annotated[str | None, typer.Option(metavar="NAME,...", help="Some of the table's trainings.")] = None,
+    budget: Annotated[
+        str, typer.Option(help="What a run may spend: fast (minutes), paper (what the source spends); --list has all.")
+    ] = "fast",
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Where finished runs are kept; what is there is not run again.",
+            show_default="TABLE.jsonl",
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the results that there are, or refuse to.")] = True,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,
+    threads: Threads = None,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Seconds from one checkpoint of a run to the next.")
+    ] = 60.0,
+) -> None:
+    """Run a paper's table: its own protocol, the clean one beside it, and what was published.
+
+    Every training is kept as a line of FILE.jsonl when it is done. A run that is interrupted or killed goes on where it
+    was when the command is given again.
+    """
+    with loading():
+        from .. import papers
+    if list_them:
+        _list()
+        return
+    if table is None:
+        raise ParameterError(f"say which TABLE: {', '.join(papers.tables())}")
+    from .train import set_threads
+
+    wanted = papers.table(table)
+    kept = results or Path(f"{table}.jsonl")
+    if not resume and kept.exists():
+        raise OutputError(f"{kept}: is there already; remove it, choose another --results, or go on with --resume")
+    check_writable(kept, markdown)
+    if threads is not None:
+        set_threads(threads)
+    try:
+        with Progress() as bar:
+            found = papers.reproduce(
+                table,
+                protocol=protocol,
+                seeds=seeds,
+                classes=classes(chosen),
+                runs=classes(runs),
+                budget=budget,
+                results=kept,
+                checkpoint_seconds=checkpoint_seconds,
+                hooks=[] if terminal.quiet else [bar],
+                tell=terminal.note,
+            )
+    except KeyboardInterrupt:
+        raise terminal.Interrupted("interrupted; the same command goes on from here") from None
+    head, lines = found.lines()
+    terminal.say(wanted.title)
+    terminal.say(wanted.source)
+    terminal.say()
+    terminal.table(head, lines)
+    terminal.say()
+    for note in found.notes():
+        terminal.say(note)
+    if markdown is not None:
+        write_text(markdown, found.to_markdown)
+    terminal.written(kept, markdown)
+
+
+def _list() -> None:
+    from .. import papers
+
+    lines = []
+    for one in papers.tables().values():
+        budgets = ", ".join(f"{name} ({sum(1 for _ in papers.plan(one, budget=name))})" for name in one.budgets)
+        lines.append((one.name, one.title, one.data, budgets))
+    terminal.table(("table", "what it is", "data", "budgets (trainings)"), lines, numbers_from=4)

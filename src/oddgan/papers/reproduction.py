@@ -1,0 +1,271 @@
+"""A paper's table, run by us: its protocol as it was, the clean one beside it, over seeds, beside what was published.
+
+    found = oddgan.papers.reproduce("egbad-kdd99", budget="fast", results="egbad-kdd99.jsonl")
+    print(found.to_markdown())
+
+Each training is a cell: a protocol, a class and a seed. Cells stream into a file as they come; one that is there is
+never run twice, and one that was broken off goes on from its checkpoint.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import __version__, detectors
+from ..detector import Detector
+from ..errors import ParameterError, TrainingError
+from ..evaluation.cells import Cell, Record, key_of
+from ..hooks import Hook
+from ..parameters import declared, plain
+from ..recipe import NeuralRecipe
+from . import protocols, speed
+from .configured import detector as configured
+from .figures import FIGURES, agreement, figures
+from .page import markdown, methods, notes
+from .protocols import PROTOCOLS, Protocol, Task
+from .published import Budget, Run, Table, table
+
+SCORE = "score"
+"""The name of a detector's score among its terms: what `score_by` says, weighed as it weighs them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A cell that is to be run. `detector` is unfitted and has the cell's seed."""
+
+    run: Run
+    protocol: Protocol
+    group: str
+    seed: int
+    budget: str
+    limits: Budget
+    detector: Detector
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """What came of a table: its cells, by what they are of."""
+
+    table: Table
+    budget: str
+    cells: tuple[Cell, ...]
+
+    def to_markdown(self) -> str:
+        """The table as GitHub-flavoured Markdown: published, ours, difference; the clean protocol; what to know."""
+        return markdown(self.table, self.cells)
+
+    def lines(self) -> tuple[list[str], list[list[str]]]:
+        """Head and lines of the table of methods, in words."""
+        return methods(self.table, list(self.cells))
+
+    def notes(self) -> list[str]:
+        """What a reader must know."""
+        return notes(self.table, list(self.cells))
+
+
+def reproduce(
+    name: str,
+    *,
+    protocol: Protocol | str = "both",
+    seeds: int | None = None,
+    classes: Iterable[str] | None = None,
+    runs: Iterable[str] | None = None,
+    budget: str = "fast",
+    results: str | Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    hooks: Iterable[Hook] = (),
+    tell: Callable[[str], None] = lambda line: None,
+) -> Reproduction:
+    """Run the table `name` as far as its cells are not in `results` yet.
+
+    `protocol`: "exact", as the source did it; "clean"; or "both". `seeds`: how many, from 0 on; `classes` and `runs`:
+    some of the table's; without them, what the budget says. `budget`: "paper", what the source spends, or one of the
+    table's smaller ones. `results`: a file of JSON lines. `hooks` watch the training; `tell` is called with a line when
+    a cell begins and when it ends.
+
+    Raises `ParameterError` for a name that is not there, `DataError` where the data is not at hand, `OutputError` when
+    the results cannot be written.
+    """
+    wanted = table(name)
+    record, watching = Record(results), tuple(hooks)
+    cells: list[Cell] = []
+    todo = list(plan(wanted, protocol, seeds, classes, runs, budget))
+    for number, one in enumerate(todo, 1):
+        what = f"[{number}/{len(todo)}] {one.run.name}, {one.protocol}{one.group and f', class {one.group}'}, "
+        what += f"seed {one.seed}"
+        cell = record.get(one.key)
+        if cell is None:
+            tell(f"{what}: running")
+            checkpoint = None if record.path is None else record.path.with_name(f"{record.path.name}.{one.key}.ckpt")
+            cell = _cell(wanted, one, checkpoint, checkpoint_seconds, watching)
+            record.add(cell)
+            if checkpoint is not None:
+                checkpoint.unlink(missing_ok=True)
+            tell(f"{what}: {_told(cell, wanted.figure)}")
+        else:
+            tell(f"{what}: {_told(cell, wanted.figure)} (done before)")
+        cells.append(cell)
+    return Reproduction(table=wanted, budget=budget, cells=tuple(cells))
+
+
+def plan(
+    wanted: Table,
+    protocol: str = "both",
+    seeds: int | None = None,
+    classes: Iterable[str] | None = None,
+    runs: Iterable[str] | None = None,
+    budget: str = "fast",
+) -> Iterator[Planned]:
+    """The cells of a table, in the order in which they are run: all lines of a class and seed together."""
+    if protocol not in (*PROTOCOLS, "both"):
+        raise ParameterError(f"protocol={protocol!r}: must be exact, clean or both")
+    if budget not in wanted.budgets:
+        raise ParameterError(f"{wanted.name} has no budget {budget!r}; it has {', '.join(wanted.budgets)}")
+    limits = wanted.budgets[budget]
+    count = (limits.seeds or wanted.seeds) if seeds is None else seeds
+    if count < 1:
+        raise ParameterError(f"seeds={count}: must be at least 1")
+    groups = _chosen(wanted.name, "class", wanted.classes, classes, limits.classes)
+    names = _chosen(wanted.name, "run", wanted.runs, runs, None)
+    asked = [one for one in wanted.protocols if protocol in (one, "both")]
+    if not asked:
+        raise ParameterError(f"{wanted.name} has no protocol {protocol!r}, only {wanted.protocols[0]}: {wanted.source}")
+    for seed in range(count):
+        for group in groups:
+            for one in asked:
+                for run in (wanted.runs[name] for name in names):
+                    detector = unfitted(wanted, run, one, group, budget).set_params(random_state=seed)  # type: ignore[arg-type]
+                    yield Planned(
+                        run=run,
+                        protocol=one,  # type: ignore[arg-type]
+                        group=group,
+                        seed=seed,
+                        budget=budget,
+                        limits=limits,
+                        detector=detector,
+                        key=_key(wanted, one, group, limits, detector),
+                    )
+
+
+def unfitted(wanted: Table, run: Run, protocol: Protocol, group: str = "", budget: str = "paper") -> Detector:
+    """The detector of a run, unfitted. A data set called "{class}" in its configuration is the group."""
+    changes = dict(run.parameters) | (dict(run.clean) if protocol == "clean" else {})
+    if run.of is not None:
+        dataset, variant = (part.replace("{class}", group) for part in run.of)
+        det = configured(run.detector, dataset, variant=variant, **changes)
+    else:
+        det = detectors.get(run.detector)(**changes)
+    if budget != "paper":
+        limits = wanted.budgets[budget].parameters if isinstance(det, NeuralRecipe) else {}
+        known = declared(type(det))
+        smaller = {name: value for name, value in limits.items() if name in known} | dict(run.fast)
+        if "updates" in smaller:
+            smaller = {"epochs": None, **smaller}
+        det.set_params(**smaller)
+    return det
+
+
+def _chosen(table: str, what: str, known: Iterable[str], asked: Iterable[str] | None, usual: Any) -> list[str]:
+    known = list(known)
+    if asked is None:
+        return list(usual or known)
+    found = [str(one) for one in asked]
+    if strange := [one for one in found if one not in known]:
+        raise ParameterError(f"{table} has no {what} {strange[0]!r}; it has {', '.join(known)}")
+    return [one for one in known if one in found]
+
+
+def _key(wanted: Table, protocol: str, group: str, limits: Budget, detector: Detector) -> str:
+    parameters = {name: plain(value) for name, value in detector.get_params(deep=False).items()}
+    return key_of(
+        table=[wanted.data, wanted.task, protocol, group],
+        rows=[limits.train, limits.test],
+        detector=type(detector).__name__,
+        parameters=parameters,
+        release=__version__,
+    )
+
+
+def _cell(
+    wanted: Table, one: Planned, checkpoint: Path | None, checkpoint_seconds: float, hooks: tuple[Hook, ...]
+) -> Cell:
+    found: dict[str, float | None] = {}
+    facts: dict[str, Any] = {}
+    error = None
+    try:
+        if wanted.task == "speed":
+            found, facts = speed.measure(one.detector, one.group)
+        else:
+            task = protocols.task(
+                wanted.task,
+                wanted.data,
+                one.protocol,
+                one.group,
+                one.seed,
+                train=one.limits.train,
+                test=one.limits.test,
+            )
+            found, facts = _judged(one.detector, task, checkpoint, checkpoint_seconds, hooks)
+    except (ParameterError, TrainingError) as reason:
+        error = str(reason)
+    place = {"table": wanted.name, "run": one.run.name, "protocol": one.protocol, "class": one.group}
+    versions = {"oddgan": __version__, "torch": torch.__version__, "numpy": np.__version__}
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    return Cell(
+        key=one.key,
+        data=wanted.data,
+        detector=type(one.detector).__name__,
+        parameters={name: plain(value) for name, value in one.detector.get_params(deep=False).items()},
+        seed=one.seed,
+        figures=found,
+        error=error,
+        facts={**place, "budget": one.budget, **facts, "versions": versions, "machine": machine},
+    )
+
+
+def _judged(
+    detector: Detector, task: Task, checkpoint: Path | None, checkpoint_seconds: float, hooks: tuple[Hook, ...]
+) -> tuple[dict[str, float | None], dict[str, Any]]:
+    """Fit, score, and the figures of every term, named "TERM FIGURE"."""
+    # Exact: the source puts no row aside, so none is; what is calibrated is then of no use, and not used.
+    held = {"tune": task.train[:2], "calibrate": task.train[:2]} if task.calibrate is None else {}
+    held |= {} if task.calibrate is None else {"calibrate": task.calibrate}
+    started = time.perf_counter()
+    detector.fit(task.train, **held, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, hooks=hooks)
+    trained = time.perf_counter()
+    terms = _terms(detector, task.test)
+    scored = time.perf_counter()
+    calibrate = {} if task.calibrate is None else _terms(detector, task.calibrate)
+    found: dict[str, float | None] = {}
+    for term, scores in terms.items():
+        for name, value in figures(task.labels, scores, calibrate.get(term), task.percentile).items():
+            found[f"{term} {name}"] = value
+    facts = {
+        **task.facts,
+        "updates": detector.training_.get("updates"),
+        "seconds to train": round(trained - started, 2),
+        "milliseconds to score a row": round(1e3 * (scored - trained) / len(task.test), 4),
+        "agreement": {pair: round(value, 4) for pair, value in agreement(terms).items()} if len(terms) > 2 else {},
+    }
+    return found, facts
+
+
+def _terms(detector: Detector, rows: Any) -> dict[str, np.ndarray]:
+    found = detector.explain(rows)
+    return {SCORE: np.asarray(found.score), **{name: np.asarray(value) for name, value in found.terms.items()}}
+
+
+def _told(cell: Cell, figure: str) -> str:
+    if cell.error is not None:
+        return f"failed: {cell.error}"
+    value: Mapping[str, float | None] = cell.figures
+    name = figure if f"{SCORE} {figure}" in value else "auroc"
+    return f"{FIGURES[name]} {value[f'{SCORE} {name}']:.3f}"

@@ -1,0 +1,325 @@
+"""The papers' tables: their data, their protocols, their figures, and how they are run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+
+from oddgan import detectors, metrics, papers
+from oddgan.data import Labelled
+from oddgan.errors import ParameterError
+from oddgan.papers import protocols, published, reproduction
+from oddgan.papers.figures import FIGURES, agreement, auprc_at, figures, verdicts
+from oddgan.papers.published import MEAN, Budget, Row, Run
+from oddgan.preprocessing.table_rows import TableRows
+
+TABLES = papers.tables()
+
+
+def terms(name: str) -> set[str]:
+    """What a detector may score by."""
+    declared = get_type_hints(detectors.get(name), include_extras=True)["score_by"]
+    return {term for part in get_args(declared) for term in get_args(part)}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_a_table_is_whole(table):
+    assert table.figure in FIGURES
+    assert table.task == "speed" or table.task in protocols.TASKS
+    assert set(table.development) <= set(table.classes)
+    assert {"paper", "fast"} <= set(table.budgets)
+    assert {row.run for row in table.rows if row.run} == set(table.runs), "a training that no line shows"
+    for row in table.rows:
+        assert row.run or row.published, f"{row.name}: neither run nor published"
+        assert row.term is None or row.term in terms(table.runs[row.run].detector)
+        assert (row.standing in ("verified", "remembered")) == bool(row.published)
+        for figure, values in row.published.items():
+            assert figure in FIGURES
+            assert set(values) <= {MEAN, *table.classes}
+    for budget in table.budgets:
+        assert set(table.budgets[budget].classes or ()) <= set(table.classes)
+        for one in papers.plan(table, budget=budget):
+            one.detector.check_parameters()
+
+
+def test_every_table_that_is_asked_for_is_there():
+    assert set(TABLES) >= {
+        "egbad-mnist", "egbad-kdd99", "survey-kdd99", "survey-mnist", "survey-fashion-mnist", "ocgan-mnist",
+        "ganomaly-mnist", "ganomaly-ablation", "alad-kdd99", "alad-arrhythmia", "alad-cifar10", "anogan-speed",
+    }  # fmt: skip
+    with pytest.raises(ParameterError, match=r"no table is called 'egbad'; there are alad-"):
+        papers.table("egbad")
+
+
+def test_the_paper_budget_changes_nothing():
+    det = reproduction.unfitted(TABLES["egbad-mnist"], TABLES["egbad-mnist"].runs["egbad"], "exact")
+    assert det.get_params() == papers.detector("egbad", "mnist", variant="code").get_params()
+
+
+def test_clean_means_scaled():
+    table = TABLES["egbad-kdd99"]
+    found = {one: reproduction.unfitted(table, table.runs["egbad"], one).scaling for one in protocols.PROTOCOLS}
+    assert found == {"exact": "none", "clean": "standard"}
+
+
+# --- protocols ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def numbered():
+    """300 pictures, each of one grey value of its own, of classes 0, 1, 2; 240 are the training part."""
+    rows = np.arange(300, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
+    return Labelled(rows=rows, classes=np.array(["0", "1", "2"] * 100), trained=240)
+
+
+def numbers(rows):
+    return rows[:, 0, 0].astype(int)
+
+
+def judged(monkeypatch, held, kind, protocol, group="1", seed=0, **limits):
+    monkeypatch.setattr(protocols, "_all_rows", lambda data: held)
+    return protocols.task(kind, "mnist", protocol, group, seed, **limits)
+
+
+@pytest.mark.parametrize("protocol", protocols.PROTOCOLS)
+@pytest.mark.parametrize("kind", ["egbad-pictures", "ganomaly-pictures", "one-class", "alad-pictures"])
+def test_who_is_on_which_side(monkeypatch, numbered, kind, protocol):
+    made = judged(monkeypatch, numbered, kind, protocol)
+    train, test = numbers(made.train), numbers(made.test)
+    normal = numbered.classes == "1" if kind in ("one-class", "alad-pictures") else numbered.classes != "1"
+    assert normal[train].all()
+    assert (made.labels == ~normal[test]).all()
+    assert made.labels.any()
+    assert not made.labels.all()
+    assert len(np.unique(test)) == len(test)
+    leaks = np.isin(test, train).any()
+    assert leaks == (kind == "egbad-pictures" and protocol == "exact")
+    if protocol == "clean":
+        assert len(made.calibrate) > 0
+        assert not np.isin(numbers(made.calibrate), [*train, *test]).any()
+        assert normal[numbers(made.calibrate)].all()
+    else:
+        assert made.calibrate is None
+
+
+def test_egbads_leak_is_what_its_code_has(monkeypatch):
+    """Two orders of the same rows: 80 percent of the one's last fifth are in the other's first four."""
+    held = Labelled(rows=np.zeros((20_000, 1, 1)), classes=np.array(["0", "1"] * 10_000))
+    assert judged(monkeypatch, held, "egbad-pictures", "exact").facts["test normals trained on"] == pytest.approx(
+        0.8, abs=0.02
+    )
+    assert judged(monkeypatch, held, "egbad-pictures", "clean").facts["test normals trained on"] == 0
+
+
+def test_limits_keep_both_kinds_and_are_the_same_for_every_seed(monkeypatch, numbered):
+    a, b = (judged(monkeypatch, numbered, "one-class", "exact", seed=s, train=20, test=5) for s in (0, 1))
+    assert (len(a.train), len(a.test), int(a.labels.sum())) == (20, 10, 5)
+    assert (a.train == b.train).all()
+    assert (a.test == b.test).all()
+    assert a.facts["rows"] == {"train": 20, "test": 10, "odd": 5}
+
+
+def kdd(values, classes):
+    columns = ("bytes", "service")
+    return Labelled(
+        rows=TableRows(np.array(values, float), columns, ("number", "category"), ((), ("http", "ftp"))),
+        classes=np.array(classes),
+    )
+
+
+def test_kdd99_leaves_copies_out_of_the_clean_test(monkeypatch):
+    random = np.random.default_rng(0)
+    values = np.column_stack([random.integers(0, 30, 400), random.integers(0, 2, 400)])
+    held = kdd(values, np.where(np.arange(400) % 5 == 0, "normal.", "smurf."))
+    exact, clean = (judged(monkeypatch, held, "kdd99", one, "") for one in protocols.PROTOCOLS)
+    assert exact.percentile == 80
+    assert exact.train.shape[1] == exact.test.shape[1] == 3  # the number, and a column for each service
+    assert set(np.unique(exact.train[:, 1:])) == {0, 1}
+    assert exact.labels.mean() <= 0.2 + 1 / len(exact.labels)
+    assert exact.facts["test normals that equal a training row"] > 0.9
+    assert clean.percentile is None
+    rows = [{tuple(row) for row in part.values} for part in (clean.train, clean.calibrate, clean.test)]
+    assert not (rows[0] | rows[1]) & rows[2]
+
+
+@pytest.mark.data
+@pytest.mark.usefixtures("real_data")
+def test_arrhythmia_is_34_flags_against_32():
+    made = protocols.task("arrhythmia", "arrhythmia", "exact", "", 0)
+    assert (len(made.train), len(made.test), int(made.labels.sum())) == (226, 226, 32)
+    assert made.facts["odd rows trained on"] == 34
+    assert int((np.arange(226) >= np.percentile(np.arange(226), made.percentile)).sum()) == 34
+    first, second = (protocols.task("arrhythmia", "arrhythmia", "clean", "", seed) for seed in (0, 1))
+    assert int(first.labels.sum()) == 66
+    assert not np.array_equal(first.train, second.train)
+
+
+@pytest.mark.data
+@pytest.mark.usefixtures("real_data")
+def test_kdd99_has_121_columns_and_its_copies():
+    made = protocols.task("kdd99", "kdd99", "exact", "", 0)
+    assert made.train.shape[1] == 121
+    assert made.labels.mean() == pytest.approx(0.1965, abs=0.002)
+    assert made.facts["test normals that equal a training row"] == pytest.approx(0.87, abs=0.005)
+    assert made.facts["test odd that equal a training row"] == 0
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+def test_verdicts_by_hand():
+    labels, flagged = np.array([1, 1, 1, 0, 0], bool), np.array([1, 1, 0, 1, 0], bool)
+    assert verdicts(labels, flagged) == {
+        "precision": pytest.approx(2 / 3), "recall": pytest.approx(2 / 3), "f1": pytest.approx(2 / 3)
+    }  # fmt: skip
+    assert verdicts(labels, np.zeros(5, bool)) == {"precision": 0, "recall": 0, "f1": 0}
+
+
+def test_auprc_at_another_share():
+    random = np.random.default_rng(0)
+    labels = random.random(4000) < 0.4
+    scores = random.normal(size=4000) + labels
+    assert auprc_at(labels.mean(), labels, scores) == pytest.approx(metrics.average_precision(labels, scores))
+    kept = ~labels | (random.random(4000) < (0.1 / 0.9) * (~labels).sum() / labels.sum())
+    thinned = metrics.average_precision(labels[kept], scores[kept])
+    assert auprc_at(0.1, labels, scores) == pytest.approx(thinned, abs=0.04)
+    assert auprc_at(0.1, labels, random.normal(size=4000)) == pytest.approx(0.1, abs=0.02)
+
+
+def test_thresholds():
+    labels, scores = np.arange(100) >= 80, np.arange(100.0)
+    found = figures(labels, scores, calibrate=np.arange(79.0), percentile=80.0)
+    assert found["precision_at_percentile"] == found["recall_at_percentile"] == found["f1_at_percentile"] == 1
+    assert found["auroc"] == 1
+    assert found["recall"] == 1
+    assert found["false_alarms"] == pytest.approx(1 / 80, abs=1 / 80)
+    assert "precision" not in figures(labels, scores, percentile=80.0)
+    assert "f1_at_percentile" not in figures(labels, scores, calibrate=scores)
+    assert figures(labels, np.where(labels, np.nan, scores))["auroc"] == 1  # what cannot be scored is odd
+
+
+def test_agreement_is_of_ranks():
+    a = np.arange(10.0)
+    assert agreement({"a": a, "b": a**3, "c": -a}) == {
+        "a / b": pytest.approx(1), "a / c": pytest.approx(-1), "b / c": pytest.approx(-1)
+    }  # fmt: skip
+
+
+# --- running --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A table on scikit-learn's digits: two lines of one training, a baseline, and a line that is only published."""
+    table = replace(
+        TABLES["egbad-mnist"],
+        name="small",
+        data="digits",
+        figure="auroc",
+        classes=("0", "8"),
+        development=("8",),
+        seeds=2,
+        budgets={"paper": Budget(), "fast": Budget(train=60, test=20, seeds=1, parameters={"updates": 3})},
+        runs={
+            "gan": Run(name="gan", detector="ganomaly", parameters={"width": 4, "batch_size": 16}, updates=6000),
+            "knn": Run(name="knn", detector="knn"),
+        },
+        rows=(
+            Row(name="GAN, latents", run="gan", term="latent_l1", published={"auroc": {"0": 0.5}}, standing="verified"),
+            Row(name="GAN", run="gan", published={"auroc": {MEAN: 0.75}}, standing="remembered"),
+            Row(name="neighbours", run="knn"),
+            Row(name="another's", published={"auroc": {MEAN: 0.9}}, standing="verified"),
+        ),
+    )
+    protocols._all_rows.cache_clear()
+    monkeypatch.setattr(published, "tables", lambda: {"small": table})
+    return table
+
+
+def test_a_table_is_run_once(small, tmp_path):
+    kept, told = tmp_path / "small.jsonl", []
+    found = papers.reproduce("small", classes=["0"], results=kept, tell=told.append)
+    assert len(found.cells) == 4  # two trainings, two protocols
+    lines = kept.read_text().splitlines()
+    assert [json.loads(line)["facts"]["protocol"] for line in lines] == ["exact", "exact", "clean", "clean"]
+    assert 3 in json.loads(lines[0])["facts"]["updates"].values()
+    told.clear()
+    again = papers.reproduce("small", classes=["0"], results=kept, tell=told.append)
+    assert kept.read_text().splitlines() == lines
+    assert all(line.endswith("(done before)") for line in told)
+    assert again.to_markdown() == found.to_markdown()
+    kept.write_text("\n".join(lines[:2]) + "\n" + lines[2][:50])  # killed while it wrote
+    papers.reproduce("small", classes=["0"], results=kept)
+    assert [json.loads(line)["key"] for line in kept.read_text().splitlines()] == [
+        json.loads(line)["key"] for line in lines
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["small.jsonl"]
+    everything = papers.reproduce("small", results=kept, tell=told.append)
+    assert len(everything.cells) == 8
+
+
+def test_what_the_page_says(small, tmp_path):
+    page = papers.reproduce("small", results=tmp_path / "small.jsonl").to_markdown()
+    first = page.partition("Exact, ")[0].splitlines()  # the table of methods; those by class follow
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in first if line.startswith("| ")]
+    lines = {line[0]: line[1:] for line in cells}
+    assert lines["another's"][0] == "0.900"
+    assert lines["GAN"][0] == "0.750†"
+    value, difference = lines["GAN"][1:3]
+    assert float(difference) == pytest.approx(float(value) - 0.75, abs=2e-3)
+    assert lines["GAN, latents"][0] == "0.500 (of other classes)"  # one of the two that were run
+    assert lines["GAN, latents"][2] == ""
+    assert lines["neighbours"][-2] == "2 x 1"
+    assert "3 of 6,000" in lines["GAN"][-1]
+    assert "8*" in page
+    assert "development data" in page
+    assert "exact: test normals trained on: " in page
+    only = papers.reproduce("small", classes=["0"], results=tmp_path / "small.jsonl").to_markdown()
+    assert "| GAN, latents | 0.500 |" in only
+
+
+def test_what_cannot_be_asked_for(small):
+    for wrong, message in (
+        ({"protocol": "dirty"}, "must be exact, clean or both"),
+        ({"budget": "huge"}, "has no budget 'huge'; it has paper, fast"),
+        ({"classes": ["7"]}, "has no class '7'; it has 0, 8"),
+        ({"runs": ["vae"]}, "has no run 'vae'; it has gan, knn"),
+        ({"seeds": 0}, "must be at least 1"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            papers.reproduce("small", **wrong)
+
+
+def test_a_training_that_fails_is_noted(small, monkeypatch):
+    table = replace(small, runs={**small.runs, "gan": replace(small.runs["gan"], parameters={"lr": 1e30})})
+    monkeypatch.setattr(published, "tables", lambda: {"small": table})
+    found = papers.reproduce("small", classes=["0"], protocol="clean")
+    assert [cell.error is not None for cell in found.cells] == [True, False]
+    assert "gan, clean, seed 0 failed: training broke down" in found.to_markdown()
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.usefixtures("real_data")
+def test_speed_is_of_the_same_batch(tmp_path):
+    table = TABLES["anogan-speed"]
+    assert table.protocols == ("exact",)
+    found = papers.reproduce("anogan-speed", classes=["kdd99"], results=tmp_path / "speed.jsonl")
+    ours = {cell.facts["run"]: cell.figures["score milliseconds_a_batch"] for cell in found.cells}
+    assert ours["anogan"] > 20 * ours["egbad"]
+
+
+def test_results_are_of_one_release(small, tmp_path, monkeypatch):
+    kept = tmp_path / "small.jsonl"
+    papers.reproduce("small", classes=["0"], runs=["knn"], results=kept)
+    monkeypatch.setattr(reproduction, "__version__", "99")
+    papers.reproduce("small", classes=["0"], runs=["knn"], results=kept)
+    assert len(kept.read_text().splitlines()) == 4
+
+
+def test_paths_may_be_text(small, tmp_path: Path):
+    papers.reproduce("small", classes=["0"], runs=["knn"], protocol="exact", results=str(tmp_path / "a" / "b.jsonl"))
+    assert (tmp_path / "a" / "b.jsonl").exists()
