@@ -100,6 +100,8 @@ def test_repeat_and_convolve(small, large, kernel):
     assert (merged is None) == (large == (9, 10))
     if merged is not None:
         assert type(merged) is nn.ConvTranspose2d
+        assert merged.training
+        assert not layer.eval().merged_layer().training
         torch.testing.assert_close(merged(x), expected)
 
 
@@ -114,3 +116,15 @@ def test_convolve_and_average(small, large, kernel):
     merged = layer.merged_layer()
     assert type(merged) is nn.Conv2d
     torch.testing.assert_close(merged(x), expected)
+
+
+def test_unusual_layers_go_the_usual_way():
+    x = torch.randn(2, 3, 4, 4)
+    for layer in (
+        Conv(3, 4, 4, 2, 1, bias=False, padding_mode="reflect"),
+        Span(3, 4, 4, padding=1),
+        Span(3, 3, 4, groups=3),
+    ):
+        plain = nn.Conv2d.forward(layer, x)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.testing.assert_close(layer(x).float(), plain, rtol=0.05, atol=0.1)

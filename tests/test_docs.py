@@ -107,6 +107,14 @@ def test_results_page_is_current():
     assert run.stdout == (ROOT / "docs" / "results.md").read_text("utf-8")
 
 
+def test_the_papers_tables_are_current(monkeypatch):
+    """`python benchmarks/papers.py --write` writes the page."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import papers as tables
+
+    assert tables.text() == (ROOT / "docs" / "papers.md").read_text("utf-8")
+
+
 def test_the_comparison_is_current(monkeypatch):
     """`python benchmarks/detectors.py --write` writes the page, and a section of every detector's own."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))

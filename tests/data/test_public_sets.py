@@ -154,6 +154,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     files["at"] = at  # type: ignore[assignment]
     yield files
     server.shutdown()
+    server.server_close()
 
 
 def test_fetch(root: Path, home: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from oddgan.data import Labelled
 from oddgan.errors import ParameterError
 from oddgan.papers import protocols, published, reproduction
 from oddgan.papers.figures import FIGURES, agreement, auprc_at, figures, verdicts
+from oddgan.papers.page import markdown
 from oddgan.papers.published import MEAN, Budget, Row, Run
 from oddgan.preprocessing.table_rows import TableRows
 
@@ -115,11 +116,11 @@ def test_egbads_leak_is_what_its_code_has(monkeypatch):
 
 
 def test_limits_keep_both_kinds_and_are_the_same_for_every_seed(monkeypatch, numbered):
-    a, b = (judged(monkeypatch, numbered, "one-class", "exact", seed=s, train=20, test=5) for s in (0, 1))
-    assert (len(a.train), len(a.test), int(a.labels.sum())) == (20, 10, 5)
+    a, b = (judged(monkeypatch, numbered, "one-class", "exact", seed=s, train=20, test=15) for s in (0, 1))
+    assert (len(a.train), len(a.test), int(a.labels.sum())) == (20, 15, 10)  # two thirds are odd, as without limits
     assert (a.train == b.train).all()
     assert (a.test == b.test).all()
-    assert a.facts["rows"] == {"train": 20, "test": 10, "odd": 5}
+    assert a.facts["rows"] == {"train": 20, "test": 15, "odd": 10}
 
 
 def kdd(values, classes):
@@ -132,16 +133,20 @@ def kdd(values, classes):
 
 def test_kdd99_leaves_copies_out_of_the_clean_test(monkeypatch):
     random = np.random.default_rng(0)
-    values = np.column_stack([random.integers(0, 30, 400), random.integers(0, 2, 400)])
-    held = kdd(values, np.where(np.arange(400) % 5 == 0, "normal.", "smurf."))
+    monkeypatch.setattr(protocols, "CALIBRATION_ROWS", 40)
+    values = np.column_stack([random.integers(0, 500, 2000), random.integers(0, 2, 2000)])
+    held = kdd(values, np.where(np.arange(2000) % 5 == 0, "normal.", "smurf."))
     exact, clean = (judged(monkeypatch, held, "kdd99", one, "") for one in protocols.PROTOCOLS)
     assert exact.percentile == 80
     assert exact.train.shape[1] == exact.test.shape[1] == 3  # the number, and a column for each service
     assert set(np.unique(exact.train[:, 1:])) == {0, 1}
     assert exact.labels.mean() <= 0.2 + 1 / len(exact.labels)
-    assert exact.facts["test normals that equal a training row"] > 0.9
+    assert exact.facts["share of the test's normal rows that equal a training row"] > 0.5
     assert clean.percentile is None
+    assert clean.labels.mean() <= 0.2
     rows = [{tuple(row) for row in part.values} for part in (clean.train, clean.calibrate, clean.test)]
+    assert len(rows[1]) == len(clean.calibrate)  # rows of their own, as the test's are
+    assert not rows[0] & rows[1]
     assert not (rows[0] | rows[1]) & rows[2]
 
 
@@ -163,8 +168,8 @@ def test_kdd99_has_121_columns_and_its_copies():
     made = protocols.task("kdd99", "kdd99", "exact", "", 0)
     assert made.train.shape[1] == 121
     assert made.labels.mean() == pytest.approx(0.1965, abs=0.002)
-    assert made.facts["test normals that equal a training row"] == pytest.approx(0.87, abs=0.005)
-    assert made.facts["test odd that equal a training row"] == 0
+    assert made.facts["share of the test's normal rows that equal a training row"] == pytest.approx(0.87, abs=0.005)
+    assert made.facts["share of the test's odd rows that equal a training row"] == 0
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -262,21 +267,23 @@ def test_a_table_is_run_once(small, tmp_path):
 
 
 def test_what_the_page_says(small, tmp_path):
-    page = papers.reproduce("small", results=tmp_path / "small.jsonl").to_markdown()
+    found = papers.reproduce("small", results=tmp_path / "small.jsonl")
+    page = found.to_markdown()
     first = page.partition("Exact, ")[0].splitlines()  # the table of methods; those by class follow
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in first if line.startswith("| ")]
-    lines = {line[0]: line[1:] for line in cells}
-    assert lines["another's"][0] == "0.900"
-    assert lines["GAN"][0] == "0.750†"
-    value, difference = lines["GAN"][1:3]
-    assert float(difference) == pytest.approx(float(value) - 0.75, abs=2e-3)
-    assert lines["GAN, latents"][0] == "0.500 (of other classes)"  # one of the two that were run
-    assert lines["GAN, latents"][2] == ""
-    assert lines["neighbours"][-2] == "2 x 1"
-    assert "3 of 6,000" in lines["GAN"][-1]
+    lines = {line[0]: dict(zip(cells[0][1:], line[1:], strict=True)) for line in cells}
+    assert lines["another's"]["published AUROC"] == "0.900"
+    assert lines["GAN"]["published AUROC"] == "0.750†"
+    assert float(lines["GAN"]["difference"]) == pytest.approx(float(lines["GAN"]["exact AUROC"]) - 0.75, abs=2e-3)
+    assert lines["GAN, latents"]["published AUROC"] == "0.500 (class 0)"  # one of the two that were run
+    own = found.cells[0].figures["latent_l1 auroc"]
+    assert float(lines["GAN, latents"]["difference"]) == pytest.approx(own - 0.5, abs=2e-3)
+    assert lines["neighbours"]["classes x seeds"] == "2 x 1"
+    assert "3 of 6,000, which would take about" in lines["GAN"]["updates"]
     assert "8*" in page
     assert "development data" in page
     assert "exact: test normals trained on: " in page
+    assert "Budget fast: updates = 3, at most 60 training rows, at most 20 test rows." in page
     only = papers.reproduce("small", classes=["0"], results=tmp_path / "small.jsonl").to_markdown()
     assert "| GAN, latents | 0.500 |" in only
 
@@ -299,6 +306,40 @@ def test_a_training_that_fails_is_noted(small, monkeypatch):
     found = papers.reproduce("small", classes=["0"], protocol="clean")
     assert [cell.error is not None for cell in found.cells] == [True, False]
     assert "gan, clean, seed 0 failed: training broke down" in found.to_markdown()
+    mixed = [*papers.reproduce("small", protocol="clean").cells, *found.cells]
+    assert "failed" in markdown(small, mixed)
+
+
+def test_a_cell_is_known_in_another_table(small, tmp_path, monkeypatch):
+    kept = tmp_path / "both.jsonl"
+    papers.reproduce("small", classes=["0"], runs=["knn"], protocol="exact", results=kept)
+    other = replace(small, name="other", runs={**small.runs, "near": replace(small.runs["knn"], name="near")})
+    other = replace(other, rows=(*small.rows, Row(name="near", run="near")))
+    monkeypatch.setattr(published, "tables", lambda: {"other": other})
+    found = papers.reproduce("other", classes=["0"], runs=["near"], protocol="exact", results=kept)
+    assert len(kept.read_text().splitlines()) == 1
+    assert (found.cells[0].facts["table"], found.cells[0].facts["run"]) == ("other", "near")
+
+
+def test_a_term_without_a_rank_is_no_failure(small, monkeypatch):
+    monkeypatch.setattr(reproduction, "agreement", lambda terms: {"a / b": float("nan")})
+    found = papers.reproduce("small", classes=["0"], runs=["gan"], protocol="clean")
+    assert found.cells[0].facts["agreement"] == {"a / b": None}
+
+
+def test_what_weighs_terms_is_tuned_on_many_rows(small, monkeypatch):
+    """Where no row is put aside: two rows' scale would be no scale."""
+    seen = {}
+    cls = detectors.get("ganomaly")
+    fit = cls.fit
+
+    def spy(self, X, **held):
+        seen.update({name: len(rows) for name, rows in held.items() if name in ("tune", "calibrate")})
+        return fit(self, X, **held)
+
+    monkeypatch.setattr(cls, "fit", spy)
+    papers.reproduce("small", classes=["0"], runs=["gan"], protocol="exact")
+    assert seen == {"tune": 60, "calibrate": 2}
 
 
 @pytest.mark.data

@@ -101,6 +101,6 @@ def _list() -> None:
 
     lines = []
     for one in papers.tables().values():
-        budgets = ", ".join(f"{name} ({sum(1 for _ in papers.plan(one, budget=name))})" for name in one.budgets)
+        budgets = ", ".join(f"{name} ({papers.trainings(one, name)})" for name in one.budgets)
         lines.append((one.name, one.title, one.data, budgets))
     terminal.table(("table", "what it is", "data", "budgets (trainings)"), lines, numbers_from=4)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import ssl
 import tempfile
 import urllib.error
 import urllib.request
@@ -29,7 +30,7 @@ def fetch(name: str, tell: Callable[[str, int, int | None], None] = lambda file,
     if root is None:
         raise DataError("no folder of data sets is set; set ODDGAN_DATA=FOLDER to where the files shall lie")
     place = root / public.folder_name(name)
-    if place.exists():
+    if place.is_dir() and any(place.iterdir()):
         public.read_public(name, place)
         return place
     try:
@@ -40,6 +41,8 @@ def fetch(name: str, tell: Callable[[str, int, int | None], None] = lambda file,
                 _fetched(url, part / url.rpartition("/")[2], tell)
             public.read_public(name, part)
             part.chmod(0o755)
+            if place.exists():
+                place.rmdir()  # empty, or it would count as there
             os.replace(part, place)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -60,7 +63,7 @@ def _fetched(url: str, file: Path, tell: Callable[[str, int, int | None], None])
                     out.write(block)
                     done += len(block)
                     tell(file.name, done, size)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError) as error:
         reason = getattr(error, "reason", error)
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it holds the connection

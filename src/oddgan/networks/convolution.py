@@ -22,7 +22,7 @@ class Span(nn.Conv2d):
     """A convolution whose kernel is as large as the picture: (b, C, H, W) -> (b, C', 1, 1), one matrix product."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not _by_products(self, x) or tuple(x.shape[2:]) != self.kernel_size:
+        if not _by_products(self, x) or tuple(x.shape[2:]) != self.kernel_size or self.padding != (0, 0):
             return super().forward(x)
         return F.linear(_pixels_last(x), _pixels_last(self.weight), self.bias)[:, :, None, None]
 
@@ -31,7 +31,7 @@ class Spread(nn.ConvTranspose2d):
     """A transposed convolution of one pixel to a picture of the kernel's size: (b, C, 1, 1) -> (b, C', H, W)."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not _by_products(self, x) or tuple(x.shape[2:]) != (1, 1) or output_size is not None:
+        if not _by_products(self, x) or tuple(x.shape[2:]) != (1, 1) or output_size or self.padding != (0, 0):
             return super().forward(x, output_size)
         y = F.linear(x.flatten(1), _pixels_last(self.weight).t())
         y = y.reshape(-1, *self.kernel_size, self.out_channels).permute(0, 3, 1, 2)
@@ -82,7 +82,9 @@ class Enlarging(nn.Conv2d):
         if self.steps is None:
             return None
         size: Any = (self.in_channels, self.out_channels, self.merged().shape[2:], self.steps, self.padding)
-        return _filled(nn.ConvTranspose2d(*size), self)
+        with torch.device("meta"):  # its weights come from here
+            layer = nn.ConvTranspose2d(*size)
+        return _filled(layer, self)
 
 
 class Shrinking(nn.Conv2d):
@@ -108,7 +110,9 @@ class Shrinking(nn.Conv2d):
     def merged_layer(self) -> nn.Conv2d:
         """A layer of its own that does the same."""
         size: Any = (self.in_channels, self.out_channels, self.merged().shape[2:], self.steps, self.padding)
-        return _filled(nn.Conv2d(*size), self)
+        with torch.device("meta"):
+            layer = nn.Conv2d(*size)
+        return _filled(layer, self)
 
 
 def _steps(small: Size, large: Size) -> Size | None:
@@ -121,6 +125,7 @@ def _steps(small: Size, large: Size) -> Size | None:
 def _filled(layer: Layer, of: Enlarging | Shrinking) -> Layer:
     layer.weight = nn.Parameter(of.merged().detach())
     layer.bias = of.bias
+    layer.train(of.training)
     return layer
 
 
@@ -133,8 +138,10 @@ def _longer(weight: Tensor, steps: Any) -> Tensor:
     return weight
 
 
-def _by_products(layer: nn.Module, x: Tensor) -> bool:
-    return layer.training and x.device.type == "cpu"
+def _by_products(layer: Any, x: Tensor) -> bool:
+    """Whether products may do it: in training, on a CPU, for a layer of the usual kind."""
+    usual = layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
+    return usual and layer.training and x.device.type == "cpu"
 
 
 def _pixels_last(x: Tensor) -> Tensor:
@@ -144,7 +151,7 @@ def _pixels_last(x: Tensor) -> Tensor:
 
 def _strided(layer: Any, x: Tensor, short: Any) -> Tensor | None:
     """The layer's convolution in bfloat16 with weight gradients by `_Strided`; None where that gains nothing."""
-    if layer.bias is not None or layer.groups > 1 or layer.dilation != (1, 1):
+    if layer.bias is not None:
         return None
     if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return None

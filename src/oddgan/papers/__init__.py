@@ -13,6 +13,6 @@ runs a table of a paper (`tables/NAME.toml`) by its own protocol and by a clean 
 
 from .configured import configurations, detector
 from .published import Table, table, tables
-from .reproduction import Reproduction, plan, reproduce
+from .reproduction import Reproduction, plan, reproduce, trainings
 
-__all__ = ["Reproduction", "Table", "configurations", "detector", "plan", "reproduce", "table", "tables"]
+__all__ = ["Reproduction", "Table", "configurations", "detector", "plan", "reproduce", "table", "tables", "trainings"]

@@ -30,7 +30,8 @@ FIGURES = {
     "milliseconds_a_batch": "ms a batch",
 }
 """Every figure and its head in a table. Those "at percentile" take the threshold from the test's own scores, as the
-source does; the calibrated threshold is set on normals that were held out, without labels, for 1 false alarm in 100."""
+source does; the calibrated threshold is set on normals that were held out, without labels, for 1
+false alarm in 100, or the least that their number allows."""
 
 
 def figures(

@@ -1,4 +1,4 @@
-"""A reproduced table as Markdown."""
+"""A reproduced table in words."""
 
 from collections.abc import Iterable, Mapping
 from statistics import mean, stdev
@@ -7,10 +7,12 @@ from ..evaluation.cells import Cell
 from .figures import FIGURES
 from .published import MEAN, Row, Run, Table
 
-LONG = 90.0  # minutes, beyond which a cell that was not run says what it would cost
+LONG = 90.0  # minutes, from which on a cell's cost is told in hours
 CLEAN = ("auroc", "auprc_at_10", "f1", "false_alarms")
+PERCENTILE = "_at_percentile"
 
-By = Mapping[str, list[Cell]]  # cells by class
+By = Mapping[str, list[Cell]]
+"""Cells by class."""
 
 
 def markdown(table: Table, cells: Iterable[Cell], title: str = "#") -> str:
@@ -18,7 +20,7 @@ def markdown(table: Table, cells: Iterable[Cell], title: str = "#") -> str:
     cells = list(cells)
     head, lines = methods(table, cells)
     parts = [f"{title} {table.title}", "", table.source, "", *_ruled([head, *lines])]
-    if len(table.classes) > 1:
+    if len(table.classes) > 1 and table.task != "speed":
         for protocol in table.protocols:
             parts += _by_class(table, cells, protocol)
     return "\n".join([*parts, *(f"- {note}" for note in notes(table, cells)), ""])
@@ -31,38 +33,47 @@ def _ruled(lines: list[list[str]]) -> list[str]:
 
 def methods(table: Table, cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
     """Head and lines of the table of methods, over classes and seeds."""
+    if table.task == "speed":
+        return _speeds(table, cells)
+    percentile = table.figure.endswith(PERCENTILE)
     head = ["method", f"published {_head(table)}"]
     if "exact" in table.protocols:
-        head += [f"exact {_head(table)}", "difference"]
-        if table.figure.endswith("_at_percentile"):
-            head += ["exact precision", "exact recall"]
+        head += [f"exact {_head(table)}", *(["exact AUROC"] if table.figure != "auroc" else [])]
     if "clean" in table.protocols:
-        shown = dict.fromkeys((table.figure,) if not table.figure.endswith("_at_percentile") else ())
-        head += [f"clean {FIGURES[name]}" for name in (*shown, *(one for one in CLEAN if one not in shown))]
+        head += [f"clean {FIGURES[name]}" for name in _clean(table)]
+    head.insert(3, "difference")
+    if percentile:
+        head.insert(4, "exact precision / recall")
     head += ["classes x seeds", "updates"]
-    return head, [_line(table, row, cells) for row in table.rows]
+    ran = {cell.facts["class"] for cell in cells if cell.error is None}
+    return head, [_line(table, row, cells, ran) for row in table.rows]
 
 
-def _line(table: Table, row: Row, cells: list[Cell]) -> list[str]:
-    own = [cell for cell in cells if row.run is not None and cell.facts["run"] == row.run]
+def _clean(table: Table) -> list[str]:
+    own = [] if table.figure.endswith(PERCENTILE) else [table.figure]
+    return list(dict.fromkeys((*own, *CLEAN)))
+
+
+def _line(table: Table, row: Row, cells: list[Cell], ran: set[str]) -> list[str]:
+    own = [cell for cell in cells if row.run is not None and cell.facts["run"] == row.run and cell.error is None]
     found: dict[str, dict[str, list[Cell]]] = {protocol: {} for protocol in table.protocols}
     for cell in own:
         found[cell.facts["protocol"]].setdefault(cell.facts["class"], []).append(cell)
-    term = row.term or "score"
-    line = [row.name, _published(table, row, next(iter(found.values())))]
+    term, first = row.term or "score", found[table.protocols[0]]
+    line = [row.name, _published(table, row, set(first) or ran)]
     if "exact" in table.protocols:
-        exact = _over(found["exact"], term, table.figure)
-        line.append(_spelt(exact))
-        stated = _stated(table, row, found["exact"])
-        line.append("" if exact is None or stated is None else f"{exact[0] - stated:+.{_places(table)}f}")
-        if table.figure.endswith("_at_percentile"):
-            line += [_spelt(_over(found["exact"], term, f"{name}_at_percentile")) for name in ("precision", "recall")]
+        line.append(_spelt(_over(found["exact"], term, table.figure)))
+        if table.figure != "auroc":
+            line.append(_spelt(_over(found["exact"], term, "auroc")))
     if "clean" in table.protocols:
-        names = dict.fromkeys((*(() if table.figure.endswith("_at_percentile") else (table.figure,)), *CLEAN))
-        line += [_spelt(_over(found["clean"], term, name)) for name in names]
+        line += [_spelt(_over(found["clean"], term, name)) for name in _clean(table)]
+    line.insert(3, _difference(table, row, first, term))
+    if table.figure.endswith(PERCENTILE):
+        both = (_over(found["exact"], term, f"{name}{PERCENTILE}") for name in ("precision", "recall"))
+        line.insert(4, " / ".join(f"{one[0]:.3f}" for one in both if one is not None))
     groups = max(found.values(), key=len)
     seeds = min((len(some) for some in groups.values()), default=0)
-    line.append(f"{len(groups)} x {seeds}" if own else ("not run" if row.run else ""))
+    line.append(f"{len(groups)} x {seeds}" if own else ("not run" if row.run else "no detector of ours"))
     line.append(_budget(table.runs[row.run], own) if row.run else "")
     return line
 
@@ -81,97 +92,144 @@ def _over(by: By, term: str, figure: str) -> tuple[float, float | None] | None:
     return mean(map(mean, values)), spread
 
 
-def _stated(table: Table, row: Row, by: By) -> float | None:
-    """What was published of the classes that were run."""
+def _published(table: Table, row: Row, ran: set[str]) -> str:
+    """The published value, of the classes that were run as far as there are such, and of which it is."""
     known = row.published.get(table.figure, {})
-    if MEAN in known and (set(by) == set(table.classes) or not by):
-        return known[MEAN]
-    both = [known[name] for name in (by or known) if name in known]
-    return mean(both) if both and (not by or len(both) == len(by)) else None
-
-
-def _published(table: Table, row: Row, by: By) -> str:
-    stated = _stated(table, row, by)
-    if stated is None:
-        stated, mark = _stated(table, row, {}), " (of other classes)"
-    else:
-        mark = ""
-    if stated is None:
+    if not known:
         return ""
-    return f"{stated:.{_places(table)}f}{mark}{'†' if row.standing == 'remembered' else ''}"
+    mark = "†" if row.standing == "remembered" else ""
+    single = [name for name in table.classes if name in known]
+    both = [name for name in single if name in ran]
+    if MEAN in known and (not both or ran >= set(table.classes)):
+        whole = len(table.classes) == 1 or ran >= set(table.classes)
+        return f"{known[MEAN]:.3f}{mark}{'' if whole else ' (all classes)'}"
+    shown = both or single
+    of = "" if set(shown) == (ran or set(table.classes)) else f" (class {', '.join(shown)})"
+    return f"{mean(known[name] for name in shown):.3f}{mark}{of}"
+
+
+def _difference(table: Table, row: Row, by: By, term: str) -> str:
+    """Ours minus the published value, over the classes that both have; none where rows were left out of the test in
+    a way that the figure feels."""
+    known = row.published.get(table.figure, {})
+    if not known or not by:
+        return ""
+    both = [name for name in by if name in known]
+    if both:
+        ours, theirs = _over({name: by[name] for name in both}, term, table.figure), mean(known[name] for name in both)
+    elif MEAN in known and set(by) == set(table.classes):
+        ours, theirs = _over(by, term, table.figure), known[MEAN]
+    else:
+        return ""
+    return "" if ours is None else f"{ours[0] - theirs:+.3f}"
 
 
 def _budget(run: Run, own: list[Cell]) -> str:
-    """Updates that were made, of the source's; or what the source's would take."""
+    """Updates that were made, of the source's, and what the source's would take."""
     made = [max(cell.facts["updates"].values()) for cell in own if cell.facts.get("updates")]
     if not made:
         return ""
     told = f"{max(made):,}"
     if run.updates is None or max(made) >= run.updates:
         return told
-    seconds = mean(cell.facts["seconds to train"] / max(cell.facts["updates"].values()) for cell in own)
+    timed = [cell for cell in own if cell.facts.get("updates") and cell.facts.get("seconds to train") is not None]
+    if not timed:
+        return f"{told} of {run.updates:,}"
+    seconds = mean(cell.facts["seconds to train"] / max(cell.facts["updates"].values()) for cell in timed)
     minutes = seconds * run.updates / 60
-    hours = f"about {minutes / 60:.1f} h" if minutes > LONG else f"about {minutes:.0f} min"
-    return f"{told} of {run.updates:,} ({hours} a cell)"
+    cost = f"about {minutes / 60:.1f} h" if minutes > LONG else f"about {max(1, round(minutes))} min"
+    return f"{told} of {run.updates:,}, which would take {cost} a cell"
 
 
 def _by_class(table: Table, cells: list[Cell], protocol: str) -> list[str]:
-    groups = [name for name in table.classes if any(cell.facts["class"] == name for cell in cells)]
-    some = [cell for cell in cells if cell.facts["protocol"] == protocol]
-    if not some or len(groups) < 2:
+    some = [cell for cell in cells if cell.facts["protocol"] == protocol and cell.error is None]
+    groups = [name for name in table.classes if any(cell.facts["class"] == name for cell in some)]
+    if len(groups) < 2:
         return []
-    figure = table.figure
-    head = ["method", *(f"{name}*" if name in table.development else name for name in groups)]
-    lines = [head]
+    lines = [["method", *(f"{name}*" if name in table.development else name for name in groups)]]
     for row in table.rows:
         by: dict[str, list[Cell]] = {}
         for cell in some:
             if cell.facts["run"] == row.run:
                 by.setdefault(cell.facts["class"], []).append(cell)
-        if row.run is not None and by:
-            lines.append(
-                [row.name, *(_spelt(_over({g: by[g]}, row.term or "score", figure)) if g in by else "" for g in groups)]
-            )
-        known = row.published.get(figure, {})
+        if by:
+            values = (_over({g: by[g]}, row.term or "score", table.figure) if g in by else None for g in groups)
+            lines.append([row.name, *map(_spelt, values)])
+        known = row.published.get(table.figure, {})
         if any(g in known for g in groups):
             mark = "†" if row.standing == "remembered" else ""
             lines.append([f"{row.name}, published{mark}", *(f"{known[g]:.3f}" if g in known else "" for g in groups)])
     return [f"{protocol.capitalize()}, {_head(table)} by class:", "", *_ruled(lines)]
 
 
+def _speeds(table: Table, cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
+    """Milliseconds a batch by class, and how many times the first method is faster than each other."""
+    figure, ours = table.figure, {}
+    for cell in cells:
+        if cell.error is None:
+            ours[cell.facts["run"], cell.facts["class"]] = cell.figures[f"score {figure}"]
+    head, lines, first = ["method"], [], table.rows[0]
+    for group in table.classes:
+        head += [f"{group}, published {_head(table)}", f"{group}, ours", f"{group}: {first.name} is faster, published"]
+        head.append("ours")
+    for row in table.rows:
+        line = [row.name]
+        for group in table.classes:
+            stated, base = (one.published.get(figure, {}).get(group) for one in (row, first))
+            here, there = ours.get((row.run, group)), ours.get((first.run, group))
+            mark = "†" if row.standing == "remembered" else ""
+            line += ["" if stated is None else f"{stated:g}{mark}", "" if here is None else f"{here:.3g}"]
+            line.append(f"{stated / base:.0f}x" if row is not first and stated and base else "")
+            line.append(f"{here / there:.0f}x" if row is not first and here and there else "")
+        lines.append(line)
+    return head, lines
+
+
 def notes(table: Table, cells: list[Cell]) -> list[str]:
-    """What a reader must know: of the source, of what leaks, of what went wrong."""
+    """What a reader must know: of the source, of what leaks, of budgets, of what went wrong."""
     lines = list(table.notes)
     if any(row.standing == "remembered" for row in table.rows):
         lines.append("† remembered from the paper; no text or code at hand confirms it.")
     if table.development:
         lines.append(f"* development data: recipes were chosen on class {', '.join(table.development)}.")
-    leaks: dict[str, list[float]] = {}
+    for budget in dict.fromkeys(cell.facts["budget"] for cell in cells):
+        lines.append(f"Budget {budget}: {_told(table, budget)}.")
+    shares: dict[str, list[float]] = {}
     for cell in cells:
         for name, value in cell.facts.items():
-            if isinstance(value, float) and ("trained on" in name or "equal" in name):
-                leaks.setdefault(f"{cell.facts['protocol']}: {name}", []).append(value)
-    lines += [f"{name}: {mean(values):.1%} (before any limit on rows)." for name, values in sorted(leaks.items())]
+            if isinstance(value, float):
+                shares.setdefault(f"{cell.facts['protocol']}: {name}", []).append(value)
+    lines += [f"{name}: {mean(values):.1%}." for name, values in sorted(shares.items())]
+    sources: dict[str, list[str]] = {}
     for row in table.rows:
+        if row.source:
+            sources.setdefault(row.source, []).append(row.name)
         if row.note:
             lines.append(f"{row.name}: {row.note}")
-    for cell in cells:
-        if cell.error is not None:
-            lines.append(f"{cell.facts['run']}, {cell.facts['protocol']}, seed {cell.seed} failed: {cell.error}")
+    lines += [f"Published values of {', '.join(names)}: {source}." for source, names in sources.items()]
+    lines += [
+        f"{cell.facts['run']}, {cell.facts['protocol']}, seed {cell.seed} failed: {cell.error}"
+        for cell in cells
+        if cell.error is not None
+    ]
     return [" ".join(line.split()) for line in lines]
+
+
+def _told(table: Table, budget: str) -> str:
+    limits = table.budgets.get(budget)
+    if limits is None or budget == "paper":
+        return "what the source spends"
+    parts = [f"{name} = {value}" for name, value in limits.parameters.items()]
+    parts += [f"at most {limits.train:,} training rows"] * (limits.train is not None)
+    parts += [f"at most {limits.test:,} test rows"] * (limits.test is not None)
+    return ", ".join(parts) or "as the source"
 
 
 def _head(table: Table) -> str:
     return FIGURES[table.figure]
 
 
-def _places(table: Table) -> int:
-    return 1 if table.figure == "milliseconds_a_batch" else 3
-
-
 def _spelt(found: tuple[float, float | None] | None) -> str:
     if found is None:
         return ""
-    value, spread = found
-    places = 1 if value > 10 else 3
-    return f"{value:.{places}f}" + ("" if spread is None else f" ± {spread:.{places}f}")
+    return f"{found[0]:.3f}" + ("" if found[1] is None else f" ± {found[1]:.3f}")

@@ -17,7 +17,7 @@ from ..data import Labelled, labelled
 Protocol = Literal["exact", "clean"]
 PROTOCOLS: tuple[Protocol, ...] = ("exact", "clean")
 
-CALIBRATION_ROWS = 1_000  # of a clean protocol's training rows, at most; no more than a tenth of them
+CALIBRATION_ROWS = 1_000  # of a clean protocol, at most
 SOURCES_SEED = 42  # of EGBAD's and ALAD's splits
 
 
@@ -27,7 +27,7 @@ class Task:
 
     `calibrate`: normals that are no part of the training rows, for the threshold; None where the protocol is exact.
     `percentile`: of the test rows' scores, which the source takes for the threshold; None where it has none.
-    `facts`: numbers of rows, and what leaks.
+    `encode`: what is still to be done to train and test rows. `facts`: numbers of rows, and what leaks.
     """
 
     train: Any
@@ -35,6 +35,7 @@ class Task:
     labels: NDArray[np.bool_]
     calibrate: Any = None
     percentile: float | None = None
+    encode: Callable[[Any], Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,27 +52,32 @@ def task(
     """The rows of one cell.
 
     `kind`: a name of `TASKS`; `group`: the class that the cell is about, "" where there is none; `train` and `test`: at
-    most so many rows to train on, and to judge of each kind, the same for every seed. Raises `DataError` where the data
-    is not at hand.
+    most so many rows to train on, and to judge, of which as large a share is odd as without the limit. Raises
+    `DataError` where the data is not at hand.
     """
     made = TASKS[kind](_all_rows(data), protocol, group, seed)
     if protocol == "clean" and made.calibrate is None:
         order = np.random.default_rng(seed).permutation(len(made.train))
         n = min(CALIBRATION_ROWS, len(made.train) // 10)
         made = replace(made, train=made.train[np.sort(order[n:])], calibrate=made.train[np.sort(order[:n])])
-    made = replace(made, train=_some(made.train, train))
+    made = replace(made, train=some(made.train, train))
     if made.calibrate is not None:
-        made = replace(made, calibrate=_some(made.calibrate, test))
-    if test is not None:
-        odd = np.flatnonzero(made.labels)
-        kept = np.sort(np.concatenate([_some(np.flatnonzero(~made.labels), test), _some(odd, test)]))
-        made = replace(made, test=made.test[kept], labels=made.labels[kept])
+        made = replace(made, calibrate=some(made.calibrate, test))
+    if test is not None and test < len(made.labels):
+        kinds = [np.flatnonzero(made.labels == odd) for odd in (False, True)]
+        share = made.labels.mean()
+        kept = [some(kind, max(1, round(test * of))) for kind, of in zip(kinds, (1 - share, share), strict=True)]
+        numbers = np.sort(np.concatenate(kept))
+        made = replace(made, test=made.test[numbers], labels=made.labels[numbers])
+    if made.encode is not None:
+        made = replace(made, train=made.encode(made.train), test=made.encode(made.test))
     rows = {"train": len(made.train), "test": len(made.test), "odd": int(made.labels.sum())}
     rows |= {} if made.calibrate is None else {"calibrate": len(made.calibrate)}
     return replace(made, facts={"rows": rows, **made.facts})
 
 
-def _some(rows: Any, most: int | None) -> Any:
+def some(rows: Any, most: int | None) -> Any:
+    """`most` of the rows, or all of them, in their order; the same ones at every call."""
     if most is None or len(rows) <= most:
         return rows
     return rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:most])]
@@ -136,25 +142,42 @@ def kdd99(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:
     attacks are taken; of the other half odd rows are at most a fifth; the threshold is at the test's 80th percentile.
 
     Exact: most of the test's normal rows are copies of training rows. Columns of 0 and 1 for the categories are made
-    with all rows. Clean: test rows that equal a training row are left out, and columns are made with training rows.
+    with all rows. Clean: no test row equals a training row, and no calibration row equals either; odd rows are a fifth
+    of what is left; columns are made with training rows.
     """
-    del group, seed
+    del group
     odd = held.classes == "normal."
     order = np.random.RandomState(SOURCES_SEED).permutation(len(odd))
     half = len(order) // 2
     train, test = order[:half], order[half:]
     train = train[~odd[train]]
     inliers, outliers = test[~odd[test]], test[odd[test]]
-    outliers = outliers[: int(len(inliers) * 0.2 / 0.8)]
+    names = _names(held)
+    copies = [np.isin(names[part], names[train]) for part in (inliers, outliers)]
+    facts: dict[str, Any] = {
+        f"share of the test's {what} rows that equal a training row": float(mask.mean())
+        for what, mask in zip(("normal", "odd"), copies, strict=True)
+    }
+    if protocol == "exact":
+        made = _of(held, train, inliers, outliers[: int(len(inliers) * 0.2 / 0.8)], facts=facts)
+        return replace(made, percentile=80.0, encode=one_hot)
+    facts = {f"left out, {name}": value for name, value in facts.items()}
+    inliers, outliers = inliers[~copies[0]], outliers[~copies[1]]
+    # Test rows are rows of their own; so are calibration rows to be, or they would say nothing of them.
+    alone = np.random.RandomState(seed).permutation(np.unique(names[train]))[:CALIBRATION_ROWS]
+    mine = np.isin(names[train], alone)
+    _, first = np.unique(names[train[mine]], return_index=True)
+    made = _of(held, train[~mine], inliers, outliers[: int(len(inliers) * 0.2 / 0.8)], facts=facts)
+    return replace(made, calibrate=held.rows[np.sort(train[mine][first])])
+
+
+@lru_cache(maxsize=1)
+def _names(held: Labelled) -> NDArray[np.intp]:
+    """A number for each row of a table, the same for equal rows."""
     values: Any = np.ascontiguousarray(held.rows.values)  # type: ignore[union-attr]  # a table
-    keys = values.view([("", values.dtype)] * values.shape[1]).ravel()
-    _, names = np.unique(keys, return_inverse=True)
-    copies = {what: np.isin(names[part], names[train]) for what, part in (("normals", inliers), ("odd", outliers))}
-    facts = {f"test {what} that equal a training row": float(mask.mean()) for what, mask in copies.items()}
-    if protocol == "clean":
-        return _of(held, train, inliers[~copies["normals"]], outliers[~copies["odd"]], facts=facts)
-    made = _of(Labelled(rows=one_hot(held.rows), classes=held.classes), train, inliers, outliers, facts=facts)
-    return replace(made, percentile=80.0)
+    _, names = np.unique(values.view([("", values.dtype)] * values.shape[1]).ravel(), return_inverse=True)
+    found: NDArray[np.intp] = names.ravel()
+    return found
 
 
 def arrhythmia(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:

@@ -13,7 +13,7 @@ notes              what a reader must know
 [budgets.NAME]     "paper" is what the source spends; "fast" ends in minutes. rows to train on and to judge of each
                    kind at most, classes, seeds, and parameters for every detector that is trained
 [runs.NAME]        one training: detector, its configuration (of = [data set, variant]) or none, parameters;
-                   clean: what the clean protocol changes; fast: what that budget changes; updates: the source's
+                   clean: what the clean protocol changes; updates: the source's
 [[rows]]           a line of the table: name, run, term (a term of the detector's score; none: its score)
                    published: figure -> class (or "mean") -> value; standing: "verified" or "remembered"; source
 [[others]]         published lines that oddgan has no detector for
@@ -52,7 +52,6 @@ class Run:
     of: tuple[str, str] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     clean: Mapping[str, Any] = field(default_factory=dict)
-    fast: Mapping[str, Any] = field(default_factory=dict)
     updates: int | None = None
 
 

@@ -7,20 +7,22 @@ Each training is a cell: a protocol, a class and a seed. Cells stream into a fil
 never run twice, and one that was broken off goes on from its checkpoint.
 """
 
+import math
 import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sklearn
 import torch
 
-from .. import __version__, detectors
+from .. import __version__, detectors, machine
 from ..detector import Detector
-from ..errors import ParameterError, TrainingError
+from ..errors import DataError, ParameterError, TrainingError
 from ..evaluation.cells import Cell, Record, key_of
 from ..hooks import Hook
 from ..parameters import declared, plain
@@ -32,13 +34,19 @@ from .page import markdown, methods, notes
 from .protocols import PROTOCOLS, Protocol, Task
 from .published import Budget, Run, Table, table
 
+VERSION = 1
+"""Of protocols and figures: raised when they change, so that cells of before are not taken for those of now."""
+
+TUNED_ON = 1_000  # training rows, where no row is put aside
+
 SCORE = "score"
 """The name of a detector's score among its terms: what `score_by` says, weighed as it weighs them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A cell that is to be run. `detector` is unfitted and has the cell's seed."""
+    """A cell that is to be run. `detector` is unfitted and has the cell's seed. `of`: a name for what it is; `key`: one
+    for that and where it runs."""
 
     run: Run
     protocol: Protocol
@@ -47,6 +55,7 @@ class Planned:
     budget: str
     limits: Budget
     detector: Detector
+    of: str
     key: str
 
 
@@ -92,7 +101,7 @@ def reproduce(
     a cell begins and when it ends.
 
     Raises `ParameterError` for a name that is not there, `DataError` where the data is not at hand, `OutputError` when
-    the results cannot be written.
+    the results cannot be written. Two processes must not write one file of results at a time.
     """
     wanted = table(name)
     record, watching = Record(results), tuple(hooks)
@@ -102,7 +111,11 @@ def reproduce(
         what = f"[{number}/{len(todo)}] {one.run.name}, {one.protocol}{one.group and f', class {one.group}'}, "
         what += f"seed {one.seed}"
         cell = record.get(one.key)
-        if cell is None:
+        if cell is not None:
+            # Found by what it depends on: another table, or another budget, may have run it.
+            cell = replace(cell, facts={**cell.facts, **_place(wanted, one)})
+            tell(f"{what}: {_told(cell, wanted.figure)} (done before)")
+        else:
             tell(f"{what}: running")
             checkpoint = None if record.path is None else record.path.with_name(f"{record.path.name}.{one.key}.ckpt")
             cell = _cell(wanted, one, checkpoint, checkpoint_seconds, watching)
@@ -110,8 +123,6 @@ def reproduce(
             if checkpoint is not None:
                 checkpoint.unlink(missing_ok=True)
             tell(f"{what}: {_told(cell, wanted.figure)}")
-        else:
-            tell(f"{what}: {_told(cell, wanted.figure)} (done before)")
         cells.append(cell)
     return Reproduction(table=wanted, budget=budget, cells=tuple(cells))
 
@@ -143,6 +154,7 @@ def plan(
             for one in asked:
                 for run in (wanted.runs[name] for name in names):
                     detector = unfitted(wanted, run, one, group, budget).set_params(random_state=seed)  # type: ignore[arg-type]
+                    of = identity(wanted, one, group, budget, detector)
                     yield Planned(
                         run=run,
                         protocol=one,  # type: ignore[arg-type]
@@ -151,8 +163,16 @@ def plan(
                         budget=budget,
                         limits=limits,
                         detector=detector,
-                        key=_key(wanted, one, group, limits, detector),
+                        of=of,
+                        key=_key(of, detector),
                     )
+
+
+def trainings(wanted: Table, budget: str) -> int:
+    """How many cells the table has under a budget."""
+    limits = wanted.budgets[budget]
+    groups = len(limits.classes or wanted.classes)
+    return (limits.seeds or wanted.seeds) * groups * len(wanted.protocols) * len(wanted.runs)
 
 
 def unfitted(wanted: Table, run: Run, protocol: Protocol, group: str = "", budget: str = "paper") -> Detector:
@@ -163,10 +183,9 @@ def unfitted(wanted: Table, run: Run, protocol: Protocol, group: str = "", budge
         det = configured(run.detector, dataset, variant=variant, **changes)
     else:
         det = detectors.get(run.detector)(**changes)
-    if budget != "paper":
-        limits = wanted.budgets[budget].parameters if isinstance(det, NeuralRecipe) else {}
+    if budget != "paper" and isinstance(det, NeuralRecipe):
         known = declared(type(det))
-        smaller = {name: value for name, value in limits.items() if name in known} | dict(run.fast)
+        smaller = {name: value for name, value in wanted.budgets[budget].parameters.items() if name in known}
         if "updates" in smaller:
             smaller = {"epochs": None, **smaller}
         det.set_params(**smaller)
@@ -183,15 +202,21 @@ def _chosen(table: str, what: str, known: Iterable[str], asked: Iterable[str] | 
     return [one for one in known if one in found]
 
 
-def _key(wanted: Table, protocol: str, group: str, limits: Budget, detector: Detector) -> str:
-    parameters = {name: plain(value) for name, value in detector.get_params(deep=False).items()}
+def identity(wanted: Table, protocol: str, group: str, budget: str, detector: Detector) -> str:
+    """A name for what a cell is of, wherever it is run."""
+    limits = wanted.budgets[budget]
     return key_of(
-        table=[wanted.data, wanted.task, protocol, group],
+        table=[wanted.data, wanted.task, protocol, group, VERSION],
         rows=[limits.train, limits.test],
         detector=type(detector).__name__,
-        parameters=parameters,
-        release=__version__,
+        parameters={name: plain(value) for name, value in detector.get_params(deep=False).items()},
     )
+
+
+def _key(of: str, detector: Detector) -> str:
+    """A name for everything that a cell's figures depend on: what it is `of`, device and versions."""
+    versions = [__version__, torch.__version__, np.__version__, sklearn.__version__]
+    return key_of(of=of, device=machine.device(detector.device).type, versions=versions)
 
 
 def _cell(
@@ -200,50 +225,67 @@ def _cell(
     found: dict[str, float | None] = {}
     facts: dict[str, Any] = {}
     error = None
+    task = None
+    if wanted.task != "speed":
+        limits = {"train": one.limits.train, "test": one.limits.test}
+        task = protocols.task(wanted.task, wanted.data, one.protocol, one.group, one.seed, **limits)
     try:
-        if wanted.task == "speed":
+        if task is None:
             found, facts = speed.measure(one.detector, one.group)
         else:
-            task = protocols.task(
-                wanted.task,
-                wanted.data,
-                one.protocol,
-                one.group,
-                one.seed,
-                train=one.limits.train,
-                test=one.limits.test,
-            )
             found, facts = _judged(one.detector, task, checkpoint, checkpoint_seconds, hooks)
-    except (ParameterError, TrainingError) as reason:
+    except (DataError, ParameterError, TrainingError) as reason:
         error = str(reason)
-    place = {"table": wanted.name, "run": one.run.name, "protocol": one.protocol, "class": one.group}
     versions = {"oddgan": __version__, "torch": torch.__version__, "numpy": np.__version__}
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
     return Cell(
         key=one.key,
-        data=wanted.data,
+        data=wanted.data if task is not None else one.group,
         detector=type(one.detector).__name__,
         parameters={name: plain(value) for name, value in one.detector.get_params(deep=False).items()},
         seed=one.seed,
-        figures=found,
+        figures={name: _finite(value) for name, value in found.items()},
         error=error,
-        facts={**place, "budget": one.budget, **facts, "versions": versions, "machine": machine},
+        facts={
+            **_place(wanted, one),
+            **facts,
+            "versions": versions,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        },
     )
+
+
+def _place(wanted: Table, one: Planned) -> dict[str, Any]:
+    return {
+        "table": wanted.name,
+        "run": one.run.name,
+        "protocol": one.protocol,
+        "class": one.group,
+        "budget": one.budget,
+        "of": one.of,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _judged(
     detector: Detector, task: Task, checkpoint: Path | None, checkpoint_seconds: float, hooks: tuple[Hook, ...]
 ) -> tuple[dict[str, float | None], dict[str, Any]]:
     """Fit, score, and the figures of every term, named "TERM FIGURE"."""
-    # Exact: the source puts no row aside, so none is; what is calibrated is then of no use, and not used.
-    held = {"tune": task.train[:2], "calibrate": task.train[:2]} if task.calibrate is None else {}
-    held |= {} if task.calibrate is None else {"calibrate": task.calibrate}
+    if task.calibrate is None:
+        # Exact: the source puts no row aside, so none is. What weighs terms is tuned on training rows; the threshold
+        # that two of them give is of no use and not used.
+        held = {"tune": protocols.some(task.train, TUNED_ON), "calibrate": task.train[:2]}
+    else:
+        held = {"calibrate": protocols.some(task.calibrate, detector.held_at_most)}
+    resumed = checkpoint is not None and checkpoint.exists()
     started = time.perf_counter()
     detector.fit(task.train, **held, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, hooks=hooks)
     trained = time.perf_counter()
     terms = _terms(detector, task.test)
-    scored = time.perf_counter()
-    calibrate = {} if task.calibrate is None else _terms(detector, task.calibrate)
+    explained = time.perf_counter()
+    calibrate = {} if task.calibrate is None else _terms(detector, held["calibrate"])
     found: dict[str, float | None] = {}
     for term, scores in terms.items():
         for name, value in figures(task.labels, scores, calibrate.get(term), task.percentile).items():
@@ -251,10 +293,12 @@ def _judged(
     facts = {
         **task.facts,
         "updates": detector.training_.get("updates"),
-        "seconds to train": round(trained - started, 2),
-        "milliseconds to score a row": round(1e3 * (scored - trained) / len(task.test), 4),
-        "agreement": {pair: round(value, 4) for pair, value in agreement(terms).items()} if len(terms) > 2 else {},
+        "seconds to train": None if resumed else round(trained - started, 2),
+        "milliseconds to explain a row": round(1e3 * (explained - trained) / len(task.test), 4),
+        "agreement": {pair: _finite(value) for pair, value in agreement(terms).items()} if len(terms) > 2 else {},
     }
+    if calibrate:
+        facts["false alarms asked"] = detector.false_alarm_rate_
     return found, facts
 
 
@@ -268,4 +312,5 @@ def _told(cell: Cell, figure: str) -> str:
         return f"failed: {cell.error}"
     value: Mapping[str, float | None] = cell.figures
     name = figure if f"{SCORE} {figure}" in value else "auroc"
-    return f"{FIGURES[name]} {value[f'{SCORE} {name}']:.3f}"
+    shown = value[f"{SCORE} {name}"]
+    return f"{FIGURES[name]} {'none' if shown is None else f'{shown:.3f}'}"
