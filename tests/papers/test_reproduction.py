@@ -109,10 +109,10 @@ def test_who_is_on_which_side(monkeypatch, numbered, kind, protocol):
 def test_egbads_leak_is_what_its_code_has(monkeypatch):
     """Two orders of the same rows: 80 percent of the one's last fifth are in the other's first four."""
     held = Labelled(rows=np.zeros((20_000, 1, 1)), classes=np.array(["0", "1"] * 10_000))
-    assert judged(monkeypatch, held, "egbad-pictures", "exact").facts["test normals trained on"] == pytest.approx(
-        0.8, abs=0.02
-    )
-    assert judged(monkeypatch, held, "egbad-pictures", "clean").facts["test normals trained on"] == 0
+    assert judged(monkeypatch, held, "egbad-pictures", "exact").facts[
+        "share of the test normals trained on"
+    ] == pytest.approx(0.8, abs=0.02)
+    assert judged(monkeypatch, held, "egbad-pictures", "clean").facts["share of the test normals trained on"] == 0
 
 
 def test_limits_keep_both_kinds_and_are_the_same_for_every_seed(monkeypatch, numbered):
@@ -282,7 +282,7 @@ def test_what_the_page_says(small, tmp_path):
     assert "3 of 6,000, which would take about" in lines["GAN"]["updates"]
     assert "8*" in page
     assert "development data" in page
-    assert "exact: test normals trained on: " in page
+    assert "exact: share of the test normals trained on: " in page
     assert "Budget fast: updates = 3, at most 60 training rows, at most 20 test rows." in page
     only = papers.reproduce("small", classes=["0"], results=tmp_path / "small.jsonl").to_markdown()
     assert "| GAN, latents | 0.500 |" in only

@@ -10,6 +10,8 @@ from .published import MEAN, Row, Run, Table
 LONG = 90.0  # minutes, from which on a cell's cost is told in hours
 CLEAN = ("auroc", "auprc_at_10", "f1", "false_alarms")
 PERCENTILE = "_at_percentile"
+SHARES = ("share", "trained on", "asked")
+"""What names of facts that are shares, and are to be told, hold."""
 
 By = Mapping[str, list[Cell]]
 """Cells by class."""
@@ -192,12 +194,12 @@ def notes(table: Table, cells: list[Cell]) -> list[str]:
         lines.append("† remembered from the paper; no text or code at hand confirms it.")
     if table.development:
         lines.append(f"* development data: recipes were chosen on class {', '.join(table.development)}.")
-    for budget in dict.fromkeys(cell.facts["budget"] for cell in cells):
-        lines.append(f"Budget {budget}: {_told(table, budget)}.")
+    budgets = dict.fromkeys(cell.facts["budget"] for cell in cells)
+    lines += [f"Budget {budget}: {_told(table, budget)}." for budget in budgets]
     shares: dict[str, list[float]] = {}
     for cell in cells:
         for name, value in cell.facts.items():
-            if isinstance(value, float):
+            if isinstance(value, float) and any(word in name for word in SHARES):
                 shares.setdefault(f"{cell.facts['protocol']}: {name}", []).append(value)
     lines += [f"{name}: {mean(values):.1%}." for name, values in sorted(shares.items())]
     sources: dict[str, list[str]] = {}

@@ -101,7 +101,7 @@ def egbad_pictures(held: Labelled, protocol: Protocol, group: str, seed: int) ->
     first = random.permutation(len(normal))
     second = random.permutation(len(normal)) if protocol == "exact" else first
     train, test = normal[first[:cut]], normal[second[cut:]]
-    facts = {"test normals trained on": float(np.isin(test, train).mean())}
+    facts = {"share of the test normals trained on": float(np.isin(test, train).mean())}
     return _of(held, train, test, odd, facts=facts)
 
 
