@@ -3,9 +3,9 @@
     ODDGAN_DATA=... python benchmarks/papers.py [TABLE ...] [--budget desk] [--seeds N] [--classes A,B] [--runs A,B]
     python benchmarks/papers.py --write        # docs/papers.md
 
-Results are kept in benchmarks/results/papers, a line a training; what is there is not run again, so a killed run goes
-on where it was. `desk` is what two cores can afford; docs/papers.md says beside every figure how many updates it took
-of the source's. One thread: several of these may run side by side, of different tables.
+Results are kept in benchmarks/results/papers, a file for each data set and a line for each training; what is there is
+not run again, so a killed run goes on where it was. `desk` is what two cores can afford; docs/papers.md says beside
+every figure how many updates it took of the source's. One thread: several may run side by side, on different data.
 """
 
 import argparse
@@ -34,31 +34,34 @@ A line without a budget of updates trains no network. Baselines come from scikit
 """
 
 
-def cells_of(name: str) -> list:
+def results_of(table) -> Path:
+    """The file of a table's cells: tables on the same data share what they have in common."""
+    return RESULTS / f"{'speed' if table.task == 'speed' else table.data}.jsonl"
+
+
+def cells_of(table) -> list:
     """The cells of a table as it is now, of each training those of its largest budget."""
     from dataclasses import replace
 
-    from oddgan import papers
     from oddgan.evaluation.cells import Record
     from oddgan.papers.reproduction import identity, unfitted
 
-    table, file = papers.table(name), RESULTS / f"{name}.jsonl"
+    file = results_of(table)
+    cells = {cell.facts["of"]: cell for cell in (Record(file).cells() if file.exists() else ())}
+    places = sorted({(cell.facts["protocol"], cell.facts["class"], cell.seed) for cell in cells.values()})
     found: dict[tuple[str, str], list] = {}
-    for cell in Record(file).cells() if file.exists() else ():
-        run, place = table.runs.get(cell.facts["run"]), (cell.facts["protocol"], cell.facts["class"])
-        for budget in BUDGETS:
-            if run is None or budget not in table.budgets or not known(table, *place):
+    for run in table.runs.values():
+        for protocol, group, seed in places:
+            if protocol not in table.protocols or group not in table.classes:
                 continue
-            det = unfitted(table, run, *place, budget).set_params(random_state=cell.seed)
-            if identity(table, *place, budget, det) == cell.facts["of"]:  # or it is of a table that has changed since
-                found.setdefault((run.name, budget), []).append(replace(cell, facts={**cell.facts, "budget": budget}))
+            for budget in (name for name in BUDGETS if name in table.budgets):
+                det = unfitted(table, run, protocol, group, budget).set_params(random_state=seed)
+                cell = cells.get(identity(table, protocol, group, budget, det))
+                if cell is not None:
+                    place = {"table": table.name, "run": run.name, "budget": budget}
+                    found.setdefault((run.name, budget), []).append(replace(cell, facts={**cell.facts, **place}))
     largest = {run: max((b for r, b in found if r == run), key=BUDGETS.index) for run, _ in found}
-    return [cell for (run, budget), cells in found.items() if largest[run] == budget for cell in cells]
-
-
-def known(table, protocol: str, group: str) -> bool:
-    """Whether the table still has this protocol and class."""
-    return protocol in table.protocols and group in table.classes
+    return [cell for (run, budget), some in found.items() if largest[run] == budget for cell in some]
 
 
 def text() -> str:
@@ -68,7 +71,7 @@ def text() -> str:
 
     parts, machines, versions = [], set(), set()
     for name, table in papers.tables().items():
-        cells = cells_of(name)
+        cells = cells_of(table)
         if not cells:
             parts.append(f"## {table.title}\n\n{table.source}\n\nNot run: `oddgan reproduce {name}`.\n")
             continue
@@ -96,7 +99,7 @@ def run(names: Iterable[str], budget: str | None, seeds: int | None, classes: li
             seeds=seeds,
             classes=classes,
             runs=runs,
-            results=RESULTS / f"{name}.jsonl",
+            results=results_of(table),
             tell=lambda line, name=name: print(name, line, flush=True),
         )
 

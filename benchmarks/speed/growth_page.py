@@ -10,6 +10,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "speed"
 COLOURS = ("#3b82d0", "#d97706", "#3f9d5a", "#a855c7")  # told apart on white and on black, and by the eyes of most
 UNITS = {"rows": "rows", "pixels": "pixels of a picture", "steps": "steps of a search", "starts": "starts of a search"}
 WIDTH, HEIGHT, LINE = 380, 250, 17
+MARGIN = 30  # for the last label of the right plot
 
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#6b6b6b}.label{font-size:13px}.grid{stroke:#8885;stroke-width:.6}"
@@ -77,8 +78,9 @@ def plot(by: str, series: dict[str, dict]) -> str:
         parts.append(f'<path stroke="{COLOURS[i % len(COLOURS)]}" d="M60 {y - 4}h18"/>')
         parts.append(label("label", 86, y, name, "start"))
     title = escape(f"Seconds and megabytes against {UNITS[by]}")
+    width = 2 * WIDTH + MARGIN
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {height}" width="{2 * WIDTH}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" '
         f'aria-label="{title}"><style>{STYLE}</style>{"".join(parts)}</svg>\n'
     )
 

@@ -224,6 +224,18 @@ def test_the_search_starts_at_the_encoders_guess():
         assert torch.equal(more.score_rows(net, x)["paper"], both.min(0).values)
 
 
+@pytest.mark.parametrize("prior", ["uniform", "normal"])
+def test_the_guess_stays_where_the_generator_was_trained(prior):
+    """Within a uniform prior's bounds, however far off E is; a normal prior has none."""
+    det = AnoGAN(latent_dim=5, width=4, start="encoder", steps=0, starts=1, prior=prior)
+    net = nn.ModuleDict(det.build((1, 8, 8))).eval()
+    far = 100 * torch.randn(3, 1, 8, 8)
+    with torch.no_grad():
+        z, guess = net.E(far), det.guess(net, far)
+    assert z.abs().max() > 1
+    assert torch.equal(guess, z.tanh() if prior == "uniform" else z)
+
+
 def test_laws_with_an_encoder(pictures):
     for law in (testing.rows_are_independent, testing.resumed_runs_are_identical, testing.only_players_move):
         law(testing.small(AnoGAN, start="encoder"), pictures)

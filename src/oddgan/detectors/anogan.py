@@ -118,14 +118,19 @@ class AnoGAN(NeuralDetector):
     def encode(self, net: Any, batch: Batch) -> Iterator[Losses]:
         """E moves on the mean of (x - G(E(x)))^2, f-AnoGAN's izi."""
         x = batch.x()
-        yield {"E": {"izi": l2(x, net.G(net.E(x)))}}
+        yield {"E": {"izi": l2(x, net.G(self.guess(net, x)))}}
+
+    def guess(self, net: Any, x: Tensor) -> Tensor:
+        """E's z, within the bounds of a uniform prior: beyond them G was never trained, and E may not find back."""
+        z: Tensor = net.E(x)
+        return z.tanh() if self.prior == "uniform" else z
 
     def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
         """Search for z on "paper", and every term where the search ends."""
         _, f = net.D(x)
         starts = net.Z.starts.expand(len(x), -1, -1)
         if self.start == "encoder":
-            starts = torch.cat([net.E(x)[:, None], starts[:, 1:]], 1)
+            starts = torch.cat([self.guess(net, x)[:, None], starts[:, 1:]], 1)
         z, _ = search(
             lambda z: self.losses(net, x, f, z)["paper"],
             starts,
