@@ -9,7 +9,7 @@ import pytest
 
 from oddgan.cli import process
 
-STARTED = "import os, oddgan; from oddgan.cli import main; main({}); print(os.environ.get('OMP_WAIT_POLICY'))"
+STARTED = "import os, oddgan; from oddgan.cli import main; main({}); print(*map(os.environ.get, ['OMP_WAIT_POLICY', 'GOMP_SPINCOUNT']))"
 
 
 def policy_after(arguments, **given):
@@ -19,17 +19,17 @@ def policy_after(arguments, **given):
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment | given
     )
-    return run.stdout.split()[-1]
+    return run.stdout.split()[-2:]
 
 
 def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise():
-    assert policy_after("") == "passive"
-    assert policy_after("", OMP_WAIT_POLICY="active") == "active"
-    assert policy_after("", GOMP_SPINCOUNT="1000") == "None"
+    assert policy_after("") == ["passive", "1000"]
+    assert policy_after("", OMP_WAIT_POLICY="active") == ["active", "None"]
+    assert policy_after("", GOMP_SPINCOUNT="7") == ["None", "7"]
 
 
 def test_a_process_that_is_not_the_commands_own_is_left_as_it_is():
-    assert policy_after("['--version']") == "None"
+    assert policy_after("['--version']") == ["None", "None"]
 
 
 @pytest.mark.parametrize("collecting", [True, False])

@@ -11,14 +11,16 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def patient_threads() -> None:
-    """Have torch's threads sleep while they wait for each other, unless the user has said how they are to wait.
+    """Have torch's threads sleep when they wait for each other for long, unless the user has said how they are to wait.
 
     By default they wait in a loop. A thread that has no core because something else has it is then waited for with the
     core that it needs, at every operation of a network: training beside a busy neighbour is many times slower than with
-    one thread (`benchmarks/threads.py`). It counts before torch is loaded only.
+    one thread. Where they sleep at once, a small network pays for waking them. A thousand turns of the loop, then
+    sleep, costs little on either side (`benchmarks/threads.py`); OpenMP libraries other than GNU's, which do not know
+    that variable, sleep at once. It counts before torch is loaded only.
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
-        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 
 
 @contextmanager
