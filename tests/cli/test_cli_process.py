@@ -9,7 +9,10 @@ import pytest
 
 from oddgan.cli import process
 
-STARTED = "import os, oddgan; from oddgan.cli import main; main({}); print(*map(os.environ.get, ['OMP_WAIT_POLICY', 'GOMP_SPINCOUNT']))"
+STARTED = (
+    "import os, oddgan; from oddgan.cli import main; main({}); "
+    "print(*map(os.environ.get, ['OMP_WAIT_POLICY', 'GOMP_SPINCOUNT']))"
+)
 
 
 def policy_after(arguments, **given):

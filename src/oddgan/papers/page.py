@@ -222,8 +222,8 @@ def _told(table: Table, budget: str) -> str:
     if limits is None or budget == "paper":
         return "what the source spends"
     parts = [f"{name} = {value}" for name, value in limits.parameters.items()]
-    parts += [f"at most {limits.train:,} training rows"] * (limits.train is not None)
-    parts += [f"at most {limits.test:,} test rows"] * (limits.test is not None)
+    most = {"training": limits.train, "test": limits.test}
+    parts += [f"at most {n:,} {what} rows" for what, n in most.items() if n is not None]
     return ", ".join(parts) or "as the source"
 
 
