@@ -21,7 +21,8 @@ Written by `python -m benchmarks --write` from `benchmarks/results/speed.json`, 
 peers are plain PyTorch loops, written for this benchmark in the published order of steps, in float32, with the very
 networks that oddgan builds; PyOD in an environment of its own; scikit-learn by itself. Both sides get the same rows and
 the same number of threads, which sleep while they wait for each other (`OMP_WAIT_POLICY=passive`; the command line
-lets them spin for a moment first), and run in turn in one process (PyOD: in two), the order swapped from round to round. A ratio is the peer's
+lets them spin for a moment first), and run in turn in one process (PyOD: in two), the order swapped from round to
+round. A ratio is the peer's
 time over oddgan's: above 1, oddgan is faster. Of the rounds' ratios the median is given, with the least and the most.
 Absolute times are those of the machine below and of nobody else's. Works that are not in the table were not run yet.
 """
