@@ -77,14 +77,15 @@ def text() -> str:
             continue
         machines |= {cell.facts["machine"] for cell in cells}
         versions |= {", ".join(f"{k} {v}" for k, v in cell.facts["versions"].items()) for cell in cells}
-        command = f"    oddgan reproduce {name} --budget {max((c.facts['budget'] for c in cells), key=BUDGETS.index)}\n"
+        trained = [cell.facts["budget"] for cell in cells if cell.facts.get("updates")] or ["fast"]
+        command = f"    oddgan reproduce {name} --budget {max(trained, key=BUDGETS.index)}\n"
         parts.append(f"{markdown(table, cells, '##')}\n{command}")
     measured = f"Measured on {'; '.join(sorted(machines))}; {'; '.join(sorted(versions))}.\n"
     return "\n".join([HEAD, measured, *parts])
 
 
-def run(names: Iterable[str], budget: str | None, seeds: int | None, classes: list | None, runs: list | None) -> None:
-    """The trainings that are missing."""
+def run(names: Iterable[str], budget: str | None, **some) -> None:
+    """The trainings that are missing; `some`: of which seeds, classes, runs and protocol."""
     import torch
 
     from oddgan import papers
@@ -92,15 +93,12 @@ def run(names: Iterable[str], budget: str | None, seeds: int | None, classes: li
     torch.set_num_threads(1)
     for name in names or papers.tables():
         table = papers.table(name)
-        chosen = budget or ("desk" if "desk" in table.budgets else "fast")
         papers.reproduce(
             name,
-            budget=chosen,
-            seeds=seeds,
-            classes=classes,
-            runs=runs,
+            budget=budget or ("desk" if "desk" in table.budgets else "fast"),
             results=results_of(table),
             tell=lambda line, name=name: print(name, line, flush=True),
+            **some,
         )
 
 
@@ -111,10 +109,14 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--classes")
     parser.add_argument("--runs")
+    parser.add_argument("--protocol", default="both")
     parser.add_argument("--write", action="store_true")
     told = parser.parse_args()
     if told.write:
         PAGE.write_text(text(), "utf-8")
     else:
-        some = [value.split(",") if value else None for value in (told.classes, told.runs)]
-        run(told.tables, told.budget, told.seeds, *some)
+        lists = {
+            name: value.split(",") if value else None
+            for name, value in (("classes", told.classes), ("runs", told.runs))
+        }
+        run(told.tables, told.budget, seeds=told.seeds, protocol=told.protocol, **lists)

@@ -11,6 +11,7 @@ import pytest
 from oddgan import detectors, metrics, papers
 from oddgan.data import Labelled
 from oddgan.errors import ParameterError
+from oddgan.evaluation.cells import Cell
 from oddgan.papers import protocols, published, reproduction
 from oddgan.papers.figures import FIGURES, agreement, auprc_at, figures, verdicts
 from oddgan.papers.page import markdown
@@ -286,6 +287,22 @@ def test_what_the_page_says(small, tmp_path):
     assert "Budget fast: updates = 3, at most 60 training rows, at most 20 test rows." in page
     only = papers.reproduce("small", classes=["0"], results=tmp_path / "small.jsonl").to_markdown()
     assert "| GAN, latents | 0.500 |" in only
+
+
+def test_pairs_are_compared(small):
+    """By hand: AUROC .9, .8, .7 beside .8, .8, .5 is .1, 0, .2 more: .1 with an interval of t(2) .1 / sqrt(3)."""
+    cells = []
+    for run, values in (("gan", (0.9, 0.8, 0.7)), ("knn", (0.8, 0.8, 0.5))):
+        figure = "latent_l1 auroc" if run == "gan" else "score auroc"
+        cells += [
+            Cell(key=f"{run}{seed}", data="digits", detector=run, parameters={}, seed=seed, error=None,
+                 figures={figure: value, "score auroc": value},
+                 facts={"run": run, "protocol": "clean", "class": "0", "budget": "fast"})
+            for seed, value in enumerate(values)
+        ]  # fmt: skip
+    page = markdown(replace(small, beside="knn"), cells)
+    assert "GAN, latents +0.1000 [-0.1484, +0.3484] (3 pairs)" in page
+    assert "(3 pairs)" not in markdown(replace(small, beside="knn"), cells[:-1])
 
 
 def test_what_cannot_be_asked_for(small):

@@ -10,6 +10,7 @@ from .published import MEAN, Row, Run, Table
 LONG = 90.0  # minutes, from which on a cell's cost is told in hours
 CLEAN = ("auroc", "auprc_at_10", "f1", "false_alarms")
 PERCENTILE = "_at_percentile"
+FEW_PAIRS = 3  # below which a paired difference says nothing
 SHARES = ("share", "trained on", "asked")
 """What names of facts that are shares, and are to be told, hold."""
 
@@ -194,8 +195,9 @@ def notes(table: Table, cells: list[Cell]) -> list[str]:
         lines.append("† remembered from the paper; no text or code at hand confirms it.")
     if table.development:
         lines.append(f"* development data: recipes were chosen on class {', '.join(table.development)}.")
-    budgets = dict.fromkeys(cell.facts["budget"] for cell in cells)
+    budgets = dict.fromkeys(cell.facts["budget"] for cell in cells if cell.facts.get("updates"))
     lines += [f"Budget {budget}: {_told(table, budget)}." for budget in budgets]
+    lines += _beside(table, cells)
     shares: dict[str, list[float]] = {}
     for cell in cells:
         for name, value in cell.facts.items():
@@ -215,6 +217,39 @@ def notes(table: Table, cells: list[Cell]) -> list[str]:
         if cell.error is not None
     ]
     return [" ".join(line.split()) for line in lines]
+
+
+def _beside(table: Table, cells: list[Cell]) -> list[str]:
+    """AUROC of each line minus that of the line that the table compares with, seed by seed, by the clean protocol."""
+    if table.beside is None:
+        return []
+    held: dict[str, dict[tuple[str, int], Cell]] = {}
+    for cell in cells:
+        if cell.error is None and cell.facts["protocol"] == "clean":
+            held.setdefault(cell.facts["run"], {})[cell.facts["class"], cell.seed] = cell
+    base = held.get(table.beside, {})
+    name = next(row.name for row in table.rows if row.run == table.beside)
+    found = []
+    for row in table.rows:
+        own = held.get(row.run or "", {})
+        both = sorted(own.keys() & base.keys())
+        if row.run == table.beside or len(both) < FEW_PAIRS:
+            continue
+        pairs = ((own[at].figures[f"{row.term or 'score'} auroc"], base[at].figures["score auroc"]) for at in both)
+        gaps = [ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None]
+        low, high = _interval(gaps)
+        found.append(f"{row.name} {mean(gaps):+.4f} [{low:+.4f}, {high:+.4f}] ({len(gaps)} pairs)")
+    if not found:
+        return []
+    return [f"Clean AUROC minus that of {name}, by class and seed, mean with its 95% interval: {'; '.join(found)}."]
+
+
+def _interval(values: list[float]) -> tuple[float, float]:
+    """Of the mean, by Student's t."""
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    return mean(values) - half, mean(values) + half
 
 
 def _told(table: Table, budget: str) -> str:

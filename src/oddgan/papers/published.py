@@ -8,10 +8,11 @@ development        those among them that recipes were chosen on
 figure             the source's own figure, by its name in `oddgan.papers.figures.FIGURES`
 protocols          "exact" and "clean" unless it is said: where nothing leaks there is but one
 seeds              how many the source averages over
+beside             a run that the others' AUROC is compared with, seed by seed
 notes              what a reader must know
 
-[budgets.NAME]     "paper" is what the source spends; "fast" ends in minutes. rows to train on and to judge of each
-                   kind at most, classes, seeds, and parameters for every detector that is trained
+[budgets.NAME]     "paper" is what the source spends; "fast" ends in minutes. rows to train on and to judge at
+                   most, classes, seeds, and parameters for every detector that is trained
 [runs.NAME]        one training: detector, its configuration (of = [data set, variant]) or none, parameters;
                    clean: what the clean protocol changes; updates: the source's
 [[rows]]           a line of the table: name, run, term (a term of the detector's score; none: its score)
@@ -82,6 +83,7 @@ class Table:
     development: tuple[str, ...]
     protocols: tuple[str, ...]
     seeds: int
+    beside: str | None
     notes: tuple[str, ...]
     budgets: Mapping[str, Budget]
     runs: Mapping[str, Run]
@@ -116,6 +118,7 @@ def _table(name: str, held: dict[str, Any]) -> Table:
         development=tuple(held.get("development", ())),
         protocols=tuple(held.get("protocols", ("exact", "clean"))),
         seeds=held["seeds"],
+        beside=held.get("beside"),
         notes=tuple(held.get("notes", ())),
         budgets={"paper": Budget(), **{key: _budget(value) for key, value in held["budgets"].items()}},
         runs={key: Run(name=key, **_tuples(value)) for key, value in held["runs"].items()},
