@@ -40,7 +40,7 @@ def results_of(table) -> Path:
 
 
 def cells_of(table) -> list:
-    """The cells of a table as it is now, of each training those of its largest budget."""
+    """The cells of a table as it is now, of each training and protocol those of its largest budget."""
     from dataclasses import replace
 
     from oddgan.evaluation.cells import Record
@@ -49,7 +49,7 @@ def cells_of(table) -> list:
     file = results_of(table)
     cells = {cell.facts["of"]: cell for cell in (Record(file).cells() if file.exists() else ())}
     places = sorted({(cell.facts["protocol"], cell.facts["class"], cell.seed) for cell in cells.values()})
-    found: dict[tuple[str, str], list] = {}
+    found: dict[tuple[tuple[str, str], str], list] = {}
     for run in table.runs.values():
         for protocol, group, seed in places:
             if protocol not in table.protocols or group not in table.classes:
@@ -59,7 +59,9 @@ def cells_of(table) -> list:
                 cell = cells.get(identity(table, protocol, group, budget, det))
                 if cell is not None:
                     place = {"table": table.name, "run": run.name, "budget": budget}
-                    found.setdefault((run.name, budget), []).append(replace(cell, facts={**cell.facts, **place}))
+                    found.setdefault(((run.name, protocol), budget), []).append(
+                        replace(cell, facts={**cell.facts, **place})
+                    )
     largest = {run: max((b for r, b in found if r == run), key=BUDGETS.index) for run, _ in found}
     return [cell for (run, budget), some in found.items() if largest[run] == budget for cell in some]
 
