@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError, ParameterError
-from ..hooks import Progress
 from . import terminal
 from .flags import chosen, parsed, shared_flags
 from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes
@@ -100,19 +99,16 @@ def compare(
         check_readable(data, split.train, split.tune, split.calibrate, split.test)
     if threads is not None:
         set_threads(threads)
-    try:
-        with Progress() as bar:
-            found = side_by_side(
-                split,
-                contenders,
-                seeds=range(seeds),
-                results=kept,
-                checkpoint_seconds=checkpoint_seconds,
-                hooks=[] if terminal.quiet else [bar],
-                tell=terminal.note,
-            )
-    except KeyboardInterrupt:
-        raise terminal.Interrupted("interrupted; the same command goes on from here") from None
+    with terminal.resumable() as hooks:
+        found = side_by_side(
+            split,
+            contenders,
+            seeds=range(seeds),
+            results=kept,
+            checkpoint_seconds=checkpoint_seconds,
+            hooks=hooks,
+            tell=terminal.note,
+        )
     head, lines = found.table()
     terminal.say(split.note)
     terminal.say()

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import OutputError, ParameterError
-from ..hooks import Progress
 from . import terminal
 from .options import Threads, classes
 from .outputs import check_writable, write_text
@@ -67,22 +66,19 @@ def reproduce(
     check_writable(kept, markdown)
     if threads is not None:
         set_threads(threads)
-    try:
-        with Progress() as bar:
-            found = papers.reproduce(
-                table,
-                protocol=protocol,
-                seeds=seeds,
-                classes=classes(chosen),
-                runs=classes(runs),
-                budget=budget,
-                results=kept,
-                checkpoint_seconds=checkpoint_seconds,
-                hooks=[] if terminal.quiet else [bar],
-                tell=terminal.note,
-            )
-    except KeyboardInterrupt:
-        raise terminal.Interrupted("interrupted; the same command goes on from here") from None
+    with terminal.resumable() as hooks:
+        found = papers.reproduce(
+            table,
+            protocol=protocol,
+            seeds=seeds,
+            classes=classes(chosen),
+            runs=classes(runs),
+            budget=budget,
+            results=kept,
+            checkpoint_seconds=checkpoint_seconds,
+            hooks=hooks,
+            tell=terminal.note,
+        )
     head, lines = found.lines()
     terminal.say(wanted.title)
     terminal.say(wanted.source)

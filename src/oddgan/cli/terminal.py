@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..hooks import Hook, Progress
+
 WIDE = 10_000  # columns when the output is a file or a pipe: nothing wraps there
 
 LABEL = 9  # columns of a label, so that facts told one after the other align
@@ -91,6 +93,17 @@ def size(path: Path) -> str:
     """How large a file is, for a person."""
     count = path.stat().st_size
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+@contextmanager
+def resumable() -> Iterator[list[Hook]]:
+    """Around trainings that go on where they were when their command is given again: gives the hooks that are to watch
+    them, and says so when the user presses Ctrl-C."""
+    try:
+        with Progress() as shown:
+            yield [] if quiet else [shown]
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; the same command goes on from here") from None
 
 
 @contextmanager
