@@ -97,7 +97,8 @@ def datasets() -> list[DatasetInfo]:
         for name, held in BUILT_IN.items()
     ]
     for name, public in _PUBLIC.items():
-        folder = _found(name) or (None if root is None else root / folder_name(name))
+        found = _found(name)
+        folder = found or (None if root is None else root / folder_name(name))
         listed.append(
             DatasetInfo(
                 name=name,
@@ -106,7 +107,7 @@ def datasets() -> list[DatasetInfo]:
                 rows=public.rows,
                 shape=public.shape,
                 licence=public.licence,
-                found=_found(name) is not None,
+                found=found is not None,
                 how=f"{public.files} from {public.home}",
             )
         )
@@ -161,7 +162,7 @@ def load_public(name: str, normal: Told = None, anomaly: Told = None) -> Split |
         return held_out_split(name, rows, classes, normals, 0.2)
     if name not in _PUBLIC:
         return None
-    return _PUBLIC[name].divide(name, _PUBLIC[name].read(folder_of(name)), normal, anomaly)
+    return _PUBLIC[name].divide(name, labelled(name), normal, anomaly)
 
 
 def labelled(name: str) -> Labelled:

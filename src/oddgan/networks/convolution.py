@@ -15,7 +15,7 @@ from torch.nn import functional as F
 Size = tuple[int, int]
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d)
 
-FEW_PIXELS = 16  # out (in, where transposed): up to here the product is faster in bfloat16 (benchmarks/convolutions.py)
+FEW_PIXELS = 16  # out (in, where transposed): beyond, the product was no faster (benchmarks/convolutions.py measures)
 
 
 class Span(nn.Conv2d):

@@ -32,7 +32,7 @@ from .configured import detector as configured
 from .figures import FIGURES, agreement, figures
 from .page import markdown, methods, notes
 from .protocols import PROTOCOLS, Protocol, Task
-from .published import Budget, Run, Table, table
+from .published import Run, Table, table
 
 VERSION = 1
 """Of protocols and figures: raised when they change, so that cells of before are not taken for those of now."""
@@ -53,7 +53,6 @@ class Planned:
     group: str
     seed: int
     budget: str
-    limits: Budget
     detector: Detector
     of: str
     key: str
@@ -161,7 +160,6 @@ def plan(
                         group=group,
                         seed=seed,
                         budget=budget,
-                        limits=limits,
                         detector=detector,
                         of=of,
                         key=_key(of, detector),
@@ -227,8 +225,9 @@ def _cell(
     error = None
     task = None
     if wanted.task != "speed":
-        limits = {"train": one.limits.train, "test": one.limits.test}
-        task = protocols.task(wanted.task, wanted.data, one.protocol, one.group, one.seed, **limits)
+        limits = wanted.budgets[one.budget]
+        place = one.protocol, one.group, one.seed
+        task = protocols.task(wanted.task, wanted.data, *place, train=limits.train, test=limits.test)
     try:
         if task is None:
             found, facts = speed.measure(one.detector, one.group)
