@@ -23,11 +23,12 @@ Written by `python benchmarks/papers.py --write` from `benchmarks/results/papers
 makes. Any table can be run by itself: `oddgan reproduce TABLE` (`oddgan reproduce --list` names them).
 
 **exact**: the source's own protocol, with its leaks. **clean**: the same question without them: no row on both sides,
-columns scaled with training rows, the last step, evaluation mode, the threshold set for 1 false alarm in 100 on normals
-that were held out (more where these are fewer than 99). *difference* is ours minus published by the source's protocol,
-over the classes that both have. AUPRC "at 10% odd rows" weighs normal rows so that guessing gives 0.1; "AUPRC (trapezoid)" joins points by lines, as the source does, which
-flatters. Deviations are over seeds. *updates* says how many were made, of how many in the source, and what those would
-take here: most cells spend far less than the source did, and a difference is then no verdict on the paper.
+columns scaled with training rows, the last step, evaluation mode, the threshold set for 1 false alarm in 100 on
+normals that were held out (more where these are fewer than 99). *difference* is ours minus published by the source's
+protocol, over the classes that both have. AUPRC "at 10% odd rows" weighs normal rows so that guessing gives 0.1;
+"AUPRC (trapezoid)" joins points by lines, as the source does, which flatters. Deviations are over seeds. *updates*
+says how many were made, of how many in the source, and what those would take here: most cells spend far less than the
+source did, and a difference is then no verdict on the paper.
 
 A line without a budget of updates trains no network. Baselines come from scikit-learn with oddgan's defaults.
 """
