@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .detectors.adgan import ADGAN
     from .detectors.alad import ALAD
     from .detectors.anogan import AnoGAN
+    from .detectors.contrad import ContraD
     from .detectors.dagmm import DAGMM
     from .detectors.dcgan import DCGAN
     from .detectors.dsebm import DSEBM
@@ -58,6 +59,7 @@ __all__ = [
     "PCA",
     "VAE",
     "AnoGAN",
+    "ContraD",
     "Comparison",
     "Detector",
     "Evaluation",

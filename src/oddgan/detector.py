@@ -29,7 +29,7 @@ from .preprocessing.table_rows import TableRows, as_table, is_frame, refuse_infi
 from .preprocessing.tables import TablePreprocessor
 from .preprocessing.tiles import PreparedTiles, TilePreprocessor
 from .recipe import NeuralRecipe
-from .scoring import Explanation, Prepared, RowsOrTable, Scorer, joined
+from .scoring import ALONE, Explanation, Prepared, RowsOrTable, Scorer, joined
 
 __all__ = ["Detector", "Explanation", "NeuralDetector"]
 
@@ -87,7 +87,7 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             check_rate(self.false_alarm_rate, len(held_rows["calibrate"]))
         prepared = self._prepare(rows, train)
         if self.local != "off":
-            check_neighbours(self.neighbours, min(len(prepared), 4 * self.held_at_most))
+            check_neighbours(self.neighbours, min(len(prepared), self.kept_at_most))
         self.trained_on_ = fingerprints.of_rows(prepared)
         self.net_, self.history_, facts = self._train(prepared, seed, checkpoint, checkpoint_seconds, tuple(hooks))
         self.training_ = {"rows": len(train), "seed": seed, **facts}
@@ -144,7 +144,7 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         rate = self.false_alarm_rate
         most = self.held_at_most if rate == "auto" else max(self.held_at_most, math.ceil(10 / float(rate)))
         share = max(1, round(n * self.calibrate_fraction))
-        several = self.score_by == "combined" and self.local != "density"  # terms, which are weighed on tuning rows
+        several = self.score_by == "combined" and self.local not in ALONE  # terms, which are weighed on tuning rows
         counts = {
             "calibrate": min(share, most) if calibrate else 0,
             "tune": min(max(1, share // 2), self.held_at_most) if tune and several else 0,
@@ -192,14 +192,14 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.neighbourhood_ = None
         if self.local == "off":
             return None
-        most = 4 * self.held_at_most
+        most = self.kept_at_most
         if isinstance(prepared, PreparedTiles):
             known: Prepared = prepared.sample(most, seed)
         else:
             some = np.random.default_rng([seed, len(train)]).permutation(train)[:most]
             known = self._prepare(rows, some)
         blocks = [results for _, _, results in self._blocks(known, self._view)]
-        terms = {} if self.local == "density" else joined([self._terms_of(results) for results in blocks])
+        terms = {} if self.local in ALONE else joined([self._terms_of(results) for results in blocks])
         features = torch.cat([results["features"].float() for results in blocks]).numpy()
         kept = max(self.neighbours + 1, NEIGHBOURHOOD // features.shape[1])  # the first are as random as any
         terms = {name: value[:kept] for name, value in terms.items()}

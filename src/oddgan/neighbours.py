@@ -63,6 +63,11 @@ class Neighbourhood:
         factor: np.ndarray = self.density[others].mean(1) / _density(self.reach, others, distances)
         return factor
 
+    def distance(self, features: np.ndarray) -> np.ndarray:
+        """The mean Euclidean distance (n,) float64 to the k nearest, of rows with these features (n, f)."""
+        mean: np.ndarray = self._nearest(np.asarray(features, np.float32))[1].mean(1)
+        return mean
+
     @cached_property
     def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The mean of the kept rows' features (f,), their differences from it (m, f), squared lengths of these (m,)."""

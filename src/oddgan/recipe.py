@@ -102,10 +102,11 @@ class Recipe(ABC):
     ] = "auto"
     score_by: Annotated[str, Param("the term that is the anomaly score")] = ""
     local: Annotated[
-        Literal["off", "ratio", "density"],
+        Literal["off", "ratio", "density", "distance"],
         Param(
             "judge a row against the training rows like it. ratio: each score term over what is usual among them; "
-            "density: the local outlier factor of the row among them, in place of the terms"
+            "density: the local outlier factor of the row among them; distance: their mean distance; both in place of "
+            "the terms"
         ),
     ] = "off"
     near: Annotated[
@@ -128,7 +129,8 @@ class Recipe(ABC):
             declaration.check(getattr(self, name))
         if self.block_size & (self.block_size - 1):
             raise ParameterError(f"block_size={self.block_size}: must be a power of two")
-        if self.local == "off" and (self.neighbours, self.near) != (Recipe.neighbours, Recipe.near):
+        own = type(self)
+        if self.local == "off" and (self.neighbours, self.near) != (own.neighbours, own.near):
             raise ParameterError(
                 "neighbours and near say how local judges a row, and local is off: set it, or leave them"
             )
@@ -183,6 +185,9 @@ class Recipe(ABC):
     held_at_most: ClassVar[int] = 1_000
     """Rows that are held back at most to calibrate, to tune, and to compare with: beyond, they are worth more in
     training. Detectors that score slowly set less."""
+
+    kept_at_most: ClassVar[int] = 4_000
+    """Training rows at most that new ones are compared with, where `local` asks for it."""
 
     tolerance: ClassVar[float] = 1e-5
     """How far scores may differ between block sizes and numbers of threads, relative to the largest."""

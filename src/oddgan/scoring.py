@@ -30,6 +30,7 @@ Compute = Callable[[Any, Tensor], dict[str, Tensor]]
 """From the networks and a block of rows to what is asked of each row, by name."""
 
 VECTORS = ("x_hat", "features")  # what blocks hold beside terms
+ALONE = ("density", "distance")  # values of `local` that stand in place of a detector's terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +137,14 @@ class Scorer(Saveable):
         terms = {name: value.double().numpy() for name, value in results.items() if name not in VECTORS}
         if self.neighbourhood_ is not None:
             features = results["features"].float().numpy()
-            if self.fitted_parameters_["local"] == "density":
+            local = self.fitted_parameters_["local"]
+            if local == "density":
                 terms["density"] = self.neighbourhood_.outlier_factor(features)
+            elif local == "distance":
+                terms["distance"] = self.neighbourhood_.distance(features)
             else:
-                local = self.neighbourhood_.ratio(features, terms)
-                terms |= {f"{name}_ratio": value for name, value in local.items()}
+                ratios = self.neighbourhood_.ratio(features, terms)
+                terms |= {f"{name}_ratio": value for name, value in ratios.items()}
         return terms
 
     def _pooled(self, blocks: Iterable[tuple[list[Tile], dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
@@ -160,7 +164,7 @@ class Scorer(Saveable):
 
     def _named(self) -> tuple[str, ...]:
         """The names of `score_rows`' terms that the score is made of."""
-        if self.fitted_parameters_["local"] == "density":
+        if self.fitted_parameters_["local"] in ALONE:
             return ()
         score_by: str = self.fitted_parameters_["score_by"]
         return self.combines if score_by == "combined" else (score_by,)
@@ -168,8 +172,8 @@ class Scorer(Saveable):
     def _scored_terms(self) -> tuple[str, ...]:
         """The names of the terms that make up the score."""
         local = self.fitted_parameters_["local"]
-        if local == "density":
-            return ("density",)
+        if local in ALONE:
+            return (local,)
         return tuple(f"{name}_ratio" for name in self._named()) if local == "ratio" else self._named()
 
     def _score(self, terms: Mapping[str, np.ndarray]) -> np.ndarray:

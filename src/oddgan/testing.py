@@ -24,6 +24,7 @@ from .detector import Detector, NeuralDetector
 from .errors import ParameterError
 from .hooks import Hook, Moment
 from .parameters import Declared, alternatives, declared
+from .scoring import ALONE
 
 SMALL = {
     "updates": 20,
@@ -156,7 +157,7 @@ def every_choice_of_score_is_a_term(detector: Detector, X: Any) -> None:
     """Whatever `score_by` may name is reported as a term, and nothing else is left out of the choice."""
     choices = set(get_args(declared(type(detector))["score_by"].type))
     found = detector.fit(X).explain(_take(X, np.arange(3)))
-    terms = set(found.terms)
+    terms = set(found.terms) - set(ALONE)
     assert (found.reconstruction is not None) == detector.reconstructs, "`reconstructs` is not what score_rows does"
     assert choices - {"combined"} == terms, f"score_by offers {sorted(choices)}, but the terms are {sorted(terms)}"
     assert ("combined" in choices) == bool(detector.combines), "score_by='combined' and `combines` need each other"
@@ -164,7 +165,7 @@ def every_choice_of_score_is_a_term(detector: Detector, X: Any) -> None:
 
 def neighbours_judge_alike(detector: Detector, X: Any) -> None:
     """Judged by its neighbours, a row scores the same alone, in company, and after saving and loading."""
-    for local in ("ratio", "density"):
+    for local in ("ratio", *ALONE):
         fitted = clone(detector).set_params(local=local, neighbours=3).fit(X)
         scores = fitted.anomaly_score(X)
         assert np.isfinite(scores).all(), f"local={local}: a score is not finite"

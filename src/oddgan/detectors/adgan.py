@@ -63,6 +63,7 @@ class ADGAN(NeuralDetector):
 
     moves_weights = True
     held_at_most = 200
+    kept_at_most = 800
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, the critic D, and the latent space Z with the starts of all searches."""

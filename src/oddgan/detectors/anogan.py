@@ -86,6 +86,7 @@ class AnoGAN(NeuralDetector):
 
     combines = ("residual", "feature")
     held_at_most = 200
+    kept_at_most = 800
     # Hundreds of steps, each on the sign of a residual, magnify what kernels round. A generous guess so far:
     # `benchmarks/anogan_start.py` measures the difference between blocks of 64 and of 1.
     tolerance = 1e-2

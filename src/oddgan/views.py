@@ -1,0 +1,46 @@
+"""Other views of a row: what a row could as well have looked like, for games that learn to see past the difference.
+
+Pictures are moved, turned, scaled, sheared and warped; of a row of a table some columns are replaced by those of other
+rows. Drawn with torch's global generator, anew for every row.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TURN, SHEAR, SCALE, SHIFT = math.radians(15), 0.25, 0.2, 0.1  # at most, at strength 1; SHIFT of the side
+WARP = 0.03  # deviation of a warp's grid points, of the side
+WARP_POINTS = 4  # of its grid, along each side
+REPLACED = 0.5  # share of a table's columns
+
+
+def view(x: Tensor, strength: float = 1.0) -> Tensor:
+    """One random view of each row: (b, C, H, W) -> (b, C, H, W), differentiable in x, or (b, d) -> (b, d).
+
+    `strength`: of the changes; 0 changes nothing, 1 is as much as a digit can take and still be read. What moves in
+    from outside a picture repeats its border.
+    """
+    if x.ndim == 2:
+        replaced = torch.rand(x.shape, device=x.device) < REPLACED * strength
+        return torch.where(replaced, x[torch.randperm(len(x), device=x.device)], x)
+    with torch.autocast(x.device.type, enabled=False):
+        return F.grid_sample(x.float(), _places(x, strength), padding_mode="border", align_corners=False)
+
+
+def _places(x: Tensor, strength: float) -> Tensor:
+    """Where each pixel of the views comes from, (b, H, W, 2), -1 to 1 from edge to edge."""
+    n, _, height, width = x.shape
+
+    def within(most: float) -> Tensor:
+        return (torch.rand(n, device=x.device) * 2 - 1) * most * strength
+
+    turn, shear, wide, high = within(TURN), within(SHEAR), 1 + within(SCALE), 1 + within(SCALE)
+    right, down = within(2 * SHIFT), within(2 * SHIFT)
+    across = torch.stack([turn.cos() * wide, (shear - turn.sin()) * wide, right], 1)
+    along = torch.stack([turn.sin() * high, turn.cos() * high, down], 1)
+    places = F.affine_grid(torch.stack([across, along], 1), [n, 1, height, width], align_corners=False)
+    warp = 2 * WARP * strength * torch.randn(n, 2, WARP_POINTS, WARP_POINTS, device=x.device)
+    smooth = F.interpolate(warp, (height, width), mode="bicubic", align_corners=False)
+    return places + smooth.permute(0, 2, 3, 1)
