@@ -17,7 +17,7 @@ PACKAGE = Path(oddgan.__file__).parent
 # From the bottom up. A module may import from rows below its own, and from its own package; never from its own row.
 ROWS = [
     {"errors"},
-    {"files", "parameters", "losses", "networks", "hooks", "machine", "rows"},
+    {"files", "parameters", "losses", "networks", "hooks", "machine", "rows", "views"},
     {"checkpoint", "inference"},
     {"artifact", "training", "search", "preprocessing", "calibration", "neighbours", "metrics"},
     {"recipe", "games", "fingerprints"},

@@ -48,6 +48,29 @@ class Saveable(Recipe):
         super().__init_subclass__(**kwargs)
         Saveable.registry[cls.__name__] = cls
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and deep copies: networks as their numbers, for spectrally normalised ones refuse otherwise."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment, misc]  # scikit-learn's
+        return {**state, "net_": self.net_.state_dict()} if "net_" in state else state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[misc]
+        if "net_" in state:
+            self.net_ = machine.place(self._built(state["net_"]), machine.device(self.device))
+
+    def __copy__(self) -> Self:
+        """A copy that shares the networks."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def _built(self, numbers: Mapping[str, torch.Tensor]) -> nn.ModuleDict:
+        """The networks that the detector was fitted with, holding these numbers."""
+        with machine.sealed():
+            net = nn.ModuleDict(self._as_fitted.build(self.preprocessor_.shape))
+        net.load_state_dict(numbers)
+        return net.eval().requires_grad_(False)
+
     def _freeze_parameters(self) -> None:
         given = {name: plain(getattr(self, name)) for name in declared(type(self))}
         if not isinstance(given["random_state"], int | None):
@@ -120,9 +143,6 @@ class Saveable(Recipe):
                 detector.n_features_in_ = len(detector.preprocessor_.kinds)
                 if detector.preprocessor_.columns is not None:
                     detector.feature_names_in_ = np.array(detector.preprocessor_.columns, dtype=object)
-            with machine.sealed():
-                net = nn.ModuleDict(detector.build(detector.preprocessor_.shape))
-            net.load_state_dict({name: torch.from_numpy(value) for name, value in part["net"].items()})
             detector.history_, detector.training_ = manifest["history"], manifest["training"]
             detector.trained_on_ = part["training"]["rows"]
             detector._freeze_parameters()
@@ -130,12 +150,13 @@ class Saveable(Recipe):
             known = manifest.get("neighbourhood")  # unknown to the first files
             detector.neighbourhood_ = Neighbourhood.from_manifest(known, part["neighbourhood"]) if known else None
             detector._calibrated(Calibration.from_manifest(manifest["calibration"], part["calibration"]))
+            net = detector._built({name: torch.from_numpy(value) for name, value in part["net"].items()})
         except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ParameterError) as error:
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ArtifactError(f"its parts do not agree: {reason}") from error
         if device is not None:
             detector.device = device
-        detector.net_ = machine.place(net, machine.device(detector.device)).eval().requires_grad_(False)
+        detector.net_ = machine.place(net, machine.device(detector.device))
         return detector
 
 
