@@ -2,9 +2,9 @@
 
     python benchmarks/convolutions.py [THREADS]
 
-One training run for each picture size, whose updates take the ways in turn: PyTorch's convolutions throughout; layers
-that span the picture as products (`Span`, `Spread`); and gradients of weights that are many for few pixels as well
-(`Conv`, `ConvTranspose`). Each update's time is divided into that of the plain one before it: above 1 is faster.
+One training run for each picture size, whose updates take the ways in turn: PyTorch's convolutions throughout, and
+layers that span the picture as products (`Span`, `Spread`). Each update's time is divided into that of the plain one
+before it: above 1 is faster.
 """
 
 import json
@@ -25,8 +25,7 @@ RESULTS = Path(__file__).parent / "results" / "convolutions.jsonl"
 WARM, ROUNDS = 2, 30
 WAYS = {
     "plain": {"_by_products": lambda layer, x: False},
-    "spans": {"_strided": lambda layer, x, short: None},
-    "all": {},
+    "spans": {},
 }
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from oddgan.networks.convolution import FEW_PIXELS, Conv, ConvTranspose, Enlarging, Shrinking, Span, Spread, _Strided
+from oddgan.networks.convolution import Enlarging, Shrinking, Span, Spread
 
 CASES = {
     "span": (Span, nn.Conv2d, (6, 5, (4, 3)), {}, (2, 6, 4, 3)),
@@ -14,12 +14,6 @@ CASES = {
     "spread": (Spread, nn.ConvTranspose2d, (6, 5, (4, 3)), {}, (2, 6, 1, 1)),
     "spread with bias": (Spread, nn.ConvTranspose2d, (6, 5, 4), {"bias": True}, (2, 6, 1, 1)),
     "of more than a pixel": (Spread, nn.ConvTranspose2d, (6, 5, 4), {}, (2, 6, 2, 1)),
-    "few pixels": (Conv, nn.Conv2d, (6, 5, 4, 2, 1), {}, (2, 6, 8, 8)),
-    "odd sides": (Conv, nn.Conv2d, (6, 5, (4, 5), 2, (1, 2)), {}, (2, 6, 7, 5)),
-    "a side that is kept": (Conv, nn.Conv2d, (6, 5, (4, 3), (2, 1), 1), {}, (2, 6, 8, 3)),
-    "many pixels": (Conv, nn.Conv2d, (6, 5, 4, 2, 1), {}, (2, 6, 12, 12)),
-    "transposed": (ConvTranspose, nn.ConvTranspose2d, (6, 5, 4, 2, 1), {}, (2, 6, 4, 4)),
-    "transposed to odd sides": (ConvTranspose, nn.ConvTranspose2d, (6, 5, (4, 5), 2, 1, (1, 0)), {}, (2, 6, 3, 4)),
 }
 
 
@@ -62,26 +56,6 @@ def test_gradients_of_gradients(layers):
             torch.testing.assert_close(ours, theirs, rtol=0.1, atol=0.1 * float(theirs.abs().max()))
 
 
-def test_the_product_is_used_where_pixels_are_few():
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        for side, kind in ((8, _Strided), (16, None)):
-            y = Conv(3, 4, 4, 2, 1, bias=False)(torch.randn(2, 3, side, side))
-            assert (y[0, 0].numel() <= FEW_PIXELS) == (kind is not None)
-            assert ("_Strided" in y.grad_fn.name()) == (kind is not None)
-    assert "_Strided" not in Conv(3, 4, 4, 2, 1, bias=False)(torch.randn(2, 3, 8, 8)).grad_fn.name()
-
-
-def test_exact_gradient_in_double_precision():
-    """The product itself, with nothing rounded."""
-    for x, weight, how in (
-        (torch.randn(2, 3, 7, 8), torch.randn(4, 3, 4, 4), ((2, 2), (1, 1), False, (0, 0))),
-        (torch.randn(2, 4, 3, 4), torch.randn(4, 3, 4, 4), ((2, 2), (1, 1), True, (1, 0))),
-    ):
-        x, weight = x.double().requires_grad_(), weight.double().requires_grad_()
-        assert torch.autograd.gradcheck(lambda x, w, how=how: _Strided.apply(x, w, how), (x, weight))
-        assert torch.autograd.gradgradcheck(lambda x, w, how=how: _Strided.apply(x, w, how), (x, weight))
-
-
 STEPS = {
     "both sides": ((4, 5), (8, 10)),
     "one side": ((4, 5), (8, 5)),
@@ -121,8 +95,8 @@ def test_convolve_and_average(small, large, kernel):
 def test_unusual_layers_go_the_usual_way():
     x = torch.randn(2, 3, 4, 4)
     for layer in (
-        Conv(3, 4, 4, 2, 1, bias=False, padding_mode="reflect"),
         Span(3, 4, 4, padding=1),
+        Span(3, 4, 4, padding=1, padding_mode="reflect"),
         Span(3, 3, 4, groups=3),
     ):
         plain = nn.Conv2d.forward(layer, x)

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .networks.convolution import Conv, ConvTranspose, Enlarging, Shrinking, Span, Spread
+from .networks.convolution import Enlarging, Shrinking, Span, Spread
 
 _made: WeakKeyDictionary[nn.Module, "_Made"] = WeakKeyDictionary()
 
@@ -29,7 +29,7 @@ AVAILABLE = (
     and hasattr(torch.ops.mkldnn, "_convolution_transpose_pointwise")
 )
 _Run = Callable[[Tensor, Tensor | None, str], Tensor]  # of rows, a bias and the name of an activation
-PLAIN = (nn.Conv2d, nn.ConvTranspose2d, Conv, ConvTranspose, Span, Spread)
+PLAIN = (nn.Conv2d, nn.ConvTranspose2d, Span, Spread)
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.LeakyReLU: "leaky_relu", nn.ReLU: "relu", nn.Tanh: "tanh"}
 
 

@@ -50,7 +50,7 @@ class Saveable(Recipe):
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and deep copies: networks as their numbers, for spectrally normalised ones refuse otherwise."""
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment, misc]  # scikit-learn's
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]  # scikit-learn's
         return {**state, "net_": self.net_.state_dict()} if "net_" in state else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

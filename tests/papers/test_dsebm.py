@@ -74,9 +74,9 @@ def test_convolutional_energy():
     torch.manual_seed(0)
     energy, x = Energy((1, 16, 8), 4, 5), torch.randn(3, 1, 16, 8)
     assert [type(m).__name__ for m in energy.units] == [
-        "Conv",
+        "Conv2d",
         "Softplus",
-        "Conv",
+        "Conv2d",
         "Softplus",
         "Flatten",
         "RowLinear",

@@ -191,10 +191,10 @@ def test_networks_at_32_pixels_are_the_authors():
     head = [tuple(m.weight.shape) for m in net["D"].modules() if isinstance(m, torch.nn.Conv2d)]
     assert head == [(64, 1, 4, 4), (128, 64, 4, 4), (256, 128, 4, 4), (1, 256, 4, 4)]
     names = [type(m).__name__ for m in net["G"].encoder.trunk]
-    assert names == ["Conv", "LeakyReLU", "Conv", "BatchNorm2d", "LeakyReLU", "Conv", "BatchNorm2d", "LeakyReLU"]
+    assert names == ["Conv2d", "LeakyReLU"] + ["Conv2d", "BatchNorm2d", "LeakyReLU"] * 2
     names = [type(m).__name__ for m in net["G"].decoder.layers]
-    assert names == ["Spread", "BatchNorm2d", "ReLU"] + ["ConvTranspose", "BatchNorm2d", "ReLU"] * 2 + [
-        "ConvTranspose",
+    assert names == ["Spread", "BatchNorm2d", "ReLU"] + ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 2 + [
+        "ConvTranspose2d",
         "Tanh",
     ]
     assert all(m.bias is None for m in net["G"].modules() if isinstance(m, torch.nn.Conv2d | torch.nn.ConvTranspose2d))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from .convolution import Conv, ConvTranspose, Size
+from .convolution import Size
 
 WIDTH = 64
 """The width at which every family's networks are the published ones; other widths scale every layer."""
@@ -75,7 +75,7 @@ def _side(large: int, small: int, kernel: int) -> tuple[int, int, int, int]:
 def conv(inputs: int, outputs: int, large: Size, small: Size, kernel: int = 4, *, bias: bool = True) -> nn.Conv2d:
     """A convolution (b, inputs, *large) -> (b, outputs, *small), where each side is halved or kept."""
     (kh, sh, ph, _), (kw, sw, pw, _) = (_side(a, b, kernel) for a, b in zip(large, small, strict=True))
-    return Conv(inputs, outputs, (kh, kw), (sh, sw), (ph, pw), bias=bias)
+    return nn.Conv2d(inputs, outputs, (kh, kw), (sh, sw), (ph, pw), bias=bias)
 
 
 def conv_transpose(
@@ -83,7 +83,7 @@ def conv_transpose(
 ) -> nn.ConvTranspose2d:
     """A transposed convolution (b, inputs, *small) -> (b, outputs, *large): the way back from `conv`."""
     (kh, sh, ph, oh), (kw, sw, pw, ow) = (_side(a, b, kernel) for a, b in zip(large, small, strict=True))
-    return ConvTranspose(inputs, outputs, (kh, kw), (sh, sw), (ph, pw), (oh, ow), bias=bias)
+    return nn.ConvTranspose2d(inputs, outputs, (kh, kw), (sh, sw), (ph, pw), (oh, ow), bias=bias)
 
 
 def down(

@@ -1,8 +1,8 @@
 """Convolutions that compute what PyTorch's own do, with the same weights under the same names, in another way.
 
-In training on a CPU some are matrix products, with which a processor is sooner done (`Span`, `Spread`, `Conv`,
-`ConvTranspose`); scoring has a way of its own (`oddgan.inference`). Two do what their sources do in two steps in one,
-with less than half of the multiplications, in training and in scoring (`Enlarging`, `Shrinking`).
+In training on a CPU some are matrix products, with which a processor is sooner done (`Span`, `Spread`); scoring has a
+way of its own (`oddgan.inference`). Two do what their sources do in two steps in one, with less than half of the
+multiplications, in training and in scoring (`Enlarging`, `Shrinking`).
 """
 
 from math import prod
@@ -14,8 +14,6 @@ from torch.nn import functional as F
 
 Size = tuple[int, int]
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d)
-
-FEW_PIXELS = 16  # out (in, where transposed): beyond, the product was no faster (benchmarks/convolutions.py measures)
 
 
 class Span(nn.Conv2d):
@@ -36,22 +34,6 @@ class Spread(nn.ConvTranspose2d):
         y = F.linear(x.flatten(1), _pixels_last(self.weight).t())
         y = y.reshape(-1, *self.kernel_size, self.out_channels).permute(0, 3, 1, 2)
         return y if self.bias is None else y + self.bias[:, None, None].to(y.dtype)
-
-
-class Conv(nn.Conv2d):
-    """`nn.Conv2d`, with a faster gradient of weights that are many for few pixels."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = _strided(self, x, (0, 0)) if _by_products(self, x) else None
-        return super().forward(x) if y is None else y
-
-
-class ConvTranspose(nn.ConvTranspose2d):
-    """`nn.ConvTranspose2d`, with a faster gradient of weights that are many for few pixels."""
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        y = _strided(self, x, self.output_padding) if _by_products(self, x) and output_size is None else None
-        return super().forward(x, output_size) if y is None else y
 
 
 class Enlarging(nn.Conv2d):
@@ -147,58 +129,3 @@ def _by_products(layer: Any, x: Tensor) -> bool:
 def _pixels_last(x: Tensor) -> Tensor:
     """(n, C, H, W) -> (n, H W C), which copies nothing where channels lie last."""
     return x.permute(0, 2, 3, 1).flatten(1)
-
-
-def _strided(layer: Any, x: Tensor, short: Any) -> Tensor | None:
-    """The layer's convolution in bfloat16 with weight gradients by `_Strided`; None where that gains nothing."""
-    if layer.bias is not None:
-        return None
-    if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
-        return None
-    pixels = x.shape[2] * x.shape[3]
-    if not isinstance(layer, nn.ConvTranspose2d):
-        pixels //= layer.stride[0] * layer.stride[1]
-    if pixels > FEW_PIXELS:
-        return None
-    how = layer.stride, layer.padding, isinstance(layer, nn.ConvTranspose2d), short
-    y: Tensor = _Strided.apply(x.bfloat16(), layer.weight.bfloat16(), how)  # type: ignore[no-untyped-call]
-    return y
-
-
-class _Strided(torch.autograd.Function):
-    """A convolution whose weight's gradient is one product: of the small picture's pixels and, for each, the patch of
-    the large picture that it meets. (Of a transposed convolution the small picture is the input.)"""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, how: Any) -> Tensor:
-        stride, padding, transposed, short = how
-        ctx.save_for_backward(x, weight)
-        ctx.how = stride, padding, (1, 1), transposed, short, 1
-        return torch.convolution(x, weight, None, *ctx.how)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, weight = ctx.saved_tensors
-        wanted = [*ctx.needs_input_grad[:2], False]
-        plainly = torch.is_grad_enabled()  # this gradient is to be differentiated itself
-        of_x, of_weight, _ = torch.ops.aten.convolution_backward(
-            g, x, weight, None, *ctx.how, [wanted[0], wanted[1] and plainly, False]
-        )
-        if wanted[1] and not plainly:
-            stride, padding, _, transposed, *_ = ctx.how
-            small, large = (x, g) if transposed else (g, x)
-            of_weight = _product(small, large, weight.shape[2:], stride, padding)
-        return of_x, of_weight, None
-
-
-def _product(small: Tensor, large: Tensor, kernel: Any, stride: Any, padding: Any) -> Tensor:
-    """The weight's gradient (C small, C large, *kernel)."""
-    (kh, kw), (sh, sw), (ph, pw) = kernel, stride, padding
-    large = F.pad(large.permute(0, 2, 3, 1), (0, 0, pw, pw, ph, ph)).contiguous()
-    b, height, width, c = large.shape
-    row = width * c
-    patches = large.as_strided((b, *small.shape[2:], kh, kw, c), (height * row, sh * row, sw * c, row, c, 1)).reshape(
-        -1, kh * kw * c
-    )
-    pixels = small.permute(0, 2, 3, 1).reshape(-1, small.shape[1])
-    return (pixels.t() @ patches).reshape(-1, kh, kw, c).permute(0, 3, 1, 2)
