@@ -12,7 +12,8 @@ beside             a run that the others' AUROC is compared with, seed by seed
 notes              what a reader must know
 
 [budgets.NAME]     "paper" is what the source spends; "fast" ends in minutes. rows to train on and to judge at
-                   most, classes, seeds, and parameters for every detector that is trained
+                   most, classes, seeds, and parameters for every detector that is trained; of updates
+                   a run that has fewer itself keeps its own
 [runs.NAME]        one training: detector, its configuration (of = [data set, variant]) or none, parameters;
                    clean: what the clean protocol changes; updates: the source's
 [[rows]]           a line of the table: name, run, term (a term of the detector's score; none: its score)

@@ -185,7 +185,8 @@ def unfitted(wanted: Table, run: Run, protocol: Protocol, group: str = "", budge
         known = declared(type(det))
         smaller = {name: value for name, value in wanted.budgets[budget].parameters.items() if name in known}
         if "updates" in smaller:
-            smaller = {"epochs": None, **smaller}
+            least = min(smaller["updates"], det.updates or smaller["updates"])  # a recipe may need less
+            smaller = {"epochs": None, **smaller, "updates": least}
         det.set_params(**smaller)
     return det
 
