@@ -8,6 +8,7 @@ from torch import nn
 from oddgan import testing
 from oddgan.detectors import contrad
 from oddgan.detectors.contrad import ContraD, fakes_apart, pairs_apart
+from oddgan.errors import ParameterError
 from oddgan.views import view
 
 
@@ -180,3 +181,35 @@ def test_views_of_a_table_take_columns_from_other_rows():
     y = view(x)
     assert all(set(y[:, c].tolist()) <= set(x[:, c].tolist()) for c in range(4))
     assert 0.2 < float((x != y).float().mean()) < 0.7
+
+
+def test_turns_make_other_rows_and_are_all_judged(game, monkeypatch):
+    """Each row of a batch is turned by quarters at random, before its views; scoring sees all four turns."""
+    torch.manual_seed(0)
+    det = ContraD(latent_dim=5, width=4, turns=True)
+    net, batch, seen = nn.ModuleDict(det.build((1, 12, 12))).eval(), Batch((1, 12, 12)), []
+    monkeypatch.setattr(contrad, "view", lambda x, strength: seen.append(x) or x)
+    next(det.step(net, batch))
+    turned = seen[0][:6]
+    assert torch.equal(seen[0][6:12], turned)  # both views are of the turned row
+    kinds = [[torch.equal(turned[i], batch.rows[i].rot90(k, (1, 2))) for k in range(4)] for i in range(6)]
+    assert all(sum(kind) == 1 for kind in kinds)
+    assert len({kind.index(True) for kind in kinds}) > 1
+    f = det.embed(net, batch.rows)
+    alone = ContraD(latent_dim=5, width=4)
+    for k, part in enumerate(f.split(8, dim=1)):
+        torch.testing.assert_close(part, alone.embed(net, batch.rows.rot90(k, (2, 3))))
+    assert f.shape == (6, 32)
+
+
+def test_pictures_can_be_compared_in_the_trunks_features():
+    torch.manual_seed(0)
+    net, x = nn.ModuleDict(ContraD(latent_dim=5, width=4).build((1, 12, 9))).eval(), torch.rand(3, 1, 12, 9)
+    f = ContraD(latent_dim=5, width=4, compare="f").embed(net, x)
+    torch.testing.assert_close(f, nn.functional.normalize(net.D(x)[1]))
+
+
+def test_turns_are_for_square_pictures(pictures, table):
+    for X in (pictures, table):
+        with pytest.raises(ParameterError, match="turns: is for square pictures, and a row here is"):
+            testing.small(ContraD, turns=True).fit(X)
