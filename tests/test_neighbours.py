@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import LocalOutlierFactor
 
+import oddgan
 from oddgan.errors import ArtifactError, DataError
 from oddgan.neighbours import Neighbourhood
 
@@ -19,6 +20,29 @@ def test_outlier_factor_is_that_of_scikit_learn(rows, k):
     kept, new = rows
     expected = -LocalOutlierFactor(n_neighbors=k, novelty=True).fit(kept).score_samples(new)
     np.testing.assert_allclose(Neighbourhood.of(kept, {}, k).outlier_factor(new), expected, rtol=1e-5)
+
+
+def test_distance_is_the_mean_of_the_k_nearest_ones(rows):
+    kept, new = rows
+    whole = np.sort(np.linalg.norm(new[:, None].astype(np.float64) - kept, axis=2), axis=1)
+    np.testing.assert_allclose(Neighbourhood.of(kept, {}, 4).distance(new), whole[:, :4].mean(1), rtol=1e-12)
+
+
+def test_neighbours_do_not_depend_on_company():
+    random = np.random.default_rng(0)
+    known = Neighbourhood.of(random.normal(size=(500, 30)), {}, 5)
+    new = random.normal(size=(150, 30))
+    together = known.distance(new)
+    assert [float(known.distance(row[None])[0]) for row in new] == together.tolist()
+
+
+def test_kept_rows_are_distinct():
+    """Copies would crowd out the others, and leave a density without meaning."""
+    random = np.random.default_rng(0)
+    X = np.concatenate([np.repeat(random.normal(size=(1, 4)), 300, 0), random.normal(size=(100, 4))])
+    det = oddgan.PCA(local="distance", near="rows", neighbours=1, random_state=0).fit(X)
+    kept = det.neighbourhood_.features
+    assert len(np.unique(kept, axis=0)) == len(kept) > 50
 
 
 def test_ratio_by_hand():

@@ -33,6 +33,7 @@ from .scoring import ALONE, Explanation, Prepared, RowsOrTable, Scorer, joined
 
 __all__ = ["Detector", "Explanation", "NeuralDetector"]
 
+COPIES = 10  # rows that are looked through for each that is kept, where rows are copies of others
 NEIGHBOURHOOD = 2**24  # numbers that the features of kept training rows make up at most: 64 MiB, milliseconds a row
 
 
@@ -187,8 +188,8 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return net, {}, {"device": device.type}
 
     def _acquaint(self, rows: RowsOrTable, train: np.ndarray, prepared: Prepared, seed: int) -> Neighbourhood | None:
-        """The training rows, or tiles, that new ones are compared with, where `local` asks for it: some thousands, by
-        the seed."""
+        """The training rows, or tiles, that new ones are compared with, where `local` asks for it: distinct ones, so
+        many of them as `kept_at_most` says, by the seed."""
         self.neighbourhood_ = None
         if self.local == "off":
             return None
@@ -196,8 +197,9 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if isinstance(prepared, PreparedTiles):
             known: Prepared = prepared.sample(most, seed)
         else:
-            some = np.random.default_rng([seed, len(train)]).permutation(train)[:most]
-            known = self._prepare(rows, some)
+            some = np.random.default_rng([seed, len(train)]).permutation(train)[: COPIES * most]
+            some = some[fingerprints.distinct(self._prepare(rows, some))]  # a copy has nothing to add
+            known = self._prepare(rows, some[:most])
         blocks = [results for _, _, results in self._blocks(known, self._view)]
         terms = {} if self.local in ALONE else joined([self._terms_of(results) for results in blocks])
         features = torch.cat([results["features"].float() for results in blocks]).numpy()

@@ -16,8 +16,17 @@ def of_rows(rows: Rows) -> np.ndarray:
     pictures, for a tile alone says little about where it was cut."""
     if isinstance(rows, PreparedTiles):
         return np.sort(np.array([of_picture(picture) for picture in rows.whole()], np.uint64))
-    parts = [of_tensor(x) for x in in_batches(rows, spread(len(rows), AT_MOST))]
-    return np.sort(np.concatenate(parts))
+    return np.sort(_in_order(rows, spread(len(rows), AT_MOST)))
+
+
+def distinct(rows: Rows) -> np.ndarray:
+    """The numbers of rows that equal none before them, ascending."""
+    _, first = np.unique(_in_order(rows, np.arange(len(rows))), return_index=True)
+    return np.sort(first)
+
+
+def _in_order(rows: Rows, numbers: np.ndarray) -> np.ndarray:
+    return np.concatenate([of_tensor(x) for x in in_batches(rows, numbers)])
 
 
 def of_picture(picture: np.ndarray) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from .errors import ArtifactError, DataError
 
 SMALLEST = 1e-10  # added to what divides
+BLOCK = 64  # rows whose neighbours are looked for together
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,20 +80,22 @@ class Neighbourhood:
         """The numbers (n, k) of the kept rows nearest to each of these rows, and their distances (n, k) float64,
         ascending; without the row itself where they are the kept rows.
 
-        One row after the other: a product of matrices would round by company. A product with one row finds twice as
-        many candidates as are wanted, and those are measured exactly.
+        A product of matrices, which rounds by company, only finds candidates, twice as many as are wanted and more;
+        those are measured exactly, one row after the other.
         """
         middle, centred, length = self._centred
         others, distances = np.empty((len(features), self.k), dtype=np.intp), np.empty((len(features), self.k))
         few = min(2 * self.k + 8, len(centred) - itself)
-        for i, row in enumerate(features):
-            estimate = length - 2 * (centred @ (row - middle))
-            if itself:
-                estimate[i] = np.inf
-            some = np.sort(np.argpartition(estimate, few - 1)[:few])
-            squares = np.square(self.features[some].astype(np.float64) - row).sum(1)
-            order = np.lexsort((some, squares))[: self.k]
-            others[i], distances[i] = some[order], np.sqrt(squares[order])
+        for start in range(0, len(features), BLOCK):
+            rows = features[start : start + BLOCK]
+            estimates = length - 2 * ((rows - middle) @ centred.T)
+            for i, (row, estimate) in enumerate(zip(rows, estimates, strict=True), start):
+                if itself:
+                    estimate[i] = np.inf
+                some = np.sort(np.argpartition(estimate, few - 1)[:few])
+                squares = np.square(self.features[some].astype(np.float64) - row).sum(1)
+                order = np.lexsort((some, squares))[: self.k]
+                others[i], distances[i] = some[order], np.sqrt(squares[order])
         return others, distances
 
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -186,7 +186,7 @@ class Recipe(ABC):
     """Rows that are held back at most to calibrate, to tune, and to compare with: beyond, they are worth more in
     training. Detectors that score slowly set less."""
 
-    kept_at_most: ClassVar[int] = 4_000
+    kept_at_most: ClassVar[int] = 20_000
     """Training rows at most that new ones are compared with, where `local` asks for it."""
 
     tolerance: ClassVar[float] = 1e-5

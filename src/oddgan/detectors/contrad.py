@@ -80,7 +80,6 @@ class ContraD(NeuralDetector):
     score_by: Annotated[Literal["verdict"], Param("the term that is the score where local is off")] = "verdict"
 
     reconstructs = False
-    kept_at_most = 20_000
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, D and the latent space Z."""
