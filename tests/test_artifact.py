@@ -1,6 +1,7 @@
 """Model files: exact, whole, and refused when they cannot be trusted."""
 
 import json
+import struct
 import os
 import stat
 import zipfile
@@ -54,8 +55,9 @@ def test_a_flipped_bit_anywhere_is_noticed(model, tmp_path):
     damaged = tmp_path / "damaged.oddgan"
     content = whole.index(b"{"), whole.index(b"PK\x01\x02")  # what is beyond are dates and other facts of the archive
     second = whole.index(b"PK\x03\x04", 4)  # so is the header between the two members
+    header = 30 + sum(struct.unpack("<HH", whole[second + 26 : second + 30]))
     for place in np.linspace(*content, 40, endpoint=False).astype(int):
-        if not second <= place < second + 60:
+        if not second <= place < second + header:
             damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
             with pytest.raises(ArtifactError, match=r"damaged\.oddgan"):
                 oddgan.load(damaged)
