@@ -1,9 +1,9 @@
 """Model files: exact, whole, and refused when they cannot be trusted."""
 
 import json
-import struct
 import os
 import stat
+import struct
 import zipfile
 
 import numpy as np

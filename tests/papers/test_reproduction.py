@@ -281,7 +281,11 @@ def test_what_the_page_says(small, tmp_path):
     assert float(lines["GAN, latents"]["difference"]) == pytest.approx(own - 0.5, abs=2e-3)
     assert lines["neighbours"]["classes x seeds"] == "2 x 1"
     assert "3 of 6,000, which would take about" in lines["GAN"]["updates"]
-    assert "8*" in page
+    assert "| method | 0 | 8* | mean | mean without * |" in page
+    by_class = page.partition("Clean, AUROC by class:")[2]
+    values = [float(one) for one in by_class.partition("| neighbours | ")[2].splitlines()[0].strip(" |").split(" | ")]
+    assert values[2] == pytest.approx((values[0] + values[1]) / 2, abs=1e-3)
+    assert values[3] == values[0]
     assert "development data" in page
     assert "exact: share of the test normals trained on: " in page
     assert "Budget fast: updates = 3, at most 60 training rows, at most 20 test rows." in page

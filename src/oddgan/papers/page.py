@@ -25,7 +25,8 @@ def markdown(table: Table, cells: Iterable[Cell], title: str = "#") -> str:
     parts = [f"{title} {table.title}", "", table.source, "", *_ruled([head, *lines])]
     if len(table.classes) > 1 and table.task != "speed":
         for protocol in table.protocols:
-            parts += _by_class(table, cells, protocol)
+            for figure in dict.fromkeys((table.figure, "auroc") if protocol == "clean" else (table.figure,)):
+                parts += _by_class(table, cells, protocol, figure)
     return "\n".join([*parts, *(f"- {note}" for note in notes(table, cells)), ""])
 
 
@@ -144,25 +145,34 @@ def _budget(run: Run, own: list[Cell]) -> str:
     return f"{told} of {run.updates:,}, which would take {cost} a cell"
 
 
-def _by_class(table: Table, cells: list[Cell], protocol: str) -> list[str]:
+def _by_class(table: Table, cells: list[Cell], protocol: str, figure: str) -> list[str]:
+    """A figure by class, its mean over the classes that were run, and over those on which no recipe was chosen."""
     some = [cell for cell in cells if cell.facts["protocol"] == protocol and cell.error is None]
     groups = [name for name in table.classes if any(cell.facts["class"] == name for cell in some)]
     if len(groups) < 2:
         return []
-    lines = [["method", *(f"{name}*" if name in table.development else name for name in groups)]]
+    means = {"mean": groups}
+    if (others := [name for name in groups if name not in table.development]) != groups:
+        means["mean without *"] = others
+    lines = [["method", *(f"{name}*" if name in table.development else name for name in groups), *means]]
     for row in table.rows:
         by: dict[str, list[Cell]] = {}
         for cell in some:
             if cell.facts["run"] == row.run:
                 by.setdefault(cell.facts["class"], []).append(cell)
         if by:
-            values = (_over({g: by[g]}, row.term or "score", table.figure) if g in by else None for g in groups)
-            lines.append([row.name, *map(_spelt, values)])
-        known = row.published.get(table.figure, {})
+            sets = [[name] for name in groups] + list(means.values())
+            whole = ({g: by[g] for g in names} if by.keys() >= set(names) else {} for names in sets)
+            lines.append([row.name, *(_spelt(_over(part, row.term or "score", figure)) for part in whole)])
+        known = row.published.get(figure, {})
         if any(g in known for g in groups):
             mark = "†" if row.standing == "remembered" else ""
-            lines.append([f"{row.name}, published{mark}", *(f"{known[g]:.3f}" if g in known else "" for g in groups)])
-    return [f"{protocol.capitalize()}, {_head(table)} by class:", "", *_ruled(lines)]
+            stated = [f"{known[g]:.3f}" if g in known else "" for g in groups]
+            stated += [
+                f"{mean(known[g] for g in of):.3f}" if of and known.keys() >= set(of) else "" for of in means.values()
+            ]
+            lines.append([f"{row.name}, published{mark}", *stated])
+    return [f"{protocol.capitalize()}, {FIGURES[figure]} by class:", "", *_ruled(lines)]
 
 
 def _speeds(table: Table, cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
