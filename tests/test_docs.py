@@ -91,9 +91,9 @@ def test_the_evidence_for_the_defaults_is_current():
     assert run.stdout in (ROOT / "docs" / "detectors" / "ganomaly.md").read_text("utf-8")
 
 
-def test_the_readmes_figures_are_those_of_the_results_page():
+def test_the_readmes_figures_are_those_of_the_results_pages():
     section = (ROOT / "README.md").read_text("utf-8").split("## How good is it?")[1].split("\n## ")[0]
-    results = (ROOT / "docs" / "results.md").read_text("utf-8")
+    results = "".join((ROOT / "docs" / page).read_text("utf-8") for page in ("results.md", "papers.md"))
     figures = re.findall(r"\b[01]\.\d{3}\b", section)
     assert len(figures) >= 6
     assert not [figure for figure in figures if figure not in results]

@@ -36,6 +36,33 @@ def test_neighbours_do_not_depend_on_company():
     assert [float(known.distance(row[None])[0]) for row in new] == together.tolist()
 
 
+def test_neighbours_are_exact_where_rows_crowd_far_out():
+    """Two crowds 1e4 apart, each a millionth as wide: float32 lengths would leave nothing of their differences."""
+    random = np.random.default_rng(0)
+    kept = random.normal(size=(400, 20)).astype(np.float32)
+    kept[:100, 0] += 1e4
+    known, new = Neighbourhood.of(kept, {}, 5), kept[:80] + np.float32(0.01)
+    whole = np.sort(np.linalg.norm(new[:, None].astype(np.float64) - kept, axis=2), axis=1)[:, :5].mean(1)
+    np.testing.assert_allclose(known.distance(new), whole, rtol=1e-9)
+    assert [float(known.distance(row[None])[0]) for row in new] == known.distance(new).tolist()
+
+
+def test_too_few_distinct_rows_are_noticed_before_training():
+    X = np.repeat(np.random.default_rng(0).normal(size=(4, 3)), 25, 0)
+    mend = "needs more than 5 training rows that differ and there are 4: give more, or set neighbours to 3"
+    with pytest.raises(DataError, match=mend):
+        oddgan.VAE(local="density", neighbours=5, updates=10**9).fit(X)
+
+
+def test_kept_tiles_are_distinct():
+    X = np.zeros((12, 32, 32), np.uint8)
+    X[:, 8:16, 8:16] = np.random.default_rng(0).integers(0, 255, (12, 8, 8))
+    det = oddgan.PCA(tile=8, local="density", near="rows", neighbours=3, random_state=0).fit(X)
+    kept = det.neighbourhood_.features
+    assert len(np.unique(kept, axis=0)) == len(kept)
+    assert det.anomaly_score(X).max() < 1e6
+
+
 def test_kept_rows_are_distinct():
     """Copies would crowd out the others, and leave a density without meaning."""
     random = np.random.default_rng(0)
@@ -66,7 +93,10 @@ def test_copies_of_training_rows_stay_finite():
 
 
 def test_too_few_and_broken_rows_are_refused():
-    with pytest.raises(DataError, match="neighbours=3 needs more than 3 training rows and there are 3"):
+    with pytest.raises(
+        DataError,
+        match="neighbours=3 needs more than 3 training rows that differ and there are 3: give more, or set neighbours to 2",
+    ):
         Neighbourhood.of(np.zeros((3, 2)), {}, 3)
     with pytest.raises(DataError, match="no finite features"):
         Neighbourhood.of(np.array([[0.0], [np.nan], [1.0]]), {}, 1)

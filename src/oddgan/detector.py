@@ -29,6 +29,7 @@ from .preprocessing.table_rows import TableRows, as_table, is_frame, refuse_infi
 from .preprocessing.tables import TablePreprocessor
 from .preprocessing.tiles import PreparedTiles, TilePreprocessor
 from .recipe import NeuralRecipe
+from .rows import Selected
 from .scoring import ALONE, Explanation, Prepared, RowsOrTable, Scorer, joined
 
 __all__ = ["Detector", "Explanation", "NeuralDetector"]
@@ -87,13 +88,14 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if not isinstance(self.false_alarm_rate, str):
             check_rate(self.false_alarm_rate, len(held_rows["calibrate"]))
         prepared = self._prepare(rows, train)
-        if self.local != "off":
-            check_neighbours(self.neighbours, min(len(prepared), self.kept_at_most))
+        kept = None if self.local == "off" else self._kept(prepared, seed)
+        if kept is not None:
+            check_neighbours(self.neighbours, len(kept))
         self.trained_on_ = fingerprints.of_rows(prepared)
         self.net_, self.history_, facts = self._train(prepared, seed, checkpoint, checkpoint_seconds, tuple(hooks))
         self.training_ = {"rows": len(train), "seed": seed, **facts}
         self._freeze_parameters()
-        self.neighbourhood_ = self._acquaint(rows, train, prepared, seed)
+        self.neighbourhood_ = self._acquaint(kept)
         self.tuning_ = self._tune(held_rows.get("tune"))
         self._calibrated(Calibration.of(self._scores(held_rows["calibrate"]), self.false_alarm_rate))
         return self
@@ -187,25 +189,26 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             self.finish(net, rows)
         return net, {}, {"device": device.type}
 
-    def _acquaint(self, rows: RowsOrTable, train: np.ndarray, prepared: Prepared, seed: int) -> Neighbourhood | None:
-        """The training rows, or tiles, that new ones are compared with, where `local` asks for it: distinct ones, so
-        many of them as `kept_at_most` says, by the seed."""
-        self.neighbourhood_ = None
-        if self.local == "off":
-            return None
+    def _kept(self, prepared: Prepared, seed: int) -> Selected:
+        """The training rows, or tiles, that new ones are compared with: distinct ones, for a copy has nothing to add;
+        so many of them as `kept_at_most` says, by the seed."""
         most = self.kept_at_most
         if isinstance(prepared, PreparedTiles):
-            known: Prepared = prepared.sample(most, seed)
-        else:
-            some = np.random.default_rng([seed, len(train)]).permutation(train)[: COPIES * most]
-            some = some[fingerprints.distinct(self._prepare(rows, some))]  # a copy has nothing to add
-            known = self._prepare(rows, some[:most])
-        blocks = [results for _, _, results in self._blocks(known, self._view)]
+            prepared = prepared.sample(most, seed)
+        order = np.random.default_rng([seed, len(prepared)]).permutation(len(prepared))[: COPIES * most]
+        return Selected(prepared, order[fingerprints.distinct(Selected(prepared, order))][:most])
+
+    def _acquaint(self, kept: Selected | None) -> Neighbourhood | None:
+        """What the kept rows are like, for new ones to be compared with."""
+        self.neighbourhood_ = None
+        if kept is None:
+            return None
+        blocks = [results for _, _, results in self._blocks(kept, self._view)]
         terms = {} if self.local in ALONE else joined([self._terms_of(results) for results in blocks])
         features = torch.cat([results["features"].float() for results in blocks]).numpy()
-        kept = max(self.neighbours + 1, NEIGHBOURHOOD // features.shape[1])  # the first are as random as any
-        terms = {name: value[:kept] for name, value in terms.items()}
-        return Neighbourhood.of(features[:kept], terms, self.neighbours)
+        most = max(self.neighbours + 1, NEIGHBOURHOOD // features.shape[1])  # the first are as random as any
+        terms = {name: value[:most] for name, value in terms.items()}
+        return Neighbourhood.of(features[:most], terms, self.neighbours)
 
     def _tune(self, rows: Prepared | None) -> dict[str, tuple[float, float]]:
         """Median and median absolute deviation of each term that makes up the score, over tuning rows."""
@@ -263,7 +266,7 @@ class NeuralDetector(NeuralRecipe, Detector):
         """What must be equal for a checkpoint to be of this run; the seed stands for `random_state`."""
         # of no effect on training, or said otherwise below
         free = {"random_state", "device", "false_alarm_rate", "convert", "block_size", "stride", "top_tiles"}
-        free |= {"local", "near", "neighbours"}
+        free |= {"local", "near", "neighbours", *self.after_training}
         return {
             "detector": type(self).__name__,
             **{name: plain(value) for name, value in self.get_params().items() if name not in free},

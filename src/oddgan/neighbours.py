@@ -71,8 +71,10 @@ class Neighbourhood:
 
     @cached_property
     def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The mean of the kept rows' features (f,), their differences from it (m, f), squared lengths of these (m,)."""
-        middle = self.features.mean(0)
+        """The mean of the kept rows' features (f,), their differences from it (m, f), squared lengths of these (m,).
+
+        All float64, since of two lengths only the last digits are left where rows lie close together and far out."""
+        middle = self.features.mean(0, dtype=np.float64)
         centred = self.features - middle
         return middle, centred, np.einsum("ij,ij->i", centred, centred)
 
@@ -117,7 +119,8 @@ class Neighbourhood:
 def check_neighbours(k: int, n: int) -> None:
     """Raise `DataError` when n kept training rows are too few to find k nearest among."""
     if n <= k:
-        raise DataError(f"neighbours={k} needs more than {k} training rows and there are {n}")
+        mend = f"give more, or set neighbours to {n - 1}" if n > 1 else "set local to off"
+        raise DataError(f"neighbours={k} needs more than {k} training rows that differ and there are {n}: {mend}")
 
 
 def _density(reach: np.ndarray, others: np.ndarray, distances: np.ndarray) -> np.ndarray:

@@ -129,8 +129,8 @@ class Recipe(ABC):
             declaration.check(getattr(self, name))
         if self.block_size & (self.block_size - 1):
             raise ParameterError(f"block_size={self.block_size}: must be a power of two")
-        own = type(self)
-        if self.local == "off" and (self.neighbours, self.near) != (own.neighbours, own.near):
+        usual = {Recipe.neighbours, type(self).neighbours}
+        if self.local == "off" and (self.neighbours not in usual or self.near != Recipe.near):
             raise ParameterError(
                 "neighbours and near say how local judges a row, and local is off: set it, or leave them"
             )
@@ -183,11 +183,14 @@ class Recipe(ABC):
     (`oddgan.inference`), which have the same modules and nothing to move."""
 
     held_at_most: ClassVar[int] = 1_000
-    """Rows that are held back at most to calibrate, to tune, and to compare with: beyond, they are worth more in
-    training. Detectors that score slowly set less."""
+    """Rows that are held back at most to calibrate and to tune: beyond, they are worth more in training. Detectors that
+    score slowly set less."""
 
     kept_at_most: ClassVar[int] = 20_000
     """Training rows at most that new ones are compared with, where `local` asks for it."""
+
+    after_training: ClassVar[tuple[str, ...]] = ()
+    """Parameters of no effect on training: a run may be resumed with others."""
 
     tolerance: ClassVar[float] = 1e-5
     """How far scores may differ between block sizes and numbers of threads, relative to the largest."""

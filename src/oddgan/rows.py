@@ -29,3 +29,17 @@ def in_batches(rows: Rows, numbers: np.ndarray | None = None) -> Iterator[Tensor
     numbers = np.arange(len(rows)) if numbers is None else numbers
     for start in range(0, len(numbers), BATCH):
         yield rows.batch(numbers[start : start + BATCH])
+
+
+class Selected:
+    """Some of the rows, in an order of their own."""
+
+    def __init__(self, rows: Rows, numbers: np.ndarray) -> None:
+        self.rows, self.numbers = rows, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def batch(self, numbers: np.ndarray) -> Tensor:
+        """Those of the selected rows, as the rows give them."""
+        return self.rows.batch(self.numbers[numbers])

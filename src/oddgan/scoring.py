@@ -21,10 +21,12 @@ from .preprocessing.pictures import PreparedPictures, resize_map
 from .preprocessing.table_rows import TableRows
 from .preprocessing.tables import PreparedTable, TablePreprocessor
 from .preprocessing.tiles import Mosaic, PreparedTiles, Tile, TilePreprocessor, by_picture, mean_of_largest
+from .rows import Selected
 from .saving import Saveable
 
 RowsOrTable = PictureList | TableRows
 Prepared = PreparedPictures | PreparedTiles | PreparedTable
+Ready = Prepared | Selected  # rows that need no preprocessing
 
 Compute = Callable[[Any, Tensor], dict[str, Tensor]]
 """From the networks and a block of rows to what is asked of each row, by name."""
@@ -76,7 +78,7 @@ class Scorer(Saveable):
     # --- blocks and terms -------------------------------------------------------------------------------------------
 
     def _blocks(
-        self, rows: RowsOrTable | Prepared, compute: Compute
+        self, rows: RowsOrTable | Ready, compute: Compute
     ) -> Iterator[tuple[Tensor, list[tuple[int, int]], dict[str, Tensor]]]:
         """Rows in blocks of `block_size`: each block's rows (b, ...), their pictures' sizes, and what `compute`
         makes of them, by name.
@@ -86,7 +88,7 @@ class Scorer(Saveable):
         size = self.fitted_parameters_["block_size"]
         for start in range(0, len(rows), size):
             chunk = np.arange(start, min(start + size, len(rows)))
-            x, sizes = (rows.batch(chunk), []) if isinstance(rows, Prepared) else self.preprocessor_.read(rows, chunk)  # type: ignore[arg-type]
+            x, sizes = (rows.batch(chunk), []) if isinstance(rows, Ready) else self.preprocessor_.read(rows, chunk)  # type: ignore[arg-type]
             yield x, sizes, self._block(x, compute)
 
     def _block(self, x: Tensor, compute: Compute) -> dict[str, Tensor]:

@@ -13,18 +13,22 @@ from torch.nn import functional as F
 TURN, SHEAR, SCALE, SHIFT = math.radians(15), 0.25, 0.2, 0.1  # at most, at strength 1; SHIFT of the side
 WARP = 0.03  # deviation of a warp's grid points, of the side
 WARP_POINTS = 4  # of its grid, along each side
-REPLACED = 0.5  # share of a table's columns
+REPLACED = 0.5  # share of a table's columns, at strength 1
 
 
-def view(x: Tensor, strength: float = 1.0) -> Tensor:
+def view(x: Tensor, strength: float = 1.0, groups: int = 1) -> Tensor:
     """One random view of each row: (b, C, H, W) -> (b, C, H, W), differentiable in x, or (b, d) -> (b, d).
 
     `strength`: of the changes; 0 changes nothing, 1 is as much as a digit can take and still be read. What moves in
-    from outside a picture repeats its border.
+    from outside a picture repeats its border. `groups`: the rows are so many kinds one after the other, equally many,
+    and a table's columns come from rows of the same kind.
     """
     if x.ndim == 2:
-        replaced = torch.rand(x.shape, device=x.device) < REPLACED * strength
-        return torch.where(replaced, x[torch.randperm(len(x), device=x.device)], x)
+        replaced = torch.rand(x.shape, device=x.device) < 1 - (1 - REPLACED) ** strength
+        size = len(x) // groups
+        others = torch.randint(size, x.shape, device=x.device)
+        others += size * (torch.arange(len(x), device=x.device) // size)[:, None]
+        return torch.where(replaced, x.gather(0, others), x)
     with torch.autocast(x.device.type, enabled=False):
         return F.grid_sample(x.float(), _places(x, strength), padding_mode="border", align_corners=False)
 
@@ -38,8 +42,9 @@ def _places(x: Tensor, strength: float) -> Tensor:
 
     turn, shear, wide, high = within(TURN), within(SHEAR), 1 + within(SCALE), 1 + within(SCALE)
     right, down = within(2 * SHIFT), within(2 * SHIFT)
-    across = torch.stack([turn.cos() * wide, (shear - turn.sin()) * wide, right], 1)
-    along = torch.stack([turn.sin() * high, turn.cos() * high, down], 1)
+    lean = height / width  # a step down, in steps across
+    across = torch.stack([turn.cos() * wide, (shear - turn.sin()) * wide * lean, right], 1)
+    along = torch.stack([turn.sin() * high / lean, turn.cos() * high, down], 1)
     places = F.affine_grid(torch.stack([across, along], 1), [n, 1, height, width], align_corners=False)
     warp = 2 * WARP * strength * torch.randn(n, 2, WARP_POINTS, WARP_POINTS, device=x.device)
     smooth = F.interpolate(warp, (height, width), mode="bicubic", align_corners=False)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from oddgan import testing
+from oddgan import testing, views
 from oddgan.detectors import contrad
 from oddgan.detectors.contrad import ContraD, fakes_apart, pairs_apart
 from oddgan.errors import ParameterError
@@ -92,9 +92,9 @@ def test_the_generator_learns_from_the_verdict_through_views(game, monkeypatch):
     """Fakes reach D as views too, or D would tell them by that."""
     det, net, batch = game
     seen = []
-    monkeypatch.setattr(contrad, "view", lambda x, strength: seen.append((len(x), strength)) or x)
+    monkeypatch.setattr(contrad, "view", lambda x, strength, groups=1: seen.append((len(x), strength, groups)) or x)
     first, second = det.step(net, batch)
-    assert seen == [(18, 1.0), (6, 1.0)]  # two views of every real row and one of every fake; then G's
+    assert seen == [(18, 1.0, 3), (6, 1.0, 1)]  # two views of every real row and one of every fake; then G's
     logit, _ = net.D(batch.rows)
     torch.testing.assert_close(first["D"]["real"], -torch.log(torch.sigmoid(logit)), rtol=1e-4, atol=1e-5)
     fake, _ = net.D(net.G(batch.z(5)))
@@ -109,7 +109,7 @@ def test_the_generator_learns_from_the_verdict_through_views(game, monkeypatch):
 
 def test_a_weight_scales_its_term(game, monkeypatch):
     det, net, batch = game
-    monkeypatch.setattr(contrad, "view", lambda x, strength: x)
+    monkeypatch.setattr(contrad, "view", lambda x, strength, groups=1: x)
     (one, _), (two, _) = det.step(net, batch), ContraD(latent_dim=5, width=4, w_fake=3.0).step(net, batch)
     torch.testing.assert_close(two["D"]["contrast_fake"], 3 * one["D"]["contrast_fake"])
 
@@ -175,12 +175,32 @@ def test_views_move_pictures_by_as_much_as_they_say():
     assert ink.sum((1, 2)).std() > 0  # scaled
 
 
-def test_views_of_a_table_take_columns_from_other_rows():
+def test_views_turn_oblong_pictures_no_further(monkeypatch):
+    """A line down the middle of a tall and of a wide picture: it leans by 15 degrees at most."""
     torch.manual_seed(0)
-    x = torch.arange(40.0).reshape(10, 4)
-    y = view(x)
-    assert all(set(y[:, c].tolist()) <= set(x[:, c].tolist()) for c in range(4))
-    assert 0.2 < float((x != y).float().mean()) < 0.7
+    for name in ("SHEAR", "SCALE", "SHIFT", "WARP"):
+        monkeypatch.setattr(views, name, 0.0)
+    for height, width in ((61, 31), (31, 61)):
+        x = torch.zeros(300, 1, height, width)
+        x[:, :, :, width // 2 - 1 : width // 2 + 2] = 1.0
+        ink = view(x).squeeze(1)[:, 4:-4]
+        columns = (ink * torch.arange(width)).sum(2) / ink.sum(2)
+        lean = torch.atan((columns[:, -1] - columns[:, 0]) / (ink.shape[1] - 1)).rad2deg().abs()
+        assert 12 < lean.max() < 16
+
+
+@pytest.mark.parametrize("strength", [1.0, 2.0])
+def test_views_of_a_table_take_columns_from_rows_of_their_kind(strength):
+    """Of several rows, at any strength; never of generated rows where the row is real."""
+    torch.manual_seed(0)
+    x = torch.arange(400.0).reshape(100, 4)
+    y = view(x, strength, groups=2)
+    for half in (slice(0, 50), slice(50, 100)):
+        assert all(set(y[half, c].tolist()) <= set(x[half, c].tolist()) for c in range(4))
+    share = float((x != y).float().mean())
+    assert abs(share - (1 - 0.5**strength) * 0.98) < 0.08
+    sources = (y[x[:, 0] != y[:, 0]] // 4).int()
+    assert (sources[:, 0] != sources[:, 1]).any()
 
 
 def test_turns_make_other_rows_and_are_all_judged(game, monkeypatch):
@@ -188,7 +208,7 @@ def test_turns_make_other_rows_and_are_all_judged(game, monkeypatch):
     torch.manual_seed(0)
     det = ContraD(latent_dim=5, width=4, turns=True)
     net, batch, seen = nn.ModuleDict(det.build((1, 12, 12))).eval(), Batch((1, 12, 12)), []
-    monkeypatch.setattr(contrad, "view", lambda x, strength: seen.append(x) or x)
+    monkeypatch.setattr(contrad, "view", lambda x, strength, groups=1: seen.append(x) or x)
     next(det.step(net, batch))
     turned = seen[0][:6]
     assert torch.equal(seen[0][6:12], turned)  # both views are of the turned row
@@ -213,3 +233,12 @@ def test_turns_are_for_square_pictures(pictures, table):
     for X in (pictures, table):
         with pytest.raises(ParameterError, match="turns: is for square pictures, and a row here is"):
             testing.small(ContraD, turns=True).fit(X)
+
+
+def test_what_is_compared_can_be_changed_after_training(pictures, tmp_path):
+    path = tmp_path / "run.ckpt"
+    first = testing.small(ContraD).fit(pictures, checkpoint=path)
+    other = testing.small(ContraD, compare="f").fit(pictures, checkpoint=path)
+    for name, value in first.net_.state_dict().items():
+        assert torch.equal(value, other.net_.state_dict()[name])
+    assert not np.array_equal(first.anomaly_score(pictures[:3]), other.anomaly_score(pictures[:3]))

@@ -74,17 +74,24 @@ class ContraD(NeuralDetector):
     ] = 1e-3
     local: Annotated[
         Literal["off", "ratio", "density", "distance"],
-        Param("judge a row by the training rows like it: how far they are, or as for every detector"),
+        Param(
+            "judge a row by the training rows like it: how far they are, the local outlier factor among them, the "
+            "verdict over theirs; off: by the verdict"
+        ),
     ] = "distance"
     neighbours: Annotated[int, Param("how many training rows are like a row", low=1)] = 5
     score_by: Annotated[Literal["verdict"], Param("the term that is the score where local is off")] = "verdict"
 
     reconstructs = False
+    after_training = ("compare",)
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, D and the latent space Z."""
         if self.turns and (len(shape) == 1 or shape[1] != shape[2]):
-            raise ParameterError(f"turns: is for square pictures, and a row here is {'x'.join(map(str, shape))}")
+            raise ParameterError(
+                f"turns: is for square pictures, and a row here is {'x'.join(map(str, shape))}: "
+                "give size, or leave turns out"
+            )
         latent_dim = latent_size(shape, self.latent_dim)
         return {
             "G": decoder(shape, latent_dim, self.width),
@@ -101,7 +108,7 @@ class ContraD(NeuralDetector):
         with torch.no_grad():
             x_fake = net.G(batch.z(net.Z.latent_dim)).float()
         n = len(x)
-        f = D.trunk(view(torch.cat([x, x, x_fake]), self.strength))
+        f = D.trunk(view(torch.cat([x, x, x_fake]), self.strength, groups=3))
         logit = torch.flatten(D.judge(f.detach()))
         fake = F.normalize(D.of_fake(f).float())
         yield {
