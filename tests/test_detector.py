@@ -378,6 +378,7 @@ def test_pickled_and_copied_models_score_the_same(fitted):
     det, X = fitted
     for other in (pickle.loads(pickle.dumps(det)), copy.deepcopy(det)):
         assert np.array_equal(other.anomaly_score(X), det.anomaly_score(X))
+    assert copy.copy(det).net_ is det.net_  # a copy with another threshold costs nothing
 
 
 @pytest.mark.parametrize("place", [0.05, 0.5, 0.95])
