@@ -95,7 +95,7 @@ def test_copies_of_training_rows_stay_finite():
 def test_too_few_and_broken_rows_are_refused():
     with pytest.raises(
         DataError,
-        match="neighbours=3 needs more than 3 training rows that differ and there are 3: give more, or set neighbours to 2",
+        match="more than 3 training rows that differ and there are 3: give more, or set neighbours to 2",
     ):
         Neighbourhood.of(np.zeros((3, 2)), {}, 3)
     with pytest.raises(DataError, match="no finite features"):
