@@ -36,7 +36,7 @@ from ..networks import decoder
 from ..networks.contrad import ContrastiveDiscriminator
 from ..networks.latent import Latent, latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses
+from ..recipe import Batch, Losses, Results
 from ..views import view
 
 
@@ -122,10 +122,9 @@ class ContraD(NeuralDetector):
         logit, _ = D(view(net.G(batch.z(net.Z.latent_dim)), self.strength))
         yield {"G": {"adv": bce(logit, 1.0)}}
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
-        """D's verdict on x as it is."""
-        logit, _ = net.D(x)
-        return {"verdict": bce(logit, 1.0)}
+    def score_rows(self, net: Any, x: Tensor) -> Results:
+        """D's verdict on x as it is, where it is wanted: a distance needs no pass but that of `embed`."""
+        return {"verdict": lambda: bce(net.D(x)[0], 1.0)}
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """What rows are compared in: of pictures h_r(f(x)) (b, 2 width) or f(x) (b, 4 width) brought to length one,
