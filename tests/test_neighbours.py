@@ -28,6 +28,22 @@ def test_distance_is_the_mean_of_the_k_nearest_ones(rows):
     np.testing.assert_allclose(Neighbourhood.of(kept, {}, 4).distance(new), whole[:, :4].mean(1), rtol=1e-12)
 
 
+def test_distances_in_several_views_are_multiplied(rows):
+    """So that no view's scale counts; each has neighbours of its own."""
+    kept, new = rows
+    whole = Neighbourhood.of(kept, {}, 3, [1, 3])
+    parts = [
+        Neighbourhood.of(kept[:, :1], {}, 3).distance(new[:, :1]),
+        Neighbourhood.of(kept[:, 1:], {}, 3).distance(new[:, 1:]),
+    ]
+    np.testing.assert_allclose(whole.distance(new), np.sqrt(parts[0] * parts[1]), rtol=1e-6)
+    larger = np.array([1, 100, 100, 100], np.float32)
+    scaled = Neighbourhood.of(kept * larger, {}, 3, [1, 3]).distance(new * larger)
+    np.testing.assert_allclose(scaled, 10 * whole.distance(new), rtol=1e-5)
+    facts, arrays = whole.to_manifest()
+    assert (Neighbourhood.from_manifest(facts, arrays).distance(new) == whole.distance(new)).all()
+
+
 def test_neighbours_do_not_depend_on_company():
     random = np.random.default_rng(0)
     known = Neighbourhood.of(random.normal(size=(500, 30)), {}, 5)

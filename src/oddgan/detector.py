@@ -30,7 +30,7 @@ from .preprocessing.tables import TablePreprocessor
 from .preprocessing.tiles import PreparedTiles, TilePreprocessor
 from .recipe import NeuralRecipe
 from .rows import Selected
-from .scoring import ALONE, Explanation, Prepared, RowsOrTable, Scorer, joined
+from .scoring import ALONE, Explanation, Prepared, RowsOrTable, Scorer, joined, views_of
 
 __all__ = ["Detector", "Explanation", "NeuralDetector"]
 
@@ -205,10 +205,12 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             return None
         blocks = [results for _, _, results in self._blocks(kept, self._view)]
         terms = {} if self.local in ALONE else joined([self._terms_of(results) for results in blocks])
-        features = torch.cat([results["features"].float() for results in blocks]).numpy()
-        most = max(self.neighbours + 1, NEIGHBOURHOOD // features.shape[1])  # the first are as random as any
+        views = [np.concatenate(blocked) for blocked in zip(*map(views_of, blocks), strict=True)]
+        widths = [view.shape[1] for view in views]
+        most = max(self.neighbours + 1, NEIGHBOURHOOD // sum(widths))  # the first are as random as any
+        features = np.concatenate([view[:most] for view in views], 1)
         terms = {name: value[:most] for name, value in terms.items()}
-        return Neighbourhood.of(features[:most], terms, self.neighbours)
+        return Neighbourhood.of(features, terms, self.neighbours, widths)
 
     def _tune(self, rows: Prepared | None) -> dict[str, tuple[float, float]]:
         """Median and median absolute deviation of each term that makes up the score, over tuning rows."""

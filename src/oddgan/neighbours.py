@@ -5,8 +5,8 @@ compared with the residuals of the training rows that resemble the row; and wher
 odd whatever its residual.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ class Neighbourhood:
 
     `features` (m, f) float32; `terms`, of their scores, (m,) float64 by name; a row is compared with the `k` nearest of
     them. `reach` (m,): each one's distance to its k-th nearest other; `density` (m,): its local reachability density
-    (Breunig et al. 2000, definitions 3 and 6).
+    (Breunig et al. 2000, definitions 3 and 6). `widths`: how many of the f columns belong to each view of the rows.
     """
 
     k: int
@@ -32,18 +32,22 @@ class Neighbourhood:
     terms: Mapping[str, np.ndarray]
     reach: np.ndarray
     density: np.ndarray
+    widths: Sequence[int]
 
     @classmethod
-    def of(cls, features: np.ndarray, terms: Mapping[str, np.ndarray], k: int) -> "Neighbourhood":
-        """Keep these training rows. Raises `DataError` when they are too few, or one has no finite features."""
+    def of(
+        cls, features: np.ndarray, terms: Mapping[str, np.ndarray], k: int, widths: Sequence[int] | None = None
+    ) -> "Neighbourhood":
+        """Keep these training rows; without `widths` the features are one view. Raises `DataError` when the rows are
+        too few, or one has no finite features."""
         check_neighbours(k, len(features))
         if not np.isfinite(features).all():
             raise DataError("a training row has no finite features: training may have broken down; lower lr")
         features = np.ascontiguousarray(features, dtype=np.float32)
-        none = np.empty(0)
-        others, distances = cls(k, features, terms, none, none)._nearest(features, itself=True)
+        none, widths = np.empty(0), widths or [features.shape[1]]
+        others, distances = cls(k, features, terms, none, none, widths)._nearest(features, itself=True)
         reach = distances[:, -1]
-        return cls(k, features, terms, reach, _density(reach, others, distances))
+        return cls(k, features, terms, reach, _density(reach, others, distances), widths)
 
     def ratio(self, features: np.ndarray, terms: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Each term (n,) of rows with these features (n, f), over its mean among the k training rows nearest to each.
@@ -65,9 +69,23 @@ class Neighbourhood:
         return factor
 
     def distance(self, features: np.ndarray) -> np.ndarray:
-        """The mean Euclidean distance (n,) float64 to the k nearest, of rows with these features (n, f)."""
-        mean: np.ndarray = self._nearest(np.asarray(features, np.float32))[1].mean(1)
-        return mean
+        """The mean Euclidean distance (n,) float64 to the k nearest, of rows with these features (n, f); of several
+        views the geometric mean of each one's, in which no view's scale counts."""
+        columns = np.cumsum(self.widths)[:-1]
+        parts = zip(self._views, np.split(np.asarray(features, np.float32), columns, axis=1), strict=True)
+        means: list[np.ndarray] = [view._nearest(part)[1].mean(1) for view, part in parts]
+        if len(means) == 1:
+            return means[0]
+        product: np.ndarray = np.exp(np.mean(np.log(np.add(means, SMALLEST)), 0))
+        return product
+
+    @cached_property
+    def _views(self) -> list["Neighbourhood"]:
+        """The same rows, view by view."""
+        if len(self.widths) == 1:
+            return [self]
+        parts = np.split(self.features, np.cumsum(self.widths)[:-1], axis=1)
+        return [replace(self, features=part, widths=[part.shape[1]]) for part in map(np.ascontiguousarray, parts)]
 
     @cached_property
     def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -104,16 +122,19 @@ class Neighbourhood:
         """What a model file keeps: readable facts, and arrays."""
         terms = {f"term.{name}": value for name, value in self.terms.items()}
         arrays = {"features": self.features, "reach": self.reach, "density": self.density, **terms}
-        return {"rows": len(self.features), "neighbours": self.k}, arrays
+        return {"rows": len(self.features), "neighbours": self.k, "views": list(self.widths)}, arrays
 
     @classmethod
     def from_manifest(cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Neighbourhood":
         """The inverse of `to_manifest`. Raises `ArtifactError` when the facts and the arrays do not agree."""
         terms = {name.removeprefix("term."): value for name, value in arrays.items() if name.startswith("term.")}
         parts = [arrays["features"], arrays["reach"], arrays["density"], *terms.values()]
-        if any(len(part) != facts["rows"] for part in parts) or facts["neighbours"] >= facts["rows"]:
+        features = arrays["features"]
+        widths = facts.get("views", [features.shape[1]])  # unknown to the first files
+        complete = facts["neighbours"] < facts["rows"] and sum(widths) == features.shape[1]
+        if not complete or any(len(part) != facts["rows"] for part in parts):
             raise ArtifactError("the training rows that are kept to compare with are incomplete")
-        return cls(int(facts["neighbours"]), arrays["features"], terms, arrays["reach"], arrays["density"])
+        return cls(int(facts["neighbours"]), features, terms, arrays["reach"], arrays["density"], widths)
 
 
 def check_neighbours(k: int, n: int) -> None:

@@ -159,6 +159,11 @@ class Recipe(ABC):
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """The detector's view of rows x (b, ...) as vectors (b, k): its latents, or its discriminator's features."""
 
+    def compared(self, net: Any, x: Tensor) -> Sequence[Tensor]:
+        """What `local` compares rows x (b, ...) in: one view of them, (b, k), or several, each with distances of its
+        own."""
+        return (self.embed(net, x),)
+
     def sample(self, net: Any, n: int) -> Tensor:
         """n new rows (n, ...) that look like training rows, drawn with torch's global generator. Raises
         `ParameterError` where a detector has nothing to draw from."""

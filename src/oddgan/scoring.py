@@ -31,7 +31,7 @@ Ready = Prepared | Selected  # rows that need no preprocessing
 Compute = Callable[[Any, Tensor], dict[str, Tensor]]
 """From the networks and a block of rows to what is asked of each row, by name."""
 
-VECTORS = ("x_hat", "features")  # what blocks hold beside terms
+X_HAT, VIEW = "x_hat", "view "  # what blocks hold beside terms; views are numbered
 ALONE = ("density", "distance")  # values of `local` that stand in place of a detector's terms
 
 
@@ -119,7 +119,7 @@ class Scorer(Saveable):
             yield x, tiles, self._block(x, compute)
 
     def _view(self, net: Any, x: Tensor) -> dict[str, Tensor]:
-        """A block's terms, its "x_hat", and, where rows are judged by their neighbours, its "features"."""
+        """A block's terms, its "x_hat", and, where rows are judged by their neighbours, its views."""
         return self._computed(net, x, self._as_fitted.score_rows(net, x))
 
     def _view_to_score(self, net: Any, x: Tensor) -> dict[str, Tensor]:
@@ -131,14 +131,19 @@ class Scorer(Saveable):
         results = {name: value if isinstance(value, Tensor) else value() for name, value in given.items()}
         recipe, parameters = self._as_fitted, self.fitted_parameters_
         if parameters["local"] != "off":
-            results["features"] = (x if parameters["near"] == "rows" else recipe.embed(net, x)).flatten(1)
+            views = (x,) if parameters["near"] == "rows" else recipe.compared(net, x)
+            results |= {f"{VIEW}{i}": view.flatten(1) for i, view in enumerate(views)}
         return results
 
     def _terms_of(self, results: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         """A block's terms, (b,) float64 by name, and those that its neighbours give rise to."""
-        terms = {name: value.double().numpy() for name, value in results.items() if name not in VECTORS}
+        terms = {
+            name: value.double().numpy()
+            for name, value in results.items()
+            if name != X_HAT and not name.startswith(VIEW)
+        }
         if self.neighbourhood_ is not None:
-            features = results["features"].float().numpy()
+            features = np.concatenate(views_of(results), 1)
             local = self.fitted_parameters_["local"]
             if local == "density":
                 terms["density"] = self.neighbourhood_.outlier_factor(features)
@@ -366,6 +371,11 @@ def device_of(net: nn.ModuleDict) -> torch.device:
     """Where the networks are; the CPU for those without any number."""
     first = next(itertools.chain(net.parameters(), net.buffers()), None)
     return torch.device("cpu") if first is None else first.device
+
+
+def views_of(results: Mapping[str, Tensor]) -> list[np.ndarray]:
+    """A block's views (b, k) float32 of its rows, which training rows are compared in."""
+    return [view.float().numpy() for name, view in results.items() if name.startswith(VIEW)]
 
 
 def whole_pictures(rows: RowsOrTable | Prepared, preprocessor: TilePreprocessor) -> Iterator[np.ndarray]:

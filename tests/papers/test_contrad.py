@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+import oddgan
 from oddgan import testing, views
 from oddgan.detectors import contrad
 from oddgan.detectors.contrad import ContraD, fakes_apart, pairs_apart
@@ -227,6 +228,24 @@ def test_pictures_can_be_compared_in_the_trunks_features():
     net, x = nn.ModuleDict(ContraD(latent_dim=5, width=4).build((1, 12, 9))).eval(), torch.rand(3, 1, 12, 9)
     f = ContraD(latent_dim=5, width=4, compare="f").embed(net, x)
     torch.testing.assert_close(f, nn.functional.normalize(net.D(x)[1]))
+
+
+def test_pictures_themselves_can_be_compared_beside_their_features(pictures, table, tmp_path):
+    """By the geometric mean of the distances in both; how bright a picture is does not count."""
+    torch.manual_seed(0)
+    det = ContraD(latent_dim=5, width=4, compare="f+x")
+    net, x = nn.ModuleDict(det.build((1, 12, 9))).eval(), torch.rand(3, 1, 12, 9)
+    f, own = det.compared(net, x)
+    torch.testing.assert_close(f, det.embed(net, x))
+    torch.testing.assert_close(own, det.compared(net, (x + 1) / 2 - 1)[1])
+    torch.testing.assert_close(own.norm(dim=1), torch.ones(3))
+
+    fitted = testing.small(ContraD, compare="f+x").fit(pictures)
+    assert list(fitted.neighbourhood_.widths) == [fitted.features(pictures[:1]).shape[1], pictures[0].size]
+    fitted.save(tmp_path / "model.oddgan")
+    again = oddgan.load(tmp_path / "model.oddgan").anomaly_score(pictures[:5])
+    assert np.array_equal(again, fitted.anomaly_score(pictures[:5]))
+    assert len(testing.small(ContraD, compare="f+x").fit(table).neighbourhood_.widths) == 1
 
 
 def test_turns_are_for_square_pictures(pictures, table):

@@ -63,8 +63,11 @@ class ContraD(NeuralDetector):
         Param("count a square picture turned by quarters as another one, and judge each in all four turns"),
     ] = False
     compare: Annotated[
-        Literal["h_r", "f"],
-        Param("what pictures are compared in: h_r(f), where likeness was learned, or f; tables in f"),
+        Literal["h_r", "f", "f+x"],
+        Param(
+            "what pictures are compared in: h_r(f), where likeness was learned; f; or f and the picture itself, whose "
+            "distances are multiplied. Tables in f"
+        ),
     ] = "h_r"
     temperature: Annotated[float, Param("of the contrastive losses (paper: 0.1)", low=0.001)] = 0.2
     w_fake: Annotated[float, Param("weight of the generated rows' contrastive loss (paper: 1)", low=0)] = 1.0
@@ -135,6 +138,11 @@ class ContraD(NeuralDetector):
         if self.compare == "h_r":
             found = [net.D.of_real(f) for f in found]
         return torch.cat([F.normalize(f.float()) for f in found], 1)
+
+    def compared(self, net: Any, x: Tensor) -> Sequence[Tensor]:
+        """As `embed` has them; beside it, where asked for, pictures from dark (0) up, brought to length one."""
+        f = self.embed(net, x)
+        return (f, F.normalize((x + 1).flatten(1))) if self.compare == "f+x" and x.ndim == 4 else (f,)
 
     def sample(self, net: Any, n: int) -> Tensor:
         """G of n draws from the prior."""
