@@ -66,10 +66,10 @@ class Recipe(ABC):
         Param("accept pictures whose size or channels differ from the training pictures', and convert them"),
     ] = False
     scaling: Annotated[
-        Literal["standard", "robust", "quantile", "none"],
+        Literal["standard", "minmax", "robust", "quantile", "none"],
         Param(
-            "of a table's numeric columns: by mean and deviation, by median and quartiles, by rank to a normal "
-            "distribution, or not at all"
+            "of a table's numeric columns: by mean and deviation, from 0 to 1, by median and quartiles, by rank to a "
+            "normal distribution, or not at all"
         ),
     ] = "standard"
     log_tails: Annotated[bool, Param("take the logarithm of a table's numeric columns that have heavy tails")] = False

@@ -124,7 +124,7 @@ def test_a_column_without_any_value():
 
 
 def test_constant_columns_show_a_departure(frame):
-    for scaling in ("standard", "robust", "quantile"):
+    for scaling in ("standard", "minmax", "robust", "quantile"):
         pre = TablePreprocessor.fit(as_table(frame), scaling=scaling)
         x = pre.tensor(as_table(frame.head(3).assign(one=[7.0, 9.0, 4.0])))
         np.testing.assert_allclose(columns_of(pre, x, "one")[:, 0], [0, 2, -3], atol=1e-6)
@@ -140,7 +140,7 @@ def test_numbers_may_stay_as_they_are():
 
 def test_a_constant_of_any_size_is_one():
     for value in (0.0, 1e-200, 1e17, -1e100):
-        for scaling in ("standard", "robust", "quantile"):
+        for scaling in ("standard", "minmax", "robust", "quantile"):
             pre = TablePreprocessor.fit(np.full((5, 1), value), scaling=scaling, log_tails=True)
             assert pre.tensor(np.full((1, 1), value)).tolist() == [[0.0]], (value, scaling)
             assert torch.isfinite(pre.tensor(np.array([[1e300], [-1.0]]))).all()
@@ -181,7 +181,7 @@ def test_equal_values_share_the_middle_of_their_ranks():
     assert -0.4 < zero < 0 < 0.9 < one < 1.2 < nine < 2.2
 
 
-@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile", "none"])
+@pytest.mark.parametrize("scaling", ["standard", "minmax", "robust", "quantile", "none"])
 def test_batches_and_single_rows_agree_to_the_bit(scaling, frame):
     pre = TablePreprocessor.fit(as_table(frame), scaling=scaling, log_tails=True)
     rows = as_table(frame)
@@ -194,7 +194,7 @@ def test_batches_and_single_rows_agree_to_the_bit(scaling, frame):
     assert torch.equal(torch.cat([pre.read(rows, np.array([i]))[0] for i in range(200)]), x)
 
 
-@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile", "none"])
+@pytest.mark.parametrize("scaling", ["standard", "minmax", "robust", "quantile", "none"])
 def test_state_survives_a_model_file(scaling, frame):
     pre = TablePreprocessor.fit(as_table(frame), scaling=scaling, log_tails=True)
     facts, arrays = pre.to_manifest()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, RobustScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, QuantileTransformer, RobustScaler, StandardScaler
 
 from oddgan.preprocessing import TablePreprocessor
 from oddgan.preprocessing.table_columns import KNOTS, OTHER
@@ -27,6 +27,11 @@ def new() -> np.ndarray:
 def test_standard_scaler(numbers, new):
     expected = StandardScaler().fit(numbers).transform(new)
     np.testing.assert_allclose(TablePreprocessor.fit(numbers).tensor(new), expected, atol=1e-5)
+
+
+def test_min_max_scaler(numbers, new):
+    expected = MinMaxScaler().fit(numbers).transform(new)
+    np.testing.assert_allclose(TablePreprocessor.fit(numbers, scaling="minmax").tensor(new), expected, atol=1e-5)
 
 
 def test_robust_scaler(numbers, new):

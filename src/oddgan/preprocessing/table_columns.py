@@ -4,10 +4,11 @@ Numbers are brought to one scale, in this order:
 
 1. Where `log_tails` is set and the column's kurtosis is above `HEAVY` (a normal distribution has 3, an exponential one
    9): sign(u) log(1 + |u|) of u = (x - median) / (the median of those |x - median| that are not 0).
-2. `standard`: (x - mean) / deviation. `robust`: (x - median) / (distance of the quartiles), or the deviation where the
-   quartiles are equal. `quantile`: by rank to a normal distribution, in straight lines between `KNOTS` quantiles;
-   equal values share the middle of their ranks. Beyond the training rows' range it goes on at one per deviation, so
-   that what is far out is seen to be.
+2. `standard`: (x - mean) / deviation. `minmax`: (x - min) / (max - min), so that training rows lie from 0 to 1.
+   `robust`: (x - median) / (distance of the quartiles), or the deviation where the quartiles are equal. `quantile`:
+   by rank to a normal distribution, in straight lines between `KNOTS` quantiles; equal values share the middle of
+   their ranks. Beyond the training rows' range it goes on at one per deviation, so that what is far out is seen to
+   be.
 3. A column that is constant in training is centred only (scale 1), so that any departure from it still shows.
 
 A missing number becomes the training median, and an indicator of 0 or 1 joins the columns, where training rows missed
@@ -31,7 +32,7 @@ from scipy.special import ndtri
 from ..errors import DataError
 
 Floats: TypeAlias = NDArray[np.float64]
-Scaling: TypeAlias = Literal["standard", "robust", "quantile", "none"]
+Scaling: TypeAlias = Literal["standard", "minmax", "robust", "quantile", "none"]
 
 HEAVY = 10.0
 KNOTS = 256
@@ -121,6 +122,9 @@ class Numbers:
             return result
         if scaling == "none":
             return replace(result, center=np.zeros_like(center), scale=np.ones_like(center))
+        if scaling == "minmax":
+            least, most = np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
+            return replace(result, center=least, scale=np.where(constant, 1.0, most - least))
         center = np.nanmedian(x, axis=0)
         if scaling == "robust":
             low, high = np.nanquantile(x, (0.25, 0.75), axis=0)

@@ -23,6 +23,7 @@ NUMBER: Kind = "number"
 
 _SCALED: dict[Scaling, str] = {
     "standard": "standardised",
+    "minmax": "scaled from 0 to 1",
     "robust": "scaled by median and quartiles",
     "quantile": "scaled by rank to a normal distribution",
     "none": "not scaled",
