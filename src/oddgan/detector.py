@@ -203,14 +203,18 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.neighbourhood_ = None
         if kept is None:
             return None
-        blocks = [results for _, _, results in self._blocks(kept, self._view)]
-        terms = {} if self.local in ALONE else joined([self._terms_of(results) for results in blocks])
-        views = [np.concatenate(blocked) for blocked in zip(*map(views_of, blocks), strict=True)]
-        widths = [view.shape[1] for view in views]
-        most = max(self.neighbours + 1, NEIGHBOURHOOD // sum(widths))  # the first are as random as any
-        features = np.concatenate([view[:most] for view in views], 1)
-        terms = {name: value[:most] for name, value in terms.items()}
-        return Neighbourhood.of(features, terms, self.neighbours, widths)
+        blocks, gathered, most = [], 0, len(kept)
+        for _, _, results in self._blocks(kept, self._view):
+            blocks.append((views_of(results), {} if self.local in ALONE else self._terms_of(results)))
+            if not gathered:
+                numbers = sum(view.shape[1] for view in blocks[0][0])
+                most = max(self.neighbours + 1, NEIGHBOURHOOD // numbers)  # the first are as random as any
+            gathered += len(blocks[-1][0][0])
+            if gathered >= most:
+                break
+        views = [np.concatenate(blocked)[:most] for blocked in zip(*(views for views, _ in blocks), strict=True)]
+        terms = {name: value[:most] for name, value in joined([terms for _, terms in blocks]).items()}
+        return Neighbourhood.of(views, terms, self.neighbours)
 
     def _tune(self, rows: Prepared | None) -> dict[str, tuple[float, float]]:
         """Median and median absolute deviation of each term that makes up the score, over tuning rows."""

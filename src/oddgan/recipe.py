@@ -160,8 +160,8 @@ class Recipe(ABC):
         """The detector's view of rows x (b, ...) as vectors (b, k): its latents, or its discriminator's features."""
 
     def compared(self, net: Any, x: Tensor) -> Sequence[Tensor]:
-        """What `local` compares rows x (b, ...) in: one view of them, (b, k), or several, each with distances of its
-        own."""
+        """What `local` compares rows x (b, ...) in: one view of them, (b, k), or several, whose distances are
+        multiplied; ratio and density take the first."""
         return (self.embed(net, x),)
 
     def sample(self, net: Any, n: int) -> Tensor:

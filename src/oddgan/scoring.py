@@ -143,14 +143,14 @@ class Scorer(Saveable):
             if name != X_HAT and not name.startswith(VIEW)
         }
         if self.neighbourhood_ is not None:
-            features = np.concatenate(views_of(results), 1)
+            views = views_of(results)
             local = self.fitted_parameters_["local"]
             if local == "density":
-                terms["density"] = self.neighbourhood_.outlier_factor(features)
+                terms["density"] = self.neighbourhood_.outlier_factor(views)
             elif local == "distance":
-                terms["distance"] = self.neighbourhood_.distance(features)
+                terms["distance"] = self.neighbourhood_.distance(views)
             else:
-                ratios = self.neighbourhood_.ratio(features, terms)
+                ratios = self.neighbourhood_.ratio(views, terms)
                 terms |= {f"{name}_ratio": value for name, value in ratios.items()}
         return terms
 
