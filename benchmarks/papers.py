@@ -66,6 +66,28 @@ def cells_of(table) -> list:
     return [cell for (run, budget), some in found.items() if largest[run] == budget for cell in some]
 
 
+def commands(table, cells) -> list[str]:
+    """What `oddgan reproduce` is told for these cells: together the runs that have budget, classes and seeds alike."""
+    had: dict[tuple[str, str, str], set] = {}
+    for cell in cells:
+        at = tuple(cell.facts[name] for name in ("budget", "protocol", "run"))
+        had.setdefault(at, set()).add((cell.facts["class"], cell.seed))
+    alike: dict[tuple, list[str]] = {}
+    for (budget, protocol, run), places in had.items():
+        classes = ",".join(name for name in table.classes if any(name == group for group, _ in places))
+        alike.setdefault((budget, classes, 1 + max(seed for _, seed in places), protocol), []).append(run)
+    both: dict[tuple, list[str]] = {}
+    for (*same, protocol), runs in alike.items():
+        both.setdefault((*same, tuple(runs)), []).append(protocol)
+    found = []
+    for (budget, classes, seeds, runs), protocols in both.items():
+        asked = f" --protocol {protocols[0]}" if len(protocols) < len(table.protocols) else ""
+        asked += f" --classes {classes}" if classes else ""
+        asked += f" --runs {','.join(runs)}" if len(runs) < len(table.runs) else ""
+        found.append(f"--budget {budget}{asked} --seeds {seeds}")
+    return sorted(found)
+
+
 def text() -> str:
     """The page."""
     from oddgan import papers
@@ -79,9 +101,8 @@ def text() -> str:
             continue
         machines |= {cell.facts["machine"] for cell in cells}
         versions |= {", ".join(f"{k} {v}" for k, v in cell.facts["versions"].items()) for cell in cells}
-        trained = [cell.facts["budget"] for cell in cells if cell.facts.get("updates")] or ["fast"]
-        command = f"    oddgan reproduce {name} --budget {max(trained, key=BUDGETS.index)}\n"
-        parts.append(f"{markdown(table, cells, '##')}\n{command}")
+        listed = "\n".join(f"    oddgan reproduce {name} {some}" for some in commands(table, cells))
+        parts.append(f"{markdown(table, cells, '##')}\nMade by\n\n{listed}\n")
     measured = f"Measured on {'; '.join(sorted(machines))}; {'; '.join(sorted(versions))}.\n"
     return "\n".join([HEAD, measured, *parts])
 

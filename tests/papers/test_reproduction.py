@@ -279,7 +279,7 @@ def test_what_the_page_says(small, tmp_path):
     assert lines["GAN, latents"]["published AUROC"] == "0.500 (class 0)"  # one of the two that were run
     own = found.cells[0].figures["latent_l1 auroc"]
     assert float(lines["GAN, latents"]["difference"]) == pytest.approx(own - 0.5, abs=2e-3)
-    assert lines["neighbours"]["classes x seeds"] == "2 x 1"
+    assert lines["neighbours"]["classes x seeds, budget"] == "2 x 1, fast"
     assert "3 of 6,000, which would take about" in lines["GAN"]["updates"]
     assert "| method | 0 | 8* | mean | mean without * |" in page
     by_class = page.partition("Clean, AUROC by class:")[2]
@@ -291,6 +291,17 @@ def test_what_the_page_says(small, tmp_path):
     assert "Budget fast: updates = 3, at most 60 training rows, at most 20 test rows." in page
     only = papers.reproduce("small", classes=["0"], results=tmp_path / "small.jsonl").to_markdown()
     assert "| GAN, latents | 0.500 |" in only
+
+
+def test_the_page_tells_protocols_apart_where_they_ran_otherwise(small):
+    """Budgets and seeds of each, and the limits of budgets that trained nothing as well."""
+    clean = papers.reproduce("small", classes=["0"], runs=["knn"], protocol="clean", seeds=2).cells
+    exact = papers.reproduce("small", classes=["0"], runs=["knn"], protocol="exact", budget="paper", seeds=1).cells
+    page = markdown(small, [*clean, *exact])
+    line = next(line for line in page.splitlines() if line.startswith("| neighbours |"))
+    assert "| exact: 1 x 1, paper; clean: 1 x 2, fast |  |" in line
+    assert "Budget fast: updates = 3, at most 60 training rows, at most 20 test rows." in page
+    assert "Budget paper: what the source spends." in page
 
 
 def test_pairs_are_compared(small):

@@ -48,7 +48,7 @@ def methods(table: Table, cells: list[Cell]) -> tuple[list[str], list[list[str]]
     head.insert(3, "difference")
     if percentile:
         head.insert(4, "exact precision / recall")
-    head += ["classes x seeds", "updates"]
+    head += ["classes x seeds, budget", "updates"]
     ran = {cell.facts["class"] for cell in cells if cell.error is None}
     return head, [_line(table, row, cells, ran) for row in table.rows]
 
@@ -75,11 +75,29 @@ def _line(table: Table, row: Row, cells: list[Cell], ran: set[str]) -> list[str]
     if table.figure.endswith(PERCENTILE):
         both = (_over(found["exact"], term, f"{name}{PERCENTILE}") for name in ("precision", "recall"))
         line.insert(4, " / ".join(f"{one[0]:.3f}" for one in both if one is not None))
-    groups = max(found.values(), key=len)
-    seeds = min((len(some) for some in groups.values()), default=0)
-    line.append(f"{len(groups)} x {seeds}" if own else ("not run" if row.run else "no detector of ours"))
-    line.append(_budget(table.runs[row.run], own) if row.run else "")
+    ran_by = {protocol: [cell for some in by.values() for cell in some] for protocol, by in found.items() if by}
+    line.append(_either({protocol: _extent(cells) for protocol, cells in ran_by.items()}))
+    if not own:
+        line[-1] = "not run" if row.run else "no detector of ours"
+    budgets = {protocol: _budget(table.runs[row.run], cells) for protocol, cells in ran_by.items() if row.run}
+    line.append(_either(budgets))
     return line
+
+
+def _extent(cells: list[Cell]) -> str:
+    """Classes, the seeds that each of them has, and the budget."""
+    seeds: dict[str, int] = {}
+    for cell in cells:
+        seeds[cell.facts["class"]] = seeds.get(cell.facts["class"], 0) + 1
+    budgets = dict.fromkeys(cell.facts["budget"] for cell in cells)
+    return f"{len(seeds)} x {min(seeds.values())}, {', '.join(budgets)}"
+
+
+def _either(said: Mapping[str, str]) -> str:
+    """What is said of each protocol, once where it is the same."""
+    if len(set(said.values())) < 2:
+        return next(iter(said.values()), "")
+    return "; ".join(f"{protocol}: {what}" for protocol, what in said.items() if what)
 
 
 def _over(by: By, term: str, figure: str) -> tuple[float, float | None] | None:
@@ -205,7 +223,7 @@ def notes(table: Table, cells: list[Cell]) -> list[str]:
         lines.append("† remembered from the paper; no text or code at hand confirms it.")
     if table.development:
         lines.append(f"* development data: recipes were chosen on class {', '.join(table.development)}.")
-    budgets = dict.fromkeys(cell.facts["budget"] for cell in cells if cell.facts.get("updates"))
+    budgets = dict.fromkeys(cell.facts["budget"] for cell in cells)
     lines += [f"Budget {budget}: {_told(table, budget)}." for budget in budgets]
     lines += _beside(table, cells)
     shares: dict[str, list[float]] = {}
