@@ -304,6 +304,15 @@ def test_the_page_tells_protocols_apart_where_they_ran_otherwise(small):
     assert "Budget paper: what the source spends." in page
 
 
+def test_agreement_among_the_lines_of_one_training_is_told(small):
+    rows = [Row(name=name, run="gan", term=name) for name in ("feature", "latent_l1", "residual")]
+    found = papers.reproduce("small", runs=["gan"], protocol="clean").cells
+    page = markdown(replace(small, rows=tuple(rows)), found)
+    rho = np.mean([cell.facts["agreement"]["feature / residual"] for cell in found])
+    assert f"feature / residual {rho:.2f}" in page.partition("Agreement of ranks, clean (Spearman's rho, mean): ")[2]
+    assert "Agreement" not in markdown(replace(small, rows=tuple(rows[:2])), found)
+
+
 def test_pairs_are_compared(small):
     """By hand: AUROC .9, .8, .7 beside .8, .8, .5 is .1, 0, .2 more: .1 with an interval of t(2) .1 / sqrt(3)."""
     cells = []

@@ -30,7 +30,7 @@ def test_small_units_are_not_constant_columns(table):
 def test_only_training_rows_count(table):
     det = testing.small(GANomaly, calibrate_fraction=0.5).fit(table)
     assert det.training_["rows"] == 20  # of 80, 40 calibrate and 20 tune
-    np.testing.assert_allclose(det.preprocessor_.mean, _training_rows(det, table).mean(0))
+    np.testing.assert_allclose(det.preprocessor_.numbers.center, _training_rows(det, table).mean(0))
 
 
 def _training_rows(det, table):

@@ -10,6 +10,7 @@ from .published import MEAN, Row, Run, Table
 LONG = 90.0  # minutes, from which on a cell's cost is told in hours
 CLEAN = ("auroc", "auprc_at_10", "f1", "false_alarms")
 PERCENTILE = "_at_percentile"
+FEW_LINES = 2  # up to which agreement among them is not told
 FEW_PAIRS = 3  # below which a paired difference says nothing
 SHARES = ("share", "trained on", "asked")
 """What names of facts that are shares, and are to be told, hold."""
@@ -225,7 +226,7 @@ def notes(table: Table, cells: list[Cell]) -> list[str]:
         lines.append(f"* development data: recipes were chosen on class {', '.join(table.development)}.")
     budgets = dict.fromkeys(cell.facts["budget"] for cell in cells)
     lines += [f"Budget {budget}: {_told(table, budget)}." for budget in budgets]
-    lines += _beside(table, cells)
+    lines += _beside(table, cells) + _agreements(table, cells)
     shares: dict[str, list[float]] = {}
     for cell in cells:
         for name, value in cell.facts.items():
@@ -270,6 +271,24 @@ def _beside(table: Table, cells: list[Cell]) -> list[str]:
     if not found:
         return []
     return [f"Clean AUROC minus that of {name}, by class and seed, mean with its 95% interval: {'; '.join(found)}."]
+
+
+def _agreements(table: Table, cells: list[Cell]) -> list[str]:
+    """How alike the lines of one training rank the test rows, where it fills more than two lines."""
+    lines = []
+    for run in table.runs:
+        rows = [row for row in table.rows if row.run == run and row.term is not None]
+        pairs = [(one, other) for i, one in enumerate(rows) for other in rows[i + 1 :]]
+        for protocol in table.protocols if len(rows) > FEW_LINES else ():
+            own = [c for c in cells if c.error is None and (c.facts["run"], c.facts["protocol"]) == (run, protocol)]
+            told = []
+            for one, other in pairs:
+                name = " / ".join(sorted((str(one.term), str(other.term))))
+                if known := [rho for cell in own if (rho := cell.facts["agreement"].get(name)) is not None]:
+                    told.append(f"{one.name} / {other.name} {mean(known):.2f}")
+            if told:
+                lines.append(f"Agreement of ranks, {protocol} (Spearman's rho, mean): {'; '.join(told)}.")
+    return lines
 
 
 def _interval(values: list[float]) -> tuple[float, float]:

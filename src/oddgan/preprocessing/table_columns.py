@@ -12,8 +12,8 @@ Numbers are brought to one scale, in this order:
 3. A column that is constant in training is centred only (scale 1), so that any departure from it still shows.
 
 A missing number becomes the training median, and an indicator of 0 or 1 joins the columns, where training rows missed
-one as well. Where none did, a missing value is itself odd: it counts as a value one deviation beyond the largest that
-training had.
+one as well. Where none did, a missing value is itself odd: it counts as one beyond the largest scaled value that
+training had: one deviation, or whatever the scaling's unit is.
 
 A category becomes one column of 0 or 1 for each value that at least two training rows and a share `rare` of them have,
 and one more for all others, unseen ones among them. Missing is a value like any other. The columns stay 0 and 1: two

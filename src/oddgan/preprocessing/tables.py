@@ -86,11 +86,6 @@ class TablePreprocessor:
         """What to call the k columns: the user's names, or "column 0"."""
         return self.columns or tuple(f"column {i}" for i in range(len(self.kinds)))
 
-    @property
-    def mean(self) -> np.ndarray:
-        """What becomes 0 in each numeric column: the training rows' mean, or median."""
-        return self.numbers.center
-
     @cached_property
     def texts(self) -> tuple[tuple[str, ...], ...]:
         """The values of each column in the order of their codes, as `TableRows.texts` has them: () for numbers."""
@@ -264,8 +259,8 @@ class PreparedTable:
 
 
 def _blank(encoder: TableEncoder, x: Floats, missed: Floats) -> Floats:
-    """What a missing value becomes: the scaled median where training rows missed some, else one deviation beyond the
-    largest."""
+    """What a missing value becomes: the scaled median where training rows missed some, else one beyond the
+    largest scaled value."""
     landmarks = np.nan_to_num(np.fmax.reduce(x, axis=0))
     for i in np.flatnonzero(missed):
         found = x[~np.isnan(x[:, i]), i]
