@@ -8,7 +8,7 @@ from detectors import CASES, HERE, KDD_ROWS, MNIST_UPDATES, TEST_ROWS, runs
 DOCS = HERE.parent / "docs"
 START, END = "<!-- measured -->", "<!-- /measured -->"
 GROUPS = {
-    "the GAN line": "DCGAN AnoGAN ADGAN EGBAD ALAD GANomaly FAnoGAN SkipGANomaly OCGAN",
+    "the GAN line": "DCGAN AnoGAN ADGAN EGBAD ALAD GANomaly FAnoGAN SkipGANomaly OCGAN ContraD",
     "what their papers compare with": "VAE DSEBM DAGMM",
     "scikit-learn's": "OneClassSVM IsolationForest KNN LOF PCA",
     "PyOD 3.6.7": "PyOD AnoGAN,PyOD ALAD",

@@ -104,7 +104,7 @@ def test_the_outlier_factor_is_that_of_its_definitions(table):
     """`oddgan.neighbours` has them written out; it leaves a row itself out, so all rows here are new."""
     det = fitted(LOF, table, k=7)
     rows, new = vectors(det, table[:-20]).astype(np.float32), vectors(det, table[-20:]).astype(np.float32)
-    by_hand = Neighbourhood.of(rows, {}, 7).outlier_factor(new)
+    by_hand = Neighbourhood.of([rows], {}, 7).outlier_factor([new])
     np.testing.assert_allclose(det.anomaly_score(table[-20:]), by_hand, rtol=1e-5)
 
 
