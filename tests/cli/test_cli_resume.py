@@ -51,14 +51,14 @@ def start(words):
 
 
 def interrupted(process):
-    """What it says when Ctrl-C is pressed, and pressed again where Python lost it: one that arrives in a callback which
+    """What it says when Ctrl-C is pressed, and pressed again while Python loses it: one that arrives in a callback which
     cannot raise goes no further."""
-    process.send_signal(signal.SIGINT)
-    try:
-        return process.communicate(timeout=5)[1]
-    except subprocess.TimeoutExpired:
+    while True:
         process.send_signal(signal.SIGINT)
-        return process.communicate()[1]
+        try:
+            return process.communicate(timeout=5)[1]
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def wait_until(process, happened):
