@@ -51,7 +51,7 @@ def start(words):
 
 
 def interrupted(process):
-    """What it says when Ctrl-C is pressed, and pressed again while Python loses it: one that arrives in a callback which
+    """What it says when Ctrl-C is pressed, and again while Python loses it: one that arrives in a callback which
     cannot raise goes no further."""
     while True:
         process.send_signal(signal.SIGINT)
