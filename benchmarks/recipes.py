@@ -1,6 +1,6 @@
 """Where the recipes of the papers' tables come from, as far as the rows that they are reported on had a part in it.
 
-    ODDGAN_DATA=... python benchmarks/recipes.py digits|arrhythmia        # appends to benchmarks/results/recipes.jsonl
+    ODDGAN_DATA=... python benchmarks/recipes.py digits|arrhythmia|copies  # appends to benchmarks/results/recipes.jsonl
 
 digits: one development digit (1, 4 or 9) is normal. AUROC of the distance to the five nearest training rows in
 ContraD's f, between pictures of length one, of both multiplied (`compare="f+x"`), of both laid one after the other.
@@ -8,6 +8,9 @@ ContraD's f, between pictures of length one, of both multiplied (`compare="f+x"`
 arrhythmia: every split is tested on the same 66 odd rows, so settings that were chosen on other splits are not chosen
 on other rows. Three times, these are halved at random: mean AUROC of every candidate minus the isolation forest's on
 either half, over 16 splits of seeds that are not reported. What one half would choose can be read off the other.
+
+copies: the largest groups of equal normal rows in KDD99's exact test, as shares of it: where one of them lies at the
+threshold, all of it is flagged.
 """
 
 import argparse
@@ -87,6 +90,16 @@ def arrhythmia() -> list[dict]:
     ]
 
 
+def copies() -> list[dict]:
+    """One line."""
+    from oddgan.papers.protocols import task
+
+    one = task("kdd99", "kdd99", "exact", "", 0)
+    _, counts = np.unique(one.test[~one.labels], axis=0, return_counts=True)
+    shares = np.sort(counts)[::-1][:5] / len(one.test)
+    return [{"shares of the test that equal normal rows make up": shares.round(4).tolist()}]
+
+
 def auroc(labels, score) -> float:
     """Area under the ROC curve."""
     from oddgan.metrics import auroc as area
@@ -100,10 +113,10 @@ if __name__ == "__main__":
     from oddgan import __version__
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", choices=["digits", "arrhythmia"])
+    parser.add_argument("which", choices=["digits", "arrhythmia", "copies"])
     which = parser.parse_args().which
     torch.set_num_threads(1)
     with RESULTS.open("a", encoding="utf-8") as file:
-        for line in {"digits": digits, "arrhythmia": arrhythmia}[which]():
+        for line in {"digits": digits, "arrhythmia": arrhythmia, "copies": copies}[which]():
             versions = {"oddgan": __version__, "torch": torch.__version__, "numpy": np.__version__}
             print(json.dumps({"of": which, **line, "versions": versions}), file=file)
