@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -47,18 +48,20 @@ def test_kill_interrupt_and_resume_give_the_same_model(oddgan, folder, tmp_path)
 
 def start(words):
     command = [sys.executable, "-m", "oddgan", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # What a shell starts in the background ignores Ctrl-C, and so would all that it starts: these shall hear it.
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear)
 
 
 def interrupted(process):
-    """What it says when Ctrl-C is pressed, and again while Python loses it: one that arrives in a callback which
+    """What it says when Ctrl-C is pressed, and pressed again where Python lost it: one that arrives in a callback which
     cannot raise goes no further."""
-    while True:
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=5)[1]
+    except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
-        try:
-            return process.communicate(timeout=5)[1]
-        except subprocess.TimeoutExpired:
-            continue
+        return process.communicate()[1]
 
 
 def wait_until(process, happened):
