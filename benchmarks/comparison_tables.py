@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+
 from detectors import CASES, HERE, KDD_ROWS, MNIST_UPDATES, TEST_ROWS, runs
 
 DOCS = HERE.parent / "docs"

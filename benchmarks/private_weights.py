@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from oddgan import search
+from oddgan.kit import search
 from oddgan.networks import adgan
 
 RESULTS = Path(__file__).parent / "results" / "private_weights.jsonl"

@@ -22,9 +22,8 @@ RESULTS = Path(__file__).parent / "results" / "pyod.jsonl"
 
 def write_rows(folder: Path) -> None:
     """The rows of every case as oddgan's networks see them, flattened."""
-    from detectors import CASES
-
     import oddgan
+    from detectors import CASES
 
     folder.mkdir(parents=True, exist_ok=True)
     for case, rows in CASES.items():

@@ -31,9 +31,9 @@ CANDIDATES = {
 def digits() -> list[dict]:
     """A line for each development digit."""
     import oddgan
-    from oddgan.neighbours import Neighbourhood
+    from oddgan.model.scoring import views_of
     from oddgan.papers.protocols import task
-    from oddgan.scoring import views_of
+    from oddgan.verdict.neighbours import Neighbourhood
 
     found = []
     for digit in "149":

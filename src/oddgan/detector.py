@@ -16,21 +16,22 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from . import fingerprints, machine, preprocessing, training
-from .calibration import Calibration, check_rate
-from .checkpoint import Checkpoint, seed_of
+from . import machine, preprocessing, training
 from .errors import DataError, ParameterError
 from .hooks import Hook
-from .neighbours import Neighbourhood, check_neighbours
+from .kit.recipe import NeuralRecipe
+from .model.scoring import ALONE, Explanation, Prepared, RowsOrTable, Scorer, joined, views_of
 from .parameters import plain
-from .preprocessing.picture_list import as_pictures, is_pictures
+from .preprocessing import fingerprints
 from .preprocessing.pictures import PicturePreprocessor
-from .preprocessing.table_rows import TableRows, as_table, is_frame, refuse_infinite
+from .preprocessing.prepared import Selected
 from .preprocessing.tables import TablePreprocessor
 from .preprocessing.tiles import PreparedTiles, TilePreprocessor
-from .recipe import NeuralRecipe
-from .rows import Selected
-from .scoring import ALONE, Explanation, Prepared, RowsOrTable, Scorer, joined, views_of
+from .rows.pictures import as_pictures, is_pictures
+from .rows.tables import TableRows, as_table, is_frame, refuse_infinite
+from .training.checkpoint import Checkpoint, seed_of
+from .verdict.calibration import Calibration, check_rate
+from .verdict.neighbours import Neighbourhood, check_neighbours
 
 __all__ = ["Detector", "Explanation", "NeuralDetector"]
 

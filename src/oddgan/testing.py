@@ -23,8 +23,8 @@ from . import detectors, training
 from .detector import Detector, NeuralDetector
 from .errors import ParameterError
 from .hooks import Hook, Moment
+from .model.scoring import ALONE
 from .parameters import Declared, alternatives, declared
-from .scoring import ALONE
 
 SMALL = {
     "updates": 20,

@@ -7,7 +7,7 @@ import numpy as np
 from cli_small import SMALL, pixels
 
 import oddgan as package
-from oddgan import training
+from oddgan.training import loop as training
 
 
 def test_evaluate_prints_figures_and_writes_reports(oddgan, model, folder, tmp_path):

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from oddgan import artifact
+from oddgan.model import archive as artifact
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")

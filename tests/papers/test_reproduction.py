@@ -16,7 +16,7 @@ from oddgan.papers import protocols, published, reproduction
 from oddgan.papers.figures import FIGURES, agreement, auprc_at, figures, verdicts
 from oddgan.papers.page import markdown
 from oddgan.papers.published import MEAN, Budget, Row, Run
-from oddgan.preprocessing.table_rows import TableRows
+from oddgan.rows.tables import TableRows
 
 TABLES = papers.tables()
 

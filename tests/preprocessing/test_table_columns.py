@@ -9,7 +9,7 @@ import torch
 
 from oddgan.errors import ArtifactError, DataError
 from oddgan.preprocessing import TablePreprocessor, from_manifest
-from oddgan.preprocessing.table_rows import as_table
+from oddgan.rows.tables import as_table
 
 
 @pytest.fixture

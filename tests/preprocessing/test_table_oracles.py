@@ -8,7 +8,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, QuantileTransform
 
 from oddgan.preprocessing import TablePreprocessor
 from oddgan.preprocessing.table_columns import KNOTS, OTHER
-from oddgan.preprocessing.table_rows import as_table
+from oddgan.rows.tables import as_table
 
 
 @pytest.fixture

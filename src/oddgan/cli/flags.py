@@ -24,7 +24,7 @@ def flags(cls: type["Detector"]) -> list[inspect.Parameter]:
 
     The seed is 0 and not another one each time: a run that is interrupted must be able to go on.
     """
-    from ..recipe import NeuralRecipe
+    from ..kit.recipe import NeuralRecipe
 
     shared = declared(NeuralRecipe)
     found = []

@@ -15,7 +15,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON, with the training history.")] = False,
 ) -> None:
     """Say what a model is: detector, parameters, preprocessing, threshold, training."""
-    from .. import artifact
+    from ..model import archive as artifact
     from ..parameters import declared
     from ..report.text import percent
     from .flags import written
@@ -43,7 +43,7 @@ def info(
                 f"{percent(detector.false_alarm_rate_)} false alarms",
             ),
             ("trained", f"{trained_on(trained)}; {place}"),
-            ("made", f"{manifest['created']} by oddgan {manifest['oddgan']} ({versions})"),
+            ("made", f"by oddgan {manifest['oddgan']} ({versions})"),
         ]
     )
     terminal.say()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..data import PictureRows, Rows, Split, TableFile
-    from ..data.tables import Columns
     from ..detector import Detector
+    from ..rows.table_files import Columns
 
 LISTED = 10  # unreadable pictures that are named; the others are counted
 CHUNK_BYTES = 128 * 2**20
@@ -129,7 +129,7 @@ class Chunk:
 def chunks(rows: "Rows | TableFile", block_size: int, bad: list[Unreadable]) -> Iterator[Chunk]:
     """`rows` some at a time, in whole scoring blocks where memory allows. Unreadable pictures end up in `bad`."""
     from ..data import TableFile
-    from ..preprocessing.table_rows import TableRows
+    from ..rows.tables import TableRows
 
     step = max(block_size, TABLE_ROWS)
     if isinstance(rows, TableFile):
@@ -143,7 +143,7 @@ def chunks(rows: "Rows | TableFile", block_size: int, bad: list[Unreadable]) -> 
             some = rows[start : start + step]
             yield Chunk(some, list(range(start, start + len(some))))
         return
-    from ..data.pictures import NamedPictures
+    from ..rows.picture_files import NamedPictures
 
     most = max(block_size, CHUNK_ROWS)
     held, taken = NamedPictures([]), 0
@@ -164,7 +164,7 @@ def chunks(rows: "Rows | TableFile", block_size: int, bad: list[Unreadable]) -> 
 def _read(rows: "NDArray[Any] | PictureRows") -> Iterator[tuple[str | int, Any, str]]:
     """Name, picture and, in place of a picture that cannot be read, the reason; decoded in threads, in order."""
     from ..data import Pictures
-    from ..data.threads import threaded
+    from ..rows.threads import threaded
 
     named = getattr(rows, "name", None)
 

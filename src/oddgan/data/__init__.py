@@ -3,12 +3,12 @@
 `load` divides a data set for training and evaluation, `rows` gives everything there is to score.
 """
 
+from ..rows.picture_files import Pictures, read_picture
+from ..rows.table_files import TableFile
 from .fetch import fetch
-from .pictures import Pictures, read_picture
 from .public import DatasetInfo, datasets, labelled
 from .sources import load, rows
 from .split import Labelled, PictureRows, Rows, Split
-from .tables import TableFile
 
 __all__ = [
     "DatasetInfo",

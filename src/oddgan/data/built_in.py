@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .split import Held
 
 if TYPE_CHECKING:
-    from ..preprocessing.table_rows import TableRows
+    from ..rows.tables import TableRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def wine() -> "tuple[TableRows, NDArray[np.str_]]":
 
 
 def _of_scikit_learn(held: Any) -> "tuple[TableRows, NDArray[np.str_]]":
-    from ..preprocessing.table_rows import TableRows
+    from ..rows.tables import TableRows
 
     rows = TableRows(held.data, tuple(map(str, held.feature_names)))
     return rows, np.asarray(held.target_names)[held.target].astype(np.str_)

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..rows.picture_files import Pictures, Progress
+from ..rows.scan import scan
 from .masks import Masks, check_sizes, match_masks
-from .pictures import Pictures, Progress
-from .scan import scan
 from .split import Split, counts, normal_classes
 
 NORMAL = frozenset({"normal", "normals", "good", "ok"})

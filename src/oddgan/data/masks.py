@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .decode import Unreadable, decode
-from .pictures import Pictures
-from .threads import threaded
+from ..rows.decode import Unreadable, decode
+from ..rows.picture_files import Pictures
+from ..rows.threads import threaded
 
 Mask = NDArray[np.bool_]
 

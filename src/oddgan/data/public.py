@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import DataError
+from ..rows.idx import PARTS, idx_files
+from ..rows.picture_files import Pictures
+from ..rows.scan import holds_pictures, scan
 from .arrays import converted_split
 from .built_in import BUILT_IN
-from .idx import PARTS, idx_files
 from .layouts import TRUTH
-from .pictures import Pictures
 from .public_pictures import (
     CIFAR10_FILE,
     FASHION_MNIST_SUMS,
@@ -35,7 +36,6 @@ from .public_tables import (
     read_kdd99,
     read_nsl_kdd,
 )
-from .scan import holds_pictures, scan
 from .split import Labelled, Rows, Split, held_out_split, normal_classes, official_split
 
 Told = Collection[str] | None  # names of classes, if the caller gave any

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .arrays import checked, read_labels
-from .idx import read_idx
+from ..rows.array_files import checked
+from ..rows.idx import read_idx
+from .arrays import read_labels
 from .split import Labelled
 
 # Checksums are of the unpacked content of the files whose MD5 sums were published, so they hold for files that were

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .arrays import checked
-from .csv_files import CsvFile
+from ..rows.array_files import checked
+from ..rows.csv_files import CsvFile
 from .split import Labelled, Split, hold_out, normal_classes, official_split
 
 if TYPE_CHECKING:
-    from ..preprocessing.table_rows import Kind, TableRows
+    from ..rows.tables import Kind, TableRows
 
 KDD99_FILE = "kddcup.data_10_percent"
 KDD99_HOME = "http://kdd.ics.uci.edu/databases/kddcup99/kddcup99.html"
@@ -113,7 +113,7 @@ def _kdd_rows(path: Path, more: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def stacked(first: "TableRows", second: "TableRows") -> "TableRows":
     """The rows of two tables with the same columns, one after the other."""
-    from ..preprocessing.table_rows import TableRows
+    from ..rows.tables import TableRows
 
     values, texts = second.values.copy(), list(first.texts)
     for i, own in enumerate(second.texts):

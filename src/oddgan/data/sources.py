@@ -6,15 +6,17 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ..errors import DataError
-from .arrays import array_rows, checked, converted, load_array
-from .decode import SUFFIXES
-from .idx import idx_files, is_idx, read_idx
+from ..rows.array_files import array_rows, checked, converted
+from ..rows.decode import SUFFIXES
+from ..rows.idx import idx_files, is_idx, read_idx
+from ..rows.picture_files import Pictures, Progress
+from ..rows.scan import scan
+from ..rows.table_files import Columns, TableFile, is_table_file
+from .arrays import load_array
 from .layouts import TRUTH, load_folder, without_unreadable
-from .pictures import Pictures, Progress
 from .public import load_idx_folder, load_public, named_folder, names, public_rows
-from .scan import scan
 from .split import Rows, Split
-from .tables import Columns, TableFile, is_table_file, load_table
+from .tables import load_table
 
 
 def load(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 
 if TYPE_CHECKING:
-    from ..preprocessing.table_rows import TableRows
+    from ..rows.tables import TableRows
 
 
 @runtime_checkable

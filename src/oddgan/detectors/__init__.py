@@ -8,9 +8,9 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-from .. import artifact
 from ..detector import Detector
 from ..errors import ArtifactError, ParameterError
+from ..model import archive as artifact
 
 
 def names() -> list[str]:

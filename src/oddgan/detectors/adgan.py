@@ -27,13 +27,13 @@ import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..games import wgan_gp
-from ..losses import l2, norm2
+from ..kit.games import wgan_gp
+from ..kit.losses import l2, norm2
+from ..kit.recipe import Batch, Losses
+from ..kit.search import refine
 from ..networks import adgan
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses
-from ..search import refine
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -35,12 +35,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..detector import NeuralDetector
-from ..losses import bce, norm1, norm2
+from ..kit.losses import bce, norm1, norm2
+from ..kit.recipe import Batch, Losses, Rows, Stage
 from ..networks import alad
 from ..networks.blocks import WIDTH
 from ..networks.latent import Latent, latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses, Rows, Stage
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

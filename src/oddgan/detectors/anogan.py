@@ -32,13 +32,13 @@ import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..games import gan
-from ..losses import bce, l2, norm1
+from ..kit.games import gan
+from ..kit.losses import bce, l2, norm1
+from ..kit.recipe import Batch, Losses, Stage
+from ..kit.search import rate_at, search
 from ..networks import anogan, encoder
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses, Stage
-from ..search import rate_at, search
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

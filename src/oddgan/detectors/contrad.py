@@ -31,13 +31,13 @@ from torch.nn import functional as F
 
 from ..detector import NeuralDetector
 from ..errors import ParameterError
-from ..losses import bce
+from ..kit.augmentation import view
+from ..kit.losses import bce
+from ..kit.recipe import Batch, Losses, Results
 from ..networks import decoder
 from ..networks.contrad import ContrastiveDiscriminator
 from ..networks.latent import Latent, latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses, Results
-from ..views import view
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -34,12 +34,12 @@ from torch.nn import functional as F
 
 from ..detector import NeuralDetector
 from ..errors import ParameterError
-from ..losses import norm2
+from ..kit.losses import norm2
+from ..kit.recipe import Batch, Losses, Rows, Stage
 from ..networks import decoder, encoder, first_width
 from ..networks.tables import mlp
 from ..parameters import Param
-from ..recipe import Batch, Losses, Rows, Stage
-from ..rows import in_batches
+from ..preprocessing.prepared import in_batches
 
 SMALLEST = 1e-6  # of a norm that divides
 RIDGE = 1e-6  # added to covariances: this share of the mean variance, and at least this

@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..games import gan
-from ..losses import bce
+from ..kit.games import gan
+from ..kit.losses import bce
+from ..kit.recipe import Batch, Losses
 from ..networks import anogan
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

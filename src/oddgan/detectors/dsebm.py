@@ -31,11 +31,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..detector import NeuralDetector
-from ..losses import l2
+from ..kit.losses import l2
+from ..kit.recipe import Batch, Losses, Stage
 from ..networks import blocks
 from ..networks.tables import mlp
 from ..parameters import Param
-from ..recipe import Batch, Losses, Stage
 
 
 class Energy(nn.Module):

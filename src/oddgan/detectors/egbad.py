@@ -34,13 +34,13 @@ import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..losses import bce, l1, norm1
+from ..kit.losses import bce, l1, norm1
+from ..kit.recipe import Batch, Losses, Stage
 from ..networks import bigan
 from ..networks.blocks import WIDTH, JointJudge, RowLinear, normal
 from ..networks.latent import Latent, Prior, latent_size
 from ..networks.tables import mlp
 from ..parameters import Param
-from ..recipe import Batch, Losses, Stage
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

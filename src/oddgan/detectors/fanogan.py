@@ -29,12 +29,12 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..games import wgan_gp
-from ..losses import l2
+from ..kit.games import wgan_gp
+from ..kit.losses import l2
+from ..kit.recipe import Batch, Losses, Results, Stage
 from ..networks import resnet
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses, Results, Stage
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -26,12 +26,12 @@ import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..losses import bce, l1, l2, norm1, norm2
+from ..kit.losses import bce, l1, l2, norm1, norm2
+from ..kit.recipe import Batch, Losses, Results, Rows
 from ..networks import decoder, discriminator, encoder, first_width
 from ..networks.latent import latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses, Results, Rows
-from ..rows import in_batches, spread
+from ..preprocessing.prepared import in_batches, spread
 
 
 class Generator(nn.Module):

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from sklearn import ensemble
 
-from ..estimators import EstimatorDetector
+from ..kit.estimators import EstimatorDetector
 from ..parameters import Param
 
 

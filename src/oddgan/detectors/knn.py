@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from ..estimators import EstimatorDetector
+from ..kit.estimators import EstimatorDetector
 from ..parameters import Param
 
 

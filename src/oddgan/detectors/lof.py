@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from sklearn.neighbors import LocalOutlierFactor
 
-from ..estimators import EstimatorDetector
+from ..kit.estimators import EstimatorDetector
 from ..parameters import Param
 
 

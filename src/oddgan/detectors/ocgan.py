@@ -35,10 +35,10 @@ import torch
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..losses import bce, l2
+from ..kit.losses import bce, l2
+from ..kit.recipe import Batch, Losses, Stage
 from ..networks import ocgan
 from ..parameters import Param
-from ..recipe import Batch, Losses, Stage
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

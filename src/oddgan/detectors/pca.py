@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from ..detector import Detector
 from ..errors import ParameterError
-from ..estimators import drawn
+from ..kit.estimators import drawn
+from ..kit.recipe import Rows
 from ..networks.memory import Memory
 from ..parameters import Param
-from ..recipe import Rows
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

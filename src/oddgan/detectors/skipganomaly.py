@@ -28,11 +28,11 @@ from typing import Annotated, Any, Literal
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
-from ..losses import bce, l1, l2
+from ..kit.losses import bce, l1, l2
+from ..kit.recipe import Batch, Losses
 from ..networks import unet
 from ..networks.latent import latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

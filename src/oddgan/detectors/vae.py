@@ -27,12 +27,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..detector import NeuralDetector
-from ..losses import l2
+from ..kit.losses import l2
+from ..kit.recipe import Batch, Losses, Rows, Stage
 from ..networks import decoder, encoder, first_width
 from ..networks.latent import latent_size
 from ..parameters import Param
-from ..recipe import Batch, Losses, Rows, Stage
-from ..rows import in_batches, spread
+from ..preprocessing.prepared import in_batches, spread
 
 SMALLEST = 1e-6  # of s and v: what is divided by, or has its logarithm taken
 

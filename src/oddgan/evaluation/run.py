@@ -193,7 +193,7 @@ def _left_out(split: Split) -> list[str]:
 
 def _chunks(test: Any, block: int) -> Iterator[tuple[int, Any]]:
     """The test rows some at a time, in whole scoring blocks: slices of a table, or lists of pictures."""
-    from ..data.pictures import NamedPictures
+    from ..rows.picture_files import NamedPictures
 
     total, frame = len(test), hasattr(test, "iloc")
     table = frame or getattr(test, "ndim", 0) == 2

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from . import blocks
-from .blocks import RowLinear as RowLinear  # its place for those who build networks for tables
+from .blocks import RowLinear  # its place for those who build networks for tables
 
 Activation = Literal["leaky", "relu", "tanh", "softplus"]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..calibration import Calibration
+from ..verdict.calibration import Calibration
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]

@@ -25,8 +25,8 @@ from ..detector import Detector
 from ..errors import DataError, ParameterError, TrainingError
 from ..evaluation.cells import Cell, Record, key_of
 from ..hooks import Hook
+from ..kit.recipe import NeuralRecipe
 from ..parameters import declared, plain
-from ..recipe import NeuralRecipe
 from . import protocols, speed
 from .configured import detector as configured
 from .figures import FIGURES, agreement, figures

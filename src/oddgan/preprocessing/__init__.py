@@ -6,7 +6,7 @@ What is fitted here is fitted on training rows alone, belongs to the model and i
 from typing import Any
 
 from ..errors import ArtifactError
-from .picture_list import as_pictures, is_pictures
+from ..rows.pictures import as_pictures, is_pictures
 from .pictures import PicturePreprocessor
 from .tables import TablePreprocessor
 from .tiles import TilePreprocessor

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ArtifactError, DataError, ParameterError
-from .picture_list import SMALLEST_SIDE, PictureList, as_stored_type, look_at
+from ..rows.pictures import SMALLEST_SIDE, PictureList, as_stored_type, look_at
 
 LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: what a CPU trains in minutes
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ..errors import ArtifactError, DataError
+from ..rows.tables import BOOLEANS, Kind, TableRows, as_table
 from .table_columns import Categories, Floats, Numbers, Scaling
 from .table_encoder import TableEncoder
-from .table_rows import BOOLEANS, Kind, TableRows, as_table
 
 CHUNK = 1024  # rows that are encoded together in a pass over all of them
 

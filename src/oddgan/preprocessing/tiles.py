@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ArtifactError, DataError
-from .picture_list import PictureList, look_at
+from ..rows.pictures import PictureList, look_at
 from .pictures import IN_MEMORY, LONGEST_SIDE, PicturePreprocessor, PreparedPictures, network_size, resize
 
 

@@ -1,0 +1,109 @@
+"""What the detectors have in common that are scikit-learn's own.
+
+    class MyNeighbours(EstimatorDetector):
+        def estimator(self, rows, seed):
+            return NearestNeighbors(n_neighbors=5).fit(rows)
+
+        def judge(self, estimator, rows):
+            return {"distance": estimator.kneighbors(rows)[0].mean(1)}
+
+A model file holds no estimator, which would be code, but the training rows that it was fitted to (at most `max_rows`);
+the estimator is fitted to them again when it is first needed. Everything else, from preprocessing to p-values, is as
+for every detector, and so its figures stand beside a GAN's on equal terms. All of it is computed on the CPU.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..detector import Detector
+from ..errors import ArtifactError
+from ..networks.memory import Memory
+from ..parameters import Param
+from ..preprocessing.prepared import Rows, in_batches
+
+PROOF = 16  # rows whose scores tell whether an estimator was fitted again as it was
+PROOF_TOLERANCE = 1e-3  # of the largest: other processors round otherwise, but another forest is farther off
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class EstimatorDetector(Detector):
+    """Base of the detectors that are one of scikit-learn's estimators, fitted to the training rows as vectors."""
+
+    max_rows: Annotated[
+        int, Param("training rows to fit to at most, drawn by the seed; the model file holds them", low=2)
+    ] = 10_000
+
+    block_size: Annotated[
+        int, Param("rows that are scored together at most, a power of two: each call has its price", low=1, high=4096)
+    ] = 1024
+
+    pads = False
+
+    @abstractmethod
+    def estimator(self, rows: np.ndarray, seed: int) -> Any:
+        """The estimator, fitted to rows (m, d) float64: equal rows and seed give an equal one."""
+
+    @abstractmethod
+    def judge(self, estimator: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Every term of rows (b, d) float64, as `score_rows` has them; "x_hat" (b, d) where there is one. A row's
+        values may depend on that row and the estimator alone, so no matrix product may run over the rows."""
+
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """M, the memory of training rows."""
+        return {"M": Memory(int(np.prod(shape)))}
+
+    def finish(self, net: Any, rows: Rows) -> None:
+        """Keep training rows, and fit the estimator to them."""
+        memory = net.M
+        memory.keep(drawn(rows, self.max_rows), int(torch.randint(2**31 - 1, ())))
+        memory.fitted = memory.rows, self.estimator(_vectors(memory.rows), int(memory.seed))
+        memory.proof = torch.from_numpy(self._proof(memory)).to(memory.rows)
+
+    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+        """What the estimator says of each row."""
+        memory = net.M
+        if memory.fitted is None or memory.fitted[0] is not memory.rows:  # loaded; threads wait for each other here
+            memory.fitted = memory.rows, self.estimator(_vectors(memory.rows), int(memory.seed))
+            self._check(memory)
+        found = self.judge(memory.fitted[1], _vectors(x))
+        terms = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in found.items()}
+        if "x_hat" in terms:
+            terms["x_hat"] = terms["x_hat"].float().reshape(x.shape)
+        return terms
+
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """The row itself as a vector: the estimator has no other view of it."""
+        del net
+        return x.flatten(1)
+
+    def _proof(self, memory: Any) -> np.ndarray:
+        terms = self.judge(memory.fitted[1], _vectors(memory.rows[:PROOF]))
+        return np.concatenate([terms[name] for name in sorted(terms) if name != "x_hat"])
+
+    def _check(self, memory: Any) -> None:
+        """Refuse an estimator that is not the one that the threshold was set for."""
+        now, then = self._proof(memory), memory.proof.double().cpu().numpy()
+        if now.shape != then.shape or np.abs(now - then).max() > PROOF_TOLERANCE * np.abs(then).max():
+            memory.fitted = None
+            raise ArtifactError(
+                f"{type(self).__name__}: this version of scikit-learn makes another model of the same rows, for which "
+                "the threshold was not set; install the version that `oddgan info` names, or train again"
+            )
+
+
+def drawn(rows: Rows, at_most: int) -> Tensor:
+    """Prepared rows as vectors (m, d) float32: all of them, or `at_most` drawn with torch's global generator."""
+    numbers = np.arange(len(rows))
+    if len(rows) > at_most:
+        numbers = np.sort(torch.randperm(len(rows))[:at_most].numpy())
+    return torch.cat([x.flatten(1) for x in in_batches(rows, numbers)])
+
+
+def _vectors(x: Tensor) -> np.ndarray:
+    return np.asarray(x.flatten(1).double().cpu().numpy())

@@ -1,0 +1,241 @@
+"""What a detector declares: its parameters, its networks, its game and its score.
+
+A detector's file derives from `NeuralDetector` and fills in `build`, `step`, `score_rows`, `embed` and `sample`, and
+`stages` and `finish` where its paper trains in several stages or fits something afterwards. A detector without networks
+to train derives from `Detector` and has `finish` instead of `step`. Nothing here trains or scores.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from ..errors import ParameterError
+from ..parameters import Param, declared
+from ..preprocessing.prepared import Rows
+from ..training import Batch, Losses, Stage
+
+__all__ = ["Batch", "Losses", "NeuralRecipe", "Recipe", "Rows", "Stage"]
+
+Results = Mapping[str, Tensor | Callable[[], Tensor]]
+"""What `Recipe.score_rows` returns, by name."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Recipe(ABC):
+    """The parameters that all detectors share, and what each says of itself. Hyper-parameters stand here and networks
+    in one container; a recipe itself holds no state."""
+
+    size: Annotated[
+        int | tuple[int, int] | None,
+        Param(
+            "height and width of the networks' pictures; none: the training pictures' or the tile's, at most 64", low=8
+        ),
+    ] = None
+    tile: Annotated[
+        int | None,
+        Param(
+            "side in pixels of the squares that pictures are cut into at their own resolution, for the networks to see "
+            "one by one; none: pictures are brought to size whole",
+            low=8,
+        ),
+    ] = None
+    stride: Annotated[
+        int | None, Param("pixels from one tile to the next where pictures are scored; none: half a tile", low=1)
+    ] = None
+    top_tiles: Annotated[
+        int, Param("how many of a picture's oddest tiles are averaged to score it; 1: the oddest alone", low=1)
+    ] = 1
+    channels: Annotated[
+        int | None,
+        Param("channels of the networks' pictures: 1 grey, 3 colour; none: the training pictures'", low=1),
+    ] = None
+    value_range: Annotated[
+        tuple[float, float] | None,
+        Param(
+            "pixel values that become -1 and 1; none: 0,255 for 8-bit pictures, else the training pictures' range",
+            low=-1e30,
+            high=1e30,
+        ),
+    ] = None
+    convert: Annotated[
+        bool,
+        Param("accept pictures whose size or channels differ from the training pictures', and convert them"),
+    ] = False
+    scaling: Annotated[
+        Literal["standard", "minmax", "robust", "quantile", "none"],
+        Param(
+            "of a table's numeric columns: by mean and deviation, from 0 to 1, by median and quartiles, by rank to a "
+            "normal distribution, or not at all"
+        ),
+    ] = "standard"
+    log_tails: Annotated[bool, Param("take the logarithm of a table's numeric columns that have heavy tails")] = False
+    rare: Annotated[
+        float,
+        Param("share of training rows below which a category of a table is pooled with other rare ones", low=0, high=1),
+    ] = 0.001
+    device: Annotated[
+        str, Param("where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a CUDA GPU if there is one")
+    ] = "auto"
+    random_state: Annotated[
+        int | np.random.RandomState | np.random.Generator | None,
+        Param(
+            "seed of everything random: a whole number, or a NumPy generator; none: a new one each time",
+            low=0,
+            high=2**63,
+        ),
+    ] = None
+    calibrate_fraction: Annotated[
+        float,
+        Param(
+            "share of the rows held back to calibrate, half as many to tune (1000 at most, or what the rate needs)",
+            low=0.01,
+            high=0.9,
+        ),
+    ] = 0.2
+    false_alarm_rate: Annotated[
+        float | Literal["auto"],
+        Param("share of normal rows that may be called odd; auto: 0.01, or what the rows allow", low=1e-9, high=0.999),
+    ] = "auto"
+    score_by: Annotated[str, Param("the term that is the anomaly score")] = ""
+    local: Annotated[
+        Literal["off", "ratio", "density", "distance"],
+        Param(
+            "judge a row against the training rows like it. ratio: each score term over what is usual among them; "
+            "density: the local outlier factor of the row among them; distance: their mean distance; both in place of "
+            "the terms"
+        ),
+    ] = "off"
+    near: Annotated[
+        Literal["features", "rows"],
+        Param("which training rows are like a row: near in the detector's features, or as they are"),
+    ] = "features"
+    neighbours: Annotated[int, Param("how many training rows are like a row, where local asks for them", low=1)] = 10
+    block_size: Annotated[
+        int,
+        Param(
+            "rows that are scored together, a power of two: 64 for throughput, 1 for latency",
+            low=1,
+            high=4096,
+        ),
+    ] = 64
+
+    def check_parameters(self) -> None:
+        """Raise `ParameterError` that names the first parameter of a wrong type or out of its range."""
+        for name, declaration in declared(type(self)).items():
+            declaration.check(getattr(self, name))
+        if self.block_size & (self.block_size - 1):
+            raise ParameterError(f"block_size={self.block_size}: must be a power of two")
+        usual = {Recipe.neighbours, type(self).neighbours}
+        if self.local == "off" and (self.neighbours not in usual or self.near != Recipe.near):
+            raise ParameterError(
+                "neighbours and near say how local judges a row, and local is off: set it, or leave them"
+            )
+        if self.tile is None:
+            for name, unset in (("stride", None), ("top_tiles", 1)):
+                if getattr(self, name) != unset:
+                    raise ParameterError(f"{name}={getattr(self, name)}: is for pictures in tiles; give tile as well")
+        elif self.stride is not None and self.stride > self.tile:
+            raise ParameterError(f"stride={self.stride}: above tile={self.tile} there would be gaps between tiles")
+
+    @abstractmethod
+    def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
+        """The networks by name, for pictures (C, H, W) or table rows (d,)."""
+
+    @abstractmethod
+    def score_rows(self, net: Any, x: Tensor) -> Results:
+        """Score rows x (b, ...): every term that `score_by` may name, (b,), higher is odder; and "x_hat" (b, ...), what
+        the detector makes of each row, unless its idea has none. A term that takes a pass of its own may come as a
+        function that computes it: it is called where it is wanted.
+
+        Each row's values may depend on that row and the networks alone. Networks take no gradients here; a search
+        that needs some turns them on for its own variables (`oddgan.search`).
+        """
+
+    @abstractmethod
+    def embed(self, net: Any, x: Tensor) -> Tensor:
+        """The detector's view of rows x (b, ...) as vectors (b, k): its latents, or its discriminator's features."""
+
+    def compared(self, net: Any, x: Tensor) -> Sequence[Tensor]:
+        """What `local` compares rows x (b, ...) in: one view of them, (b, k), or several, whose distances are
+        multiplied; ratio and density take the first."""
+        return (self.embed(net, x),)
+
+    def sample(self, net: Any, n: int) -> Tensor:
+        """n new rows (n, ...) that look like training rows, drawn with torch's global generator. Raises
+        `ParameterError` where a detector has nothing to draw from."""
+        raise ParameterError(f"{type(self).__name__} cannot generate rows: it models no distribution to draw from")
+
+    def finish(self, net: Any, rows: Rows) -> None:
+        """Set what is fitted after training, in buffers of `net`. Nothing, unless a paper says otherwise."""
+        del net, rows
+
+    combines: ClassVar[tuple[str, ...]] = ()
+    """The terms whose sum is the score when `score_by` is "combined", each on the scale of normal tuning rows."""
+
+    reconstructs: ClassVar[bool] = True
+    """Whether `score_rows` gives "x_hat", without which a detector neither reconstructs nor locates."""
+
+    pads: ClassVar[bool] = True
+    """Whether blocks are filled up to `block_size` before they are scored, as whatever multiplies matrices must have
+    them for a row's score not to depend on how many there are."""
+
+    moves_weights: ClassVar[bool] = False
+    """Whether `score_rows` moves copies of the networks' weights; else it gets networks made for scoring alone
+    (`oddgan.inference`), which have the same modules and nothing to move."""
+
+    held_at_most: ClassVar[int] = 1_000
+    """Rows that are held back at most to calibrate and to tune: beyond, they are worth more in training. Detectors that
+    score slowly set less."""
+
+    kept_at_most: ClassVar[int] = 20_000
+    """Training rows at most that new ones are compared with, where `local` asks for it."""
+
+    after_training: ClassVar[tuple[str, ...]] = ()
+    """Parameters of no effect on training: a run may be resumed with others."""
+
+    tolerance: ClassVar[float] = 1e-5
+    """How far scores may differ between block sizes and numbers of threads, relative to the largest."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NeuralRecipe(Recipe):
+    """What a detector declares whose networks are trained: how long, how fast, and its game."""
+
+    updates: Annotated[
+        int | None,
+        Param("generator updates to train for; none, with no other budget: 15 epochs, at least 2000", low=1),
+    ] = None
+    epochs: Annotated[int | None, Param("passes over the training rows to train for", low=1)] = None
+    minutes: Annotated[
+        float | None, Param("minutes to train for (then a run cannot be repeated exactly)", low=0.001)
+    ] = None
+    batch_size: Annotated[int, Param("rows in a training batch", low=2)] = 64
+    lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0)] = 2e-4
+    beta1: Annotated[float, Param("Adam's first decay rate", low=0, high=0.9999)] = 0.5
+    beta2: Annotated[float, Param("Adam's second decay rate", low=0, high=0.99999)] = 0.999
+    ema: Annotated[
+        float,
+        Param("decay of the averaged weights that the model ends with; 0: the last weights", low=0, high=0.99999),
+    ] = 0.999
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        Param("of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it"),
+    ] = "auto"
+    scoring_precision: Annotated[
+        Literal["float32", "bfloat16"], Param("of all scores, those that set the threshold included")
+    ] = "float32"
+
+    @abstractmethod
+    def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
+        """The game: yield players and their named loss terms (see `oddgan.training`)."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of training. One, in which every network moves, unless a paper says otherwise."""
+        return (Stage("game", ("G", "D"), self.step),)
+
+    inert: ClassVar[Mapping[str, str]] = {}
+    """Parameters that get no gradient by design, "NETWORK.parameter": reason. Checked by `oddgan.testing`."""

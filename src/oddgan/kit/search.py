@@ -1,0 +1,151 @@
+"""Searching the latent space: which z does a generator make this row of?
+
+Every row of a block searches for itself. The optimiser's state is elementwise, a row that has converged is frozen where
+it is and the block keeps its shape, so a row's result does not depend on its company, to the last bit. A block's size
+must be a power of two.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from ..errors import ParameterError
+from .losses import l2
+
+Rates = float | Mapping[str, float]
+
+SMALL_GENERATOR = 2**16  # weights, up to which private copies are moved together
+TOGETHER = 2**20  # weights of all copies that are then moved together
+
+
+def rate_at(lr: Rates, step: int) -> float:
+    """The learning rate at a step: `lr` itself, or, by schedule, the one of the last step in it that has come.
+
+    {"0": 0.01, "200": 0.001}: 0.01 for steps 0 to 199, then 0.001. Raises `ParameterError` for a schedule without step
+    0 or with a name that is no step.
+    """
+    if not isinstance(lr, Mapping):
+        return lr
+    if "0" not in lr or not all(begin.isdecimal() for begin in lr):
+        raise ParameterError(f"rates by step {dict(lr)}: name the steps at which they begin, the first is 0")
+    return lr[max((begin for begin in lr if int(begin) <= step), key=int)]
+
+
+class Adam:
+    """Adam (Kingma and Ba, 2015, algorithm 1) on tensors that are moved in place: `torch.optim.Adam` without what its
+    construction costs, which a search of five steps feels. Its state is elementwise: rows share nothing."""
+
+    def __init__(self, values: list[Tensor], beta1: float = 0.9, beta2: float = 0.999) -> None:
+        self.values, self.betas, self.t = values, (beta1, beta2), 0
+        self.m, self.v = [torch.zeros_like(x) for x in values], [torch.zeros_like(x) for x in values]
+
+    @torch.no_grad()
+    def step(self, gradients: tuple[Tensor, ...], rates: Sequence[float]) -> None:
+        """Move each value along its gradient, at its rate."""
+        self.t += 1
+        b1, b2 = self.betas
+        torch._foreach_lerp_(self.m, gradients, 1 - b1)
+        torch._foreach_mul_(self.v, b2)
+        torch._foreach_addcmul_(self.v, gradients, gradients, 1 - b2)
+        spread = torch._foreach_sqrt(torch._foreach_div(self.v, 1 - b2**self.t))
+        torch._foreach_add_(spread, 1e-8)
+        torch._foreach_addcdiv_(self.values, self.m, spread, [-rate / (1 - b1**self.t) for rate in rates])
+
+
+def search(
+    objective: Callable[[Tensor], Tensor],
+    starts: Tensor,
+    *,
+    steps: int,
+    lr: Rates,
+    patience: int = 0,
+    gain: float = 1e-3,
+) -> tuple[Tensor, Tensor]:
+    """The z (b, d) with the lowest `objective` that each row met on its way, and that value (b,).
+
+    `objective`: z (b, d) -> one value per row (b,), each a function of its own row alone. `starts` (b, k, d): from each
+    of a row's k points, one after the other in the memory of one, Adam takes `steps` steps at the rate(s) `lr` (see
+    `rate_at`). A row that has not come down by the share `gain` of its value for `patience` steps is frozen; with 0,
+    none ever is.
+
+    Best of all z rather than the last: Adam's last step may lead up, and freezing a row costs nothing.
+    """
+    best_z = starts[:, 0].detach().clone()
+    best = torch.full_like(best_z[:, 0], torch.inf)
+    for start in starts.detach().unbind(1):
+        z = start.clone().requires_grad_()
+        adam = Adam([z])
+        awake = torch.ones_like(best, dtype=torch.bool)
+        mark, waited = best, torch.zeros_like(best)  # the value that is to be beaten, and for how long it stands
+        for step in range(steps + 1):
+            with torch.enable_grad():
+                value = objective(z)
+                gradient = torch.autograd.grad(value.sum(), z) if step < steps else ()
+            here, value = z.detach().clone(), value.detach()
+            better = awake & (value < best)
+            best, best_z = torch.where(better, value, best), torch.where(better[:, None], here, best_z)
+            if patience:
+                lower = (value < mark - gain * mark.abs()) if step else torch.ones_like(awake)
+                mark, waited = torch.where(lower, value, mark), torch.where(lower, 0.0, waited + 1)
+                awake &= waited < patience
+            if step == steps or not awake.any():
+                break
+            adam.step(gradient, [rate_at(lr, step)])
+            with torch.no_grad():
+                z.copy_(torch.where(awake[:, None], z, here))
+    return best_z, best
+
+
+def refine(
+    G: nn.Module, x: Tensor, starts: Tensor, *, steps: int, lr_z: float, lr_weights: float, beta1: float = 0.5
+) -> Tensor:
+    """What G makes of rows x (b, ...) when z and G's own weights are moved towards x, from each of `starts` (k, d):
+    x_hat (b, k, ...).
+
+    Every row and every start begins at G as it is and moves a copy of its own, by `steps` joint steps of Adam on the
+    mean squared residual. Of the copies, never more are held than are moved together (see `together`).
+    """
+    b, k = len(x), len(starts)
+    group = together(b, k, sum(w.numel() for w in G.parameters()))
+    pairs = zip(torch.split(x.repeat_interleave(k, 0), group), torch.split(starts.repeat(b, 1), group), strict=True)
+    moved = [_moved(G, rows, z, steps, (lr_z, lr_weights), beta1) for rows, z in pairs]
+    return torch.cat(moved).reshape(b, k, *x.shape[1:])
+
+
+def together(b: int, k: int, weights: int) -> int:
+    """How many of b rows' k copies of so many weights are moved together.
+
+    Private weights leave nothing to share. All that can be saved is the price of a call, and that is most of the time
+    where a network is small: there all copies of 1, 2, 4 ... rows move together, and of a larger network one by one,
+    which is the faster of the two in either case (`benchmarks/private_weights.py`).
+    """
+    if weights > SMALL_GENERATOR:
+        return 1
+    rows = 1
+    while 2 * rows <= b and 2 * rows * k * weights <= TOGETHER:
+        rows *= 2
+    return rows * k
+
+
+def _moved(G: nn.Module, x: Tensor, z: Tensor, steps: int, rates: tuple[float, float], beta1: float) -> Tensor:
+    """x_hat (p, ...) of rows x (p, ...) from z (p, d), each with a copy of G, held side by side."""
+    names, weights = zip(*G.named_parameters(), strict=True)
+    z = z.detach().clone().requires_grad_()
+    copies = [w.detach().expand(len(x), *w.shape).clone().requires_grad_() for w in weights]
+
+    def one(z: Tensor, *copy: Tensor) -> Tensor:
+        x_hat: Tensor = functional_call(G, dict(zip(names, copy, strict=True)), (z[None],))
+        return x_hat[0]
+
+    def restored() -> Tensor:
+        return one(z[0], *(c[0] for c in copies))[None] if len(x) == 1 else vmap(one)(z, *copies)
+
+    adam = Adam([z, *copies], beta1)
+    for _ in range(steps):
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(l2(restored(), x).sum(), [z, *copies])
+        adam.step(gradients, [rates[0], *[rates[1]] * len(copies)])
+    with torch.no_grad():
+        return restored()

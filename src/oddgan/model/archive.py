@@ -1,0 +1,92 @@
+"""Model files: one ZIP archive of two members, nothing in it that runs.
+
+    manifest.json        what the model is, in words a person can read, with a checksum of itself
+    tensors.safetensors  weights and other arrays, with their SHA-256 in the manifest
+
+Members are stored, not compressed, so reading never takes more memory than the file has bytes. `read` refuses what is
+damaged, from a newer format, or not a model file, and says which; it does not interpret the content.
+"""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from ..errors import ArtifactError
+from ..files import whole_file
+
+FORMAT = "oddgan-model"
+FORMAT_VERSION = 1
+MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
+
+
+def write(path: str | Path, manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Write a model file, whole or not at all. Raises `OutputError` when it cannot be written."""
+    tensors = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    sums = {TENSORS: {"bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()}}
+    manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **manifest, "files": sums}
+    manifest["checksum"] = _checksum(manifest)
+    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+    with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, member in ((MANIFEST, text), (TENSORS, tensors)):
+            archive.writestr(
+                zipfile.ZipInfo(name), member
+            )  # of 1980: a file that held dates would not be the same twice
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The manifest and the arrays of a model file. Raises `ArtifactError` when it cannot be trusted."""
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ArtifactError(f"{path}: has compressed members, which no oddgan model has")
+            manifest = json.loads(archive.read(MANIFEST))
+            if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+                raise ArtifactError(f"{path}: is not an oddgan model")
+            _check_version(path, manifest)
+            if manifest.get("checksum") != _checksum(manifest):
+                raise ArtifactError(f"{path}: damaged: {MANIFEST} was changed after it was written; copy the file anew")
+            tensors = archive.read(TENSORS)
+        expected = manifest["files"][TENSORS]["sha256"]
+        if hashlib.sha256(tensors).hexdigest() != expected:
+            raise ArtifactError(f"{path}: damaged: {TENSORS} does not match its checksum; copy the file anew")
+        return manifest, safetensors.numpy.load(tensors)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: no such file; `oddgan train` writes models") from error
+    except (zipfile.BadZipFile, EOFError) as error:
+        reason = "damaged" if _starts_like_zip(path) else "not an oddgan model"
+        raise ArtifactError(f"{path}: {reason} ({error}); copy the file anew") from error
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(f"{path}: damaged or not an oddgan model ({error}); copy the file anew") from error
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _checksum(manifest: dict[str, Any]) -> str:
+    """SHA-256 of all of the manifest but its own checksum."""
+    rest = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _check_version(path: Path, manifest: dict[str, Any]) -> None:
+    version = manifest.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise ArtifactError(f"{path}: format version {version!r} is not one that ever was")
+    if version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path}: format {version}, written by oddgan {manifest.get('oddgan', 'of a later release')}, is newer "
+            f"than this oddgan reads ({FORMAT_VERSION}); upgrade oddgan"
+        )
+
+
+def _starts_like_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"

@@ -1,0 +1,42 @@
+"""Which rows a model was trained on, eight bytes a row: tells runs apart, and says when a test row was trained on."""
+
+import hashlib
+
+import numpy as np
+from torch import Tensor
+
+from .prepared import Rows, in_batches, spread
+from .tiles import PreparedTiles
+
+AT_MOST = 1_000_000  # rows; of larger sets so many, evenly spaced
+
+
+def of_rows(rows: Rows) -> np.ndarray:
+    """Sorted fingerprints (n,) uint64 of training rows as the networks see them; of pictures in tiles, of the whole
+    pictures, for a tile alone says little about where it was cut."""
+    if isinstance(rows, PreparedTiles):
+        return np.sort(np.array([of_picture(picture) for picture in rows.whole()], np.uint64))
+    return np.sort(_in_order(rows, spread(len(rows), AT_MOST)))
+
+
+def distinct(rows: Rows) -> np.ndarray:
+    """The numbers of rows that equal none before them, ascending."""
+    _, first = np.unique(_in_order(rows, np.arange(len(rows))), return_index=True)
+    return np.sort(first)
+
+
+def _in_order(rows: Rows, numbers: np.ndarray) -> np.ndarray:
+    return np.concatenate([of_tensor(x) for x in in_batches(rows, numbers)])
+
+
+def of_picture(picture: np.ndarray) -> int:
+    """The fingerprint of a whole picture (H, W, C), at its own size and in its own values."""
+    digest = hashlib.blake2b(str(picture.shape).encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(picture).data)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def of_tensor(x: Tensor) -> np.ndarray:
+    """Fingerprints (b,) uint64 of rows (b, ...)."""
+    digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in x.contiguous().numpy()]
+    return np.frombuffer(b"".join(digests), np.uint64)

@@ -1,0 +1,1 @@
+"""What X is: pictures or a table, in memory or in files, behind one door."""

@@ -1,0 +1,157 @@
+"""Arrays in files: .npy, .npz and IDX, as tables or pictures."""
+
+import operator
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .idx import read_idx
+
+Array = NDArray[Any]
+
+SMALLEST = 8  # pixels, as for picture files
+CHUNK_BYTES = 16 * 2**20
+
+_KEYS = {
+    "training rows": ("x_train", "train", "x"),
+    "training labels": ("y_train", "train_labels"),
+    "test rows": ("x_test", "test"),
+    "labels": ("y_test", "test_labels", "labels", "y"),
+    "masks": ("masks", "masks_test", "test_masks"),
+}
+
+
+class ConvertedPictures:
+    """Pictures of an array, each converted to a type that pictures have when it is asked for."""
+
+    def __init__(self, array: Array, dtype: np.dtype[Any]) -> None:
+        self.array, self.dtype = array, dtype
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, index: SupportsIndex, /) -> Array:
+        row = np.asarray(self.array[operator.index(index)]).astype(self.dtype)
+        return row * np.uint8(255) if self.array.dtype.kind == "b" else row
+
+    def header(self, index: int) -> tuple[int, int, int, str]:
+        """(H, W, channels, dtype name) of picture `index`."""
+        height, width = self.array.shape[1:3]
+        return height, width, 1 if self.array.ndim == 3 else 3, self.dtype.name
+
+
+def array_rows(path: Path) -> Array | ConvertedPictures:
+    """What `rows` gives for a .npy, .npz or IDX file."""
+    if path.suffix.lower() != ".npz":
+        return converted(checked(read_array(path), str(path)))
+    parts = read_npz(path)
+    part = next(part for part in ("test rows", "training rows") if part in parts)
+    key, array = parts[part]
+    return converted(checked(array, f"{path}[{key}]"))
+
+
+def checked(array: Array, where: str) -> Array:
+    """A table (n, d), or pictures (n, H, W) or (n, H, W, 3); raises `DataError` for what is neither, or not finite."""
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{where}: holds {array.dtype}, not numbers; save it as numbers")
+    if array.ndim not in (2, 3, 4):
+        raise DataError(f"{where}: has shape {array.shape}; give a table (n, d) or pictures (n, H, W) or (n, H, W, 3)")
+    if not array.size:
+        raise DataError(f"{where}: has shape {array.shape} and so no values; give at least one row")
+    if array.ndim == 4:
+        if array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
+            raise DataError(
+                f"{where}: shape {array.shape} looks like (n, C, H, W); put channels last, array.transpose(0, 2, 3, 1)"
+            )
+        if array.shape[3] not in (1, 3):
+            raise DataError(f"{where}: pictures with {array.shape[3]} channels (shape {array.shape}); give 1 or 3")
+        if array.shape[3] == 1:
+            array = array[..., 0]
+    if array.ndim > 2 and min(array.shape[1:3]) < SMALLEST:
+        raise DataError(
+            f"{where}: pictures of {array.shape[1]} x {array.shape[2]} (shape {array.shape}), at least {SMALLEST} x "
+            f"{SMALLEST} are needed; one picture alone needs a first axis of 1, a table two axes"
+        )
+    _check_finite(array, where)
+    return array
+
+
+def converted(array: Array) -> Array | ConvertedPictures:
+    """Pictures in a type that pictures have: uint8, uint16 or float32. Tables as they are."""
+    if array.ndim == 2 or array.dtype in (np.uint8, np.uint16, np.float32):
+        return array
+    if array.dtype.kind == "b":
+        return ConvertedPictures(array, np.dtype(np.uint8))
+    fits = array.dtype.kind in "ui" and array.min() >= 0 and array.max() <= np.iinfo(np.uint16).max
+    return ConvertedPictures(array, np.dtype(np.uint16 if fits else np.float32))
+
+
+def _check_finite(array: Array, where: str) -> None:
+    if array.dtype.kind != "f":
+        return
+    step = max(1, CHUNK_BYTES // array[:1].nbytes)
+    for start in range(0, len(array), step):
+        chunk = array[start : start + step]
+        if array.ndim > 2 and array.dtype.itemsize > 4:
+            with np.errstate(over="ignore"):  # what pictures will be converted to
+                chunk = chunk.astype(np.float32)
+        if not np.isfinite(chunk).all():
+            place = np.argwhere(~np.isfinite(chunk))[0]
+            row = f"row {start + place[0]}" + (f", column {place[1]}" if array.ndim == 2 else "")
+            raise DataError(f"{where}: {row} (counted from 0) is NaN or infinite; fill it in or leave the row out")
+
+
+def read_array(path: Path) -> Array:
+    """The array in a .npy file, memory-mapped, or in an IDX file of pictures. Raises `DataError`."""
+    if path.suffix.lower() != ".npy":
+        array = read_idx(path)
+        if array.ndim == 1:
+            raise DataError(f"{path}: holds labels, not pictures; give the file of pictures or the folder of all four")
+        return array
+    if _starts(path).startswith(b"PK"):
+        raise DataError(f"{path}: is a .npz archive; name it so")
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise _not_numpy(path, error) from error
+
+
+def _starts(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(6)
+    except OSError as error:
+        raise _not_numpy(path, error) from error
+
+
+def read_npz(path: Path) -> dict[str, tuple[str, Array]]:
+    """{part: (the key it stands under, array)}"""
+    parts: dict[str, tuple[str, Array]] = {}
+    if _starts(path) == b"\x93NUMPY":
+        raise DataError(f"{path}: is a .npy file; name it so")
+    try:
+        with path.open("rb") as stream, np.lib.npyio.NpzFile(stream, allow_pickle=False) as archive:
+            keys = {key.lower(): key for key in archive.files}
+            for part, names in _KEYS.items():
+                if known := next((name for name in names if name in keys), None):
+                    parts[part] = keys[known], archive[keys[known]]
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+        raise _not_numpy(path, error) from error
+    if not parts.keys() & {"training rows", "test rows"}:
+        held = ", ".join(sorted(keys.values())) or "nothing"
+        raise DataError(f"{path}: holds {held}; name the rows X, or x_train, x_test and y_test")
+    return parts
+
+
+def _not_numpy(path: Path, error: Exception) -> DataError:
+    if isinstance(error, PermissionError):
+        return DataError(f"{path}: may not be read (permission denied); give read permission")
+    text = " ".join(str(error).split())
+    if "object" in text.lower():
+        return DataError(f"{path}: holds Python objects, which are not loaded; save plain numbers")
+    return DataError(f"{path}: is not a NumPy file, or damaged or cut short ({text}); save it again")

@@ -1,0 +1,243 @@
+"""Tables in CSV files, read in parts, so that a file may be larger than memory.
+
+The first line names the columns. What separates values (comma, semicolon, tab or bar) is told from it. A column whose
+values are all numbers holds numbers; every other one holds categories. Empty, "NA", "N/A", "?", "nan" and "null" (in
+capitals or not) are missing values. Files are UTF-8 and may be packed with gzip.
+"""
+
+import csv
+import gzip
+import itertools
+import math
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from .tables import Kind, TableRows
+
+MISSING = frozenset({"", "na", "n/a", "?", "nan", "null"})
+SEPARATORS = ",;\t|"
+PART = 16_384  # rows that are read at a time
+BLOCK = 512  # of them that are converted at a time
+MOST_FIELD = 131_072  # characters of one value: what Python's reader allows
+
+_YEAR = re.compile(r"[12]\d{3}")  # the one kind of number that may be a name
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
+
+
+class _NotANumberError(DataError):
+    """A column of numbers holds a text. `column`: its name."""
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+class CsvFile:
+    """One CSV file.
+
+    `columns`: the names of all its columns, by its first line, or as given where the file has no such line (`names`).
+    Raises `DataError` that names the file and the line.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
+        self.path = path
+        self.named = names is None
+        self.separator = ","
+        self.columns = tuple(names) if names is not None else self._header()
+
+    def count(self) -> int:
+        """The number of rows."""
+        return sum(1 for _ in self._rows())
+
+    def kinds(self, chosen: Sequence[str], known: "Mapping[str, Kind]") -> "dict[str, Kind]":
+        """What each of the columns `chosen` holds: as `known`, else as the first rows show."""
+        if all(name in known for name in chosen):
+            return {name: known[name] for name in chosen}
+        places = [self.columns.index(name) for name in chosen]
+        rows = list(itertools.islice(self._rows(), PART))
+        kinds: dict[str, Kind] = {}
+        for name, place in zip(chosen, places, strict=True):
+            kind: Kind = "number"
+            try:
+                _numbers([row[place] for _, row in rows])
+            except ValueError:
+                kind = "category"
+            kinds[name] = known.get(name, kind)
+        return kinds
+
+    def parts(self, kinds: "Mapping[str, Kind]", size: int = PART) -> "Iterator[TableRows]":
+        """The columns that `kinds` names, in its order, `size` rows at a time. Raises `_NotANumberError` for a text in
+        a column of numbers."""
+        from .tables import TableRows
+
+        known = [_Places(kind) for kind in kinds.values()]
+        rows = self._rows()
+        while block := list(self._blocks(itertools.islice(rows, size), kinds, known)):
+            texts = tuple(tuple(one.texts) for one in known)
+            yield TableRows(np.concatenate(block), tuple(kinds), tuple(kinds.values()), texts)
+
+    def _blocks(
+        self, rows: Iterator[tuple[int, list[str]]], kinds: "Mapping[str, Kind]", known: "list[_Places]"
+    ) -> Iterator[NDArray[np.float64]]:
+        """`rows` as numbers and places, some at a time: few enough for the processor's cache."""
+        columns = [self.columns.index(name) for name in kinds]
+        while block := list(itertools.islice(rows, BLOCK)):
+            lines, split = zip(*block, strict=True)
+            texts = list(zip(*split, strict=True))
+            values = np.empty((len(block), len(kinds)))
+            for i, (name, kind) in enumerate(kinds.items()):
+                found = texts[columns[i]]
+                if kind == "number":
+                    values[:, i] = self._checked(found, name, lines)
+                else:
+                    values[:, i] = np.fromiter(map(known[i].__getitem__, found), np.float64, len(found))
+            yield values
+
+    def whole(self, chosen: Sequence[str], known: "Mapping[str, Kind]") -> "TableRows":
+        """All rows of the columns `chosen`. A column that turns out to hold texts is one of categories, unless it is
+        `known` to hold numbers."""
+        from .tables import TableRows
+
+        kinds = self.kinds(chosen, known)
+        while True:
+            try:
+                parts = list(self.parts(kinds))
+                break
+            except _NotANumberError as error:
+                if error.column in known:
+                    raise
+                kinds[error.column] = "category"  # which its first rows did not show
+        if not parts:
+            raise DataError(f"{self.path}: holds no rows; give at least one")
+        for name, texts in zip(kinds, parts[-1].texts, strict=True):
+            if name not in known and any("," in text for text in texts) and all(map(_DECIMAL_COMMA.fullmatch, texts)):
+                example = next(text for text in texts if "," in text)
+                raise DataError(
+                    f"{self.path}: column {name!r} holds numbers with a decimal comma ({example}); write a point"
+                )
+        values = np.concatenate([part.values for part in parts])
+        return TableRows(values, tuple(kinds), tuple(kinds.values()), parts[-1].texts)
+
+    def _header(self) -> tuple[str, ...]:
+        with self._opened() as stream:
+            first = stream.readline(MOST_FIELD)
+        if not first.strip():
+            raise DataError(f"{self.path}: line 1 is empty; it must name the columns")
+        split = {one: next(csv.reader([first], delimiter=one)) for one in SEPARATORS}
+        self.separator = max(SEPARATORS, key=lambda one: len(split[one]))
+        names = [name.strip() for name in split[self.separator]]
+        for i, name in enumerate(names):
+            if not name:
+                raise DataError(
+                    f"{self.path}: line 1: column {i + 1} has no name (a row number?); name it or remove it"
+                )
+            if _is_number(name) and not _YEAR.fullmatch(name):
+                raise DataError(
+                    f"{self.path}: line 1 must name the columns, and holds the number {name}; add such a line"
+                )
+            if name in names[:i]:
+                raise DataError(f"{self.path}: line 1: two columns are called {name!r}; rename one")
+        return tuple(names)
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """The number of the line in which each row ends, and its values; empty lines are passed over."""
+        with self._opened() as stream:
+            reader = csv.reader(stream, delimiter=self.separator)
+            try:
+                if self.named:
+                    next(reader)
+                for row in reader:
+                    if not row:
+                        continue
+                    if len(row) != len(self.columns):
+                        raise DataError(
+                            f"{self.path}: line {reader.line_num} has {len(row)} value{'s' * (len(row) != 1)} for "
+                            f"{len(self.columns)} columns; mend the line"
+                        )
+                    yield reader.line_num, row
+            except csv.Error as error:
+                raise DataError(f"{self.path}: line {reader.line_num}: {error}; mend the line") from error
+
+    def _checked(self, found: Sequence[str], name: str, lines: Sequence[int]) -> NDArray[np.float64]:
+        try:
+            values = _numbers(found)
+        except ValueError:
+            i = next(i for i, text in enumerate(found) if not _is_number(text) and not _is_missing(text))
+            raise _NotANumberError(
+                f"{self.path}: line {lines[i]}, column {name!r}: {found[i]!r} is no number; mend it, or leave it "
+                "empty where the value is missing",
+                name,
+            ) from None
+        if np.isinf(values).any():
+            i = int(np.flatnonzero(np.isinf(values))[0])
+            raise DataError(
+                f"{self.path}: line {lines[i]}, column {name!r}: {found[i]} is infinite; mend it or leave it empty"
+            )
+        return values
+
+    @contextmanager
+    def _opened(self) -> Iterator[TextIO]:
+        try:
+            with self.path.open("rb") as raw:
+                packed = raw.read(2) == b"\x1f\x8b"
+            opened = gzip.open if packed else open
+            with opened(self.path, "rt", encoding="utf-8-sig", newline="") as stream:
+                yield stream
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.path}: is not UTF-8 ({error.reason}); save it so") from error
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{self.path}: the gzip file is damaged or cut short ({error}); fetch it again") from error
+        except PermissionError:
+            raise DataError(f"{self.path}: may not be read (permission denied); give read permission") from None
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read ({error.strerror or error}); check the file") from error
+
+
+def _is_missing(text: str) -> bool:
+    return text.strip().lower() in MISSING
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text and not _is_missing(text)
+
+
+def _numbers(texts: Sequence[str]) -> NDArray[np.float64]:
+    """Texts as numbers, NaN for missing ones. Raises `ValueError` where one is no number."""
+    if "_" in "".join(texts):
+        raise ValueError("Python would read 1_2 as 12")
+    try:
+        return np.array(texts, np.float64)
+    except ValueError:
+        return np.array(["nan" if _is_missing(text) else text for text in texts], np.float64)
+
+
+class _Places(dict[str, float]):
+    """Where the values of a column stand in the list of them all, by what is written in the file; NaN for missing ones.
+    New values join the list as they are met. `texts`: the list."""
+
+    def __init__(self, kind: "Kind") -> None:
+        super().__init__()
+        self.boolean = kind == "boolean"
+        self.texts: dict[str, int] = {"False": 0, "True": 1} if self.boolean else {}
+
+    def __missing__(self, written: str) -> float:
+        text = written.strip()
+        if self.boolean:  # in whatever capitals
+            text = {"true": "True", "false": "False"}.get(text.lower(), text)
+        place = math.nan if _is_missing(text) else float(self.texts.setdefault(text, len(self.texts)))
+        self[written] = place
+        return place

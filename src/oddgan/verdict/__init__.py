@@ -1,0 +1,1 @@
+"""From score terms to a verdict, in NumPy alone."""
