@@ -64,7 +64,7 @@ def test_imports_point_downwards(path):
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     module = ".".join(part for part in parts if part != "__init__")
     for name in imports(path):
-        if name == "__version__" or name.split(".")[0] == parts[0] and row_of(name) == row_of(module):
+        if name == "__version__" or (name.split(".")[0] == parts[0] and row_of(name) == row_of(module)):
             continue
         below = row_of(name)
         assert below is not None, f"{path.name} imports {name}, which has no row"

@@ -24,7 +24,7 @@ from .model.scoring import ALONE, Explanation, Prepared, RowsOrTable, Scorer, jo
 from .parameters import plain
 from .preprocessing import fingerprints
 from .preprocessing.pictures import PicturePreprocessor
-from .preprocessing.prepared import Selected
+from .preprocessing.prepared import SelectedRows
 from .preprocessing.tables import TablePreprocessor
 from .preprocessing.tiles import PreparedTiles, TilePreprocessor
 from .rows.pictures import as_pictures, is_pictures
@@ -146,12 +146,12 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def _hold_back(self, n: int, seed: int, tune: bool, calibrate: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Rows for training, and those held back: disjoint, drawn by the seed alone."""
         rate = self.false_alarm_rate
-        most = self.held_at_most if rate == "auto" else max(self.held_at_most, math.ceil(10 / float(rate)))
+        most = self.max_held_out_rows if rate == "auto" else max(self.max_held_out_rows, math.ceil(10 / float(rate)))
         share = max(1, round(n * self.calibrate_fraction))
         several = self.score_by == "combined" and self.local not in ALONE  # terms, which are weighed on tuning rows
         counts = {
             "calibrate": min(share, most) if calibrate else 0,
-            "tune": min(max(1, share // 2), self.held_at_most) if tune and several else 0,
+            "tune": min(max(1, share // 2), self.max_held_out_rows) if tune and several else 0,
         }
         order = np.random.default_rng([seed, n]).permutation(n)
         held, start = {}, 0
@@ -190,16 +190,16 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             self.finish(net, rows)
         return net, {}, {"device": device.type}
 
-    def _kept(self, prepared: Prepared, seed: int) -> Selected:
+    def _kept(self, prepared: Prepared, seed: int) -> SelectedRows:
         """The training rows, or tiles, that new ones are compared with: distinct ones, for a copy has nothing to add;
-        so many of them as `kept_at_most` says, by the seed."""
-        most = self.kept_at_most
+        so many of them as `max_reference_rows` says, by the seed."""
+        most = self.max_reference_rows
         if isinstance(prepared, PreparedTiles):
             prepared = prepared.sample(most, seed)
         order = np.random.default_rng([seed, len(prepared)]).permutation(len(prepared))[: COPIES * most]
-        return Selected(prepared, order[fingerprints.distinct(Selected(prepared, order))][:most])
+        return SelectedRows(prepared, order[fingerprints.distinct(SelectedRows(prepared, order))][:most])
 
-    def _acquaint(self, kept: Selected | None) -> Neighbourhood | None:
+    def _acquaint(self, kept: SelectedRows | None) -> Neighbourhood | None:
         """What the kept rows are like, for new ones to be compared with."""
         self.neighbourhood_ = None
         if kept is None:

@@ -60,7 +60,7 @@ def check_detector(detector: Detector, X: Any) -> None:
 
 
 def gradients_reach_their_player(detector: Detector, X: Any) -> None:
-    """Every move's loss reaches every parameter of its player, except those declared `inert` with a reason."""
+    """Every move's loss reaches every parameter of its player, except those declared `without_gradient`."""
     for stage, net, batch in _stages(detector, X):
         moved = set()
         for losses in stage.step(net, batch):
@@ -72,10 +72,12 @@ def gradients_reach_their_player(detector: Detector, X: Any) -> None:
                 for name, gradient in zip(
                     names, torch.autograd.grad(total, params, allow_unused=True, retain_graph=True), strict=True
                 ):
-                    inert = f"{player}.{name}" in detector.inert
+                    exempt = f"{player}.{name}" in detector.without_gradient
                     reached = gradient is not None and bool(gradient.abs().max() > 0)
-                    assert reached or inert, f"no gradient reaches {player}.{name}; declare it `inert` or mend the loss"
-                    assert not (reached and inert), f"{player}.{name} is declared inert, but a gradient reaches it"
+                    assert reached or exempt, (
+                        f"no gradient reaches {player}.{name}; declare it `without_gradient` or fix the loss"
+                    )
+                    assert not (reached and exempt), f"a gradient reaches {player}.{name}, declared `without_gradient`"
         assert moved == set(stage.players), f"players {set(stage.players) - moved} of {stage.name} never move"
 
 
@@ -160,7 +162,7 @@ def every_choice_of_score_is_a_term(detector: Detector, X: Any) -> None:
     terms = set(found.terms) - set(ALONE)
     assert (found.reconstruction is not None) == detector.reconstructs, "`reconstructs` is not what score_rows does"
     assert choices - {"combined"} == terms, f"score_by offers {sorted(choices)}, but the terms are {sorted(terms)}"
-    assert ("combined" in choices) == bool(detector.combines), "score_by='combined' and `combines` need each other"
+    assert ("combined" in choices) == bool(detector.combined_terms), "score_by='combined' needs `combined_terms`"
 
 
 def neighbours_judge_alike(detector: Detector, X: Any) -> None:

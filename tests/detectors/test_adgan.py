@@ -9,6 +9,7 @@ from torch import nn
 
 from oddgan import papers, testing
 from oddgan.detectors.adgan import ADGAN
+from oddgan.kit.recipe import ALL
 
 
 @pytest.fixture(params=[(1, 11, 9), (7,)], ids=["pictures", "table"])
@@ -83,8 +84,8 @@ def test_the_generator_is_itself_again_for_every_row(scene):
 class SharesItsWeights(ADGAN):
     """A fault: all rows of a block move one copy of the generator."""
 
-    def score_rows(self, net, x):
-        terms = super().score_rows(net, x)
+    def score_rows(self, net, x, names=ALL):
+        terms = super().score_rows(net, x, names)
         G = copy.deepcopy(net.G).requires_grad_()
         adam = torch.optim.Adam(G.parameters(), lr=0.01)
         with torch.enable_grad():

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from oddgan import papers, testing
 from oddgan.detectors.alad import ALAD
+from oddgan.kit.recipe import ALL
 
 SHAPES = {"pictures": (1, 16, 12), "table": (7,)}
 PLAYERS = ("D_xz", "D_xx", "D_zz")
@@ -197,25 +198,25 @@ class NoLatentCycle(ALAD):
 class SquaredVerdicts(ALAD):
     """PyOD: the squared difference of D_xx's sigmoids for its features."""
 
-    def score_rows(self, net, x):
+    def score_rows(self, net, x, names=ALL):
         same, hat = torch.sigmoid(net.D_xx(x, x)[0]), torch.sigmoid(net.D_xx(x, net.G(net.E(x)))[0])
-        return {**super().score_rows(net, x), "fm": (same - hat) ** 2}
+        return {**super().score_rows(net, x, names), "fm": (same - hat) ** 2}
 
 
 class FeaturesOfTheJoint(ALAD):
     """EGBAD's score under ALAD's name: D_xz's features."""
 
-    def score_rows(self, net, x):
+    def score_rows(self, net, x, names=ALL):
         z = net.E(x)
         gap = (net.D_xz(x, z)[1] - net.D_xz(net.G(z), z)[1]).abs().sum(1)
-        return {**super().score_rows(net, x), "fm": gap}
+        return {**super().score_rows(net, x, names), "fm": gap}
 
 
 class Means(ALAD):
     """Means where the authors' code has sums."""
 
-    def score_rows(self, net, x):
-        terms = super().score_rows(net, x)
+    def score_rows(self, net, x, names=ALL):
+        terms = super().score_rows(net, x, names)
         return {**terms, "l1": terms["l1"] / x[0].numel()}
 
 
@@ -244,9 +245,9 @@ def test_the_check_passes_what_is_right():
 class DropsOutWhenScoring(ALAD):
     """PyOD: no evaluation mode, so that dropout draws scores by lot."""
 
-    def score_rows(self, net, x):
+    def score_rows(self, net, x, names=ALL):
         net.train()
-        terms = super().score_rows(net, x)
+        terms = super().score_rows(net, x, names)
         net.eval()
         return terms
 

@@ -236,9 +236,9 @@ def test_pictures_themselves_can_be_compared_beside_their_features(pictures, tab
     torch.manual_seed(0)
     det = ContraD(latent_dim=5, width=4, compare="f+x")
     net, x = nn.ModuleDict(det.build((1, 12, 9))).eval(), torch.rand(3, 1, 12, 9)
-    f, own = det.compared(net, x)
+    f, own = det.embeddings(net, x)
     torch.testing.assert_close(f, det.embed(net, x))
-    torch.testing.assert_close(own, det.compared(net, (x + 1) / 2 - 1)[1])
+    torch.testing.assert_close(own, det.embeddings(net, (x + 1) / 2 - 1)[1])
     torch.testing.assert_close(own.norm(dim=1), torch.ones(3))
 
     fitted = testing.small(ContraD, compare="f+x").fit(pictures)

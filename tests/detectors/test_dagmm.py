@@ -11,6 +11,7 @@ from torch import nn
 from oddgan import papers, testing
 from oddgan.detectors.dagmm import DAGMM, RIDGE, Mixture
 from oddgan.errors import ParameterError
+from oddgan.kit.recipe import ALL
 
 
 @pytest.fixture(params=["pictures", "table"])
@@ -210,16 +211,16 @@ def test_a_breakdown_reaches_the_training_loop_as_nan():
 class MixtureOfTheBlock(DAGMM):
     """A fault: the mixture is estimated from the rows that are scored."""
 
-    def score_rows(self, net, x):
+    def score_rows(self, net, x, names=ALL):
         z = net.C(x)[1]
         found, _ = Mixture.of(z.double(), net.M(z))
-        return {**super().score_rows(net, x), "energy": found.energy(z.double())}
+        return {**super().score_rows(net, x, names), "energy": found.energy(z.double())}
 
 
 class StaysInTraining(DAGMM):
     """A fault: dropout at test time, and batch statistics for pictures."""
 
-    def score_rows(self, net, x):
+    def score_rows(self, net, x, names=ALL):
         return {**super().score_rows(net.train(), x), "energy": net.M(net.C(x)[1])[:, 0]}
 
 
@@ -252,7 +253,7 @@ def test_the_two_features_do_not_see_size():
     torch.testing.assert_close(z[0, 3:], z[1, 3:])
     assert float(scores["residual"][1] / scores["residual"][0]) == pytest.approx(1e4, rel=1e-3)
     assert det.score_by == "combined"
-    assert det.combines == ("energy", "residual")
+    assert det.combined_terms == ("energy", "residual")
 
 
 def test_generated_codes_follow_the_mixture():

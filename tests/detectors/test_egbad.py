@@ -9,6 +9,7 @@ from torch import nn
 
 from oddgan import papers, testing
 from oddgan.detectors.egbad import EGBAD
+from oddgan.kit.recipe import ALL
 
 SHAPES = {"pictures": (1, 16, 12), "table": (7,)}
 
@@ -151,24 +152,24 @@ class OneAfterTheOther(EGBAD):
 class AlphaReversed(EGBAD):
     """anomaly-toolbox: alpha weighs the discrimination loss, not the residual."""
 
-    def score_rows(self, net, x):
-        terms = super().score_rows(net, x)
+    def score_rows(self, net, x, names=ALL):
+        terms = super().score_rows(net, x, names)
         return {**terms, "paper_fm": self.alpha * terms["feature"] + (1 - self.alpha) * terms["residual"]}
 
 
 class Means(EGBAD):
     """masataka46: means where the authors' code has sums, which changes what alpha weighs."""
 
-    def score_rows(self, net, x):
-        terms = super().score_rows(net, x)
+    def score_rows(self, net, x, names=ALL):
+        terms = super().score_rows(net, x, names)
         return {**terms, "residual": terms["residual"] / x[0].numel()}
 
 
 class CodeForPaper(EGBAD):
     """The authors' code under the paper's name: D looks at the reconstruction's pair."""
 
-    def score_rows(self, net, x):
-        terms = super().score_rows(net, x)
+    def score_rows(self, net, x, names=ALL):
+        terms = super().score_rows(net, x, names)
         return {**terms, "sigma": terms["sigma_code"], "paper_sigma": terms["code_sigma"]}
 
 
@@ -205,11 +206,11 @@ def test_planted_faults_are_caught(cls, check, message):
 class BatchStatistics(EGBAD):
     """masataka46: batch normalisation keeps to batch statistics at test time."""
 
-    def score_rows(self, net, x):
+    def score_rows(self, net, x, names=ALL):
         norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         for norm in norms:
             norm.train()
-        terms = super().score_rows(net, x)
+        terms = super().score_rows(net, x, names)
         for norm in norms:
             norm.eval()
         return terms
@@ -218,8 +219,8 @@ class BatchStatistics(EGBAD):
 class ScaledByBatch(EGBAD):
     """anomaly-toolbox: scores divided by their batch's norm."""
 
-    def score_rows(self, net, x):
-        terms = super().score_rows(net, x)
+    def score_rows(self, net, x, names=ALL):
+        terms = super().score_rows(net, x, names)
         return {**terms, "paper_fm": terms["paper_fm"] / terms["paper_fm"].norm()}
 
 

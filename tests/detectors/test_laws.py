@@ -11,6 +11,7 @@ from oddgan.detectors.ganomaly import GANomaly
 from oddgan.errors import TrainingError
 from oddgan.hooks import Hook
 from oddgan.kit.losses import bce, l1, l2
+from oddgan.kit.recipe import ALL as ALL_TERMS
 from oddgan.training import Stage
 
 ALL = [detectors.get(name) for name in detectors.names()]
@@ -72,8 +73,8 @@ class MovesTheOther(GANomaly):
 class LooksAtTheBatch(GANomaly):
     """A published fault: scores scaled by their batch."""
 
-    def score_rows(self, net, x):
-        terms = super().score_rows(net, x)
+    def score_rows(self, net, x, names=ALL_TERMS):
+        terms = super().score_rows(net, x, names)
         terms["residual"] = terms["residual"] / terms["residual"].max()
         return terms
 
@@ -81,11 +82,11 @@ class LooksAtTheBatch(GANomaly):
 class StaysInTrainingMode(GANomaly):
     """A published fault: batch statistics at test time."""
 
-    moves_weights = True  # networks as they were trained: those for scoring have no statistics left to go wrong
+    adapts_weights = True  # networks as they were trained: those for scoring have no statistics left to go wrong
 
-    def score_rows(self, net, x):
+    def score_rows(self, net, x, names=ALL_TERMS):
         net.train()
-        result = super().score_rows(net, x)
+        result = super().score_rows(net, x, names)
         net.eval()
         return result
 

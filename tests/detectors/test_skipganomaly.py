@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from oddgan import papers, testing
 from oddgan.detectors.skipganomaly import SkipGANomaly
 from oddgan.errors import ParameterError
+from oddgan.kit.recipe import ALL
 
 SHAPES = {"pictures": (1, 18, 12), "table": (7,)}
 WEIGHTS = {"w_adv": 1.5, "w_con": 40.0, "w_lat": 3.0, "lam": 0.8}
@@ -144,11 +145,11 @@ class ThreeChannels(SkipGANomaly):
 class StaysInTrainingMode(SkipGANomaly):
     """A published fault: batch statistics at test time."""
 
-    moves_weights = True  # networks as they were trained: those for scoring have no statistics left to go wrong
+    adapts_weights = True  # networks as they were trained: those for scoring have no statistics left to go wrong
 
-    def score_rows(self, net, x):
+    def score_rows(self, net, x, names=ALL):
         net.train()
-        result = super().score_rows(net, x)
+        result = super().score_rows(net, x, names)
         net.eval()
         return result
 

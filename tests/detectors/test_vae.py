@@ -9,6 +9,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from oddgan import papers, testing
 from oddgan.detectors.vae import VAE, Fixed
+from oddgan.kit.recipe import ALL
 
 
 @pytest.fixture(params=["pictures", "table"])
@@ -165,19 +166,19 @@ def test_the_bound_is_tight_where_the_posterior_is_exact():
 class DrawsAnew(VAE):
     """As An and Cho do: other draws at every score."""
 
-    def score_rows(self, net, x):
+    def score_rows(self, net, x, names=ALL):
         net.Q.eps.normal_()
-        return super().score_rows(net, x)
+        return super().score_rows(net, x, names)
 
 
 class DrawsByPlace(VAE):
     """A draw for every place in a block."""
 
-    def score_rows(self, net, x):
+    def score_rows(self, net, x, names=ALL):
         torch.manual_seed(0)
         mu, s = net.E(x)
         nll = (x - net.G(mu + s * torch.randn_like(s))).square().flatten(1).sum(1)
-        return {**super().score_rows(net, x), "elbo": nll}
+        return {**super().score_rows(net, x, names), "elbo": nll}
 
 
 @pytest.mark.parametrize(("cls", "same"), [(VAE, True), (DrawsAnew, False)])

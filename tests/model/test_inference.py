@@ -27,7 +27,7 @@ def results(det, net, x):
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (17, 13, 3)])
-@pytest.mark.parametrize("name", [name for name in PICTURES if not detectors.get(name).moves_weights])
+@pytest.mark.parametrize("name", [name for name in PICTURES if not detectors.get(name).adapts_weights])
 def test_every_detector_scores_alike(name, shape):
     X = np.random.default_rng(0).integers(0, 256, (24, *shape), dtype=np.uint8)
     det = testing.small(detectors.get(name)).fit(X)

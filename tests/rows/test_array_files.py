@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from oddgan.data import PictureRows, load, rows
-from oddgan.rows import array_files
 from oddgan.errors import DataError
+from oddgan.rows import array_files
 
 Array = NDArray[Any]
 Idx = Callable[..., bytes]

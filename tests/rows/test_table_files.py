@@ -12,8 +12,8 @@ import pytest
 
 import oddgan.rows.csv_files
 from oddgan.data import TableFile, load, rows
-from oddgan.rows.table_files import is_table_file
 from oddgan.errors import DataError, MissingExtra
+from oddgan.rows.table_files import is_table_file
 
 Write = Callable[..., Path]
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from ..detector import NeuralDetector
 from ..kit.games import wgan_gp
 from ..kit.losses import l2, norm2
-from ..kit.recipe import Batch, Losses
+from ..kit.recipe import ALL, Batch, Losses, Names, Terms
 from ..kit.search import refine
 from ..networks import adgan
 from ..networks.latent import Latent, Prior, latent_size
@@ -61,9 +61,9 @@ class ADGAN(NeuralDetector):
     beta2: Annotated[float, Param("Adam's second decay rate", low=0, high=0.99999)] = 0.9
     score_by: Annotated[Literal["paper", "mse", "best"], Param("the anomaly score")] = "paper"
 
-    moves_weights = True
-    held_at_most = 200
-    kept_at_most = 800
+    adapts_weights = True
+    max_held_out_rows = 200
+    max_reference_rows = 800
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, the critic D, and the latent space Z with the starts of all searches."""
@@ -78,7 +78,7 @@ class ADGAN(NeuralDetector):
         """The Wasserstein game with gradient penalty."""
         yield from wgan_gp(net, batch, net.Z.latent_dim, self.prior, critic_steps=self.critic_steps, w_gp=self.w_gp)
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """Algorithm 1: the residuals that are left from each start."""
         x_hat = refine(net.G, x, net.Z.starts, steps=self.steps, lr_z=self.z_lr, lr_weights=self.weights_lr)
         left = torch.stack([norm2(x, each) for each in x_hat.unbind(1)])

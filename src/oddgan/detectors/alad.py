@@ -36,7 +36,7 @@ from torch.nn.utils import parametrize
 
 from ..detector import NeuralDetector
 from ..kit.losses import bce, norm1, norm2
-from ..kit.recipe import Batch, Losses, Rows, Stage
+from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Stage, Terms
 from ..networks import alad
 from ..networks.blocks import WIDTH
 from ..networks.latent import Latent, latent_size
@@ -113,7 +113,7 @@ class ALAD(NeuralDetector):
             "E": {"xz": bce(net.D_xz(x, z_hat)[0], 0.0), **cycles},
         }
 
-    def finish(self, net: Any, rows: Rows) -> None:
+    def finish(self, net: Any, rows: PreparedRows) -> None:
         """Divide the weights by their singular values for good: these change no more, and torch pickles no network that
         would do it anew at every pass."""
         del rows
@@ -121,7 +121,7 @@ class ALAD(NeuralDetector):
             if parametrize.is_parametrized(module):
                 parametrize.remove_parametrizations(module, "weight")
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """The four scores that the paper and its code compare."""
         x_hat = net.G(net.E(x))
         _, f_same = net.D_xx(x, x)

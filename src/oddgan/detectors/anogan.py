@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from ..detector import NeuralDetector
 from ..kit.games import gan
 from ..kit.losses import bce, l2, norm1
-from ..kit.recipe import Batch, Losses, Stage
+from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms
 from ..kit.search import rate_at, search
 from ..networks import anogan, encoder
 from ..networks.latent import Latent, Prior, latent_size
@@ -84,9 +84,9 @@ class AnoGAN(NeuralDetector):
         Param("the anomaly score: one term, or residual and feature together"),
     ] = "paper"
 
-    combines = ("residual", "feature")
-    held_at_most = 200
-    kept_at_most = 800
+    combined_terms = ("residual", "feature")
+    max_held_out_rows = 200
+    max_reference_rows = 800
     # Hundreds of steps, each on the sign of a residual, magnify what kernels round. A generous guess so far:
     # `benchmarks/anogan_start.py` measures the difference between blocks of 64 and of 1.
     tolerance = 1e-2
@@ -126,7 +126,7 @@ class AnoGAN(NeuralDetector):
         z: Tensor = net.E(x)
         return z.tanh() if self.prior == "uniform" else z
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """Search for z on "paper", and every term where the search ends."""
         _, f = net.D(x)
         starts = net.Z.starts.expand(len(x), -1, -1)

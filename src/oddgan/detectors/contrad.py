@@ -33,7 +33,7 @@ from ..detector import NeuralDetector
 from ..errors import ParameterError
 from ..kit.augmentation import view
 from ..kit.losses import bce
-from ..kit.recipe import Batch, Losses, Results
+from ..kit.recipe import ALL, Batch, Losses, Names, Terms
 from ..networks import decoder
 from ..networks.contrad import ContrastiveDiscriminator
 from ..networks.latent import Latent, latent_size
@@ -125,9 +125,9 @@ class ContraD(NeuralDetector):
         logit, _ = D(view(net.G(batch.z(net.Z.latent_dim)), self.strength))
         yield {"G": {"adv": bce(logit, 1.0)}}
 
-    def score_rows(self, net: Any, x: Tensor) -> Results:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """D's verdict on x as it is, where it is wanted: a distance needs no pass but that of `embed`."""
-        return {"verdict": lambda: bce(net.D(x)[0], 1.0)}
+        return {"verdict": bce(net.D(x)[0], 1.0)} if "verdict" in names else {}
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """What rows are compared in: of pictures h_r(f(x)) (b, 2 width) or f(x) (b, 4 width) brought to length one,
@@ -139,7 +139,7 @@ class ContraD(NeuralDetector):
             found = [net.D.of_real(f) for f in found]
         return torch.cat([F.normalize(f.float()) for f in found], 1)
 
-    def compared(self, net: Any, x: Tensor) -> Sequence[Tensor]:
+    def embeddings(self, net: Any, x: Tensor) -> Sequence[Tensor]:
         """As `embed` has them; beside it, where asked for, pictures from dark (0) up, brought to length one."""
         f = self.embed(net, x)
         if self.compare != "f+x" or x.ndim == 2:

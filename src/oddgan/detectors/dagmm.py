@@ -35,7 +35,7 @@ from torch.nn import functional as F
 from ..detector import NeuralDetector
 from ..errors import ParameterError
 from ..kit.losses import norm2
-from ..kit.recipe import Batch, Losses, Rows, Stage
+from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Stage, Terms
 from ..networks import decoder, encoder, first_width
 from ..networks.tables import mlp
 from ..parameters import Param
@@ -144,7 +144,7 @@ class DAGMM(NeuralDetector):
         Literal["energy", "residual", "combined"], Param("the anomaly score: one term, or both together")
     ] = "combined"
 
-    combines = ("energy", "residual")
+    combined_terms = ("energy", "residual")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """C, the compression network (h and g), and M, the estimation network with its mixture."""
@@ -184,7 +184,7 @@ class DAGMM(NeuralDetector):
         }
         yield {"C": {"rec": norm2(x, x_hat).square(), **energy}, "M": energy}
 
-    def finish(self, net: Any, rows: Rows) -> None:
+    def finish(self, net: Any, rows: PreparedRows) -> None:
         """Fit the mixture that scores use: equation 5 over all training rows, without dropout."""
         device = net.M.mu.device
         z = torch.cat([net.C(x.to(device))[1] for x in in_batches(rows)])
@@ -192,7 +192,7 @@ class DAGMM(NeuralDetector):
         for name in ("phi", "mu", "whiten"):
             getattr(net.M, name).copy_(getattr(mixture, name))
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """Equation 6 with the fitted mixture, and the reconstruction's error."""
         x_hat, z = net.C(x)
         return {"x_hat": x_hat, "energy": net.M.mixture().energy(wide(z)), "residual": norm2(x, x_hat).square()}

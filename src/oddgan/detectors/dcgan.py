@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..detector import NeuralDetector
 from ..kit.games import gan
 from ..kit.losses import bce
-from ..kit.recipe import Batch, Losses
+from ..kit.recipe import ALL, Batch, Losses, Names, Terms
 from ..networks import anogan
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
@@ -61,7 +61,7 @@ class DCGAN(NeuralDetector):
         """The GAN game."""
         yield from gan(net, batch, net.Z.latent_dim, self.prior)
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """D's verdict on x, as two terms of one order."""
         logit, _ = net.D(x)
         return {"sigmoid": bce(logit, 1.0), "probability": torch.sigmoid(-logit.float())}

@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from ..detector import NeuralDetector
 from ..kit.losses import l2
-from ..kit.recipe import Batch, Losses, Stage
+from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms
 from ..networks import blocks
 from ..networks.tables import mlp
 from ..parameters import Param
@@ -110,7 +110,7 @@ class DSEBM(NeuralDetector):
         _, x_hat = descend(net.E, x + self.noise * torch.randn_like(x), training=True)
         yield {"E": {"denoising": l2(x, x_hat)}}
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """Both criteria; no noise is added."""
         e, x_hat = descend(net.E, x)
         return {"x_hat": x_hat, "energy": e, "reconstruction": l2(x, x_hat)}

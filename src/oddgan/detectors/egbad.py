@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from ..detector import NeuralDetector
 from ..kit.losses import bce, l1, norm1
-from ..kit.recipe import Batch, Losses, Stage
+from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms
 from ..networks import bigan
 from ..networks.blocks import WIDTH, JointJudge, RowLinear, normal
 from ..networks.latent import Latent, Prior, latent_size
@@ -82,7 +82,7 @@ class EGBAD(NeuralDetector):
         Param("the anomaly score: one term, the paper's weighted sum of two, or residual and feature together"),
     ] = "paper_sigma"
 
-    combines = ("residual", "feature")
+    combined_terms = ("residual", "feature")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, E and D, and the prior."""
@@ -124,7 +124,7 @@ class EGBAD(NeuralDetector):
             losses = {player: {**terms, "con": con} for player, terms in losses.items()}
         yield losses
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """The residual, the discrimination loss in each printed form, and their weighted sums."""
         z_hat = net.E(x)
         x_hat = net.G(z_hat)

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from ..detector import NeuralDetector
 from ..kit.games import wgan_gp
 from ..kit.losses import l2
-from ..kit.recipe import Batch, Losses, Results, Stage
+from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms
 from ..networks import resnet
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
@@ -75,7 +75,7 @@ class FAnoGAN(NeuralDetector):
         Param("the anomaly score: one term, or residual and feature together"),
     ] = "paper"
 
-    combines = ("residual", "feature")
+    combined_terms = ("residual", "feature")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, D and E, and the latent space Z."""
@@ -115,18 +115,18 @@ class FAnoGAN(NeuralDetector):
             losses["feature"] = self.kappa * l2(net.D(x)[1], net.D(x_hat)[1])
         yield {"E": losses}
 
-    def score_rows(self, net: Any, x: Tensor) -> Results:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """A(x) = residual + kappa feature, its two parts, and what the authors' code reports beside it."""
         z = net.E(x)
         x_hat = net.G(z)
         residual, feature = l2(x, x_hat), l2(net.D(x)[1], net.D(x_hat)[1])
-        return {
+        terms = {
             "x_hat": x_hat,
             "residual": residual,
             "feature": feature,
             "paper": residual + self.kappa * feature,
-            "z_distance": lambda: l2(z, net.E(x_hat)),
         }
+        return {**terms, "z_distance": l2(z, net.E(x_hat))} if "z_distance" in names else terms
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """z_hat = E(x)."""

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from ..detector import NeuralDetector
 from ..kit.losses import bce, l1, l2, norm1, norm2
-from ..kit.recipe import Batch, Losses, Results, Rows
+from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Terms
 from ..networks import decoder, discriminator, encoder, first_width
 from ..networks.latent import latent_size
 from ..parameters import Param
@@ -83,7 +83,7 @@ class GANomaly(NeuralDetector):
         Param("the anomaly score: one term, or latent_l1 and residual together"),
     ] = "combined"
 
-    combines = ("latent_l1", "residual")
+    combined_terms = ("latent_l1", "residual")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G and D, and the distribution of z that `generate` draws from."""
@@ -111,19 +111,19 @@ class GANomaly(NeuralDetector):
             "D": {"real": 0.5 * bce(real, 1.0), "fake": 0.5 * bce(fake, 0.0)},
         }
 
-    def score_rows(self, net: Any, x: Tensor) -> Results:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """Equation 5, in each of the forms that sources print, and the other two terms."""
         z, x_hat, z_hat = net.G(x)
-        return {
+        terms = {
             "x_hat": x_hat,
             "latent_l1": norm1(z, z_hat),
             "latent_l2": norm2(z, z_hat),
             "latent_mse": l2(z, z_hat),
             "residual": l1(x, x_hat),
-            "feature": lambda: l2(net.D(x)[1], net.D(x_hat)[1]),
         }
+        return {**terms, "feature": l2(net.D(x)[1], net.D(x_hat)[1])} if "feature" in names else terms
 
-    def finish(self, net: Any, rows: Rows) -> None:
+    def finish(self, net: Any, rows: PreparedRows) -> None:
         """Fit the distribution of z: mean and a factor of the covariance, over at most 4096 training rows."""
         device = net.Z.mean.device
         z = torch.cat([net.G.encoder(x.to(device)) for x in in_batches(rows, spread(len(rows), 4096))])

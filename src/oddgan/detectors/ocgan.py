@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from ..detector import NeuralDetector
 from ..kit.losses import bce, l2
-from ..kit.recipe import Batch, Losses, Stage
+from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms
 from ..networks import ocgan
 from ..parameters import Param
 
@@ -107,7 +107,7 @@ class OCGAN(NeuralDetector):
                 s = (s + self.mining_rate * uphill).clamp(-1, 1)
         return s.detach()
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """The residual of x itself, without noise, and D_v's verdicts."""
         x_hat = net.De(net.En(x))
         return {

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..detector import Detector
 from ..errors import ParameterError
 from ..kit.estimators import drawn
-from ..kit.recipe import Rows
+from ..kit.recipe import ALL, Names, PreparedRows, Terms
 from ..networks.memory import Memory
 from ..parameters import Param
 
@@ -50,7 +50,7 @@ class PCA(Detector):
             )
         return {"mean": Memory(d), "A": Memory(d)}
 
-    def finish(self, net: Any, rows: Rows) -> None:
+    def finish(self, net: Any, rows: PreparedRows) -> None:
         """Fit both."""
         x = drawn(rows, self.max_rows).double().numpy()
         net.mean.keep(torch.from_numpy(x.mean(0, keepdims=True)))
@@ -60,7 +60,7 @@ class PCA(Detector):
             # One direction at least is left out, whatever the share.
             net.A.keep(torch.from_numpy(fitted.components_[: x.shape[1] - 1]))
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """The residual, and x_hat, in float64 and row by row: a matrix product over many rows rounds by company."""
         mean, A = (net[name].rows.double().cpu() for name in ("mean", "A"))
         rows = x.flatten(1).double().cpu()

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ..detector import NeuralDetector
 from ..kit.losses import bce, l1, l2
-from ..kit.recipe import Batch, Losses
+from ..kit.recipe import ALL, Batch, Losses, Names, Terms
 from ..networks import unet
 from ..networks.latent import latent_size
 from ..parameters import Param
@@ -57,7 +57,7 @@ class SkipGANomaly(NeuralDetector):
         Param("the anomaly score: one term, or residual and latent together"),
     ] = "paper"
 
-    combines = ("residual", "latent")
+    combined_terms = ("residual", "latent")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G and D."""
@@ -83,7 +83,7 @@ class SkipGANomaly(NeuralDetector):
             "D": {"real": bce(real, 1.0), "fake": bce(fake, 0.0)},
         }
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """A(x) = lam R(x) + (1 - lam) L(x) in both published forms, and its parts."""
         x_hat = net.G(x)
         residual, square = l1(x, x_hat), l2(x, x_hat)

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from ..detector import NeuralDetector
 from ..kit.losses import l2
-from ..kit.recipe import Batch, Losses, Rows, Stage
+from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Stage, Terms
 from ..networks import decoder, encoder, first_width
 from ..networks.latent import latent_size
 from ..parameters import Param
@@ -112,7 +112,7 @@ class VAE(NeuralDetector):
         residual = nll(x, x_hat, v)
         yield {"E": {"nll": residual, "kl": kl(mu, s)}, "G": {"nll": residual}}
 
-    def finish(self, net: Any, rows: Rows) -> None:
+    def finish(self, net: Any, rows: PreparedRows) -> None:
         """Fit v: the mean squared residual over at most 4096 training rows and a draw of z for each."""
         if self.variance is not None:
             return
@@ -123,7 +123,7 @@ class VAE(NeuralDetector):
             residuals.append(l2(x, net.G(mu + s * torch.randn_like(s))))
         net.Q.v.copy_(torch.cat(residuals).mean().clamp_min(SMALLEST))
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """The negative ELBO over the stored draws, and its parts at the mean code."""
         mu, s = net.E(x)
         x_hat = net.G(mu)

@@ -25,7 +25,8 @@ from ..detector import Detector
 from ..errors import ArtifactError
 from ..networks.memory import Memory
 from ..parameters import Param
-from ..preprocessing.prepared import Rows, in_batches
+from ..preprocessing.prepared import PreparedRows, in_batches
+from .recipe import ALL, Names, Terms
 
 PROOF = 16  # rows whose scores tell whether an estimator was fitted again as it was
 PROOF_TOLERANCE = 1e-3  # of the largest: other processors round otherwise, but another forest is farther off
@@ -43,7 +44,7 @@ class EstimatorDetector(Detector):
         int, Param("rows that are scored together at most, a power of two: each call has its price", low=1, high=4096)
     ] = 1024
 
-    pads = False
+    pads_blocks = False
 
     @abstractmethod
     def estimator(self, rows: np.ndarray, seed: int) -> Any:
@@ -58,14 +59,14 @@ class EstimatorDetector(Detector):
         """M, the memory of training rows."""
         return {"M": Memory(int(np.prod(shape)))}
 
-    def finish(self, net: Any, rows: Rows) -> None:
+    def finish(self, net: Any, rows: PreparedRows) -> None:
         """Keep training rows, and fit the estimator to them."""
         memory = net.M
         memory.keep(drawn(rows, self.max_rows), int(torch.randint(2**31 - 1, ())))
         memory.fitted = memory.rows, self.estimator(_vectors(memory.rows), int(memory.seed))
         memory.proof = torch.from_numpy(self._proof(memory)).to(memory.rows)
 
-    def score_rows(self, net: Any, x: Tensor) -> dict[str, Tensor]:
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """What the estimator says of each row."""
         memory = net.M
         if memory.fitted is None or memory.fitted[0] is not memory.rows:  # loaded; threads wait for each other here
@@ -97,7 +98,7 @@ class EstimatorDetector(Detector):
             )
 
 
-def drawn(rows: Rows, at_most: int) -> Tensor:
+def drawn(rows: PreparedRows, at_most: int) -> Tensor:
     """Prepared rows as vectors (m, d) float32: all of them, or `at_most` drawn with torch's global generator."""
     numbers = np.arange(len(rows))
     if len(rows) > at_most:

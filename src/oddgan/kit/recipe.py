@@ -6,7 +6,7 @@ to train derives from `Detector` and has `finish` instead of `step`. Nothing her
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,13 +15,25 @@ from torch import Tensor, nn
 
 from ..errors import ParameterError
 from ..parameters import Param, declared
-from ..preprocessing.prepared import Rows
+from ..preprocessing.prepared import PreparedRows
 from ..training import Batch, Losses, Stage
 
-__all__ = ["Batch", "Losses", "NeuralRecipe", "Recipe", "Rows", "Stage"]
+__all__ = ["Batch", "Losses", "NeuralRecipe", "PreparedRows", "Recipe", "Stage"]
 
-Results = Mapping[str, Tensor | Callable[[], Tensor]]
+Terms = dict[str, Tensor]
 """What `Recipe.score_rows` returns, by name."""
+
+Names = Container[str]
+"""Which terms are asked for."""
+
+
+class _All:
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+ALL: Names = _All()
+"""Every term that there is."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -146,10 +158,10 @@ class Recipe(ABC):
         """The networks by name, for pictures (C, H, W) or table rows (d,)."""
 
     @abstractmethod
-    def score_rows(self, net: Any, x: Tensor) -> Results:
-        """Score rows x (b, ...): every term that `score_by` may name, (b,), higher is odder; and "x_hat" (b, ...), what
-        the detector makes of each row, unless its idea has none. A term that takes a pass of its own may come as a
-        function that computes it: it is called where it is wanted.
+    def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
+        """Score rows x (b, ...): every term among `names` that `score_by` may name, (b,), higher is more anomalous;
+        and "x_hat" (b, ...), what the detector makes of each row, unless its idea has none. Terms that nobody asked
+        for may come along where they cost nothing; what takes a pass of its own is computed only when it is named.
 
         Each row's values may depend on that row and the networks alone. Networks take no gradients here; a search
         that needs some turns them on for its own variables (`oddgan.search`).
@@ -159,7 +171,7 @@ class Recipe(ABC):
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """The detector's view of rows x (b, ...) as vectors (b, k): its latents, or its discriminator's features."""
 
-    def compared(self, net: Any, x: Tensor) -> Sequence[Tensor]:
+    def embeddings(self, net: Any, x: Tensor) -> Sequence[Tensor]:
         """What `local` compares rows x (b, ...) in: one view of them, (b, k), or several, whose distances are
         multiplied; ratio and density take the first."""
         return (self.embed(net, x),)
@@ -169,29 +181,29 @@ class Recipe(ABC):
         `ParameterError` where a detector has nothing to draw from."""
         raise ParameterError(f"{type(self).__name__} cannot generate rows: it models no distribution to draw from")
 
-    def finish(self, net: Any, rows: Rows) -> None:
+    def finish(self, net: Any, rows: PreparedRows) -> None:
         """Set what is fitted after training, in buffers of `net`. Nothing, unless a paper says otherwise."""
         del net, rows
 
-    combines: ClassVar[tuple[str, ...]] = ()
+    combined_terms: ClassVar[tuple[str, ...]] = ()
     """The terms whose sum is the score when `score_by` is "combined", each on the scale of normal tuning rows."""
 
     reconstructs: ClassVar[bool] = True
     """Whether `score_rows` gives "x_hat", without which a detector neither reconstructs nor locates."""
 
-    pads: ClassVar[bool] = True
+    pads_blocks: ClassVar[bool] = True
     """Whether blocks are filled up to `block_size` before they are scored, as whatever multiplies matrices must have
     them for a row's score not to depend on how many there are."""
 
-    moves_weights: ClassVar[bool] = False
+    adapts_weights: ClassVar[bool] = False
     """Whether `score_rows` moves copies of the networks' weights; else it gets networks made for scoring alone
     (`oddgan.inference`), which have the same modules and nothing to move."""
 
-    held_at_most: ClassVar[int] = 1_000
-    """Rows that are held back at most to calibrate and to tune: beyond, they are worth more in training. Detectors that
-    score slowly set less."""
+    max_held_out_rows: ClassVar[int] = 1_000
+    """The most rows that are held out to calibrate and to tune: beyond, they are worth more in training. Detectors
+    that score slowly set less."""
 
-    kept_at_most: ClassVar[int] = 20_000
+    max_reference_rows: ClassVar[int] = 20_000
     """Training rows at most that new ones are compared with, where `local` asks for it."""
 
     after_training: ClassVar[tuple[str, ...]] = ()
@@ -237,5 +249,5 @@ class NeuralRecipe(Recipe):
         """The stages of training. One, in which every network moves, unless a paper says otherwise."""
         return (Stage("game", ("G", "D"), self.step),)
 
-    inert: ClassVar[Mapping[str, str]] = {}
+    without_gradient: ClassVar[Mapping[str, str]] = {}
     """Parameters that get no gradient by design, "NETWORK.parameter": reason. Checked by `oddgan.testing`."""

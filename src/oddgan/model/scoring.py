@@ -17,7 +17,7 @@ from ..errors import ParameterError
 from ..parameters import declared, plain
 from ..preprocessing import fingerprints
 from ..preprocessing.pictures import PreparedPictures, resize_map
-from ..preprocessing.prepared import Selected
+from ..preprocessing.prepared import SelectedRows
 from ..preprocessing.tables import PreparedTable, TablePreprocessor
 from ..preprocessing.tiles import Mosaic, PreparedTiles, Tile, TilePreprocessor, by_picture, mean_of_largest
 from ..rows.pictures import PictureList
@@ -28,7 +28,7 @@ from .saving import Saveable
 
 RowsOrTable = PictureList | TableRows
 Prepared = PreparedPictures | PreparedTiles | PreparedTable
-Ready = Prepared | Selected  # rows that need no preprocessing
+Ready = Prepared | SelectedRows  # rows that need no preprocessing
 
 Compute = Callable[[Any, Tensor], dict[str, Tensor]]
 """From the networks and a block of rows to what is asked of each row, by name."""
@@ -99,14 +99,14 @@ class Scorer(Saveable):
         Every block is padded to full size: kernels round differently by batch shape, and a row must not score
         differently for the company it keeps.
         """
-        size = self.fitted_parameters_["block_size"] if self.pads else len(x)
+        size = self.fitted_parameters_["block_size"] if self.pads_blocks else len(x)
         block = torch.zeros(size, *x.shape[1:], dtype=torch.float32)
         if x.ndim == 4:
             block = block.contiguous(memory_format=torch.channels_last)
         block[: len(x)] = x
         device, reduced = device_of(self.net_), self.fitted_parameters_.get("scoring_precision") == "bfloat16"
         with machine.sealed(), torch.no_grad():
-            net = self.net_ if self.moves_weights else inference.ready(self.net_)
+            net = self.net_ if self.adapts_weights else inference.ready(self.net_)
             with machine.autocast(device, torch.bfloat16 if reduced else torch.float32):
                 results = compute(net, block.to(device))
         return {name: value[: len(x)].cpu() for name, value in results.items()}
@@ -133,7 +133,7 @@ class Scorer(Saveable):
         results = {name: value if isinstance(value, Tensor) else value() for name, value in given.items()}
         recipe, parameters = self._as_fitted, self.fitted_parameters_
         if parameters["local"] != "off":
-            views = (x,) if parameters["near"] == "rows" else recipe.compared(net, x)
+            views = (x,) if parameters["near"] == "rows" else recipe.embeddings(net, x)
             results |= {f"{VIEW}{i}": view.flatten(1) for i, view in enumerate(views)}
         return results
 
@@ -176,7 +176,7 @@ class Scorer(Saveable):
         if self.fitted_parameters_["local"] in ALONE:
             return ()
         score_by: str = self.fitted_parameters_["score_by"]
-        return self.combines if score_by == "combined" else (score_by,)
+        return self.combined_terms if score_by == "combined" else (score_by,)
 
     def _scored_terms(self) -> tuple[str, ...]:
         """The names of the terms that make up the score."""

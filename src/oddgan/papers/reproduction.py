@@ -278,7 +278,7 @@ def _judged(
         # that two of them give is of no use and not used.
         held = {"tune": protocols.some(task.train, TUNED_ON), "calibrate": task.train[:2]}
     else:
-        held = {"calibrate": protocols.some(task.calibrate, detector.held_at_most)}
+        held = {"calibrate": protocols.some(task.calibrate, detector.max_held_out_rows)}
     resumed = checkpoint is not None and checkpoint.exists()
     started = time.perf_counter()
     detector.fit(task.train, **held, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, hooks=hooks)

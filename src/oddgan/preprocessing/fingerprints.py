@@ -5,13 +5,13 @@ import hashlib
 import numpy as np
 from torch import Tensor
 
-from .prepared import Rows, in_batches, spread
+from .prepared import PreparedRows, in_batches, spread
 from .tiles import PreparedTiles
 
 AT_MOST = 1_000_000  # rows; of larger sets so many, evenly spaced
 
 
-def of_rows(rows: Rows) -> np.ndarray:
+def of_rows(rows: PreparedRows) -> np.ndarray:
     """Sorted fingerprints (n,) uint64 of training rows as the networks see them; of pictures in tiles, of the whole
     pictures, for a tile alone says little about where it was cut."""
     if isinstance(rows, PreparedTiles):
@@ -19,13 +19,13 @@ def of_rows(rows: Rows) -> np.ndarray:
     return np.sort(_in_order(rows, spread(len(rows), AT_MOST)))
 
 
-def distinct(rows: Rows) -> np.ndarray:
+def distinct(rows: PreparedRows) -> np.ndarray:
     """The numbers of rows that equal none before them, ascending."""
     _, first = np.unique(_in_order(rows, np.arange(len(rows))), return_index=True)
     return np.sort(first)
 
 
-def _in_order(rows: Rows, numbers: np.ndarray) -> np.ndarray:
+def _in_order(rows: PreparedRows, numbers: np.ndarray) -> np.ndarray:
     return np.concatenate([of_tensor(x) for x in in_batches(rows, numbers)])
 
 

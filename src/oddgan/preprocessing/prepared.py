@@ -9,7 +9,7 @@ from torch import Tensor
 BATCH = 256
 
 
-class Rows(Protocol):
+class PreparedRows(Protocol):
     """Prepared training rows."""
 
     def __len__(self) -> int: ...
@@ -24,17 +24,17 @@ def spread(n: int, at_most: int) -> np.ndarray:
     return np.arange(n) if n <= at_most else np.linspace(0, n - 1, at_most).astype(int)
 
 
-def in_batches(rows: Rows, numbers: np.ndarray | None = None) -> Iterator[Tensor]:
+def in_batches(rows: PreparedRows, numbers: np.ndarray | None = None) -> Iterator[Tensor]:
     """Those rows, or all, some at a time and in order."""
     numbers = np.arange(len(rows)) if numbers is None else numbers
     for start in range(0, len(numbers), BATCH):
         yield rows.batch(numbers[start : start + BATCH])
 
 
-class Selected:
+class SelectedRows:
     """Some of the rows, in an order of their own."""
 
-    def __init__(self, rows: Rows, numbers: np.ndarray) -> None:
+    def __init__(self, rows: PreparedRows, numbers: np.ndarray) -> None:
         self.rows, self.numbers = rows, numbers
 
     def __len__(self) -> int:

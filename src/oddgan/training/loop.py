@@ -30,7 +30,7 @@ from .. import machine
 from ..errors import ParameterError, TrainingError
 from ..hooks import Hook, Moment
 from ..networks.latent import Prior, draw
-from ..preprocessing.prepared import Rows
+from ..preprocessing.prepared import PreparedRows
 from .checkpoint import Checkpoint
 
 Losses = Mapping[str, Mapping[str, Tensor]]
@@ -83,7 +83,7 @@ class Settings:
 def run(
     net: nn.ModuleDict,
     stages: Sequence[Stage],
-    rows: Rows,
+    rows: PreparedRows,
     settings: Settings,
     *,
     checkpoint: Checkpoint | None = None,
@@ -140,7 +140,7 @@ class _Course:
         net: nn.ModuleDict,
         stage: Stage,
         number: int,
-        rows: Rows,
+        rows: PreparedRows,
         settings: Settings,
         history: History,
     ) -> None:
@@ -324,10 +324,10 @@ class _Course:
 
 
 class Batch:
-    """Where a step gets its rows and its noise. Rows come in an endless shuffled order, every batch full:
+    """Where a step gets its rows and its noise. PreparedRows come in an endless shuffled order, every batch full:
     no remainder of one row meets batch normalisation, and a batch larger than the set is as large as the set."""
 
-    def __init__(self, rows: Rows, settings: Settings, stage: int) -> None:
+    def __init__(self, rows: PreparedRows, settings: Settings, stage: int) -> None:
         self.rows, self.settings, self.stage = rows, settings, stage
         self.size = min(settings.batch_size, len(rows))
         self.drawn = 0  # batches so far
