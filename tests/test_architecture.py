@@ -18,7 +18,17 @@ PACKAGE = Path(oddgan.__file__).parent
 # A package stands in one row, unless its modules do so by themselves ("kit.recipe").
 ROWS = [
     {"errors"},
-    {"files", "parameters", "hooks", "machine", "kit.losses", "kit.augmentation", "networks", "metrics"},
+    {
+        "files",
+        "parameters",
+        "hooks",
+        "machine",
+        "metrics",
+        "networks",
+        "kit.registry",
+        "kit.losses",
+        "kit.augmentation",
+    },
     {"rows", "verdict"},
     {"preprocessing", "kit.search", "model.inference", "model.archive"},
     {"training"},

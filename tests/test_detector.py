@@ -21,6 +21,8 @@ import oddgan
 from oddgan import testing
 from oddgan.detectors.ganomaly import GANomaly
 from oddgan.errors import ArtifactError, DataError, ParameterError, TrainingError
+from oddgan.model.fitting import hold_out
+from oddgan.rows import open_rows
 from oddgan.training import updates_by_default
 
 
@@ -96,21 +98,23 @@ def test_a_new_false_alarm_rate_needs_no_new_fit(fitted):
 
 def test_rows_are_held_back_disjointly():
     det = GANomaly(calibrate_fraction=0.2)
-    train, held = det._hold_back(1000, 5, True, True)
+    train, held = hold_out(det, 1000, 5, tune=True, calibrate=True)
     parts = [train, held["tune"], held["calibrate"]]
     assert [len(p) for p in parts] == [700, 100, 200]
     assert len(np.unique(np.concatenate(parts))) == 1000
-    assert len(GANomaly()._hold_back(100_000, 5, True, True)[1]["calibrate"]) == 1000
-    assert len(GANomaly(false_alarm_rate=0.001)._hold_back(100_000, 5, True, True)[1]["calibrate"]) == 10_000
-    assert not np.array_equal(train, det._hold_back(1000, 6, True, True)[0])
+    assert len(hold_out(GANomaly(), 100_000, 5, tune=True, calibrate=True)[1]["calibrate"]) == 1000
+    assert (
+        len(hold_out(GANomaly(false_alarm_rate=1e-3), 100_000, 5, tune=True, calibrate=True)[1]["calibrate"]) == 10_000
+    )
+    assert not np.array_equal(train, hold_out(det, 1000, 6, tune=True, calibrate=True)[0])
 
 
 def test_own_calibration_rows_keep_all_of_x_for_training(pictures):
     det = testing.small(GANomaly, score_by="residual").fit(pictures[:40], calibrate=pictures[40:])
     assert det.training_["rows"] == 40
     assert det.n_calibrate_ == 24
-    np.testing.assert_array_equal(det.calibration_.scores, np.sort(det.anomaly_score(pictures[40:])))
-    with pytest.raises(DataError, match="the other kind"):
+    np.testing.assert_array_equal(det.model_.calibration.scores, np.sort(det.anomaly_score(pictures[40:])))
+    with pytest.raises(DataError, match="and X holds"):
         testing.small(GANomaly).fit(pictures, calibrate=np.zeros((5, 3)))
     with pytest.raises(DataError, match="pixels"):
         testing.small(GANomaly).fit(pictures, calibrate=np.zeros((5, 30, 30), np.uint8))
@@ -131,7 +135,7 @@ def test_a_bad_row_that_is_held_out_is_found_before_training(pictures):
             return 11, 9, 1, "uint8"
 
     det = testing.small(GANomaly, calibrate_fraction=0.3)
-    _, held = det._hold_back(len(pictures), 0, True, True)
+    _, held = hold_out(det, len(pictures), 0, tune=True, calibrate=True)
     for i in (held["calibrate"][0], held["tune"][0]):
         rows = Deceptive(pictures)
         rows[i] = np.zeros((20, 20), np.uint8)
@@ -249,8 +253,8 @@ def test_statistics_of_averaged_weights_are_those_of_the_training_rows():
     random = np.random.default_rng(0)
     X = np.concatenate([random.integers(low, low + 40, (60, 20, 17), dtype=np.uint8) for low in (0, 90, 200)])
     det = testing.small(GANomaly, ema=0.9).fit(X)
-    train, _ = det._hold_back(len(X), 0, True, True)
-    x = det.preprocessor_.prepare(det._rows(X), train).batch(np.arange(len(train)))
+    train, _ = hold_out(det, len(X), 0, tune=True, calibrate=True)
+    x = det.preprocessor_.prepare(open_rows(X), train).batch(np.arange(len(train)))
     first_norm = det.net_.G.encoder.trunk[3]
     with torch.no_grad():
         before = det.net_.G.encoder.trunk[:3](x)
@@ -349,7 +353,7 @@ def test_parameters_set_after_a_fit_wait_for_the_next(pictures, tmp_path):
 def test_rows_that_were_trained_on_are_known(pictures, table, tmp_path):
     for X in (pictures, table):
         det = testing.small(GANomaly, calibrate_fraction=0.3).fit(X)
-        train, _ = det._hold_back(len(X), 0, True, True)
+        train, _ = hold_out(det, len(X), 0, tune=True, calibrate=True)
         expected = np.isin(np.arange(len(X)), train)
         assert np.array_equal(det.explain(X).trained_on, expected)
         det.save(tmp_path / "m.oddgan")

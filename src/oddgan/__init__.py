@@ -3,7 +3,7 @@
     detector = oddgan.GANomaly(random_state=0).fit(normal_pictures)
     detector.predict(new_pictures)
 
-Train on normal data only; then score, threshold, locate and explain what is odd in new data. Importing this package
+Train on normal data only; then score, threshold, locate and explain anomalies in new data. Importing this package
 imports no torch: names are loaded when they are first used.
 """
 
@@ -44,7 +44,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "load": "detectors",
 }
-_MODULES = {"data", "errors", "hooks", "metrics", "papers", "report", "testing"}
+_MODULES = {"data", "errors", "hooks", "kit", "metrics", "papers", "report", "testing"}
 
 __all__ = [
     "ADGAN",

@@ -1,51 +1,50 @@
 """The face that every detector shows: scikit-learn's outlier detector, for pictures and tables.
 
-What all detectors have in common is here, once: holding rows back, preprocessing, training, calibration; scoring is in
-`oddgan.scoring`, saving in `oddgan.saving`. What they differ in is in `oddgan.recipe` and in each detector's own file.
+A fit ends in one value, `model_` (`oddgan.model.Model`); everything after it asks that value. What detectors differ in
+is declared in their own files (`oddgan.kit.recipe` says what).
 """
 
-import math
-import zlib
+import copy
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import nn
+from sklearn.utils.validation import check_is_fitted
 
-from . import machine, preprocessing, training
 from .errors import DataError, ParameterError
 from .hooks import Hook
-from .kit.recipe import NeuralRecipe
-from .model.scoring import ALONE, Explanation, Prepared, RowsOrTable, Scorer, joined, views_of
-from .parameters import plain
-from .preprocessing import fingerprints
-from .preprocessing.pictures import PicturePreprocessor
-from .preprocessing.prepared import SelectedRows
-from .preprocessing.tables import TablePreprocessor
-from .preprocessing.tiles import PreparedTiles, TilePreprocessor
-from .rows.pictures import as_pictures, is_pictures
-from .rows.tables import TableRows, as_table, is_frame, refuse_infinite
-from .training.checkpoint import Checkpoint, seed_of
-from .verdict.calibration import Calibration, check_rate
-from .verdict.neighbours import Neighbourhood, check_neighbours
+from .kit.recipe import NeuralRecipe, Recipe
+from .model import Explanation, Model, artifact, fitting
+from .rows import Expected, Rows, TableRows, open_rows
 
 __all__ = ["Detector", "Explanation", "NeuralDetector"]
 
-COPIES = 10  # rows that are looked through for each that is kept, where rows are copies of others
-NEIGHBOURHOOD = 2**24  # numbers that the features of kept training rows make up at most: 64 MiB, milliseconds a row
 
-
-class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
+class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
     """Base of all detectors.
 
-    Attributes after `fit`: `threshold_` (a row scored above it is an anomaly), `false_alarm_rate_`, `n_calibrate_`,
-    `offset_` (= -threshold_), `history_` (every loss term by epoch), `training_` (facts about the run), `net_` (the
-    networks), `preprocessor_`, `trained_on_` (fingerprints of the training rows), and `n_features_in_` for tables.
+    Attributes
+    ----------
+    model_ : Model
+        What the fit made, a value. Everything below is read from it and cannot be set.
+    threshold_ : float
+        A row scored above it is an anomaly. `offset_` is -threshold_.
+    false_alarm_rate_ : float
+        The rate in force; `n_calibrate_` is the number of calibration rows behind it.
+    history_ : dict of str to list
+        Every loss term by epoch.
+    training_ : mapping
+        Facts about the training.
+    net_, preprocessor_
+        The networks and the preprocessing.
+    n_features_in_, feature_names_in_
+        For tables, as scikit-learn has them.
     """
+
+    model_: Model
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 
@@ -62,225 +61,239 @@ class Detector(Scorer, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     ) -> Self:
         """Train on normal rows, then calibrate on normals that were held out of training.
 
-        X: a table, as an array of numbers (n, d) or as a DataFrame (pandas, polars, pyarrow) of numbers, texts,
-        categories and booleans, of which values may be missing; pictures (n, H, W) or (n, H, W, C) as an array,
-        (n, C, H, W) as a torch tensor, a list of arrays, or a map-style data set, which is read lazily. y is ignored.
-        `tune` and `calibrate`: more normals of the same kind for score weights and for the threshold; without them
-        rows of X are held back. `checkpoint`: a file to resume from if it exists, written every `checkpoint_seconds`.
-        `hooks` watch (`oddgan.hooks`). Neither concerns a detector that trains no networks.
+        Parameters
+        ----------
+        X : array, DataFrame, tensor, list, data set or path
+            Normal rows. A table: an array of numbers (n, d), or a DataFrame (pandas, polars, pyarrow) of numbers,
+            texts, categories and booleans, in which values may be missing. Pictures: an array (n, H, W) or
+            (n, H, W, C), a torch tensor (n, C, H, W), a list of arrays, Pillow images or paths, or a map-style data
+            set, which is read lazily. Or the path of a folder of pictures or of a table file (`oddgan.rows`).
+        y : ignored
+        tune, calibrate : as X, optional
+            More normals for the weights of score terms and for the threshold; without them rows of X are held out.
+        checkpoint : path, optional
+            A file to resume from if it exists, written every `checkpoint_seconds`. Of no use to a detector that trains
+            no networks.
+        hooks : iterable of Hook
+            Watch the training (`oddgan.hooks`).
 
-        Raises `DataError` (unusable rows), `ParameterError`, `TrainingError` (a loss is no longer finite),
-        `ArtifactError` (the checkpoint belongs to another run).
+        Raises
+        ------
+        DataError
+            Rows that cannot be used.
+        ParameterError
+            A parameter out of range, or a false-alarm rate that the calibration rows cannot hold.
+        TrainingError
+            A loss is no longer finite.
+        ArtifactError
+            The checkpoint belongs to another run.
         """
         self.check_parameters()
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)  # a fit that is broken off leaves no half of an older one
-        rows = self._rows(X, fitting=True)
-        seed = seed_of(self.random_state, checkpoint)
-        train, held = self._hold_back(len(rows), seed, tune is None, calibrate is None)
-        self.preprocessor_ = self._fit_preprocessor(rows, train)
-        # What is held out is read before the long part, so that a row that cannot be used is found now.
-        held_rows = {}
-        for part, own in (("tune", tune), ("calibrate", calibrate)):
-            if own is not None:
-                held_rows[part] = self._prepare(self._rows(own, own=True))
-            elif len(held[part]):
-                held_rows[part] = self._prepare(rows, held[part])
-        if not isinstance(self.false_alarm_rate, str):
-            check_rate(self.false_alarm_rate, len(held_rows["calibrate"]))
-        prepared = self._prepare(rows, train)
-        kept = None if self.local == "off" else self._kept(prepared, seed)
-        if kept is not None:
-            check_neighbours(self.neighbours, len(kept))
-        self.trained_on_ = fingerprints.of_rows(prepared)
-        self.net_, self.history_, facts = self._train(prepared, seed, checkpoint, checkpoint_seconds, tuple(hooks))
-        self.training_ = {"rows": len(train), "seed": seed, **facts}
-        self._freeze_parameters()
-        self.neighbourhood_ = self._acquaint(kept)
-        self.tuning_ = self._tune(held_rows.get("tune"))
-        self._calibrated(Calibration.of(self._scores(held_rows["calibrate"]), self.false_alarm_rate))
+        self.__dict__.pop("model_", None)  # a fit that is broken off leaves nothing of an older one
+        run = fitting.Run(checkpoint=checkpoint, seconds=checkpoint_seconds, hooks=tuple(hooks))
+        self.model_ = fitting.fit(self, open_rows(X), tune=tune, calibrate=calibrate, run=run)
         return self
 
-    def _rows(self, X: Any, *, fitting: bool = False, own: bool = False) -> RowsOrTable:
-        """X as picture rows or as the rows of a table, checked, and of the kind that the detector was fitted on.
+    # --- asking the model -------------------------------------------------------------------------------------------
 
-        `own`: during fit, of the kind that is being fitted."""
-        pictures = is_pictures(X)
-        if not fitting:
-            if not own:
-                check_is_fitted(self, "threshold_")
-            if pictures != isinstance(self.preprocessor_, PicturePreprocessor):
-                raise DataError(f"the model takes {self.preprocessor_.describe()}; X is of the other kind")
-        rows = as_pictures(X) if pictures else self._table(X, fitting)
-        if len(rows) < (4 if fitting else 1):
-            what = "pictures" if pictures else "rows"
-            mend = f"give at least 4 normal {what}, better some hundreds" if fitting else "there is nothing to score"
-            raise DataError(f"n_samples = {len(rows)}: {mend}")
+    def _opened(self, X: Any) -> Rows:
+        """X as rows that the model takes, at least one."""
+        check_is_fitted(self, "model_")
+        like = self.model_.preprocessor
+        rows = open_rows(X, like=like)
+        if not len(rows):
+            raise DataError("n_samples = 0: there is nothing to score")
+        if isinstance(rows, TableRows):
+            _check_columns(type(self).__name__, rows, like)
         return rows
 
-    def _table(self, X: Any, fitting: bool) -> TableRows:
-        """X as the rows of a table, in scoring with the columns of training; where scikit-learn has a check, it speaks.
+    def anomaly_score(self, X: Any) -> np.ndarray:
+        """The anomaly score of each row, (n,) float64, higher is more anomalous. It depends on that row and the model
+        alone.
 
-        Values may be missing where columns have types, as in a DataFrame; in an array they may not."""
-        known: Any = getattr(self, "preprocessor_", None)
-        try:
-            if hasattr(X, "typed"):  # a file, `oddgan.data.TableFile`
-                X = (X if fitting else X.typed(known.columns, known.kinds)).read()
-            if isinstance(X, TableRows):
-                rows = X
-                if fitting:
-                    self.n_features_in_ = rows.shape[1]
-                    if rows.columns is not None:
-                        self.feature_names_in_ = np.array(rows.columns, dtype=object)
-            elif is_frame(X):
-                rows = as_table(X)
-                validate_data(self, X, reset=fitting, skip_check_array=True)
-            else:
-                if isinstance(X, np.ndarray):
-                    refuse_infinite(X, None, or_nan=True)
-                rows = as_table(validate_data(self, X, reset=fitting, ensure_min_samples=4 if fitting else 1))
-            return rows if fitting else known.matched(rows)
-        except ValueError as error:
-            raise error if isinstance(error, DataError) else DataError(" ".join(str(error).split())) from error
+        X: as for `fit`; one picture or one pandas row counts as one row. Raises `DataError` for rows that the model
+        does not take, scikit-learn's `NotFittedError` before `fit`.
+        """
+        rows = self._opened(X)
+        return self.model_.score(rows)
 
-    def _hold_back(self, n: int, seed: int, tune: bool, calibrate: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Rows for training, and those held back: disjoint, drawn by the seed alone."""
-        rate = self.false_alarm_rate
-        most = self.max_held_out_rows if rate == "auto" else max(self.max_held_out_rows, math.ceil(10 / float(rate)))
-        share = max(1, round(n * self.calibrate_fraction))
-        several = self.score_by == "combined" and self.local not in ALONE  # terms, which are weighed on tuning rows
-        counts = {
-            "calibrate": min(share, most) if calibrate else 0,
-            "tune": min(max(1, share // 2), self.max_held_out_rows) if tune and several else 0,
-        }
-        order = np.random.default_rng([seed, n]).permutation(n)
-        held, start = {}, 0
-        for name, count in counts.items():
-            held[name] = np.sort(order[start : start + count])
-            start += count
-        if n - start < 2:
-            raise DataError(f"n_samples = {n} leaves {max(0, n - start)} rows to train on: give more normal rows")
-        return np.sort(order[start:]), held
+    def score_samples(self, X: Any) -> np.ndarray:
+        """scikit-learn's sign: -anomaly_score(X)."""
+        return -self.anomaly_score(X)
 
-    def _fit_preprocessor(self, rows: RowsOrTable, train: np.ndarray) -> preprocessing.Preprocessor:
-        if isinstance(rows, TableRows):
-            if self.tile is not None:
-                raise ParameterError(
-                    f"tile={self.tile}: pictures are cut into tiles, and this is a table; leave it out"
-                )
-            return TablePreprocessor.fit(rows, train, scaling=self.scaling, log_tails=self.log_tails, rare=self.rare)
-        given = {name: getattr(self, name) for name in ("size", "channels", "value_range", "convert")}
-        if self.tile is not None:
-            return TilePreprocessor.fit(rows, train, tile=self.tile, stride=self.stride, **given)
-        return PicturePreprocessor.fit(rows, train, **given)
+    def decision_function(self, X: Any) -> np.ndarray:
+        """threshold_ - anomaly_score(X), (n,) float64: below zero means anomaly."""
+        return self.score_samples(X) - self.offset_
 
-    def _prepare(self, rows: RowsOrTable, numbers: np.ndarray | None = None) -> Prepared:
-        """Those rows (all, without numbers), read and brought to the networks' form."""
-        return self.preprocessor_.prepare(rows, np.arange(len(rows)) if numbers is None else numbers)  # type: ignore[arg-type]
+    def p_value(self, X: Any) -> np.ndarray:
+        """Conformal p-values (n,) float64 against the calibration rows; `oddgan.verdict.calibration` says what they
+        guarantee."""
+        scores = self.anomaly_score(X)
+        return self.model_.calibration.p_value(scores)
 
-    def _train(
-        self, rows: Prepared, seed: int, checkpoint: str | Path | None, seconds: float, hooks: tuple[Hook, ...]
-    ) -> tuple[nn.ModuleDict, training.History, dict[str, Any]]:
-        """The finished networks, their history, and facts about the training, of which there is none here."""
-        del checkpoint, seconds, hooks
-        device = machine.device(self.device)
-        with machine.sealed(), torch.no_grad():
-            torch.manual_seed(training.key(seed))
-            net = machine.place(nn.ModuleDict(self.build(self.preprocessor_.shape)), device).eval()
-            self.finish(net, rows)
-        return net, {}, {"device": device.type}
+    def predict(self, X: Any) -> np.ndarray:
+        """+1 for normal rows, -1 for anomalies (p-value at most the false-alarm rate), (n,) int."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def _kept(self, prepared: Prepared, seed: int) -> SelectedRows:
-        """The training rows, or tiles, that new ones are compared with: distinct ones, for a copy has nothing to add;
-        so many of them as `max_reference_rows` says, by the seed."""
-        most = self.max_reference_rows
-        if isinstance(prepared, PreparedTiles):
-            prepared = prepared.sample(most, seed)
-        order = np.random.default_rng([seed, len(prepared)]).permutation(len(prepared))[: COPIES * most]
-        return SelectedRows(prepared, order[fingerprints.distinct(SelectedRows(prepared, order))][:most])
+    def explain(self, X: Any) -> Explanation:
+        """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map."""
+        rows = self._opened(X)
+        return self.model_.explain(rows)
 
-    def _acquaint(self, kept: SelectedRows | None) -> Neighbourhood | None:
-        """What the kept rows are like, for new ones to be compared with."""
-        self.neighbourhood_ = None
-        if kept is None:
-            return None
-        blocks, gathered, most = [], 0, len(kept)
-        for _, _, results in self._blocks(kept, self._view):
-            blocks.append((views_of(results), {} if self.local in ALONE else self._terms_of(results)))
-            if not gathered:
-                numbers = sum(view.shape[1] for view in blocks[0][0])
-                most = max(self.neighbours + 1, NEIGHBOURHOOD // numbers)  # the first are as random as any
-            gathered += len(blocks[-1][0][0])
-            if gathered >= most:
-                break
-        views = [np.concatenate(blocked)[:most] for blocked in zip(*(views for views, _ in blocks), strict=True)]
-        terms = {name: value[:most] for name, value in joined([terms for _, terms in blocks]).items()}
-        return Neighbourhood.of(views, terms, self.neighbours)
+    def score_and_shares(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Of rows of a table: the anomaly score (n,) float64, and each column's share of it (n, k) float64, None for a
+        detector that locates nothing. The same as `explain` has, without the rest, which takes longer."""
+        rows = self._opened(X)
+        return self.model_.shares(rows)
 
-    def _tune(self, rows: Prepared | None) -> dict[str, tuple[float, float]]:
-        """Median and median absolute deviation of each term that makes up the score, over tuning rows."""
-        names = self._scored_terms()
-        if len(names) < 2 or rows is None:
-            return {}
-        terms = self._terms(rows)
-        result = {}
-        for name in names:
-            middle = float(np.median(terms[name]))
-            spread = float(np.median(np.abs(terms[name] - middle)))
-            result[name] = (middle, spread if spread > 0 else 1.0)
-        return result
+    def reconstruct(self, X: Any) -> np.ndarray | list[np.ndarray]:
+        """What the model makes of each row, in the user's units; see `Explanation.reconstruction`. Raises
+        `ParameterError` for a detector that reconstructs nothing."""
+        if not self.reconstructs:
+            raise ParameterError(f"{type(self).__name__} reconstructs nothing: it only scores")
+        return self.explain(X).reconstruction  # type: ignore[return-value]
+
+    def anomaly_map(self, X: Any) -> list[np.ndarray] | np.ndarray:
+        """Where each row is anomalous; see `Explanation.anomaly_map`. Raises `ParameterError` for a detector that
+        locates nothing."""
+        if not self.locates:
+            raise ParameterError(f"{type(self).__name__} locates nothing: it only scores")
+        return self.explain(X).anomaly_map  # type: ignore[return-value]
+
+    def features(self, X: Any) -> np.ndarray:
+        """The detector's features of each row as vectors (n, k) float32; of a picture in tiles, the mean over them."""
+        rows = self._opened(X)
+        return self.model_.features(rows)
+
+    def generate(self, n: int, *, random_state: int = 0) -> np.ndarray:
+        """n new rows from the distribution that was learnt, in the user's units, as `Explanation.reconstruction` has
+        them; with `tile`, tiles (n, h, w[, C]) at the model's size. Raises `ParameterError` for a detector that models
+        no distribution."""
+        check_is_fitted(self, "model_")
+        if n < 1:
+            raise ParameterError(f"n={n}: ask for at least one row")
+        return self.model_.generate(n, random_state)
+
+    # --- the same model, used otherwise -----------------------------------------------------------------------------
+
+    def with_false_alarm_rate(self, rate: float | Literal["auto"]) -> Self:
+        """The same model with another threshold, without a new fit. Raises `ParameterError` when the calibration rows
+        are too few for `rate`."""
+        return self._with(false_alarm_rate=rate)
+
+    def with_block_size(self, block_size: int) -> Self:
+        """The same model, scoring `block_size` rows together: 1 for latency, 64 for throughput. Scores agree to
+        the detector's `tolerance`."""
+        return self._with(block_size=block_size)
+
+    def with_conversion(self) -> Self:
+        """The same model, which also accepts pictures whose size or channels differ from the training pictures', and
+        converts them. Raises `ParameterError` for a model of tables."""
+        return self._with(convert=True)
+
+    def _with(self, **changes: Any) -> Self:
+        check_is_fitted(self, "model_")
+        other = copy.copy(self)
+        other.model_ = self.model_.replace(**changes)
+        for name, value in changes.items():
+            setattr(other, name, value)
+        return other
+
+    # --- files ------------------------------------------------------------------------------------------------------
+
+    def info(self) -> dict[str, Any]:
+        """What the model is, as a model file's manifest has it: JSON-able."""
+        check_is_fitted(self, "model_")
+        return artifact.info(self.model_)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file `path`, whole or not at all (`oddgan.model.archive`). Raises `OutputError`."""
+        check_is_fitted(self, "model_")
+        artifact.write(path, self.model_)
+
+    @classmethod
+    def from_model(cls, model: Model) -> Self:
+        """The fitted detector around a model."""
+        detector = cls(**model.recipe.parameters)
+        detector.model_ = model
+        return detector
+
+    def __copy__(self) -> Self:
+        """A copy that shares the model."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    # --- views of the model -----------------------------------------------------------------------------------------
+
+    @property
+    def threshold_(self) -> float:
+        """A row scored above it is an anomaly."""
+        return self.model_.calibration.threshold
+
+    @property
+    def offset_(self) -> float:
+        """scikit-learn's: -threshold_."""
+        return -self.threshold_
+
+    @property
+    def false_alarm_rate_(self) -> float:
+        """The false-alarm rate in force."""
+        return self.model_.calibration.rate
+
+    @property
+    def n_calibrate_(self) -> int:
+        """The number of calibration rows."""
+        return len(self.model_.calibration.scores)
+
+    @property
+    def history_(self) -> dict[str, list[Any]]:
+        """Every loss term by epoch."""
+        return self.model_.history
+
+    @property
+    def training_(self) -> dict[str, Any]:
+        """Facts about the training."""
+        return dict(self.model_.facts)
+
+    @property
+    def net_(self) -> Any:
+        """The networks by name."""
+        return self.model_.net
+
+    @property
+    def preprocessor_(self) -> Any:
+        """The preprocessing."""
+        return self.model_.preprocessor
+
+    @property
+    def n_features_in_(self) -> int:
+        """The number of columns of the table that the model was fitted on."""
+        return len(self._table_columns())
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """The names of these columns, where they have names."""
+        if self.model_.preprocessor.columns is None:
+            raise AttributeError("feature_names_in_: the model was fitted on rows without column names")
+        return np.array(self.model_.preprocessor.columns, dtype=object)
+
+    def _table_columns(self) -> tuple[Any, ...]:
+        if self.model_.preprocessor.kind != "table":
+            raise AttributeError("n_features_in_: the model was fitted on pictures")
+        return self.model_.preprocessor.kinds
 
 
 class NeuralDetector(NeuralRecipe, Detector):
     """Base of the detectors whose networks are trained."""
 
-    def _train(
-        self, rows: Prepared, seed: int, checkpoint: str | Path | None, seconds: float, hooks: tuple[Hook, ...]
-    ) -> tuple[nn.ModuleDict, training.History, dict[str, Any]]:
-        settings = self._settings(seed, len(rows))
-        saved = Checkpoint(checkpoint, self._identity(settings), seconds) if checkpoint else None
-        with machine.sealed():
-            torch.manual_seed(training.key(seed))
-            net = machine.place(nn.ModuleDict(self.build(self.preprocessor_.shape)), settings.device).eval()
-            history = training.run(net, self.stages(), rows, settings, checkpoint=saved, hooks=hooks)
-            torch.manual_seed(training.key(seed))
-            with torch.no_grad():
-                self.finish(net, rows)
-        facts = {
-            "updates": dict(zip(history["stage"], history["update"], strict=True)),
-            "precision": str(settings.precision).removeprefix("torch."),
-            "device": settings.device.type,
-        }
-        return net, history, facts
 
-    def _settings(self, seed: int, n: int) -> training.Settings:
-        device = machine.device(self.device)
-        budgeted = any(given is not None for given in (self.updates, self.epochs, self.minutes))
-        return training.Settings(
-            batch_size=self.batch_size,
-            updates=self.updates if budgeted else training.updates_by_default(n, self.batch_size),
-            epochs=self.epochs,
-            minutes=self.minutes,
-            lr=plain(self.lr),
-            betas=(self.beta1, self.beta2),
-            ema=self.ema,
-            precision=machine.precision(self.precision, device, self.preprocessor_.shape),
-            device=device,
-            seed=seed,
-        )
-
-    def _identity(self, settings: training.Settings) -> dict[str, Any]:
-        """What must be equal for a checkpoint to be of this run; the seed stands for `random_state`."""
-        # of no effect on training, or said otherwise below
-        free = {"random_state", "device", "false_alarm_rate", "convert", "block_size", "stride", "top_tiles"}
-        free |= {"local", "near", "neighbours", *self.after_training}
-        return {
-            "detector": type(self).__name__,
-            **{name: plain(value) for name, value in self.get_params().items() if name not in free},
-            "precision": str(settings.precision),
-            "device": settings.device.type,
-            "seed": settings.seed,
-            "shape": list(self.preprocessor_.shape),
-            "number of training rows": len(self.trained_on_),
-            "checksum of training rows": zlib.crc32(self.trained_on_.tobytes()),
-        }
+def _check_columns(detector: str, rows: TableRows, like: Expected) -> None:
+    """scikit-learn's checks, in its words: as many columns as in training, and names where training had names."""
+    n, expected = rows.shape[1], len(like.kinds)
+    if (rows.columns is None) != (like.columns is None):
+        has, without = ("does not have valid", "with") if rows.columns is None else ("has", "without")
+        message = f"X {has} feature names, but {detector} was fitted {without} feature names"
+        warnings.warn(message, UserWarning, stacklevel=4)
+    if n != expected and (rows.columns is None or like.columns is None):  # else the names say more
+        raise DataError(f"X has {n} features, but {detector} is expecting {expected} features as input")

@@ -1,7 +1,8 @@
 """Every error that oddgan raises on purpose.
 
     OddganError
-    ├── DataError (ValueError)        the data cannot be used: names the file, row or column and the mend
+    ├── DataError (ValueError)        the data cannot be used: names the file, row or column, and the fix
+    │   └── DataTypeError (TypeError)  a value is of a type that cannot be used
     ├── ParameterError (ValueError)   a parameter is out of range or does not fit the data
     ├── ArtifactError (ValueError)    a model file or checkpoint is damaged, newer, or inconsistent
     ├── TrainingError (RuntimeError)  training cannot go on: a loss is no longer finite
@@ -9,7 +10,7 @@
     └── MissingExtra (ImportError)    an optional dependency is not installed
 
 Each message is one line: what is wrong, where, and what to do about it. The command line turns an
-`OddganError` into that line and exit code 2 (the user can mend it) or 1 (training failed).
+`OddganError` into that line and exit code 2 (the user can fix it) or 1 (training failed).
 """
 
 
@@ -18,7 +19,11 @@ class OddganError(Exception):
 
 
 class DataError(OddganError, ValueError):
-    """The data cannot be used. The message names the file, row or column and the mend."""
+    """The data cannot be used. The message names the file, row or column, and what to do."""
+
+
+class DataTypeError(DataError, TypeError):
+    """A value in the data is of a type that cannot be used: neither a number nor text."""
 
 
 class ParameterError(OddganError, ValueError):

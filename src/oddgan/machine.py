@@ -56,6 +56,26 @@ def sealed() -> Iterator[None]:
             torch.set_flush_denormal(flushed)
 
 
+@contextmanager
+def scoring(device: torch.device) -> Iterator[None]:
+    """Compute scores as `sealed` computes, but without a lock: what is set concerns this thread alone, and scoring uses
+    no generator. No gradients. A GPU's settings and a default type that is not float32 belong to the whole process;
+    there it is `sealed` after all."""
+    if device.type != "cpu" or torch.get_default_dtype() is not torch.float32:
+        with sealed(), torch.no_grad():
+            yield
+        return
+    flushed = _flushes_denormals()
+    torch.set_flush_denormal(True)
+    autocast = torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
+    inference = torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+    try:
+        with autocast, inference, torch.no_grad():
+            yield
+    finally:
+        torch.set_flush_denormal(flushed)
+
+
 def _flushes_denormals() -> bool:
     """Whether this thread takes numbers near zero, with which a processor is slow, for zero."""
     return float(torch.tensor(1e-310, dtype=torch.float64) * 1.0) == 0.0

@@ -18,11 +18,13 @@ from .errors import ParameterError
 
 @dataclass(frozen=True)
 class Param:
-    """What a parameter means, and the range (ends included) of its numbers."""
+    """What a parameter means, the range (ends included) of its numbers, and the group that it is listed in: "pictures",
+    "tables", "neighbours", "calibration", "training", "computing", or "" for the detector's own."""
 
     help: str
     low: float | None = None
     high: float | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from . import detectors, training
 from .detector import Detector, NeuralDetector
 from .errors import ParameterError
 from .hooks import Hook, Moment
-from .model.scoring import ALONE
+from .model import fitting
 from .parameters import Declared, alternatives, declared
+from .rows import open_rows
+from .verdict import ALONE
 
 SMALL = {
     "updates": 20,
@@ -225,9 +227,9 @@ def _stages(detector: Detector, X: Any) -> Iterator[tuple[training.Stage, nn.Mod
     if not isinstance(detector, NeuralDetector):
         return
     fitted = clone(detector).set_params(updates=1).fit(X)
-    rows = fitted._rows(X)
-    prepared = fitted.preprocessor_.prepare(rows, np.arange(len(rows)))
-    settings = fitted._settings(0, len(rows))
+    rows, preprocessor = open_rows(X), fitted.model_.preprocessor
+    prepared = preprocessor.prepare(rows, np.arange(len(rows)))
+    settings = fitting.settings_of(fitted, preprocessor.shape, 0, len(rows))
     for number, stage in enumerate(fitted.stages()):
         net = copy.deepcopy(fitted.net_)
         for name, module in net.items():

@@ -13,7 +13,8 @@ import oddgan
 from oddgan import KNN, LOF, PCA, IsolationForest, OneClassSVM, testing
 from oddgan.errors import ArtifactError, ParameterError
 from oddgan.model import archive as artifact
-from oddgan.verdict.neighbours import Neighbourhood
+from oddgan.rows import open_rows
+from oddgan.verdict import Reference
 
 ESTIMATORS = [KNN, LOF, OneClassSVM, IsolationForest]
 BY_HAND = {
@@ -38,7 +39,7 @@ def X(request):
 
 def vectors(det, X):
     """Rows as the detector sees them, flattened."""
-    prepared = det._prepare(det._rows(X))
+    prepared = det.preprocessor_.prepare(open_rows(X), np.arange(len(X)))
     return prepared.batch(np.arange(len(X))).flatten(1).double().numpy()
 
 
@@ -102,10 +103,10 @@ def test_neighbours_by_hand(table):
 
 
 def test_the_outlier_factor_is_that_of_its_definitions(table):
-    """`oddgan.neighbours` has them written out; it leaves a row itself out, so all rows here are new."""
+    """`oddgan.verdict.reference` has them written out; it leaves a row itself out, so all rows here are new."""
     det = fitted(LOF, table, k=7)
     rows, new = vectors(det, table[:-20]).astype(np.float32), vectors(det, table[-20:]).astype(np.float32)
-    by_hand = Neighbourhood.of([rows], {}, 7).outlier_factor([new])
+    by_hand = Reference.of([rows], {}, 7).outlier_factor([new])
     np.testing.assert_allclose(det.anomaly_score(table[-20:]), by_hand, rtol=1e-5)
 
 
@@ -210,7 +211,7 @@ def test_what_cannot_locate_says_so(cls, X):
     assert found.reconstruction is None
     assert found.anomaly_map is None
     for ask in (det.reconstruct, det.anomaly_map):
-        with pytest.raises(ParameterError, match=f"{cls.__name__} .* only says how odd a row is"):
+        with pytest.raises(ParameterError, match=f"{cls.__name__} .* only scores"):
             ask(X[:3])
     with pytest.raises(ParameterError, match="cannot generate rows"):
         det.generate(1)

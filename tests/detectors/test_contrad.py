@@ -129,7 +129,7 @@ def test_features_of_pictures_have_length_one(game):
 def test_the_score_is_the_mean_distance_to_the_nearest_training_rows(pictures):
     det = testing.small(ContraD, neighbours=3).fit(pictures)
     rows = pictures[:5]
-    kept, f = det.neighbourhood_.views[0].features, det.features(rows)
+    kept, f = det.model_.combination.reference.embeddings[0].vectors, det.features(rows)
     distances = np.sort(np.linalg.norm(f[:, None].astype(np.float64) - kept, axis=2), axis=1)[:, :3]
     np.testing.assert_allclose(det.anomaly_score(rows), distances.mean(1), rtol=1e-6, atol=1e-7)
     assert set(det.explain(rows).terms) == {"verdict", "distance"}
@@ -242,12 +242,12 @@ def test_pictures_themselves_can_be_compared_beside_their_features(pictures, tab
     torch.testing.assert_close(own.norm(dim=1), torch.ones(3))
 
     fitted = testing.small(ContraD, compare="f+x").fit(pictures)
-    widths = [view.features.shape[1] for view in fitted.neighbourhood_.views]
+    widths = [one.vectors.shape[1] for one in fitted.model_.combination.reference.embeddings]
     assert widths == [fitted.features(pictures[:1]).shape[1], pictures[0].size]
     fitted.save(tmp_path / "model.oddgan")
     again = oddgan.load(tmp_path / "model.oddgan").anomaly_score(pictures[:5])
     assert np.array_equal(again, fitted.anomaly_score(pictures[:5]))
-    assert len(testing.small(ContraD, compare="f+x").fit(table).neighbourhood_.views) == 1
+    assert len(testing.small(ContraD, compare="f+x").fit(table).model_.combination.reference.embeddings) == 1
 
 
 def test_turns_are_for_square_pictures(pictures, table):

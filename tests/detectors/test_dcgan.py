@@ -87,7 +87,7 @@ def test_it_makes_rows_and_gives_features_but_restores_none(pictures, table):
         assert not np.array_equal(made, det.generate(5, random_state=1))
         assert det.features(X[:3]).shape[0] == 3
         for ask in (det.reconstruct, det.anomaly_map):
-            with pytest.raises(ParameterError, match="it only says how odd a row is"):
+            with pytest.raises(ParameterError, match="it only scores"):
                 ask(X[:2])
 
 

@@ -266,10 +266,10 @@ def test_a_fingerprint_is_of_the_content(tmp_path):
         fingerprint(named.rename(columns={"a": "e"}), None),
         fingerprint(texts, None),
         fingerprint(texts.assign(d=list("uvwxyy")), None),
-        fingerprint(list(array), None),
         fingerprint([*array[:5], None], None),
     ]
-    assert len({fingerprint(array, None), *others}) == 11
+    assert len({fingerprint(array, None), *others}) == 10
+    assert fingerprint(list(array), None) == fingerprint(array, None)  # the same rows
     for number in range(3):
         Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / f"{number}.png")
     paths = sorted(tmp_path.iterdir())

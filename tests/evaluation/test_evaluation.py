@@ -28,8 +28,8 @@ class Brightest:
 
     def explain(self, rows):
         self.chunks.append(len(rows))
-        table = not isinstance(rows, list)
-        values = [np.asarray(row, dtype=np.float32) for row in (np.asarray(rows) if table else rows)]
+        table = rows.kind == "table"
+        values = [np.float32(rows.values[i] if table else rows[i]) for i in range(len(rows))]
         maps = [v if v.ndim < 3 else v.max(2) for v in values]
         score = np.array([v.max() for v in values], dtype=float)
         p_value = (1 + (self.calibration >= score[:, None]).sum(1)) / (self.n_calibrate_ + 1)
@@ -41,6 +41,7 @@ class Brightest:
             reconstruction=np.stack(values) if table else np.zeros((len(values), 4, 4), np.float32),
             anomaly_map=np.stack(maps) if table else maps,
             trained_on=np.zeros(len(values), dtype=bool),
+            columns=tuple(rows.columns or (f"column {i}" for i in range(rows.shape[1]))) if table else (),
         )
 
     def info(self):
@@ -260,7 +261,7 @@ def test_data_that_cannot_be_evaluated_is_refused(toy, detector):
         with pytest.raises(DataError, match="toy: there are no test rows"):
             evaluate(detector, split(test))
     with pytest.raises(DataError, match="row 1: its score is nan"):
-        evaluate(detector, split([np.ones((8, 8), np.float32), np.full((8, 8), np.nan, np.float32)]))
+        evaluate(detector, split(pd.DataFrame({"a": [1.0, np.nan]})))
     with pytest.raises(ParameterError, match="examples"):
         evaluate(detector, toy, examples=-1)
 

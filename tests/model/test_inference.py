@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from oddgan import detectors, testing
 from oddgan.kit.recipe import NeuralRecipe
 from oddgan.model import inference
+from oddgan.rows import open_rows
 
 pytestmark = pytest.mark.skipif(not inference.AVAILABLE, reason="this processor's networks stay as they are")
 
@@ -31,7 +32,7 @@ def results(det, net, x):
 def test_every_detector_scores_alike(name, shape):
     X = np.random.default_rng(0).integers(0, 256, (24, *shape), dtype=np.uint8)
     det = testing.small(detectors.get(name)).fit(X)
-    rows = det.preprocessor_.read(det._rows(X), np.arange(16))[0].contiguous(memory_format=torch.channels_last)
+    rows = next(det.preprocessor_.parts(open_rows(X)).blocks(16)).x.contiguous(memory_format=torch.channels_last)
     made = inference.ready(det.net_)
     assert any(isinstance(module, inference.Packed) for module in made.modules())
     with torch.no_grad():

@@ -19,6 +19,7 @@ from oddgan import testing
 from oddgan.detectors.ganomaly import GANomaly
 from oddgan.detectors.isolationforest import IsolationForest
 from oddgan.errors import DataError, ParameterError
+from oddgan.model.fitting import hold_out
 from oddgan.rows.tables import as_table
 
 
@@ -138,7 +139,7 @@ def test_rows_come_back_in_the_users_words(fitted, frame):
 
 
 def test_trained_rows_are_known(fitted, frame):
-    train, _ = fitted._hold_back(len(frame), 0, True, True)
+    train, _ = hold_out(fitted, len(frame), 0, tune=True, calibrate=True)
     known = fitted.explain(frame).trained_on
     assert known[train].all()
     assert not fitted.explain(mixed(30, 9).assign(version=5)).trained_on.any()
@@ -148,15 +149,15 @@ def test_own_rows_to_calibrate_with(frame):
     det = testing.small(GANomaly).fit(frame, calibrate=mixed(40, 1), tune=mixed(20, 2))
     assert det.n_calibrate_ == 40
     assert det.training_["rows"] == 200
-    with pytest.raises(DataError, match="yet now missing: - service"):
+    with pytest.raises(DataError, match="yet now missing: service"):
         testing.small(GANomaly).fit(frame, calibrate=mixed(40, 1).drop(columns="service"))
 
 
 def test_columns_are_held_to_those_of_training(fitted, frame):
     for spoilt, message in (
-        (frame.rename(columns={"port": "gate"}), "unseen at fit time: - gate .*yet now missing: - port"),
+        (frame.rename(columns={"port": "gate"}), "unseen at fit time: gate.*yet now missing: port"),
         (frame[["service", "bytes", "port", "secure", "version"]], "must be in the same order"),
-        (frame.drop(columns="bytes"), "yet now missing: - bytes"),
+        (frame.drop(columns="bytes"), "yet now missing: bytes"),
         (frame.assign(bytes="many"), "'bytes' held numbers in training and holds text"),
         (frame.assign(bytes=np.where(frame.index == 4, np.inf, 1)), "infinity: row 4, column bytes"),
         (as_table(frame).without(["port"]), "yet now missing: port"),

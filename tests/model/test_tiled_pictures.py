@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 from oddgan import testing
 from oddgan.detectors.ganomaly import GANomaly
 from oddgan.errors import DataError, ParameterError
+from oddgan.model.terms import TermComputer
 from oddgan.preprocessing.pictures import PreparedPictures
 
 
@@ -85,25 +86,27 @@ def test_a_picture_is_scored_by_its_oddest_tiles(local, top, mixed):
         ]
         cut = np.stack([mixed[i][y : y + 10, x : x + 10, None] for y, x in corners])
         rows = PreparedPictures(det.preprocessor_, cut, np.arange(len(cut)))
-        (_, _, results), *_ = det._blocks(rows, det._view)
-        for name, values in det._terms_of(results).items():
+        block, *_ = rows.blocks(64)
+        part = det.model_.computer.found(block.x)
+        for name, values in det.model_.combination.terms(part.terms, part.embeddings).items():
             expected = np.mean(np.sort(values[: len(cut)])[::-1][:top])
             assert terms[name][i] == pytest.approx(expected, rel=1e-6)
-    scored = det._scored_terms()
+    combination = det.model_.combination
+    scored = combination.scored
     for name in scored:
         values = terms[name][:9]
         middle = np.median(values)
-        assert det.tuning_[name] == pytest.approx((middle, np.median(np.abs(values - middle))))
-    combined = sum((terms[name] - det.tuning_[name][0]) / det.tuning_[name][1] for name in scored)
+        assert combination.tuning[name] == pytest.approx((middle, np.median(np.abs(values - middle))))
+    combined = sum((terms[name] - combination.tuning[name][0]) / combination.tuning[name][1] for name in scored)
     np.testing.assert_allclose(det.anomaly_score(mixed), combined, rtol=1e-12)
-    assert np.array_equal(det.calibration_.scores, np.sort(det.anomaly_score(mixed[:11])))
+    assert np.array_equal(det.model_.calibration.scores, np.sort(det.anomaly_score(mixed[:11])))
     assert det.n_calibrate_ == 11
 
 
 def test_pictures_that_were_trained_on_are_known(mixed):
     det = tiled().fit(mixed)
     known = det.explain(mixed).trained_on
-    assert known.sum() == det.training_["rows"] == len(det.trained_on_)
+    assert known.sum() == det.training_["rows"] == len(det.model_.trained_on)
     changed = mixed[int(np.flatnonzero(known)[0])].copy()
     assert det.explain([changed]).trained_on[0]
     changed[3, 3] ^= 1
@@ -156,8 +159,8 @@ def test_a_defect_that_shrinking_removes_is_found_in_tiles(large):
 
 def test_memory_holds_one_block_of_tiles_at_a_time(mixed, monkeypatch):
     det = tiled(block_size=4).fit(mixed)
-    seen, block = [], det._block
-    monkeypatch.setattr(det, "_block", lambda x, compute: seen.append(len(x)) or block(x, compute))
+    seen, found = [], TermComputer.found
+    monkeypatch.setattr(TermComputer, "found", lambda self, x, names: seen.append(len(x)) or found(self, x, names))
     det.anomaly_score([texture(0, 60, 90)])
     assert max(seen) == 4
     assert sum(seen) == 14 * 21  # every 4 pixels, and one flush with the border

@@ -6,14 +6,15 @@ import torch
 from PIL import Image
 
 from oddgan.errors import DataError
-from oddgan.preprocessing import PicturePreprocessor, as_pictures, is_pictures
+from oddgan.preprocessing import PicturePreprocessor
 from oddgan.preprocessing.pictures import resize_map
+from oddgan.rows import open_rows
 
 RANDOM = np.random.default_rng(0)
 
 
 def fit(X, **given):
-    rows = as_pictures(X)
+    rows = open_rows(X)
     return rows, PicturePreprocessor.fit(rows, np.arange(len(rows)), **given)
 
 
@@ -113,7 +114,6 @@ def test_every_face_of_the_same_pictures_gives_the_same_tensors():
     ]
     tensors = []
     for face in faces:
-        assert is_pictures(face)
         rows, pre = fit(face, size=(9, 9))
         tensors.append(pre.prepare(rows, np.arange(6)).batch(np.array([4, 1])))
     for tensor in tensors[1:]:
@@ -143,7 +143,7 @@ def test_a_cache_is_used_where_the_source_has_one():
     asked.clear()
     x = pre.prepare(rows, np.array([5, 2])).batch(np.array([1, 0]))
     _, plain = fit(X, size=16)
-    assert torch.equal(x, plain.prepare(as_pictures(X), np.array([2, 5])).batch(np.array([0, 1])))
+    assert torch.equal(x, plain.prepare(open_rows(X), np.array([2, 5])).batch(np.array([0, 1])))
     other = PicturePreprocessor.fit(rows, np.arange(7), size=17)
     assert asked == [(pre._cache_key(), (5, 2)), *asked[1:]]
     assert other._cache_key() != pre._cache_key()
@@ -163,7 +163,7 @@ def test_a_cache_is_used_where_the_source_has_one():
         (
             [noise(9, 9), noise(9, 9, dtype=np.uint16)],
             {},
-            "row 1: is of another type than row 0 (uint16 and uint8 are mixed); convert all to one",
+            "row 1: has another type than row 0 (uint16 and uint8 are mixed); convert all to one",
         ),
         (np.full((4, 9, 9), 7, np.uint8), {}, "every pixel of all 4 training pictures is 7: there is nothing to learn"),
         (np.full((4, 9, 9), 0.5), {}, "nothing to learn"),
@@ -191,7 +191,7 @@ def test_what_differs_from_training_is_refused_unless_asked():
     with pytest.raises(DataError, match=r"^is deeper than 8-bit but the training pictures were 8-bit"):
         pre.fit_in(noise(20, 20, 1).astype(np.float32))
     with pytest.raises(DataError, match=r"^row 1: 20x21 pixels"):
-        pre.row(as_pictures([noise(20, 20), noise(20, 21)]), 1)
+        pre.row(open_rows([noise(20, 20), noise(20, 21)]), 1)
     _, willing = fit(noise(3, 20, 20), convert=True)
     assert willing.fit_in(noise(50, 21, 3)).shape == (20, 20, 1)
     _, given = fit(noise(3, 20, 20), size=16, channels=3)
@@ -214,11 +214,3 @@ def test_maps_come_back_at_any_size():
     large = resize_map(small, (90, 40))
     assert large.shape == (90, 40)
     assert small.min() <= large.min() <= large.max() <= small.max()
-
-
-def test_what_is_pictures():
-    assert not is_pictures(np.zeros((3, 4)))
-    assert not is_pictures([[1.0, 2.0]])
-    assert not is_pictures([])
-    assert not is_pictures(torch.zeros(3, 4))
-    assert is_pictures(torch.zeros(3, 4, 4))

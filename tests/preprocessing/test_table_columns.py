@@ -189,9 +189,9 @@ def test_batches_and_single_rows_agree_to_the_bit(scaling, frame):
     assert x.dtype == torch.float32
     assert torch.isfinite(x).all()
     numbers = np.array([3, 150, 0, 77])
-    assert torch.equal(pre.read(rows, numbers)[0], x[numbers])
+    assert torch.equal(pre.tensor(rows[numbers]), x[numbers])
     assert torch.equal(pre.prepare(rows, np.arange(200)).batch(numbers), x[numbers])
-    assert torch.equal(torch.cat([pre.read(rows, np.array([i]))[0] for i in range(200)]), x)
+    assert torch.equal(torch.cat([pre.tensor(rows[np.array([i])]) for i in range(200)]), x)
 
 
 @pytest.mark.parametrize("scaling", ["standard", "minmax", "robust", "quantile", "none"])

@@ -8,6 +8,7 @@ import oddgan
 from oddgan import testing
 from oddgan.detectors.ganomaly import GANomaly
 from oddgan.errors import DataError
+from oddgan.model.fitting import hold_out
 from oddgan.preprocessing import TablePreprocessor
 
 
@@ -34,7 +35,7 @@ def test_only_training_rows_count(table):
 
 
 def _training_rows(det, table):
-    train, _ = det._hold_back(len(table), det.training_["seed"], True, True)
+    train, _ = hold_out(det, len(table), det.training_["seed"], tune=True, calibrate=True)
     return table[train]
 
 
@@ -82,7 +83,7 @@ def test_explanations_of_tables(table):
 
 
 def test_models_of_tables_refuse_pictures(table, pictures):
-    with pytest.raises(DataError, match="takes tables of 5 columns, standardised; X is of the other kind"):
+    with pytest.raises(DataError, match="takes tables of 5 columns, standardised, and X holds 64 pictures"):
         testing.small(GANomaly).fit(table).anomaly_score(pictures)
     with pytest.raises(DataError, match="takes pictures of 11x9 -> 11x9 grey"):
         testing.small(GANomaly).fit(pictures).anomaly_score(table)

@@ -6,9 +6,11 @@ import torch
 
 from oddgan import preprocessing
 from oddgan.errors import ArtifactError, DataError
-from oddgan.preprocessing import TilePreprocessor, as_pictures
+from oddgan.preprocessing import TilePreprocessor
+from oddgan.preprocessing.parts import by_row, mean_of_largest
 from oddgan.preprocessing.pictures import resize
-from oddgan.preprocessing.tiles import Mosaic, Tile, by_picture, mean_of_largest, starts
+from oddgan.preprocessing.tiles import Mosaic, Tile, starts
+from oddgan.rows import open_rows
 
 RANDOM = np.random.default_rng(0)
 
@@ -18,7 +20,7 @@ def noise(*shape, dtype=np.uint8, high=256):
 
 
 def fit(X, **given):
-    rows = as_pictures(X)
+    rows = open_rows(X)
     return rows, TilePreprocessor.fit(rows, np.arange(len(rows)), **{"tile": 8, **given})
 
 
@@ -41,19 +43,20 @@ def test_the_grid_comes_a_few_tiles_at_a_time_over_several_pictures():
     X = [noise(12, 9, 3), noise(8, 17, 3), noise(8, 8, 3)]
     rows, pre = fit(X)
     assert pre.stride == 4
-    chunks = list(pre.chunks(pre.whole(rows), 5))
-    assert [len(tiles) for _, tiles in chunks] == [5, 4]
-    tiles = [tile for _, some in chunks for tile in some]
+    blocks = list(pre.parts(rows).blocks(5))
+    assert [len(block.place) for block in blocks] == [5, 4]
+    assert [list(block.row) for block in blocks] == [[0, 0, 0, 0, 1], [1, 1, 1, 2]]
+    tiles = [tile for block in blocks for tile in block.place]
     assert [(tile.top, tile.left) for tile in tiles] == [
         *[(0, 0), (0, 1), (4, 0), (4, 1)],
         *[(0, 0), (0, 4), (0, 8), (0, 9)],
         (0, 0),
     ]
     assert [i for i, tile in enumerate(tiles) if tile.last] == [3, 7, 8]
-    x = torch.cat([x for x, _ in chunks])
+    x = torch.cat([block.x for block in blocks])
     for i, picture in enumerate([0] * 4 + [1] * 4 + [2]):
-        top, left, size, _ = tiles[i]
-        assert size == X[picture].shape[:2]
+        top, left, whole, _ = tiles[i]
+        assert whole.shape[:2] == X[picture].shape[:2] == tiles[i].size
         expected = X[picture][top : top + 8, left : left + 8].transpose(2, 0, 1) / 127.5 - 1
         np.testing.assert_allclose(x[i].numpy(), expected, atol=1e-6)
 
@@ -62,7 +65,8 @@ def test_tiles_may_be_resized():
     X = noise(2, 40, 50)
     rows, pre = fit(X, tile=32, size=16)
     assert pre.shape == (1, 16, 16)
-    x, tiles = next(pre.chunks(pre.whole(rows), 4))
+    block = next(pre.parts(rows).blocks(4))
+    x, tiles = block.x, block.place
     expected = resize(X[0][tiles[1].top :][:32, tiles[1].left :][:, :32][..., None], (16, 16))
     assert torch.equal(x[1], pre.tensor(expected[None])[0])
     assert pre.spread(x).shape == (4, 1, 32, 32)
@@ -84,8 +88,8 @@ def test_laying_tiles_back_gives_the_picture(stride, size):
     for X in (noise(2, *size, 3), np.stack([np.full((*size, 3), 77, np.uint8), noise(*size, 3)])):
         rows, pre = fit(X, stride=stride)
         mosaic = Mosaic(pre)
-        for x, tiles in pre.chunks(pre.whole(rows), 4):
-            mosaic.add(tiles, pre.restore(x))
+        for block in pre.parts(rows).blocks(4):
+            mosaic.add(block.place, pre.restore(block.x))
         assert len(mosaic.pictures) == 2
         for picture, laid in zip(X, mosaic.pictures, strict=True):
             assert laid.dtype == np.float32
@@ -95,22 +99,20 @@ def test_laying_tiles_back_gives_the_picture(stride, size):
 def test_where_tiles_overlap_a_mosaic_has_their_mean():
     _, pre = fit(noise(2, 8, 12), stride=4)
     mosaic = Mosaic(pre)
-    tiles = [Tile(0, 0, (8, 12), False), Tile(0, 4, (8, 12), True)]
+    picture = noise(8, 12, 1)
+    tiles = [Tile(0, 0, picture, False), Tile(0, 4, picture, True)]
     mosaic.add(tiles, np.stack([np.full((8, 8), 1.0, np.float32), np.full((8, 8), 4.0, np.float32)]))
     expected = np.repeat([[1, 1, 1, 1, 2.5, 2.5, 2.5, 2.5, 4, 4, 4, 4]], 8, axis=0)
     assert np.array_equal(mosaic.pictures[0], expected)
 
 
 def test_values_of_tiles_are_put_together_by_picture():
-    def tile(last):
-        return Tile(0, 0, (8, 8), last)
-
     blocks = [
-        ([tile(False), tile(False)], {"a": np.array([1.0, 2.0])}),
-        ([tile(True), tile(True), tile(False)], {"a": np.array([3.0, 4.0, 5.0])}),
-        ([tile(True)], {"a": np.array([6.0])}),
+        (np.array([0, 0]), {"a": np.array([1.0, 2.0])}),
+        (np.array([0, 1, 2]), {"a": np.array([3.0, 4.0, 5.0])}),
+        (np.array([2]), {"a": np.array([6.0])}),
     ]
-    assert [list(found["a"]) for found in by_picture(blocks)] == [[1, 2, 3], [4], [5, 6]]
+    assert [list(found["a"]) for found in by_row(blocks)] == [[1, 2, 3], [4], [5, 6]]
 
 
 def test_the_mean_of_the_largest():
@@ -186,7 +188,7 @@ def test_memory_reading_again_and_the_cache_give_the_same_tiles(monkeypatch):
             return np.stack([transform(x) for x in self]), np.array(indices)
 
     rows, pre = fit(X)
-    files = as_pictures(Files(X))
+    files = open_rows(Files(X))
     numbers = np.array([3, 0, 4])
     kept = drawn(pre.prepare(rows, numbers))
     assert torch.equal(drawn(pre.prepare(files, numbers)), kept)
@@ -212,7 +214,7 @@ def test_pictures_of_many_sizes_that_do_not_fit_memory_are_read_again(monkeypatc
 
     X = [noise(20, 30), noise(30, 20), noise(25, 25), noise(30, 31)]
     rows, pre = fit(Files(X))
-    kept = drawn(pre.prepare(as_pictures(X), np.arange(4)))
+    kept = drawn(pre.prepare(open_rows(X), np.arange(4)))
     monkeypatch.setattr("oddgan.preprocessing.tiles.IN_MEMORY", 0)
     assert torch.equal(drawn(pre.prepare(rows, np.arange(4))), kept)
 
@@ -220,7 +222,7 @@ def test_pictures_of_many_sizes_that_do_not_fit_memory_are_read_again(monkeypatc
 def test_the_value_range_is_the_training_pictures():
     X = noise(4, 9, 12, dtype=np.uint16, high=3000)
     X[3] = 4000
-    rows = as_pictures(X)
+    rows = open_rows(X)
     pre = TilePreprocessor.fit(rows, np.arange(3), tile=8)
     assert pre.value_range == (float(X[:3].min()), float(X[:3].max()))
     assert fit(noise(3, 9, 9))[1].value_range == (0.0, 255.0)
@@ -233,7 +235,7 @@ def test_a_picture_smaller_than_a_tile_is_named():
         fit([noise(16, 30), noise(15, 20)], tile=16)
     _, pre = fit(noise(3, 16, 30), tile=16)
     with pytest.raises(DataError, match=r"^row 0: 15x30 pixels, which is smaller"):
-        next(pre.whole(as_pictures(noise(1, 15, 30))))
+        next(pre.parts(open_rows(noise(1, 15, 30))).blocks(4))
 
 
 def test_sizes_may_differ_and_channels_and_depth_may_not():

@@ -71,7 +71,7 @@ def _write_grid(path: Path, pictures: "np.ndarray", detector: "Detector") -> Non
 
     from .maps import as_seen
 
-    tiles = as_seen(pictures, detector.preprocessor_.value_range)  # type: ignore[union-attr]
+    tiles = as_seen(pictures, detector.preprocessor_.value_range)
     factor = max(1, math.ceil(TILE / min(tiles.shape[1:3])))
     tiles = tiles.repeat(factor, axis=1).repeat(factor, axis=2)
     height, width = tiles.shape[1:3]
@@ -90,7 +90,7 @@ def _write_grid(path: Path, pictures: "np.ndarray", detector: "Detector") -> Non
 def _write_rows(path: Path | None, rows: "np.ndarray", detector: "Detector") -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(detector.preprocessor_.names)  # type: ignore[union-attr]
+    writer.writerow(detector.preprocessor_.names)
     writer.writerows(map(_written, row) for row in rows.tolist())
     if path is None:
         sys.stdout.write(text.getvalue())

@@ -1,7 +1,7 @@
 """Models and rows as the commands need them: rows come in chunks, so memory stays flat."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ from .options import classes
 from .process import loading
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..data import PictureRows, Rows, Split, TableFile
+    from ..data import Rows as Held
+    from ..data import Split
     from ..detector import Detector
-    from ..rows.table_files import Columns
+    from ..rows import PictureRows, Rows
+    from ..rows.table_files import Columns, TableFile
 
 LISTED = 10  # unreadable pictures that are named; the others are counted
 CHUNK_BYTES = 128 * 2**20
@@ -44,11 +44,8 @@ def open_model(
         detector = detector.with_block_size(block_size)
     if false_alarm_rate is not None:
         detector = detector.with_false_alarm_rate(false_alarm_rate)
-    if convert:
-        from ..preprocessing.pictures import PicturePreprocessor
-
-        if isinstance(detector.preprocessor_, PicturePreprocessor):
-            detector.preprocessor_ = replace(detector.preprocessor_, convert=True)
+    if convert and detector.model_.preprocessor.kind == "pictures":
+        detector = detector.with_conversion()
     return detector
 
 
@@ -68,25 +65,25 @@ def open_split(
 
 def columns_of(detector: "Detector") -> "Columns | None":
     """The columns that the model takes, where it takes tables."""
-    from ..preprocessing.tables import TablePreprocessor
-
-    preprocessor = detector.preprocessor_
-    return preprocessor if isinstance(preprocessor, TablePreprocessor) else None
+    preprocessor = detector.model_.preprocessor
+    return preprocessor if preprocessor.kind == "table" else None
 
 
-def as_taken(rows: "Rows | TableFile", detector: "Detector") -> "Rows | TableFile":
-    """`rows`; of a file of a table, the columns that the model takes. Raises `DataError` where they do not fit."""
-    from ..data import TableFile
+def as_taken(rows: Any, detector: "Detector") -> "Rows | TableFile":
+    """What `oddgan.data.rows` gave, as rows that the model takes; a table file is read in parts, with the model's
+    columns. Raises `DataError` where they do not fit."""
+    from ..rows import open_rows
+    from ..rows.table_files import TableFile
 
+    like = detector.model_.preprocessor
     if not isinstance(rows, TableFile):
-        return rows
-    columns = columns_of(detector)
-    if columns is None:
-        raise DataError(f"{rows.path}: is a table, and the model takes {detector.preprocessor_.describe()}")
-    return rows.typed(columns.columns, columns.kinds)
+        return open_rows(rows, like=like)
+    if like.kind != "table":
+        raise DataError(f"{rows.path}: is a table, and the model takes {like.describe()}")
+    return rows.typed(like.columns, like.kinds)
 
 
-def check_readable(source: str, *parts: "Rows | None") -> None:
+def check_readable(source: str, *parts: "Held | None") -> None:
     """List every picture of these parts that cannot be read and raise `DataError`, if there are any."""
     from ..data import Pictures
 
@@ -120,7 +117,7 @@ def listed(bad: Sequence[Unreadable], *, always: bool = False) -> None:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows in a row: pictures or a part of a table, and each one's name, or number where it has none."""
+    """Some consecutive rows, in memory, and each one's name, or number where it has none."""
 
     rows: Any
     names: list[str | int]
@@ -128,52 +125,47 @@ class Chunk:
 
 def chunks(rows: "Rows | TableFile", block_size: int, bad: list[Unreadable]) -> Iterator[Chunk]:
     """`rows` some at a time, in whole scoring blocks where memory allows. Unreadable pictures end up in `bad`."""
-    from ..data import TableFile
-    from ..rows.tables import TableRows
+    from ..rows import PictureRows, TableRows
 
-    step = max(block_size, TABLE_ROWS)
-    if isinstance(rows, TableFile):
-        start = 0
-        for part in rows.parts(step):
-            yield Chunk(part, list(range(start, start + len(part))))
-            start += len(part)
+    if isinstance(rows, PictureRows):
+        yield from _pictures(rows, max(block_size, CHUNK_ROWS), bad)
         return
-    if isinstance(rows, TableRows) or (isinstance(rows, np.ndarray) and rows.ndim == 2):
-        for start in range(0, len(rows), step):
-            some = rows[start : start + step]
-            yield Chunk(some, list(range(start, start + len(some))))
-        return
-    from ..rows.picture_files import NamedPictures
-
-    most = max(block_size, CHUNK_ROWS)
-    held, taken = NamedPictures([]), 0
-    for name, picture, reason in _read(rows):
-        if picture is None:
-            bad.append((str(name), reason))
-            continue
-        held.append(picture)
-        held.names.append(name)
-        taken += picture.nbytes
-        if len(held) == most or taken >= CHUNK_BYTES:
-            yield Chunk(held, held.names)
-            held, taken = NamedPictures([]), 0
-    if held:
-        yield Chunk(held, held.names)
+    step, start = max(block_size, TABLE_ROWS), 0
+    parts = (rows[i : i + step] for i in range(0, len(rows), step)) if isinstance(rows, TableRows) else rows.parts(step)
+    for part in parts:
+        yield Chunk(part, list(range(start, start + len(part))))
+        start += len(part)
 
 
-def _read(rows: "NDArray[Any] | PictureRows") -> Iterator[tuple[str | int, Any, str]]:
-    """Name, picture and, in place of a picture that cannot be read, the reason; decoded in threads, in order."""
-    from ..data import Pictures
+def _pictures(rows: "PictureRows", most: int, bad: list[Unreadable]) -> Iterator[Chunk]:
+    """Pictures decoded in threads, in order, and handed on when they are many or large."""
+    from ..rows.pictures import NamedPictures, PictureRows
     from ..rows.threads import threaded
 
-    named = getattr(rows, "name", None)
-
-    def read(i: int) -> tuple[str | int, Any, str]:
-        name = str(named(i)) if callable(named) else i
+    def read(i: int) -> tuple[int, Any, str]:
         try:
-            return name, rows[i], ""
+            return i, rows[i], ""
         except DataError as error:
-            path = rows.paths[i] if isinstance(rows, Pictures) else name
-            return name, None, str(error).removeprefix(f"{path}: ")
+            path = rows.source.paths[i] if hasattr(rows.source, "paths") else rows.name(i)
+            return i, None, str(error).removeprefix(f"{path}: ").removeprefix(f"{rows.name(i)}: ")
 
-    yield from threaded(read, range(len(rows)))
+    held: list[np.ndarray] = []
+    numbers: list[int] = []
+    taken = 0
+
+    def chunk() -> Chunk:
+        names: list[str | int] = [rows.name(i) if rows.named else i for i in numbers]
+        return Chunk(PictureRows(NamedPictures(numbers, rows.name, held)), names)
+
+    for i, picture, reason in threaded(read, range(len(rows))):
+        if picture is None:
+            bad.append((rows.name(i), reason))
+            continue
+        held.append(picture)
+        numbers.append(i)
+        taken += picture.nbytes
+        if len(held) == most or taken >= CHUNK_BYTES:
+            yield chunk()
+            held, numbers, taken = [], [], 0
+    if held:
+        yield chunk()

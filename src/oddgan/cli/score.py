@@ -14,8 +14,9 @@ from .options import BlockSize, Convert, Data, Device, Drop, FalseAlarmRate, Mod
 from .outputs import check_folder, check_writable
 
 if TYPE_CHECKING:
-    from ..data import Rows, TableFile
     from ..detector import Detector
+    from ..rows import Rows
+    from ..rows.table_files import TableFile
 
 MAP_SCALE = 0.5
 
@@ -79,10 +80,10 @@ def score(
     )
     if threads is not None:
         set_threads(threads)
-    rows = as_taken(rows, detector)
+    taken = as_taken(rows, detector)
     with terminal.bar("scoring") as progress:
         anomalies = score_rows(
-            detector, rows, data, output, maps=maps, map_scale=map_scale, skip_bad=skip_bad, progress=progress
+            detector, taken, data, output, maps=maps, map_scale=map_scale, skip_bad=skip_bad, progress=progress
         )
     if fail_on_anomaly and anomalies:
         raise typer.Exit(3)
@@ -106,10 +107,10 @@ def score_rows(
     from .reading import Unreadable, chunks, listed, refuse
     from .scores import in_words, scores_to
 
-    table = getattr(rows, "ndim", 3) == 2
+    table = rows.kind == "table"
     if maps is not None and table:
         raise DataError(f"{source}: is a table, and heat maps are of pictures; leave out --maps")
-    if maps is not None and not detector.reconstructs:
+    if maps is not None and not detector.locates:
         raise ParameterError(f"{type(detector).__name__} locates nothing: leave out --maps")
     bad: list[Unreadable] = []
     # To count the rows of a CSV file is a pass over it, for nothing but a bar that is seen on a terminal.
@@ -117,7 +118,7 @@ def score_rows(
     done = anomalies = 0
     with ExitStack() as stack:
         folder = None if maps is None else stack.enter_context(whole_folder(maps))
-        key = "path" if hasattr(rows, "name") and not table else "row"
+        key = "path" if rows.named else "row"
         write = stack.enter_context(scores_to(output, key, columns=table))
         for chunk in chunks(rows, detector.block_size, bad):
             if bad and not skip_bad:
@@ -125,17 +126,17 @@ def score_rows(
             columns = None
             if table:
                 scores, shares = detector.score_and_shares(chunk.rows)
-                columns = in_words(detector.preprocessor_.names, shares, len(scores))  # type: ignore[union-attr]
+                columns = in_words(detector.preprocessor_.names, shares, len(scores))
             elif folder is None:
                 scores = detector.anomaly_score(chunk.rows)
             else:
                 found = detector.explain(chunk.rows)
                 scores = found.score
                 assert found.anomaly_map is not None
-                for name, picture, anomaly_map in zip(chunk.names, chunk.rows, found.anomaly_map, strict=True):
-                    write_map(folder / map_path(name), picture, anomaly_map, 2 * map_scale, detector)
+                for i, (name, anomaly_map) in enumerate(zip(chunk.names, found.anomaly_map, strict=True)):
+                    write_map(folder / map_path(name), chunk.rows[i], anomaly_map, 2 * map_scale, detector)
             odd = scores > detector.threshold_
-            write(chunk.names, scores, detector.calibration_.p_value(scores), odd, columns)
+            write(chunk.names, scores, detector.model_.calibration.p_value(scores), odd, columns)
             done, anomalies = done + len(scores), anomalies + int(odd.sum())
             progress(done + len(bad), total)
         if not skip_bad or not done:

@@ -218,7 +218,7 @@ def _say_next(
 ) -> None:
     from ..detector import Detector
 
-    pictures = not hasattr(split.train, "ndim") or getattr(split.train, "ndim", 2) > 2
+    pictures = detector.model_.preprocessor.kind == "pictures"
     more = [] if pictures else retold(drop=drop)
     if pictures and detector.reconstructs:
         more = ["--maps", "maps"]

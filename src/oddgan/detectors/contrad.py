@@ -86,6 +86,7 @@ class ContraD(NeuralDetector):
     score_by: Annotated[Literal["verdict"], Param("the term that is the score where local is off")] = "verdict"
 
     reconstructs = False
+    locates = False
     after_training = ("compare",)
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:

@@ -47,6 +47,7 @@ class DCGAN(NeuralDetector):
     score_by: Annotated[Literal["sigmoid", "probability"], Param("the anomaly score")] = "sigmoid"
 
     reconstructs = False
+    locates = False
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G, D and the latent space Z."""

@@ -31,6 +31,7 @@ class IsolationForest(EstimatorDetector):
     score_by: Annotated[Literal["isolation"], Param("the anomaly score")] = "isolation"
 
     reconstructs = False
+    locates = False
 
     def estimator(self, rows: np.ndarray, seed: int) -> Any:
         """The forest that this seed grows."""

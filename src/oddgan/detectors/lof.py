@@ -35,6 +35,7 @@ class LOF(EstimatorDetector):
     score_by: Annotated[Literal["factor"], Param("the anomaly score")] = "factor"
 
     reconstructs = False
+    locates = False
 
     def estimator(self, rows: np.ndarray, seed: int) -> Any:
         """Densities at the rows; nothing is random."""

@@ -40,6 +40,7 @@ class OneClassSVM(EstimatorDetector):
     score_by: Annotated[Literal["outside"], Param("the anomaly score")] = "outside"
 
     reconstructs = False
+    locates = False
 
     def estimator(self, rows: np.ndarray, seed: int) -> Any:
         """The support vectors and their weights; nothing is random."""

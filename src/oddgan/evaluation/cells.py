@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, OutputError
+from ..rows import open_rows
 
 VERSION = 1
 HEAD = f'{{"cell": {VERSION}, '.encode()
@@ -116,24 +117,20 @@ def fingerprint(*parts: Any) -> str:
 
 
 def _pieces(part: Any) -> Iterator[bytes]:
-    from ..data import Pictures
     from ..data.masks import Masks
 
-    if isinstance(part, np.ndarray):
-        yield from _of_array(part)
-    elif isinstance(part, Pictures | Masks):
-        for path in part.paths if isinstance(part, Pictures) else part.files:
+    if part is None:
+        return
+    if isinstance(part, Masks):
+        for path in part.files:
             yield b"" if path is None else hashlib.sha256(Path(path).read_bytes()).digest()
-    elif hasattr(part, "texts"):  # a table whose columns are of several kinds
-        yield repr((part.columns, part.kinds, part.texts)).encode()
-        yield from _of_array(part.values)
-    elif hasattr(part, "columns"):  # a DataFrame
-        for name in part.columns:
-            yield str(name).encode()
-            yield from _of_array(np.asarray(part[name]))
-    elif part is not None:
-        for i in range(len(part)):
-            yield from (b"none",) if part[i] is None else _of_array(np.asarray(part[i]))
+    elif isinstance(part, np.ndarray) and part.ndim == 1:  # labels
+        yield from _of_array(part)
+    elif isinstance(part, list) and any(one is None for one in part):  # masks of some rows
+        for mask in part:
+            yield from (b"none",) if mask is None else _of_array(np.asarray(mask))
+    else:
+        yield from open_rows(part).content()
 
 
 def _of_array(array: np.ndarray) -> Iterator[bytes]:

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError, ParameterError, TrainingError
+from ..rows import open_rows
 from .cells import Cell, Record, fingerprint, key_of
-from .run import _chunks, evaluate
+from .run import evaluate
 
 if TYPE_CHECKING:
     from ..data import Split
@@ -298,8 +299,8 @@ def _figures(e: Evaluation) -> dict[str, float | None]:
 
 def _seconds_to_score(detector: Detector, test: Any) -> float:
     """For 1000 rows, from some that are in memory. The evaluation has warmed everything up."""
-    _, rows = next(_chunks(test, detector.block_size))
-    rows = rows.iloc[:TIMED_ROWS] if hasattr(rows, "iloc") else rows[:TIMED_ROWS]
+    rows = open_rows(test)
+    rows = rows.taken(0, min(TIMED_ROWS, len(rows)))
     started = time.perf_counter()
     detector.anomaly_score(rows)
     return 1000 * (time.perf_counter() - started) / len(rows)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..rows import PictureRows, Rows
 from .results import Example, Group
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ class Gallery:
     def __init__(self, size: int, split: Split, labels: np.ndarray | None, facts: Mapping[str, Any]) -> None:
         self.labels = labels
         self.kinds = split.kinds
-        names = getattr(split.test, "columns", None)
-        self.columns = [] if names is None else list(names)
         preprocessing = facts.get("preprocessing")
         self.value_range = preprocessing.get("value_range") if isinstance(preprocessing, Mapping) else None
         self.sizes: dict[Group, int] = {"oddest": size, "miss": size // 2, "false alarm": size // 2}
@@ -33,7 +32,7 @@ class Gallery:
     def add(
         self,
         start: int,
-        rows: Any,
+        rows: Rows,
         found: Explanation,
         names: Sequence[str],
         masks: Sequence[np.ndarray | None],
@@ -58,14 +57,15 @@ class Gallery:
         return tuple(example for best in self.best.values() for _, _, example in best)
 
     def _example(
-        self, group: Group, i: int, j: int, rows: Any, found: Explanation, name: str, mask: np.ndarray | None
+        self, group: Group, i: int, j: int, rows: Rows, found: Explanation, name: str, mask: np.ndarray | None
     ) -> Example:
         views: dict[str, Any] = {}
-        if isinstance(rows, list):
+        if isinstance(rows, PictureRows):
             from ..preprocessing.pictures import resize_map  # torch comes with it
 
-            low, high = _shown_range(rows[j], self.value_range)
-            views["picture"] = picture = _shown(rows[j], low, high)
+            original = rows[j]
+            low, high = _shown_range(original, self.value_range)
+            views["picture"] = picture = _shown(original, low, high)
             if found.reconstruction is not None:
                 views["reconstruction"] = _shown(found.reconstruction[j], low, high)
             if found.anomaly_map is not None:
@@ -75,8 +75,7 @@ class Gallery:
         elif found.anomaly_map is not None:
             shares = np.asarray(found.anomaly_map[j], dtype=np.float64)
             largest = np.argsort(-shares, kind="stable")[:COLUMNS]
-            columns = self.columns or [f"column {c}" for c in range(len(shares))]
-            views["columns"] = tuple((str(columns[c]), float(shares[c])) for c in largest)
+            views["columns"] = tuple((found.columns[c], float(shares[c])) for c in largest)
         return Example(
             group=group,
             row=i,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import metrics
 from ..errors import DataError, ParameterError
+from ..rows import PictureRows, Rows, open_rows
 from .examples import Gallery
 from .findings import by_kind, false_alarm_range, warnings
 from .results import Evaluation
@@ -47,13 +48,15 @@ def evaluate(
     labels = None if split.labels is None else np.asarray(split.labels).astype(bool)
     kinds = None if split.kinds is None else tuple(split.kinds)
     facts = detector.info()
-    seen = _Seen(split, labels, Gallery(examples, split, labels, facts))
+    rows = open_rows(split.test)
+    names = tuple(rows.name(i) for i in range(len(rows)))
+    seen = _Seen(names, split, labels, Gallery(examples, split, labels, facts))
     fitted = facts["parameters"]
     block = 1 if fitted["tile"] else fitted["block_size"]  # a picture's tiles fill blocks by themselves
-    for start, rows in _chunks(split.test, block):
-        seen.add(start, rows, detector.explain(rows))
+    for start, part in in_chunks(rows, block):
+        seen.add(start, part, detector.explain(part))
         if progress is not None:
-            progress(start + len(rows), len(seen.names))
+            progress(start + len(part), len(seen.names))
     scores, flagged = np.concatenate(seen.scores), np.concatenate(seen.flagged)
 
     estimates = {}
@@ -99,9 +102,8 @@ def evaluate(
 class _Seen:
     """What the pass gathers: numbers of every row, pixels under masks, and a few examples."""
 
-    def __init__(self, split: Split, labels: np.ndarray | None, gallery: Gallery) -> None:
-        self.masks, self.labels, self.gallery = split.masks, labels, gallery
-        self.names = row_names(split.test)
+    def __init__(self, names: tuple[str, ...], split: Split, labels: np.ndarray | None, gallery: Gallery) -> None:
+        self.names, self.masks, self.labels, self.gallery = names, split.masks, labels, gallery
         self.scores: list[np.ndarray] = []
         self.p_values: list[np.ndarray] = []
         self.flagged: list[np.ndarray] = []
@@ -111,7 +113,7 @@ class _Seen:
         self.known: list[np.ndarray] = []  # whether each row was trained on
         self.unmasked = 0  # odd pictures without a mask
 
-    def add(self, start: int, rows: Any, found: Explanation) -> None:
+    def add(self, start: int, rows: Rows, found: Explanation) -> None:
         """`found` is the detector's explanation of `rows`, the test rows from `start` on."""
         scores = np.asarray(found.score, dtype=np.float64)
         broken = np.flatnonzero(~np.isfinite(scores))
@@ -125,7 +127,7 @@ class _Seen:
         for name, values in found.terms.items():
             self.terms.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
         masks: list[np.ndarray | None] = [None] * len(scores)
-        if isinstance(rows, list) and found.anomaly_map is not None:
+        if rows.kind == "pictures" and found.anomaly_map is not None:
             for j, anomaly_map in enumerate(found.anomaly_map):
                 self.heats.append(float(np.quantile(anomaly_map, 0.99)))
                 masks[j] = self._under_mask(start + j, anomaly_map)
@@ -166,13 +168,6 @@ class _Seen:
         return float(np.median(heats[flagged]) if flagged.any() else heats.max()) or 1.0
 
 
-def row_names(rows: Any) -> tuple[str, ...]:
-    """What to call each row: its name where rows have names, its label in a DataFrame, or its number."""
-    if callable(getattr(rows, "name", None)):
-        return tuple(str(rows.name(i)) for i in range(len(rows)))
-    return tuple(f"row {label}" for label in (rows.index if hasattr(rows, "iloc") else range(len(rows))))
-
-
 def _trained_on(seen: _Seen) -> list[str]:
     known = np.flatnonzero(np.concatenate(seen.known))
     if not known.size:
@@ -191,19 +186,9 @@ def _left_out(split: Split) -> list[str]:
     return [f"pictures left out of the data because they cannot be read: {n}, the first {name} ({reason})"]
 
 
-def _chunks(test: Any, block: int) -> Iterator[tuple[int, Any]]:
-    """The test rows some at a time, in whole scoring blocks: slices of a table, or lists of pictures."""
-    from ..rows.picture_files import NamedPictures
-
-    total, frame = len(test), hasattr(test, "iloc")
-    table = frame or getattr(test, "ndim", 0) == 2
-    pixels = 1 if table else math.prod(np.shape(test[0])[:2])
+def in_chunks(rows: Rows, block: int) -> Iterator[tuple[int, Rows]]:
+    """Rows some at a time, read now, in whole scoring blocks: the number of the first, and the rows."""
+    pixels = math.prod(rows.header(0)[:2]) if isinstance(rows, PictureRows) else 1
     step = block * max(1, min(CHUNK_PIXELS // (block * pixels), CHUNK_ROWS // block))
-    for start in range(0, total, step):
-        end = min(start + step, total)
-        if table:
-            yield start, test.iloc[start:end] if frame else test[start:end]
-        else:
-            named = getattr(test, "name", None)
-            names = [str(named(i)) if callable(named) else i for i in range(start, end)]
-            yield start, NamedPictures(names, (test[i] for i in range(start, end)))
+    for start in range(0, len(rows), step):
+        yield start, rows.taken(start, min(start + step, len(rows)))

@@ -3,9 +3,9 @@
     from oddgan.kit import ALL, NeuralDetector, Param, Stage, bce, decoder, discriminator, encoder, l1
 
 The base classes (`NeuralDetector` for networks that are trained, `EstimatorDetector` for a scikit-learn estimator),
-parameters (`Param`), stages of training (`Stage`, `Batch`), losses, the games that papers share, networks by family, and
-the laws that every detector must keep (`check_detector`, `small`); latent search is in `oddgan.kit.search`. Importing
-this package imports no torch: names are loaded when they are first used.
+parameters (`Param`), stages of training (`Stage`, `Batch`), losses, games that papers share, networks by family,
+and the laws that every detector must keep (`check_detector`, `small`); latent search is in `oddgan.kit.search`.
+Importing this package imports no torch: names are loaded when they are first used.
 """
 
 import importlib

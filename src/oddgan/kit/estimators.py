@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .. import machine
 from ..detector import Detector
 from ..errors import ArtifactError
 from ..networks.memory import Memory
@@ -63,16 +64,13 @@ class EstimatorDetector(Detector):
         """Keep training rows, and fit the estimator to them."""
         memory = net.M
         memory.keep(drawn(rows, self.max_rows), int(torch.randint(2**31 - 1, ())))
-        memory.fitted = memory.rows, self.estimator(_vectors(memory.rows), int(memory.seed))
-        memory.proof = torch.from_numpy(self._proof(memory)).to(memory.rows)
+        estimator = self.estimator(_vectors(memory.rows), int(memory.seed))
+        memory.fitted = memory.rows, estimator
+        memory.proof = torch.from_numpy(self._proof(estimator, memory)).to(memory.rows)
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """What the estimator says of each row."""
-        memory = net.M
-        if memory.fitted is None or memory.fitted[0] is not memory.rows:  # loaded; threads wait for each other here
-            memory.fitted = memory.rows, self.estimator(_vectors(memory.rows), int(memory.seed))
-            self._check(memory)
-        found = self.judge(memory.fitted[1], _vectors(x))
+        found = self.judge(self._fitted(net.M), _vectors(x))
         terms = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in found.items()}
         if "x_hat" in terms:
             terms["x_hat"] = terms["x_hat"].float().reshape(x.shape)
@@ -83,15 +81,24 @@ class EstimatorDetector(Detector):
         del net
         return x.flatten(1)
 
-    def _proof(self, memory: Any) -> np.ndarray:
-        terms = self.judge(memory.fitted[1], _vectors(memory.rows[:PROOF]))
+    def _fitted(self, memory: Memory) -> Any:
+        """The estimator. Of a loaded model it is fitted when it is first needed, once: other threads wait."""
+        if memory.fitted is None or memory.fitted[0] is not memory.rows:
+            with machine.sealed():
+                if memory.fitted is None or memory.fitted[0] is not memory.rows:
+                    estimator = self.estimator(_vectors(memory.rows), int(memory.seed))
+                    self._check(estimator, memory)
+                    memory.fitted = memory.rows, estimator
+        return memory.fitted[1]
+
+    def _proof(self, estimator: Any, memory: Memory) -> np.ndarray:
+        terms = self.judge(estimator, _vectors(memory.rows[:PROOF]))
         return np.concatenate([terms[name] for name in sorted(terms) if name != "x_hat"])
 
-    def _check(self, memory: Any) -> None:
+    def _check(self, estimator: Any, memory: Memory) -> None:
         """Refuse an estimator that is not the one that the threshold was set for."""
-        now, then = self._proof(memory), memory.proof.double().cpu().numpy()
+        now, then = self._proof(estimator, memory), memory.proof.double().cpu().numpy()
         if now.shape != then.shape or np.abs(now - then).max() > PROOF_TOLERANCE * np.abs(then).max():
-            memory.fitted = None
             raise ArtifactError(
                 f"{type(self).__name__}: this version of scikit-learn makes another model of the same rows, for which "
                 "the threshold was not set; install the version that `oddgan info` names, or train again"

@@ -8,17 +8,18 @@ to train derives from `Detector` and has `finish` instead of `step`. Nothing her
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from torch import Tensor, nn
 
 from ..errors import ParameterError
-from ..parameters import Param, declared
+from ..parameters import Param, declared, plain
 from ..preprocessing.prepared import PreparedRows
 from ..training import Batch, Losses, Stage
+from . import registry
 
-__all__ = ["Batch", "Losses", "NeuralRecipe", "PreparedRows", "Recipe", "Stage"]
+__all__ = ["ALL", "Batch", "Losses", "Names", "NeuralRecipe", "PreparedRows", "Recipe", "Stage", "Terms"]
 
 Terms = dict[str, Tensor]
 """What `Recipe.score_rows` returns, by name."""
@@ -38,32 +39,45 @@ ALL: Names = _All()
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Recipe(ABC):
-    """The parameters that all detectors share, and what each says of itself. Hyper-parameters stand here and networks
-    in one container; a recipe itself holds no state."""
+    """The parameters that all detectors share, and what each declares of itself. Hyper-parameters stand here and
+    networks in one container; a recipe itself holds no state."""
 
     size: Annotated[
         int | tuple[int, int] | None,
         Param(
-            "height and width of the networks' pictures; none: the training pictures' or the tile's, at most 64", low=8
+            "height and width of the networks' pictures; none: the training pictures' or the tile's, at most 64",
+            low=8,
+            group="pictures",
         ),
     ] = None
     tile: Annotated[
         int | None,
         Param(
-            "side in pixels of the squares that pictures are cut into at their own resolution, for the networks to see "
-            "one by one; none: pictures are brought to size whole",
+            "side in pixels of the squares that pictures are cut into at their own resolution, each scored by itself; "
+            "none: whole pictures are resized to size",
             low=8,
+            group="pictures",
         ),
     ] = None
     stride: Annotated[
-        int | None, Param("pixels from one tile to the next where pictures are scored; none: half a tile", low=1)
+        int | None,
+        Param("pixels from one tile to the next when pictures are scored; none: half a tile", low=1, group="pictures"),
     ] = None
     top_tiles: Annotated[
-        int, Param("how many of a picture's oddest tiles are averaged to score it; 1: the oddest alone", low=1)
+        int,
+        Param(
+            "how many of a picture's most anomalous tiles are averaged into its score; 1: the most anomalous alone",
+            low=1,
+            group="pictures",
+        ),
     ] = 1
     channels: Annotated[
         int | None,
-        Param("channels of the networks' pictures: 1 grey, 3 colour; none: the training pictures'", low=1),
+        Param(
+            "channels of the networks' pictures: 1 grey, 3 colour; none: the training pictures'",
+            low=1,
+            group="pictures",
+        ),
     ] = None
     value_range: Annotated[
         tuple[float, float] | None,
@@ -71,26 +85,42 @@ class Recipe(ABC):
             "pixel values that become -1 and 1; none: 0,255 for 8-bit pictures, else the training pictures' range",
             low=-1e30,
             high=1e30,
+            group="pictures",
         ),
     ] = None
     convert: Annotated[
         bool,
-        Param("accept pictures whose size or channels differ from the training pictures', and convert them"),
+        Param(
+            "accept pictures whose size or channels differ from the training pictures', and convert them",
+            group="pictures",
+        ),
     ] = False
     scaling: Annotated[
         Literal["standard", "minmax", "robust", "quantile", "none"],
         Param(
             "of a table's numeric columns: by mean and deviation, from 0 to 1, by median and quartiles, by rank to a "
-            "normal distribution, or not at all"
+            "normal distribution, or not at all",
+            group="tables",
         ),
     ] = "standard"
-    log_tails: Annotated[bool, Param("take the logarithm of a table's numeric columns that have heavy tails")] = False
+    log_tails: Annotated[
+        bool, Param("take the logarithm of a table's numeric columns that have heavy tails", group="tables")
+    ] = False
     rare: Annotated[
         float,
-        Param("share of training rows below which a category of a table is pooled with other rare ones", low=0, high=1),
+        Param(
+            "share of training rows below which a category of a table is pooled with other rare ones",
+            low=0,
+            high=1,
+            group="tables",
+        ),
     ] = 0.001
     device: Annotated[
-        str, Param("where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a CUDA GPU if there is one")
+        str,
+        Param(
+            "where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a CUDA GPU if there is one",
+            group="computing",
+        ),
     ] = "auto"
     random_state: Annotated[
         int | np.random.RandomState | np.random.Generator | None,
@@ -98,42 +128,75 @@ class Recipe(ABC):
             "seed of everything random: a whole number, or a NumPy generator; none: a new one each time",
             low=0,
             high=2**63,
+            group="computing",
         ),
     ] = None
     calibrate_fraction: Annotated[
         float,
         Param(
-            "share of the rows held back to calibrate, half as many to tune (1000 at most, or what the rate needs)",
+            "share of the rows held out to calibrate, half as many to tune (1000 at most, or what the rate needs)",
             low=0.01,
             high=0.9,
+            group="calibration",
         ),
     ] = 0.2
     false_alarm_rate: Annotated[
         float | Literal["auto"],
-        Param("share of normal rows that may be called odd; auto: 0.01, or what the rows allow", low=1e-9, high=0.999),
+        Param(
+            "share of normal rows that may be called anomalies; auto: 0.01, or what the rows allow",
+            low=1e-9,
+            high=0.999,
+            group="calibration",
+        ),
     ] = "auto"
     score_by: Annotated[str, Param("the term that is the anomaly score")] = ""
     local: Annotated[
         Literal["off", "ratio", "density", "distance"],
         Param(
-            "judge a row against the training rows like it. ratio: each score term over what is usual among them; "
-            "density: the local outlier factor of the row among them; distance: their mean distance; both in place of "
-            "the terms"
+            "compare a row with the training rows nearest to it. ratio: each score term over its mean among them; "
+            "density: the row's local outlier factor among them; distance: the mean distance to them; the last two "
+            "replace the detector's own terms",
+            group="neighbours",
         ),
     ] = "off"
     near: Annotated[
         Literal["features", "rows"],
-        Param("which training rows are like a row: near in the detector's features, or as they are"),
+        Param("nearest in what: the detector's features, or the rows as they are", group="neighbours"),
     ] = "features"
-    neighbours: Annotated[int, Param("how many training rows are like a row, where local asks for them", low=1)] = 10
+    neighbours: Annotated[
+        int, Param("how many training rows a row is compared with, where local asks for it", low=1, group="neighbours")
+    ] = 10
     block_size: Annotated[
         int,
         Param(
             "rows that are scored together, a power of two: 64 for throughput, 1 for latency",
             low=1,
             high=4096,
+            group="computing",
         ),
     ] = 64
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        registry.add(cls)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.get("_fixed"):
+            raise AttributeError(f"{name}: a fitted model's recipe does not change; set parameters before the next fit")
+        super().__setattr__(name, value)
+
+    def fixed(self, **changes: Any) -> Self:
+        """A recipe with these parameters, in plain Python values, and `changes`, that does not change any more."""
+        values = {name: plain(getattr(self, name)) for name in declared(type(self))}
+        recipe = type(self)(**{**values, **changes})
+        recipe.check_parameters()
+        recipe.__dict__["_fixed"] = True
+        return recipe
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values of all declared parameters by name."""
+        return {name: getattr(self, name) for name in declared(type(self))}
 
     def check_parameters(self) -> None:
         """Raise `ParameterError` that names the first parameter of a wrong type or out of its range."""
@@ -144,7 +207,7 @@ class Recipe(ABC):
         usual = {Recipe.neighbours, type(self).neighbours}
         if self.local == "off" and (self.neighbours not in usual or self.near != Recipe.near):
             raise ParameterError(
-                "neighbours and near say how local judges a row, and local is off: set it, or leave them"
+                "neighbours and near say how local compares rows, and local is off: set local, or leave them out"
             )
         if self.tile is None:
             for name, unset in (("stride", None), ("top_tiles", 1)):
@@ -169,42 +232,52 @@ class Recipe(ABC):
 
     @abstractmethod
     def embed(self, net: Any, x: Tensor) -> Tensor:
-        """The detector's view of rows x (b, ...) as vectors (b, k): its latents, or its discriminator's features."""
+        """Features of rows x (b, ...) as vectors (b, k): the detector's latents, or its discriminator's features."""
 
     def embeddings(self, net: Any, x: Tensor) -> Sequence[Tensor]:
-        """What `local` compares rows x (b, ...) in: one view of them, (b, k), or several, whose distances are
+        """What `local` compares rows x (b, ...) in: one embedding of them, (b, k), or several, whose distances are
         multiplied; ratio and density take the first."""
         return (self.embed(net, x),)
 
     def sample(self, net: Any, n: int) -> Tensor:
-        """n new rows (n, ...) that look like training rows, drawn with torch's global generator. Raises
-        `ParameterError` where a detector has nothing to draw from."""
+        """n new rows (n, ...) from the distribution of training rows, drawn with torch's global generator. Raises
+        `ParameterError` where a detector models none."""
         raise ParameterError(f"{type(self).__name__} cannot generate rows: it models no distribution to draw from")
 
     def finish(self, net: Any, rows: PreparedRows) -> None:
-        """Set what is fitted after training, in buffers of `net`. Nothing, unless a paper says otherwise."""
+        """Fit what the paper fits after training, and keep it in buffers of `net`."""
         del net, rows
 
     combined_terms: ClassVar[tuple[str, ...]] = ()
     """The terms whose sum is the score when `score_by` is "combined", each on the scale of normal tuning rows."""
 
     reconstructs: ClassVar[bool] = True
-    """Whether `score_rows` gives "x_hat", without which a detector neither reconstructs nor locates."""
+    """Whether `score_rows` gives "x_hat", the reconstruction of each row."""
+
+    locates: ClassVar[bool] = True
+    """Whether a row's anomaly can be located: by "map" (b, h, w) >= 0 among the results of `score_rows`, or else by the
+    residual of "x_hat"."""
+
+    not_exported: ClassVar[str] = ""
+    """Why scoring cannot be exported as a graph, in one line; empty where it can."""
 
     pads_blocks: ClassVar[bool] = True
-    """Whether blocks are filled up to `block_size` before they are scored, as whatever multiplies matrices must have
-    them for a row's score not to depend on how many there are."""
+    """Whether blocks are filled up to `block_size` before they are scored, as anything that multiplies matrices must
+    have them for a row's score not to depend on how many rows there are."""
 
     adapts_weights: ClassVar[bool] = False
     """Whether `score_rows` moves copies of the networks' weights; else it gets networks made for scoring alone
-    (`oddgan.inference`), which have the same modules and nothing to move."""
+    (`oddgan.model.inference`), which have the same modules and nothing to move."""
+
+    searches: ClassVar[bool] = False
+    """Whether `score_rows` searches for each row by gradient steps, which makes a block cost hundreds of passes."""
 
     max_held_out_rows: ClassVar[int] = 1_000
     """The most rows that are held out to calibrate and to tune: beyond, they are worth more in training. Detectors
     that score slowly set less."""
 
     max_reference_rows: ClassVar[int] = 20_000
-    """Training rows at most that new ones are compared with, where `local` asks for it."""
+    """The most training rows that new ones are compared with, where `local` asks for it."""
 
     after_training: ClassVar[tuple[str, ...]] = ()
     """Parameters of no effect on training: a run may be resumed with others."""
@@ -219,26 +292,40 @@ class NeuralRecipe(Recipe):
 
     updates: Annotated[
         int | None,
-        Param("generator updates to train for; none, with no other budget: 15 epochs, at least 2000", low=1),
+        Param(
+            "generator updates to train for; none, with no other budget: 15 epochs, at least 2000",
+            low=1,
+            group="training",
+        ),
     ] = None
-    epochs: Annotated[int | None, Param("passes over the training rows to train for", low=1)] = None
+    epochs: Annotated[int | None, Param("passes over the training rows to train for", low=1, group="training")] = None
     minutes: Annotated[
-        float | None, Param("minutes to train for (then a run cannot be repeated exactly)", low=0.001)
+        float | None, Param("minutes to train for (then a run cannot be repeated exactly)", low=0.001, group="training")
     ] = None
-    batch_size: Annotated[int, Param("rows in a training batch", low=2)] = 64
-    lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0)] = 2e-4
-    beta1: Annotated[float, Param("Adam's first decay rate", low=0, high=0.9999)] = 0.5
-    beta2: Annotated[float, Param("Adam's second decay rate", low=0, high=0.99999)] = 0.999
+    batch_size: Annotated[int, Param("rows in a training batch", low=2, group="training")] = 64
+    lr: Annotated[
+        float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0, group="training")
+    ] = 2e-4
+    beta1: Annotated[float, Param("Adam's first decay rate", low=0, high=0.9999, group="training")] = 0.5
+    beta2: Annotated[float, Param("Adam's second decay rate", low=0, high=0.99999, group="training")] = 0.999
     ema: Annotated[
         float,
-        Param("decay of the averaged weights that the model ends with; 0: the last weights", low=0, high=0.99999),
+        Param(
+            "decay of the averaged weights that the model ends with; 0: the last weights",
+            low=0,
+            high=0.99999,
+            group="training",
+        ),
     ] = 0.999
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        Param("of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it"),
+        Param(
+            "of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it",
+            group="training",
+        ),
     ] = "auto"
     scoring_precision: Annotated[
-        Literal["float32", "bfloat16"], Param("of all scores, those that set the threshold included")
+        Literal["float32", "bfloat16"], Param("of all scores, those that set the threshold included", group="computing")
     ] = "float32"
 
     @abstractmethod

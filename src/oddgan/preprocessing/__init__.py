@@ -1,37 +1,46 @@
 """From the user's pictures and table rows to the networks' tensors, and back.
 
-What is fitted here is fitted on training rows alone, belongs to the model and is saved with it.
+What is fitted here is fitted on training rows alone, belongs to the model and is saved with it. How rows come in blocks
+of parts: `oddgan.preprocessing.parts`.
 """
 
 from typing import Any
 
-from ..errors import ArtifactError
-from ..rows.pictures import as_pictures, is_pictures
+import numpy as np
+
+from ..errors import ArtifactError, ParameterError
+from ..rows import Rows
+from ..rows.tables import TableRows
+from .parts import Preprocessor
 from .pictures import PicturePreprocessor
 from .tables import TablePreprocessor
 from .tiles import TilePreprocessor
 
-Preprocessor = PicturePreprocessor | TablePreprocessor
+_KINDS: dict[str, type[PicturePreprocessor] | type[TablePreprocessor]] = {
+    "pictures": PicturePreprocessor,
+    "tiles": TilePreprocessor,
+    "table": TablePreprocessor,
+}
+
+
+def fit(rows: Rows, train: np.ndarray, recipe: Any) -> Preprocessor:
+    """The preprocessor for these rows, learnt from the training rows with the numbers `train` (m,) alone, as the
+    parameters of `recipe` say. Raises `DataError`, `ParameterError`."""
+    if isinstance(rows, TableRows):
+        if recipe.tile is not None:
+            raise ParameterError(f"tile={recipe.tile}: pictures are cut into tiles, and this is a table; leave it out")
+        return TablePreprocessor.fit(rows, train, scaling=recipe.scaling, log_tails=recipe.log_tails, rare=recipe.rare)
+    given: dict[str, Any] = {name: getattr(recipe, name) for name in ("size", "channels", "value_range", "convert")}
+    if recipe.tile is not None:
+        return TilePreprocessor.fit(rows, train, tile=recipe.tile, stride=recipe.stride, **given)
+    return PicturePreprocessor.fit(rows, train, **given)
 
 
 def from_manifest(facts: dict[str, Any], arrays: dict[str, Any]) -> Preprocessor:
-    """The preprocessor that a model file describes."""
-    kinds: dict[str, type[PicturePreprocessor] | type[TablePreprocessor]] = {
-        "pictures": PicturePreprocessor,
-        "tiles": TilePreprocessor,
-        "table": TablePreprocessor,
-    }
-    if facts.get("kind") not in kinds:
+    """The preprocessor that a model file describes. Raises `ArtifactError`."""
+    if facts.get("kind") not in _KINDS:
         raise ArtifactError(f"unknown kind of preprocessing {facts.get('kind')!r}")
-    return kinds[facts["kind"]].from_manifest(facts, arrays)
+    return _KINDS[facts["kind"]].from_manifest(facts, arrays)
 
 
-__all__ = [
-    "PicturePreprocessor",
-    "Preprocessor",
-    "TablePreprocessor",
-    "TilePreprocessor",
-    "as_pictures",
-    "from_manifest",
-    "is_pictures",
-]
+__all__ = ["PicturePreprocessor", "Preprocessor", "TablePreprocessor", "TilePreprocessor", "fit", "from_manifest"]

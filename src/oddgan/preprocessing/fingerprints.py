@@ -6,16 +6,12 @@ import numpy as np
 from torch import Tensor
 
 from .prepared import PreparedRows, in_batches, spread
-from .tiles import PreparedTiles
 
 AT_MOST = 1_000_000  # rows; of larger sets so many, evenly spaced
 
 
 def of_rows(rows: PreparedRows) -> np.ndarray:
-    """Sorted fingerprints (n,) uint64 of training rows as the networks see them; of pictures in tiles, of the whole
-    pictures, for a tile alone says little about where it was cut."""
-    if isinstance(rows, PreparedTiles):
-        return np.sort(np.array([of_picture(picture) for picture in rows.whole()], np.uint64))
+    """Sorted fingerprints (n,) uint64 of training rows as the networks see them."""
     return np.sort(_in_order(rows, spread(len(rows), AT_MOST)))
 
 

@@ -7,7 +7,7 @@ clipped: a picture brighter than any in training should look it.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -17,7 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ArtifactError, DataError, ParameterError
-from ..rows.pictures import SMALLEST_SIDE, PictureList, as_stored_type, look_at
+from ..rows.pictures import SMALLEST_SIDE, PictureRows, as_stored_type, look_at
+from . import fingerprints
+from .parts import Block, Collector, Parts, Values, joined
+from .prepared import OnePartEach
 
 LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: what a CPU trains in minutes
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
@@ -43,13 +46,17 @@ class PicturePreprocessor:
     convert: bool = False
 
     kind: ClassVar[str] = "pictures"
+    columns: ClassVar[None] = None  # pictures have none
+    kinds: ClassVar[tuple[()]] = ()
+    stored_as: ClassVar[str] = "pictures"
+    """What a model file calls this kind of preprocessing."""
     own_facts: ClassVar[tuple[str, ...]] = ()
     """The whole numbers that a kind derived from this one adds to the facts above."""
 
     @classmethod
     def fit(
         cls,
-        pictures: PictureList,
+        pictures: PictureRows,
         numbers: np.ndarray,
         *,
         size: int | tuple[int, int] | None = None,
@@ -72,14 +79,14 @@ class PicturePreprocessor:
         )
         return result._ranged(value_range, pictures, numbers)
 
-    def _ranged(self, value_range: tuple[float, float] | None, pictures: PictureList, numbers: np.ndarray) -> Self:
+    def _ranged(self, value_range: tuple[float, float] | None, pictures: PictureRows, numbers: np.ndarray) -> Self:
         """The same with the value range that was given, or else that of the training rows."""
         result = replace(self, value_range=value_range or self._range_of(pictures, numbers))
         if not result.value_range[0] < result.value_range[1]:
             raise ParameterError(f"value_range={result.value_range}: the first value must be below the second")
         return result
 
-    def _range_of(self, pictures: PictureList, numbers: np.ndarray) -> tuple[float, float]:
+    def _range_of(self, pictures: PictureRows, numbers: np.ndarray) -> tuple[float, float]:
         """The type's full range for uint8, that of the training rows for everything else."""
         if self.dtype == "uint8" and np.ptp(self.row(pictures, int(numbers[0]))[0]) > 0:
             return 0.0, 255.0  # contrast in the first picture settles it; no need to read the others
@@ -95,7 +102,7 @@ class PicturePreprocessor:
             )
         return low, high
 
-    def _stored(self, pictures: PictureList, numbers: np.ndarray) -> Iterator[np.ndarray]:
+    def _stored(self, pictures: PictureRows, numbers: np.ndarray) -> Iterator[np.ndarray]:
         """The training rows `numbers` as they are stored for the networks, some at a time."""
         store = self.prepare(pictures, numbers)
         for start in range(0, len(numbers), CHUNK):
@@ -106,12 +113,40 @@ class PicturePreprocessor:
         """What the networks work on: (C, H, W)."""
         return (self.channels, *self.size)
 
-    def read(self, pictures: PictureList, numbers: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
-        """Those rows as the networks take them, and the size (H, W) that each came in. Every picture is read once."""
-        stored, sizes = zip(*(self.row(pictures, int(i)) for i in numbers), strict=True)
-        return self.tensor(np.stack(stored)), list(sizes)
+    def parts(self, rows: PictureRows) -> Parts:
+        """The pictures in blocks, read as they are asked for."""
+        return _Read(self, rows)
 
-    def row(self, pictures: PictureList, i: int) -> tuple[np.ndarray, tuple[int, int]]:
+    def pooled(self, parts: Iterable[tuple[Block, Values]], top: int) -> dict[str, np.ndarray]:
+        """The terms of rows, (n,) by name, from those of their parts: each row is one part."""
+        del top
+        return joined(values for _, values in parts)
+
+    def averaged(self, parts: Iterable[tuple[Block, np.ndarray]]) -> np.ndarray:
+        """Vectors of rows (n, k), from those of their parts."""
+        return np.concatenate([vectors for _, vectors in parts])
+
+    def collector(self) -> Collector:
+        """What puts maps and reconstructions together by row."""
+        return _Pictures(self)
+
+    def heat(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """Where parts x differ from their reconstructions, (b, h, w): the mean absolute residual over channels."""
+        return (x - x_hat).abs().mean(1)
+
+    def fingerprints(self, block: Block) -> np.ndarray:
+        """Fingerprints (r,) uint64 of the rows that end in the block."""
+        return fingerprints.of_tensor(block.x)
+
+    def trained_on(self, prepared: Any) -> np.ndarray:
+        """Sorted fingerprints (n,) uint64 of training rows."""
+        return fingerprints.of_rows(prepared)
+
+    def with_conversion(self, convert: bool) -> Self:
+        """The same, accepting and converting pictures that differ from the training pictures, or not."""
+        return replace(self, convert=convert)
+
+    def row(self, pictures: PictureRows, i: int) -> tuple[np.ndarray, tuple[int, int]]:
         """Row i as it is stored for the networks, (h, w, channels), and the size (H, W) that it came in. Raises
         `DataError` that names the row."""
         picture = pictures[i]
@@ -147,17 +182,17 @@ class PicturePreprocessor:
             )
         return _to_channels(picture, self.channels)
 
-    def prepare(self, pictures: PictureList, numbers: np.ndarray) -> "PreparedPictures":
-        """The training rows `numbers` of `pictures`: from the cache where the source has one, else from memory, else
+    def prepare(self, rows: PictureRows, numbers: np.ndarray) -> "PreparedPictures":
+        """The training rows `numbers` of `rows`: from the cache where the source has one, else from memory, else
         resized at every batch."""
         numbers = np.asarray(numbers)
-        if hasattr(pictures.source, "cached"):
-            store, places = pictures.source.cached(self._cache_key(), self._decoded, [int(i) for i in numbers])
+        if hasattr(rows.source, "cached"):
+            store, places = rows.source.cached(self._cache_key(), self._decoded, [int(i) for i in numbers])
             return PreparedPictures(self, store, np.asarray(places))
         if len(numbers) * int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize <= IN_MEMORY:
-            store = np.stack([self.row(pictures, int(i))[0] for i in numbers])
+            store = np.stack([self.row(rows, int(i))[0] for i in numbers])
             return PreparedPictures(self, store, np.arange(len(numbers)))
-        return PreparedPictures(self, pictures, numbers)
+        return PreparedPictures(self, rows, numbers)
 
     def _decoded(self, picture: np.ndarray) -> np.ndarray:
         """A picture as its file has it, (H, W) or (H, W, C), as it is cached."""
@@ -191,7 +226,7 @@ class PicturePreprocessor:
 
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
-        return {"kind": self.kind, **asdict(self)}, {}
+        return {"kind": self.stored_as, **asdict(self)}, {}
 
     @classmethod
     def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
@@ -215,8 +250,44 @@ class PicturePreprocessor:
         return result
 
 
+class _Read:
+    """Pictures in blocks, each read once, when its block is asked for."""
+
+    def __init__(self, preprocessor: PicturePreprocessor, pictures: PictureRows) -> None:
+        self.preprocessor, self.pictures = preprocessor, pictures
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        for start in range(0, len(self.pictures), size):
+            numbers = np.arange(start, min(start + size, len(self.pictures)))
+            stored, sizes = zip(*(self.preprocessor.row(self.pictures, int(i)) for i in numbers), strict=True)
+            yield Block(self.preprocessor.tensor(np.stack(stored)), numbers, sizes)
+
+
+class _Pictures:
+    """Maps and reconstructions of whole pictures."""
+
+    def __init__(self, preprocessor: PicturePreprocessor) -> None:
+        self.preprocessor = preprocessor
+        self.maps: list[np.ndarray] = []
+        self.restored: list[np.ndarray] = []
+
+    def add(self, block: Block, x_hat: Tensor | None, heat: Tensor | None) -> None:
+        if heat is not None:
+            self.maps.extend(resize_map(m, size) for m, size in zip(heat.numpy(), block.place, strict=True))
+        if x_hat is not None:
+            self.restored.append(self.preprocessor.restore(x_hat))
+
+    @property
+    def anomaly_map(self) -> list[np.ndarray] | None:
+        return self.maps or None
+
+    @property
+    def reconstruction(self) -> np.ndarray | None:
+        return np.concatenate(self.restored) if self.restored else None
+
+
 @dataclass(frozen=True, eq=False)
-class PreparedPictures:
+class PreparedPictures(OnePartEach):
     """Training pictures in the model's size: an array of them (perhaps memory-mapped), or their lazy source."""
 
     preprocessor: PicturePreprocessor
@@ -229,7 +300,7 @@ class PreparedPictures:
     def stored(self, numbers: np.ndarray) -> np.ndarray:
         """Those rows as (b, h, w, C), before values are mapped."""
         places = self.places[numbers]
-        if isinstance(self.store, PictureList):
+        if isinstance(self.store, PictureRows):
             return np.stack([self.preprocessor.row(self.store, int(i))[0] for i in places])
         return np.asarray(self.store[places])
 

@@ -4,16 +4,20 @@ What is learnt, and how: `oddgan.preprocessing.table_columns`. How it is applied
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import ArtifactError, DataError
+from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.tables import BOOLEANS, Kind, TableRows, as_table
+from . import fingerprints
+from .parts import Block, Collector, Parts, Values, joined
+from .prepared import OnePartEach
 from .table_columns import Categories, Floats, Numbers, Scaling
 from .table_encoder import TableEncoder
 
@@ -43,6 +47,8 @@ class TablePreprocessor:
     numbers: Numbers
     categories: tuple[Categories | None, ...]
     scaling: Scaling = "standard"
+
+    kind: ClassVar[str] = "table"
 
     @classmethod
     def fit(
@@ -110,7 +116,7 @@ class TablePreprocessor:
             known = rows.texts[i] if rows.texts else ()
             codes = one.codes(known or (BOOLEANS if self.kinds[i] == "boolean" else ()))
             values[:, i] = codes[np.where(np.isnan(places), -1, places).astype(int)]
-        return TableRows(values, self.columns, self.kinds, self.texts)
+        return TableRows(values, self.columns, self.kinds, self.texts, rows.labels)
 
     def _check(self, rows: TableRows) -> None:
         k = len(self.kinds)
@@ -121,7 +127,7 @@ class TablePreprocessor:
         if self.encoder.all_numbers and not rows.kinds:
             return
         for i, kind in enumerate(self.kinds):
-            given, places = rows.kind(i), rows.values[:, i]
+            given, places = rows.kind_of(i), rows.values[:, i]
             if given == kind or (given == "boolean" and kind == "number"):
                 continue
             if given != "number" and not rows.texts[i]:
@@ -144,9 +150,38 @@ class TablePreprocessor:
         encoded: Tensor = self.encoder(self.raw(rows))
         return encoded
 
-    def read(self, rows: TableRows | np.ndarray, numbers: np.ndarray) -> tuple[Tensor, list[tuple[int, int]]]:
-        """Those rows as the networks take them, and no sizes: rows of a table have none."""
-        return self.tensor(rows[numbers]), []
+    def parts(self, rows: TableRows) -> Parts:
+        """The rows in blocks."""
+        return _Read(self, self.matched(rows))
+
+    def pooled(self, parts: Iterable[tuple[Block, Values]], top: int) -> dict[str, np.ndarray]:
+        """The terms of rows, (n,) by name, from those of their parts: each row is one part."""
+        del top
+        return joined(values for _, values in parts)
+
+    def averaged(self, parts: Iterable[tuple[Block, np.ndarray]]) -> np.ndarray:
+        """Vectors of rows (n, k), from those of their parts."""
+        return np.concatenate([vectors for _, vectors in parts])
+
+    def collector(self) -> Collector:
+        """What puts shares and reconstructions together by row."""
+        return _Rows(self)
+
+    def heat(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """Where rows x differ from their reconstructions, (b, d): the absolute residual."""
+        return (x - x_hat).abs()
+
+    def fingerprints(self, block: Block) -> np.ndarray:
+        """Fingerprints (b,) uint64 of the rows in the block."""
+        return fingerprints.of_tensor(block.x)
+
+    def trained_on(self, prepared: "PreparedTable") -> np.ndarray:
+        """Sorted fingerprints (n,) uint64 of training rows."""
+        return fingerprints.of_rows(prepared)
+
+    def with_conversion(self, convert: bool) -> "TablePreprocessor":
+        """Raises `ParameterError`: conversion is for pictures."""
+        raise ParameterError(f"convert={convert}: is for pictures, and the model takes {self.describe()}")
 
     def prepare(self, rows: TableRows | np.ndarray, numbers: np.ndarray) -> "PreparedTable":
         """Those rows, ready for training."""
@@ -239,8 +274,45 @@ class TablePreprocessor:
         return cls(columns, kinds, numbers, categories, facts["scaling"])
 
 
+class _Read:
+    """Rows in blocks, encoded when their block is asked for."""
+
+    def __init__(self, preprocessor: TablePreprocessor, rows: TableRows) -> None:
+        self.preprocessor, self.rows = preprocessor, rows
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        n = len(self.rows)
+        for start in range(0, n, size):
+            end = min(start + size, n)
+            yield Block(self.preprocessor.tensor(self.rows[start:end]), np.arange(start, end))
+
+
+class _Rows:
+    """Columns' shares and reconstructions of a table's rows."""
+
+    def __init__(self, preprocessor: TablePreprocessor) -> None:
+        self.preprocessor = preprocessor
+        self.shares: list[np.ndarray] = []
+        self.restored: list[np.ndarray] = []
+
+    def add(self, block: Block, x_hat: Tensor | None, heat: Tensor | None) -> None:
+        del block
+        if heat is not None:
+            self.shares.append(self.preprocessor.shares(heat))
+        if x_hat is not None:
+            self.restored.append(self.preprocessor.restore(x_hat))
+
+    @property
+    def anomaly_map(self) -> np.ndarray | None:
+        return np.concatenate(self.shares) if self.shares else None
+
+    @property
+    def reconstruction(self) -> np.ndarray | None:
+        return np.concatenate(self.restored) if self.restored else None
+
+
 @dataclass(frozen=True, eq=False)
-class PreparedTable:
+class PreparedTable(OnePartEach):
     """Rows of a table, ready for training: scaled numbers and indicators (n, e) float32, and the codes (n, m) of
     categories, which become columns of 0 and 1 when a batch is asked for."""
 

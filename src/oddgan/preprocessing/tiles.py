@@ -4,7 +4,7 @@ Training draws tiles at random places. Scoring looks at every tile of a regular 
 with the picture's border, so that no pixel is left out; what it says of tiles is pooled and laid together by picture.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -14,17 +14,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ArtifactError, DataError
-from ..rows.pictures import PictureList, look_at
+from ..rows.pictures import PictureRows, look_at
+from . import fingerprints
+from .parts import Block, Collector, Parts, Values, by_row, joined, mean_of_largest
 from .pictures import IN_MEMORY, LONGEST_SIDE, PicturePreprocessor, PreparedPictures, network_size, resize
 
 
 class Tile(NamedTuple):
-    """Where a tile was cut: `top` and `left` pixel, in a picture of `size` (H, W); `last`: the picture's last one."""
+    """Where a tile was cut: `top` and `left` pixel, in which `picture` (H, W, C); `last`: the picture's last one."""
 
     top: int
     left: int
-    size: tuple[int, int]
+    picture: np.ndarray
     last: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the picture."""
+        height, width = self.picture.shape[:2]
+        return height, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +46,13 @@ class TilePreprocessor(PicturePreprocessor):
     tile: int
     stride: int
 
-    kind = "tiles"
+    stored_as = "tiles"
     own_facts = ("tile", "stride")
 
     @classmethod
     def fit(
         cls,
-        pictures: PictureList,
+        pictures: PictureRows,
         numbers: np.ndarray,
         *,
         size: int | tuple[int, int] | None = None,
@@ -72,7 +80,7 @@ class TilePreprocessor(PicturePreprocessor):
         )
         return result._ranged(value_range, pictures, numbers)
 
-    def _stored(self, pictures: PictureList, numbers: np.ndarray) -> Iterator[np.ndarray]:
+    def _stored(self, pictures: PictureRows, numbers: np.ndarray) -> Iterator[np.ndarray]:
         return (self.row(pictures, int(i))[0] for i in numbers)
 
     def fit_in(self, picture: np.ndarray) -> np.ndarray:
@@ -83,27 +91,50 @@ class TilePreprocessor(PicturePreprocessor):
             raise DataError(_too_small(height, width, self.tile))
         return self.checked(picture)
 
-    def whole(self, pictures: PictureList) -> Iterator[np.ndarray]:
-        """Every picture, one after the other, (H, W, channels) as it is stored. Raises `DataError` that names it."""
-        return (self.row(pictures, i)[0] for i in range(len(pictures)))
+    def parts(self, rows: PictureRows) -> Parts:
+        """The grid's tiles of all pictures, each picture read once."""
+        return _Read(self, rows)
 
-    def chunks(self, pictures: Iterable[np.ndarray], n: int) -> Iterator[tuple[Tensor, list[Tile]]]:
-        """The grid's tiles of all `pictures` (H, W, channels), picture by picture and line by line, n at a time: as
-        the networks take them, (b, channels, h, w), and where each was cut. No more than n are held at once."""
+    def blocks_of(self, pictures: Iterable[np.ndarray], n: int) -> Iterator[Block]:
+        """The grid's tiles of all `pictures` (H, W, channels), picture by picture and line by line, n at a time; a
+        block may hold tiles of several. No more than n are held at once."""
         cut: list[np.ndarray] = []
         tiles: list[Tile] = []
-        for picture in pictures:
-            height, width = picture.shape[:2]
-            tops, lefts = (starts(length, self.tile, self.stride) for length in (height, width))
+        of: list[int] = []
+        for row, picture in enumerate(pictures):
+            tops, lefts = (starts(length, self.tile, self.stride) for length in picture.shape[:2])
             for top in tops:
                 for left in lefts:
                     cut.append(self.cut(picture, top, left))
-                    tiles.append(Tile(top, left, (height, width), (top, left) == (tops[-1], lefts[-1])))
+                    tiles.append(Tile(top, left, picture, (top, left) == (tops[-1], lefts[-1])))
+                    of.append(row)
                     if len(cut) == n:
-                        yield self.tensor(np.stack(cut)), tiles
-                        cut, tiles = [], []
+                        yield Block(self.tensor(np.stack(cut)), np.array(of), tiles)
+                        cut, tiles, of = [], [], []
         if cut:
-            yield self.tensor(np.stack(cut)), tiles
+            yield Block(self.tensor(np.stack(cut)), np.array(of), tiles)
+
+    def pooled(self, parts: Iterable[tuple[Block, Values]], top: int) -> dict[str, np.ndarray]:
+        """The terms of pictures, (n,) by name: of each, the mean of its tiles' `top` largest."""
+        found = by_row((block.row, values) for block, values in parts)
+        return joined({n: np.array([mean_of_largest(v, top)]) for n, v in terms.items()} for terms in found)
+
+    def averaged(self, parts: Iterable[tuple[Block, np.ndarray]]) -> np.ndarray:
+        """Vectors of pictures (n, k): the means of their tiles'."""
+        return np.stack([of["z"].mean(0) for of in by_row((block.row, {"z": z}) for block, z in parts)])
+
+    def collector(self) -> Collector:
+        """What lays tiles back where they were cut."""
+        return _Mosaics(self)
+
+    def fingerprints(self, block: Block) -> np.ndarray:
+        """Fingerprints (r,) uint64 of the pictures whose last tile is in the block."""
+        return np.array([fingerprints.of_picture(tile.picture) for tile in block.place if tile.last], np.uint64)
+
+    def trained_on(self, prepared: "PreparedTiles") -> np.ndarray:
+        """Sorted fingerprints (n,) uint64 of whole training pictures: a tile alone says little about where it was
+        cut."""
+        return np.sort(np.array([fingerprints.of_picture(picture) for picture in prepared.whole()], np.uint64))
 
     def cut(self, picture: np.ndarray, top: int, left: int) -> np.ndarray:
         """The tile at that place of a picture (H, W, C), as it is stored for the networks: (h, w, C)."""
@@ -115,24 +146,24 @@ class TilePreprocessor(PicturePreprocessor):
             return x
         return F.interpolate(x, size=(self.tile, self.tile), mode="bilinear", antialias=True)
 
-    def prepare(self, pictures: PictureList, numbers: np.ndarray) -> "PreparedTiles":  # type: ignore[override]
-        """The training pictures `numbers` of `pictures`, whole: kept in memory up to its limit. Beyond it, pictures of
+    def prepare(self, rows: PictureRows, numbers: np.ndarray) -> "PreparedTiles":  # type: ignore[override]
+        """The training pictures `numbers` of `rows`, whole: kept in memory up to its limit. Beyond it, pictures of
         one size are mapped from the cache where the source has one; others are read again at every draw."""
-        rows = [int(i) for i in numbers]
-        if self._from_cache(pictures, rows):
-            store, places = pictures.source.cached(self._cache_key(), self._decoded, rows)
+        chosen = [int(i) for i in numbers]
+        if self._from_cache(rows, chosen):
+            store, places = rows.source.cached(self._cache_key(), self._decoded, chosen)
             mapped = [store[place] for place in places]
-            return PreparedTiles(self, pictures, rows, mapped, [picture.shape[:2] for picture in mapped])
+            return PreparedTiles(self, rows, chosen, mapped, [picture.shape[:2] for picture in mapped])
         kept: list[np.ndarray | None] = []
         sizes, held = [], 0
-        for i in rows:
-            picture = self.row(pictures, i)[0]
+        for i in chosen:
+            picture = self.row(rows, i)[0]
             held += picture.nbytes
             kept.append(picture if held <= IN_MEMORY else None)
             sizes.append(picture.shape[:2])
-        return PreparedTiles(self, pictures, rows, kept, sizes)
+        return PreparedTiles(self, rows, chosen, kept, sizes)
 
-    def _from_cache(self, pictures: PictureList, rows: Sequence[int]) -> bool:
+    def _from_cache(self, pictures: PictureRows, rows: Sequence[int]) -> bool:
         if not (hasattr(pictures.source, "cached") and hasattr(pictures.source, "header")):
             return False
         sizes = [pictures.header(i)[:2] for i in rows]
@@ -161,6 +192,17 @@ class TilePreprocessor(PicturePreprocessor):
         return result
 
 
+class _Read:
+    """Pictures in blocks of tiles, each read once, when its tiles are asked for."""
+
+    def __init__(self, preprocessor: TilePreprocessor, pictures: PictureRows) -> None:
+        self.preprocessor, self.pictures = preprocessor, pictures
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        whole = (self.preprocessor.row(self.pictures, i)[0] for i in range(len(self.pictures)))
+        return self.preprocessor.blocks_of(whole, size)
+
+
 class PreparedTiles:
     """Training pictures whole, as a source of tiles.
 
@@ -173,7 +215,7 @@ class PreparedTiles:
     def __init__(
         self,
         preprocessor: TilePreprocessor,
-        source: PictureList,
+        source: PictureRows,
         rows: Sequence[int],
         kept: Sequence[np.ndarray | None],
         sizes: Sequence[tuple[int, ...]],
@@ -195,6 +237,10 @@ class PreparedTiles:
     def whole(self) -> Iterator[np.ndarray]:
         """Every training picture, one after the other."""
         return (self.picture(k) for k in range(len(self.rows)))
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """The grid's tiles of every training picture, `size` at a time."""
+        return self.preprocessor.blocks_of(self.whole(), size)
 
     def batch(self, numbers: np.ndarray) -> Tensor:
         """A tile for each of `numbers`, (b, C, h, w) float32 in [-1, 1]; where in its share it lies is drawn with
@@ -224,9 +270,32 @@ class PreparedTiles:
         return cut
 
 
+class _Mosaics:
+    """Maps and reconstructions of pictures, laid together from their tiles."""
+
+    def __init__(self, preprocessor: TilePreprocessor) -> None:
+        self.preprocessor = preprocessor
+        self.maps, self.restored = Mosaic(preprocessor), Mosaic(preprocessor)
+
+    def add(self, block: Block, x_hat: Tensor | None, heat: Tensor | None) -> None:
+        pre = self.preprocessor
+        if heat is not None:
+            self.maps.add(block.place, pre.spread(heat[:, None])[:, 0].numpy())
+        if x_hat is not None:
+            self.restored.add(block.place, pre.restore(pre.spread(x_hat)))
+
+    @property
+    def anomaly_map(self) -> list[np.ndarray] | None:
+        return self.maps.pictures or None
+
+    @property
+    def reconstruction(self) -> list[np.ndarray] | None:
+        return self.restored.pictures or None
+
+
 class Mosaic:
-    """Tiles' values laid back where the tiles were cut, in the order of `TilePreprocessor.chunks`; where tiles overlap,
-    their mean. `pictures`: those whose last tile has come, (H, W[, C]) float32."""
+    """Tiles' values laid back where the tiles were cut, in the order of `blocks_of`; where tiles overlap, their
+    mean. `pictures`: those whose last tile has come, (H, W[, C]) float32."""
 
     def __init__(self, preprocessor: TilePreprocessor) -> None:
         self.tile, self.stride = preprocessor.tile, preprocessor.stride
@@ -255,28 +324,6 @@ class Mosaic:
 def starts(length: int, tile: int, stride: int) -> list[int]:
     """Where the grid's tiles begin along an axis of `length` pixels: every `stride`, the last flush with the end."""
     return [*range(0, length - tile, stride), length - tile]
-
-
-def by_picture(
-    blocks: Iterable[tuple[Sequence[Tile], Mapping[str, np.ndarray]]],
-) -> Iterator[dict[str, np.ndarray]]:
-    """Values of tiles, (b, ...) by name, put together by picture: (tiles, ...) by name, picture after picture."""
-    held: dict[str, list[np.ndarray]] = {}
-    for tiles, values in blocks:
-        start = 0
-        for end, tile in enumerate(tiles, 1):
-            if tile.last or end == len(tiles):
-                for name, value in values.items():
-                    held.setdefault(name, []).append(value[start:end])
-                start = end
-            if tile.last:
-                yield {name: np.concatenate(parts) for name, parts in held.items()}
-                held = {}
-
-
-def mean_of_largest(values: np.ndarray, n: int) -> float:
-    """The mean of the n largest values (tiles,) float64, or of all where there are fewer; NaN counts as largest."""
-    return float(np.sort(values)[-n:].mean())
 
 
 def _too_small(height: int, width: int, tile: int) -> str:

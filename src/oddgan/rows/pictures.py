@@ -1,10 +1,13 @@
-"""Rows of pictures, whatever they came in: one face, and what they have in common."""
+"""Rows of pictures, whatever they came in: one type, and what its pictures have in common."""
 
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ..errors import DataError
 
@@ -13,10 +16,27 @@ LOOKED_AT = 5_000  # headers that size and channels are inferred from; the rest 
 DECODED = 200  # pictures, where a source has no headers
 
 
-class PictureList:
-    """Arrays, tensors, lists and map-style datasets behind one face: row i as (H, W, C)."""
+class PictureRows:
+    """n pictures, whatever they came in: row i as (H, W, C), read when it is asked for.
+
+    `source`: an array (n, H, W) or (n, H, W, C), a torch tensor (n, H, W) or (n, C, H, W), or a sequence of pictures
+    (arrays, tensors, Pillow images), which may come as (picture, label). A source may have `name(i)`, what to call row
+    i, `header(i)`, its shape and type without decoding it, and `cached(...)` (see `oddgan.rows.picture_files`).
+    Raises `DataError` for an array of another shape.
+    """
+
+    kind = "pictures"
 
     def __init__(self, source: Any) -> None:
+        shape = tuple(getattr(source, "shape", ()))
+        if shape and len(shape) not in (3, 4):
+            axes = "(n, H, W) or (n, C, H, W)" if is_tensor(source) else "(n, H, W) or (n, H, W, C)"
+            raise DataError(f"pictures of shape {shape}: give {axes}")
+        if len(shape) == 4 and not is_tensor(source) and shape[1] in (1, 3, 4) and shape[3] not in (1, 3, 4):
+            raise DataError(
+                f"pictures of shape {shape} look as if channels came first: give (n, H, W, C), for instance "
+                "X.transpose(0, 2, 3, 1), or a torch tensor (n, C, H, W)"
+            )
         self.source = source
 
     def __len__(self) -> int:
@@ -34,20 +54,24 @@ class PictureList:
         row = self.source[i]
         if isinstance(row, tuple | list) and len(row) and not np.isscalar(row[0]):
             row = row[0]  # a data set that yields (picture, label)
-        channels_first = isinstance(row, Tensor) and row.ndim == 3
-        picture = row.detach().cpu().numpy() if isinstance(row, Tensor) else np.asarray(row)
+        tensor = is_tensor(row)
+        picture = np.asarray(row.detach().cpu() if tensor else row)
         if picture.ndim == 2:
             picture = picture[..., None]
-        elif channels_first:
+        elif tensor and picture.ndim == 3:
             picture = picture.transpose(1, 2, 0)
         if picture.ndim != 3:
             raise DataError(f"{self.name(i)}: not a picture, its shape is {picture.shape}; give (H, W) or (H, W, C)")
         return picture
 
+    @property
+    def named(self) -> bool:
+        """Whether rows have names of their own, as files have."""
+        return callable(getattr(self.source, "name", None))
+
     def name(self, i: int) -> str:
         """What to call row i in a message: its file, or its number."""
-        named = getattr(self.source, "name", None)
-        return str(named(i)) if callable(named) else f"row {i}"
+        return str(self.source.name(i)) if self.named else f"row {i}"
 
     def header(self, i: int) -> tuple[int, int, int, str]:
         """(H, W, channels, dtype as it came) of row i, without decoding a file where its source can tell."""
@@ -57,31 +81,42 @@ class PictureList:
         picture = self._raw(i)
         return *picture.shape, str(picture.dtype)
 
+    def taken(self, start: int, stop: int) -> "PictureRows":
+        """Rows `start` to `stop` - 1, read now, under their own names. Raises `DataError` that names a row."""
+        return PictureRows(NamedPictures(range(start, stop), self.name, (self[i] for i in range(start, stop))))
 
-def is_pictures(X: Any) -> bool:
-    """Whether X holds pictures: an array or tensor of 3 or 4 axes, a list of arrays, or a map-style data set."""
-    if isinstance(X, np.ndarray | Tensor):
-        return X.ndim > 2
-    if isinstance(X, list | tuple):
-        return len(X) > 0 and (getattr(X[0], "ndim", 0) >= 2 or hasattr(X[0], "getbands"))  # arrays, Pillow's images
-    return hasattr(X, "__getitem__") and hasattr(X, "__len__") and not hasattr(X, "columns") and not hasattr(X, "shape")
+    def content(self) -> Iterator[bytes]:
+        """What rows hold, piece by piece, to tell two data sets apart: of files their bytes' SHA-256."""
+        for i, path in enumerate(getattr(self.source, "paths", ())):
+            del i
+            yield hashlib.sha256(Path(path).read_bytes()).digest()
+        if not hasattr(self.source, "paths"):
+            for i in range(len(self)):
+                picture = self._raw(i)
+                yield repr((picture.shape, picture.dtype.str)).encode()
+                yield np.ascontiguousarray(picture).tobytes()
+
+    def describe(self) -> str:
+        """ "12 pictures"."""
+        return f"{len(self):,} picture{'s' * (len(self) != 1)}"
 
 
-def as_pictures(X: Any) -> PictureList:
-    """X as picture rows. Raises `DataError` for arrays of another shape than (n, H, W) or (n, H, W, C)."""
-    if isinstance(X, PictureList):
-        return X
-    if isinstance(X, np.ndarray):
-        if X.ndim not in (3, 4):
-            raise DataError(f"pictures of shape {X.shape}: give (n, H, W) or (n, H, W, C)")
-        if X.ndim == 4 and X.shape[1] in (1, 3, 4) and X.shape[3] not in (1, 3, 4):
-            raise DataError(
-                f"pictures of shape {X.shape} look as if channels came first: give (n, H, W, C), for instance "
-                "X.transpose(0, 2, 3, 1), or a torch tensor (n, C, H, W)"
-            )
-    if isinstance(X, Tensor) and X.ndim not in (3, 4):
-        raise DataError(f"pictures of shape {tuple(X.shape)}: give a tensor (n, H, W) or (n, C, H, W)")
-    return PictureList(X)
+class NamedPictures(list[np.ndarray]):
+    """Pictures in memory that keep the names of their rows, so that an error can name one."""
+
+    def __init__(self, numbers: Iterable[int], name: Callable[[int], str], pictures: Iterable[np.ndarray] = ()) -> None:
+        super().__init__(pictures)
+        self.names = [name(i) for i in numbers]
+
+    def name(self, i: int) -> str:
+        """What to call picture i."""
+        return self.names[i]
+
+
+def is_tensor(X: Any) -> bool:
+    """Whether X is a torch tensor, without importing torch to find out."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(X, torch.Tensor)
 
 
 def as_stored_type(picture: np.ndarray) -> np.ndarray:
@@ -95,7 +130,7 @@ def as_stored_type(picture: np.ndarray) -> np.ndarray:
         raise DataError(f"pictures of type {picture.dtype} cannot be used; give numbers")
     picture = picture.astype(np.float32)
     if not np.isfinite(picture).all():
-        raise DataError("holds NaN or infinite pixels; leave the picture out or mend its pixels")
+        raise DataError("holds NaN or infinite pixels; leave the picture out or repair its pixels")
     return picture
 
 
@@ -112,7 +147,7 @@ class Common:
     native_channels: int | None
 
 
-def look_at(pictures: PictureList, *, channels: int | None, convert: bool) -> Common:
+def look_at(pictures: PictureRows, *, channels: int | None, convert: bool) -> Common:
     """What these pictures have in common. Raises `DataError` that names a picture: too small, or of another type or
     (unless `channels` or `convert` say what to do) another number of channels than the first."""
     most = LOOKED_AT if hasattr(pictures.source, "header") else DECODED
@@ -124,18 +159,18 @@ def look_at(pictures: PictureList, *, channels: int | None, convert: bool) -> Co
             raise DataError(f"{pictures.name(int(i))}: {h}x{w} pixels; the smallest side that can be used is 8")
     dtypes = {h[3] for h in headers}
     if len(dtypes) > 1:
-        odd = next(int(i) for i, h in zip(looked_at, headers, strict=True) if h[3] != headers[0][3])
+        differing = next(int(i) for i, h in zip(looked_at, headers, strict=True) if h[3] != headers[0][3])
         raise DataError(
-            f"{pictures.name(odd)}: is of another type than {pictures.name(int(looked_at[0]))} "
+            f"{pictures.name(differing)}: has another type than {pictures.name(int(looked_at[0]))} "
             f"({' and '.join(sorted(dtypes))} are mixed); convert all to one"
         )
     counts = {h[2] for h in headers}
     if convert and channels is None and counts == {1, 3}:
         channels = 3
     if channels is None and len(counts) > 1:
-        odd = next(int(i) for i, h in zip(looked_at, headers, strict=True) if h[2] != headers[0][2])
+        differing = next(int(i) for i, h in zip(looked_at, headers, strict=True) if h[2] != headers[0][2])
         raise DataError(
-            f"{pictures.name(odd)}: has {headers[list(looked_at).index(odd)][2]} channel(s) where "
+            f"{pictures.name(differing)}: has {headers[list(looked_at).index(differing)][2]} channel(s) where "
             f"{pictures.name(int(looked_at[0]))} has {headers[0][2]}: "
             "give channels=1 or channels=3 (--channels) to convert all"
         )

@@ -33,7 +33,8 @@ class TableFile:
     `DataError` that names the file and the line, `MissingExtra` for Parquet without pyarrow.
     """
 
-    ndim = 2
+    kind = "table"
+    named = False
 
     def __init__(self, path: Path, drop: Collection[str] = (), kinds: "Mapping[str, Kind] | None" = None) -> None:
         """`drop`: names of columns that are left out. `kinds`: what columns hold, where the file shall not tell."""

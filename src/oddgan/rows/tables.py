@@ -5,19 +5,20 @@ of each value in the column's list of values, so that rows of any kind are taken
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, DataTypeError
 
 Kind: TypeAlias = Literal["number", "category", "boolean"]
 BOOLEANS = ("False", "True")
 """The values of every column of true and false."""
+PIECE = 2**24  # bytes of a table that are looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,22 +27,26 @@ class TableRows:
 
     `values`: (n, k) numbers; NaN is a missing value. In a column that is no number they are places in the column's
     `texts`. `kinds`: of each column; `texts`: of each column its values, () for numbers. Both are empty for an array
-    of numbers. `columns`: the user's names, None where there are none.
+    of numbers. `columns`: the user's names, None where there are none. `labels`: what a frame's index
+    calls each row, None where it only counts them.
     """
 
     values: NDArray[Any]
     columns: tuple[str, ...] | None = None
     kinds: tuple[Kind, ...] = ()
     texts: tuple[tuple[str, ...], ...] = ()
+    labels: NDArray[Any] | None = None
 
-    ndim = 2
+    kind: ClassVar[str] = "table"
+    named: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, numbers: slice | NDArray[Any]) -> "TableRows":
         """Those rows: a slice, or row numbers (m,)."""
-        return TableRows(self.values[numbers], self.columns, self.kinds, self.texts)
+        labels = None if self.labels is None else self.labels[numbers]
+        return TableRows(self.values[numbers], self.columns, self.kinds, self.texts, labels)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -53,21 +58,36 @@ class TableRows:
         """Whether columns have kinds, as those of a DataFrame or a file have, so that values may be missing."""
         return bool(self.kinds)
 
-    def kind(self, column: int) -> Kind:
+    def kind_of(self, column: int) -> Kind:
         """What the column holds."""
         return self.kinds[column] if self.kinds else "number"
 
     def name(self, i: int) -> str:
         """What to call row i in a message."""
-        return f"row {i}"
+        return f"row {i if self.labels is None else self.labels[i]}"
+
+    def taken(self, start: int, stop: int) -> "TableRows":
+        """Rows `start` to `stop` - 1."""
+        return self[start:stop]
+
+    def content(self) -> Iterator[bytes]:
+        """What the table holds, piece by piece, to tell two tables apart."""
+        yield repr((self.columns, self.kinds, self.texts, self.values.shape, self.values.dtype.str)).encode()
+        step = max(1, PIECE // max(1, self.values[:1].nbytes))
+        for start in range(0, len(self), step):
+            yield np.ascontiguousarray(self.values[start : start + step]).tobytes()
+
+    def describe(self) -> str:
+        """ "12 rows of 3 columns"."""
+        return f"{len(self):,} row{'s' * (len(self) != 1)} of {self.shape[1]} columns"
 
     def column(self, name: str) -> NDArray[Any]:
         """The values of one column, (n,): float64 with NaN for missing ones, or objects (text, True or False, None)."""
         place = self.place(name)
-        if self.kind(place) == "number":
+        if self.kind_of(place) == "number":
             return self.values[:, place].astype(np.float64)
         texts = self.texts[place]
-        known = np.array([*(texts if self.kind(place) == "category" else (False, True)), None], dtype=object)
+        known = np.array([*(texts if self.kind_of(place) == "category" else (False, True)), None], dtype=object)
         places = self.values[:, place]
         found: NDArray[Any] = known[np.where(np.isnan(places), -1, places).astype(int)]
         return found
@@ -84,7 +104,7 @@ class TableRows:
         places = [self.place(name) for name in names]
         kinds = tuple(self.kinds[i] for i in places) if self.kinds else ()
         texts = tuple(self.texts[i] for i in places) if self.texts else ()
-        return TableRows(self.values[:, places], tuple(names), kinds, texts)
+        return TableRows(self.values[:, places], tuple(names), kinds, texts, self.labels)
 
     def without(self, names: Sequence[str]) -> "TableRows":
         """All columns but `names`. Raises `DataError` where one of them is missing, or nothing is left."""
@@ -115,20 +135,32 @@ def as_table(X: Any) -> TableRows:
         return X
     if is_frame(X):
         return _from_frame(X)
-    if hasattr(X, "collect") and hasattr(X, "columns"):
-        raise DataError("X is a lazy frame: call its collect() first")
     values = np.asarray(X)
     if values.dtype == object:
-        try:
-            values = values.astype(np.float64)
-        except (TypeError, ValueError):
-            raise DataError("X is an array of mixed values: give a DataFrame, whose columns have types") from None
+        values = _numbers_of(values)
+    if values.dtype.kind == "c":
+        raise DataError("Complex data not supported: give real numbers, for instance their parts as columns")
     if values.dtype.kind not in "biuf":
         raise DataError(f"X is an array of type {values.dtype}: give numbers, or a DataFrame with columns of text")
     if values.ndim != 2:
-        raise DataError(f"X has shape {values.shape}: a table has two axes, rows and columns")
+        raise DataError(
+            f"X has shape {values.shape}, and a table has two axes, rows and columns. Reshape your data: "
+            "X.reshape(1, -1) is one row, X.reshape(-1, 1) one column"
+        )
+    if not values.shape[1]:
+        raise DataError(f"0 feature(s) (shape={values.shape}) while a minimum of 1 is required: X has no columns")
     refuse_infinite(values, None, or_nan=True)
     return TableRows(values)
+
+
+def _numbers_of(values: NDArray[Any]) -> NDArray[np.float64]:
+    """An array of Python's objects as numbers."""
+    try:
+        return values.astype(np.float64)
+    except TypeError as error:
+        raise DataTypeError(f"X holds mixed values ({error}): give a DataFrame, whose columns have types") from None
+    except ValueError:
+        raise DataError("X holds mixed values: give a DataFrame, whose columns have types") from None
 
 
 def refuse_infinite(values: NDArray[Any], columns: Sequence[str] | None, or_nan: bool = False) -> None:
@@ -163,7 +195,16 @@ def _from_frame(X: Any) -> TableRows:
         kinds.append(kind)
         texts.append(known)
     refuse_infinite(values, names)
-    return TableRows(values, tuple(names) if named else None, tuple(kinds), tuple(texts))
+    return TableRows(values, tuple(names) if named else None, tuple(kinds), tuple(texts), _labels(X, len(values)))
+
+
+def _labels(X: Any, n: int) -> NDArray[Any] | None:
+    """The index of a pandas frame, where it is more than the rows' numbers."""
+    index = getattr(X, "index", None)
+    if index is None or not hasattr(index, "to_numpy"):
+        return None
+    labels = np.asarray(index.to_numpy(), dtype=object)
+    return None if labels.tolist() == list(range(n)) else labels
 
 
 def _from_series(series: Any, name: str) -> tuple[NDArray[np.float64], Kind, tuple[str, ...]]:

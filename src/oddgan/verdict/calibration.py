@@ -49,7 +49,7 @@ class Calibration:
         return float(self.scores[-1 - _allowed(self.rate, len(self.scores))])
 
     def p_value(self, scores: np.ndarray) -> np.ndarray:
-        """Conformal p-values (n,) float64 in [1 / (n_calibrate + 1), 1]; small means odd."""
+        """Conformal p-values (n,) float64 in [1 / (n_calibrate + 1), 1]; small means anomalous."""
         below = np.searchsorted(self.scores, scores, side="left")
         return (1 + len(self.scores) - below) / (len(self.scores) + 1)
 
@@ -82,5 +82,5 @@ def check_rate(rate: float, n: int) -> None:
 
 
 def _allowed(rate: float, n: int) -> int:
-    """How many of n calibration scores may reach a row's score for it to count as odd: p <= rate <=> at most these."""
+    """How many of n calibration scores may reach an anomaly's score: p <= rate <=> at most these."""
     return min(n, math.floor(rate * (n + 1) + 1e-9)) - 1

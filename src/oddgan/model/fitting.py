@@ -1,0 +1,214 @@
+"""From normal rows to a `Model`: hold rows out, preprocess, train, keep reference rows, tune, calibrate.
+
+Training, tuning and calibration rows are disjoint. Calibration rows are read once, after everything else is frozen.
+"""
+
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import machine, preprocessing, training
+from ..errors import DataError
+from ..hooks import Hook
+from ..kit.recipe import ALL, NeuralRecipe, Recipe
+from ..preprocessing import fingerprints
+from ..preprocessing.parts import joined
+from ..preprocessing.prepared import PreparedRows, SelectedRows
+from ..rows import Rows, open_rows
+from ..training.checkpoint import Checkpoint, seed_of
+from ..verdict import ALONE, Calibration, Combination, Reference, check_neighbours, check_rate
+from .model import Model, pooled_terms
+from .terms import TermComputer
+
+COPIES = 10  # rows that are looked through for each reference row, where many rows equal others
+REFERENCE_NUMBERS = 2**24  # in the embeddings of reference rows at most: 64 MiB, milliseconds a row
+LEAST_ROWS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How a fit is watched and kept: a `checkpoint` file, written every `seconds`, and `hooks`."""
+
+    checkpoint: str | Path | None = None
+    seconds: float = 60.0
+    hooks: tuple[Hook, ...] = ()
+
+
+def fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> Model:
+    """Train on normal rows, then calibrate on normals that were held out of training.
+
+    `tune`, `calibrate`: normals for score weights and for the threshold, whatever `open_rows` takes; where they are
+    None, rows are held out. Raises what `Detector.fit` does.
+    """
+    if len(rows) < LEAST_ROWS:
+        raise DataError(f"n_samples = {len(rows)}: give at least {LEAST_ROWS} normal rows, better some hundreds")
+    seed = seed_of(recipe.random_state, run.checkpoint)
+    recipe = recipe.fixed(random_state=seed if not isinstance(recipe.random_state, int | None) else recipe.random_state)
+    train, held = hold_out(recipe, len(rows), seed, tune=tune is None, calibrate=calibrate is None)
+    preprocessor = preprocessing.fit(rows, train, recipe)
+    # What is held out is read before the long part, so that a row that cannot be used is found now.
+    held_out: dict[str, Any] = {}
+    for part, own in (("tune", tune), ("calibrate", calibrate)):
+        if own is not None:
+            own = open_rows(own, like=preprocessor)
+            held_out[part] = preprocessor.prepare(own, np.arange(len(own)))
+        elif len(held[part]):
+            held_out[part] = preprocessor.prepare(rows, held[part])
+    if not isinstance(recipe.false_alarm_rate, str):
+        check_rate(recipe.false_alarm_rate, len(held_out["calibrate"]))
+    prepared = preprocessor.prepare(rows, train)
+    candidates = None if recipe.local == "off" else _candidates(recipe, prepared, seed)
+    trained_on = preprocessor.trained_on(prepared)
+    net, history, facts = _trained(recipe, preprocessor.shape, prepared, trained_on, seed, run)
+
+    computer = TermComputer(recipe, net)
+    reference = None if candidates is None else _reference(computer, candidates)
+    combination = Combination(recipe.local, score_terms(recipe), reference)
+    if combination.needs_tuning and "tune" in held_out:
+        combination = combination.tuned(pooled_terms(held_out["tune"], computer, preprocessor, combination))
+    scores = combination.score(pooled_terms(held_out["calibrate"], computer, preprocessor, combination))
+    return Model(
+        recipe=recipe,
+        net=net,
+        preprocessor=preprocessor,
+        combination=combination,
+        calibration=Calibration.of(scores, recipe.false_alarm_rate),
+        history=history,
+        facts={"rows": len(train), "seed": seed, **facts},
+        trained_on=trained_on,
+    )
+
+
+def hold_out(
+    recipe: Recipe, n: int, seed: int, *, tune: bool, calibrate: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The numbers of n rows to train on, and of those held out to "calibrate" and to "tune", as far as they are wanted:
+    disjoint, drawn by the seed alone, ascending."""
+    rate = recipe.false_alarm_rate
+    most = recipe.max_held_out_rows
+    if not isinstance(rate, str):
+        most = max(most, math.ceil(10 / rate))
+    share = max(1, round(n * recipe.calibrate_fraction))
+    several = recipe.score_by == "combined" and recipe.local not in ALONE  # terms, which are weighed on tuning rows
+    counts = {
+        "calibrate": min(share, most) if calibrate else 0,
+        "tune": min(max(1, share // 2), recipe.max_held_out_rows) if tune and several else 0,
+    }
+    order = np.random.default_rng([seed, n]).permutation(n)
+    held, start = {}, 0
+    for name, count in counts.items():
+        held[name] = np.sort(order[start : start + count])
+        start += count
+    if n - start < 2:
+        raise DataError(f"n_samples = {n} leaves {max(0, n - start)} rows to train on: give more normal rows")
+    return np.sort(order[start:]), held
+
+
+def score_terms(recipe: Recipe) -> tuple[str, ...]:
+    """The detector's terms that the score is made of."""
+    if recipe.local in ALONE:
+        return ()
+    return recipe.combined_terms if recipe.score_by == "combined" else (recipe.score_by,)
+
+
+def _candidates(recipe: Recipe, prepared: Any, seed: int) -> SelectedRows:
+    """The training rows, or tiles, that may become reference rows: distinct ones, for a copy has nothing to add, at
+    most `max_reference_rows`, drawn by the seed."""
+    most = recipe.max_reference_rows
+    parts = prepared.sample(most, seed)
+    order = np.random.default_rng([seed, len(parts)]).permutation(len(parts))[: COPIES * most]
+    kept = SelectedRows(parts, order[fingerprints.distinct(SelectedRows(parts, order))][:most])
+    check_neighbours(recipe.neighbours, len(kept))
+    return kept
+
+
+def _reference(computer: TermComputer, candidates: SelectedRows) -> Reference:
+    """The candidates' embeddings and terms, as far as `REFERENCE_NUMBERS` goes."""
+    recipe = computer.recipe
+    names = () if recipe.local in ALONE else ALL
+    embeddings: list[list[np.ndarray]] = []
+    terms: list[dict[str, np.ndarray]] = []
+    gathered, most = 0, len(candidates)
+    for block in candidates.blocks(recipe.block_size):
+        found = computer.found(block.x, names)
+        embeddings.append(found.embeddings)
+        terms.append(found.terms)
+        if not gathered:
+            numbers = sum(vectors.shape[1] for vectors in found.embeddings)
+            most = max(recipe.neighbours + 1, REFERENCE_NUMBERS // numbers)  # the first are as random as any
+        gathered += len(block.x)
+        if gathered >= most:
+            break
+    whole = [np.concatenate(blocks)[:most] for blocks in zip(*embeddings, strict=True)]
+    return Reference.of(whole, {name: value[:most] for name, value in joined(terms).items()}, recipe.neighbours)
+
+
+def _trained(
+    recipe: Recipe, shape: tuple[int, ...], rows: PreparedRows, trained_on: np.ndarray, seed: int, run: Run
+) -> tuple[nn.ModuleDict, training.History, dict[str, Any]]:
+    """The finished networks, in evaluation mode, their history, and facts about the training."""
+    device = machine.device(recipe.device)
+    history: training.History = {}
+    facts: dict[str, Any] = {"device": device.type}
+    with machine.sealed():
+        torch.manual_seed(training.key(seed))
+        net = machine.place(nn.ModuleDict(recipe.build(shape)), device).eval()
+        if isinstance(recipe, NeuralRecipe):
+            settings = settings_of(recipe, shape, seed, len(rows))
+            saved = None
+            if run.checkpoint:
+                identity = _identity(recipe, shape, settings, trained_on)
+                saved = Checkpoint(run.checkpoint, identity, run.seconds)
+            history = training.run(net, recipe.stages(), rows, settings, checkpoint=saved, hooks=run.hooks)
+            facts = {
+                "updates": dict(zip(history["stage"], history["update"], strict=True)),
+                "precision": str(settings.precision).removeprefix("torch."),
+                **facts,
+            }
+            torch.manual_seed(training.key(seed))
+        with torch.no_grad():
+            recipe.finish(net, rows)
+    return net.requires_grad_(False), history, facts
+
+
+def settings_of(recipe: NeuralRecipe, shape: tuple[int, ...], seed: int, n: int) -> training.Settings:
+    """How n rows are trained on."""
+    device = machine.device(recipe.device)
+    budgeted = any(given is not None for given in (recipe.updates, recipe.epochs, recipe.minutes))
+    return training.Settings(
+        batch_size=recipe.batch_size,
+        updates=recipe.updates if budgeted else training.updates_by_default(n, recipe.batch_size),
+        epochs=recipe.epochs,
+        minutes=recipe.minutes,
+        lr=recipe.lr,
+        betas=(recipe.beta1, recipe.beta2),
+        ema=recipe.ema,
+        precision=machine.precision(recipe.precision, device, shape),
+        device=device,
+        seed=seed,
+    )
+
+
+def _identity(
+    recipe: NeuralRecipe, shape: tuple[int, ...], settings: training.Settings, trained_on: np.ndarray
+) -> dict[str, Any]:
+    """What must be equal for a checkpoint to belong to this run; the seed stands for `random_state`."""
+    # of no effect on training, or expressed otherwise below
+    free = {"random_state", "device", "false_alarm_rate", "convert", "block_size", "stride", "top_tiles"}
+    free |= {"local", "near", "neighbours", *recipe.after_training}
+    return {
+        "detector": type(recipe).__name__,
+        **{name: value for name, value in recipe.parameters.items() if name not in free},
+        "precision": str(settings.precision),
+        "device": settings.device.type,
+        "seed": settings.seed,
+        "shape": list(shape),
+        "number of training rows": len(trained_on),
+        "checksum of training rows": zlib.crc32(trained_on.tobytes()),
+    }

@@ -1,0 +1,156 @@
+"""`Model`: what a fit made, as a value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import machine
+from ..errors import ParameterError
+from ..kit.recipe import ALL, Recipe
+from ..preprocessing import Preprocessor
+from ..preprocessing.parts import Parts
+from ..rows import Rows
+from ..training import History
+from ..verdict import Calibration, Combination
+from .explanation import Explanation
+from .terms import MAP, X_HAT, TermComputer
+
+REPLACEABLE = {"false_alarm_rate", "block_size", "convert"}
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A fitted model: nothing of it changes, and `replace` gives another.
+
+    `recipe`: the detector's parameters as it was fitted with. `net`: the trained networks. `preprocessor`: from rows to
+    parts. `combination`: from terms to a score, with reference rows. `calibration`: scores of held-out normals and the
+    false-alarm rate. `history`: every loss term by epoch. `facts`: about the training. `trained_on`: fingerprints (n,)
+    uint64 of the training rows.
+    """
+
+    recipe: Recipe
+    net: nn.ModuleDict
+    preprocessor: Preprocessor
+    combination: Combination
+    calibration: Calibration
+    history: History
+    facts: Mapping[str, Any]
+    trained_on: np.ndarray = field(repr=False)
+
+    # --- scoring ----------------------------------------------------------------------------------------------------
+
+    def score(self, rows: Rows) -> np.ndarray:
+        """The anomaly score of each row, (n,) float64, higher is more anomalous. It depends on that row and the model
+        alone. Raises `DataError` for rows that the model does not take."""
+        return self.combination.score(terms_of(self.preprocessor.parts(rows), self))
+
+    def explain(self, rows: Rows) -> Explanation:
+        """Everything about each row."""
+        return self._seen(rows, everything=True)
+
+    def shares(self, rows: Rows) -> tuple[np.ndarray, np.ndarray | None]:
+        """Of a table's rows: score (n,) and each column's share of it (n, k), None for a detector that cannot locate.
+        The same as `explain` has, without the rest, which takes longer."""
+        if self.preprocessor.kind != "table":
+            raise ParameterError("the model takes pictures: ask explain or anomaly_map")
+        seen = self._seen(rows, everything=False)
+        return seen.score, seen.anomaly_map  # type: ignore[return-value]  # of a table, an array
+
+    def _seen(self, rows: Rows, *, everything: bool) -> Explanation:
+        """Each row explained; its terms, its reconstruction and whether it was trained on only with `everything`."""
+        computer, preprocessor = self.computer, self.preprocessor
+        names = ALL if everything else (*self.combination.asked, X_HAT, MAP)
+        collector, prints, terms = preprocessor.collector(), [], []
+        for block in preprocessor.parts(rows).blocks(self.recipe.block_size):
+            found = computer.found(block.x, names)
+            terms.append((block, self.combination.terms(found.terms, found.embeddings)))
+            heat = found.map
+            if heat is None and found.x_hat is not None:
+                heat = preprocessor.heat(block.x, found.x_hat)
+            collector.add(block, found.x_hat if everything else None, heat)
+            if everything:
+                prints.append(preprocessor.fingerprints(block))
+        pooled = preprocessor.pooled(terms, self.recipe.top_tiles)
+        score = self.combination.score(pooled)
+        return Explanation(
+            score=score,
+            p_value=self.calibration.p_value(score),
+            is_anomaly=score > self.calibration.threshold,
+            terms=pooled,
+            reconstruction=collector.reconstruction,
+            anomaly_map=collector.anomaly_map,
+            trained_on=np.isin(np.concatenate(prints), self.trained_on) if prints else np.zeros(len(score), bool),
+            columns=getattr(preprocessor, "names", ()),
+        )
+
+    def features(self, rows: Rows) -> np.ndarray:
+        """The detector's features of each row as vectors (n, k) float32; of a picture in tiles, the mean over them."""
+        blocks = self.preprocessor.parts(rows).blocks(self.recipe.block_size)
+        return self.preprocessor.averaged((block, self.computer.features(block.x)) for block in blocks)
+
+    def generate(self, n: int, seed: int) -> np.ndarray:
+        """n new rows, in the user's units. Raises `ParameterError` for a detector that models no distribution."""
+        with machine.sealed(), torch.no_grad():
+            torch.manual_seed(seed)
+            return self.preprocessor.restore(self.recipe.sample(self.net, n).cpu())
+
+    @cached_property
+    def computer(self) -> TermComputer:
+        """What computes parts' terms."""
+        computer = TermComputer(self.recipe, self.net)
+        computer.shapes.part = tuple(self.preprocessor.shape)
+        return computer
+
+    # --- the same model, used otherwise -----------------------------------------------------------------------------
+
+    def replace(self, **changes: Any) -> Self:
+        """Another model that differs in `false_alarm_rate`, `block_size` or `convert`. Raises `ParameterError` for a
+        rate that the calibration rows cannot hold, and for anything that only a fit can change."""
+        if fitted := changes.keys() - REPLACEABLE:
+            raise ParameterError(
+                f"{min(fitted)}: only a fit changes it; replace takes {', '.join(sorted(REPLACEABLE))}"
+            )
+        parts: dict[str, Any] = {"recipe": self.recipe.fixed(**changes)}
+        if "false_alarm_rate" in changes:
+            parts["calibration"] = Calibration.of(self.calibration.scores, changes["false_alarm_rate"])
+        if "convert" in changes:
+            parts["preprocessor"] = self.preprocessor.with_conversion(changes["convert"])
+        return replace(self, **parts)
+
+    # --- pickle -----------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Networks as their numbers: spectrally normalised ones cannot be pickled or copied otherwise."""
+        state = {name: value for name, value in self.__dict__.items() if name != "computer"}
+        return {**state, "net": self.net.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        net = built(state["recipe"], state["preprocessor"].shape, state["net"])
+        self.__dict__.update({**state, "net": machine.place(net, machine.device(state["recipe"].device))})
+
+
+def terms_of(parts: Parts, model: Model) -> dict[str, np.ndarray]:
+    """The terms that the score is made of, (n,) float64 by name, of rows in parts."""
+    return pooled_terms(parts, model.computer, model.preprocessor, model.combination)
+
+
+def pooled_terms(
+    parts: Parts, computer: TermComputer, preprocessor: Preprocessor, combination: Combination
+) -> dict[str, np.ndarray]:
+    """As `terms_of`, while a model is being fitted."""
+    found = ((block, computer.found(block.x, combination.asked)) for block in parts.blocks(computer.recipe.block_size))
+    terms = ((block, combination.terms(one.terms, one.embeddings)) for block, one in found)
+    return preprocessor.pooled(terms, computer.recipe.top_tiles)
+
+
+def built(recipe: Recipe, shape: tuple[int, ...], numbers: Mapping[str, torch.Tensor]) -> nn.ModuleDict:
+    """The recipe's networks, holding these numbers. Raises `RuntimeError` where they do not fit."""
+    with machine.sealed():
+        net = nn.ModuleDict(recipe.build(shape))
+    net.load_state_dict(numbers)
+    return net.eval().requires_grad_(False)

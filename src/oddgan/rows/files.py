@@ -1,0 +1,58 @@
+"""What lies at a path, as rows that are read when they are asked for."""
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .array_files import array_rows, checked, converted
+from .decode import SUFFIXES
+from .idx import idx_files, is_idx, read_idx
+from .picture_files import Pictures
+from .scan import scan
+from .table_files import TableFile, is_table_file
+
+TRUTH = frozenset({"ground_truth", "ground-truth", "groundtruth"})
+"""What folders of masks are called, in lower case."""
+
+
+def open_path(path: Path) -> Any:
+    """The rows at `path`: every picture below a folder (masks in a folder called ground_truth are not pictures), one
+    picture, a table file, an array, IDX files. Raises `DataError` for a path that is none of them."""
+    try:
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder")
+        if path.is_dir():
+            return _folder(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        if isinstance(error, PermissionError):
+            raise DataError(f"{path}: the folder may not be read (permission denied); give read permission") from None
+        raise DataError(f"{path}: cannot be reached ({error}); check the path") from None
+    if path.suffix.lower() in SUFFIXES:
+        return Pictures([path], root=path.parent)
+    if is_table_file(path):
+        return TableFile(path)
+    return array_rows(array_file(path))
+
+
+def array_file(path: Path) -> Path:
+    """`path`, if a file of that name holds an array. Raises `DataError` otherwise."""
+    if path.suffix.lower() in {".npy", ".npz"} or is_idx(path):
+        return path
+    raise DataError(
+        f"{path}: this kind of file is not understood; give a folder of pictures, a picture, .csv, "
+        ".parquet, .npy, .npz or IDX"
+    )
+
+
+def _folder(path: Path) -> Any:
+    if files := idx_files(path):
+        part = files["test pictures"]
+        return converted(checked(read_idx(part), str(part)))
+    found = scan(path)
+    pictures = [name for name in found.pictures if not TRUTH & set(name.lower().split("/")[:-1])]
+    if not pictures:
+        held = f"only {found.ignored()}" if found.others else "nothing"
+        raise DataError(f"{path}: no pictures here, {held}; give a folder with PNG, JPEG, BMP, TIFF or WebP pictures")
+    return Pictures((path / name for name in pictures), root=path)

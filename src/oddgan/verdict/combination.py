@@ -1,0 +1,83 @@
+"""From terms to one score: which terms count, on which scale, and compared with which reference rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .reference import Reference
+
+ALONE = ("density", "distance")
+"""Values of `local` that stand in place of a detector's own terms."""
+
+
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """How a row's score follows from its terms and embeddings.
+
+    `local`: how rows are compared with `reference` rows, or "off". `names`: the detector's terms that the score is made
+    of. `tuning`: of each term that is summed, its median and median absolute deviation over tuning rows.
+    """
+
+    local: str
+    names: tuple[str, ...]
+    reference: Reference | None = None
+    tuning: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The terms that the detector must compute for a score."""
+        return () if self.local in ALONE else self.names
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The terms that the score is made of, those of the reference rows included."""
+        if self.local in ALONE:
+            return (self.local,)
+        return tuple(f"{name}_ratio" for name in self.names) if self.local == "ratio" else self.names
+
+    def terms(self, given: Mapping[str, np.ndarray], embeddings: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """A block's terms (b,) float64 by name: those `given`, and those that the reference rows give rise to."""
+        terms = dict(given)
+        if self.reference is None:
+            return terms
+        if self.local == "density":
+            terms["density"] = self.reference.outlier_factor(embeddings)
+        elif self.local == "distance":
+            terms["distance"] = self.reference.distance(embeddings)
+        else:
+            ratios = self.reference.ratio(embeddings, given)
+            terms |= {f"{name}_ratio": value for name, value in ratios.items()}
+        return terms
+
+    def score(self, terms: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The anomaly score (n,) float64 from its terms. A value that overflowed is as anomalous as can be, not
+        normal."""
+        names = self.scored
+        if len(names) > 1:
+            score = np.sum([(terms[name] - self.tuning[name][0]) / self.tuning[name][1] for name in names], axis=0)
+        else:
+            score = terms[names[0]]
+        return np.where(np.isnan(score), np.inf, score)
+
+    @property
+    def needs_tuning(self) -> bool:
+        """Whether the score is a sum of several terms, which are brought to one scale on tuning rows."""
+        return len(self.scored) > 1
+
+    def tuned(self, terms: Mapping[str, np.ndarray]) -> "Combination":
+        """The same with the scales of these tuning rows' terms, (n,) by name."""
+        tuning: dict[str, tuple[float, float]] = {}
+        for name in self.scored:
+            middle = float(np.median(terms[name]))
+            deviation = float(np.median(np.abs(terms[name] - middle)))
+            tuning[name] = (middle, deviation if deviation > 0 else 1.0)
+        return replace(self, tuning=tuning)
+
+    @classmethod
+    def from_manifest(
+        cls, local: str, names: tuple[str, ...], tuning: Mapping[str, Any], reference: Reference | None
+    ) -> "Combination":
+        """The combination that a model file describes."""
+        return cls(local, names, reference, {name: (float(a), float(b)) for name, (a, b) in tuning.items()})
