@@ -98,7 +98,8 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def _opened(self, X: Any) -> Rows:
         """X as rows that the model takes, at least one."""
-        check_is_fitted(self, "model_")
+        if "model_" not in self.__dict__:
+            check_is_fitted(self, "model_")  # says so in scikit-learn's words
         like = self.model_.preprocessor
         rows = open_rows(X, like=like)
         if not len(rows):

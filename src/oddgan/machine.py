@@ -1,5 +1,6 @@
-"""What to compute on, and how precisely: rules on what the machine has, never a measurement."""
+"""Where to compute and in what precision: rules about the hardware, never measurements."""
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,20 +11,30 @@ from torch import nn
 from .errors import ParameterError
 
 _alone = threading.RLock()
+_TINY = 1e-310  # a denormal number
 
-# A cautious choice: bfloat16 pays from 16x16 on, if less (benchmarks/precision.py), but what it does to scores has been
-# looked at on larger pictures only.
+# A cautious choice: bfloat16 is a little faster from 16x16 on (benchmarks/precision.py), but its effect on scores has
+# been studied on larger pictures only.
 LEAST_PIXELS_FOR_BF16 = 32 * 32
 
 
+def _renew_lock() -> None:
+    global _alone
+    _alone = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # a thread that held the lock at the fork does not exist in the child to release it
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def device(name: str) -> torch.device:
-    """The device called `name`; "auto" is a CUDA GPU if there is one. Raises `ParameterError` where it is not."""
+    """The device called `name`; "auto" is a CUDA GPU if there is one. Raises `ParameterError` if unavailable."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(name)
         torch.empty(1, device=chosen).item()
-    # An unknown name raises the first, a build without CUDA the second, a backend that is not there the third.
+    # An unknown name raises the first, a build without CUDA the second, an absent backend the third.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ParameterError(f"device={name!r}: not on this machine; use auto or cpu") from error
     return chosen
@@ -31,19 +42,21 @@ def device(name: str) -> torch.device:
 
 @contextmanager
 def sealed() -> Iterator[None]:
-    """Compute as if nothing had been set: torch's global generators are given back as they were found, convolutions on
-    a GPU are deterministic and truly float32, and neither a caller's autocast, default type nor no_grad reaches inside.
-    Denormal numbers, which losses near zero make and which are slow on a CPU, count as zero.
+    """Compute in isolation from the caller's torch settings.
 
-    The generators and the default type belong to the whole process, so threads wait for each other here.
+    torch's global generators are restored afterwards, convolutions on a GPU are deterministic and in full float32, and
+    the caller's autocast, default dtype and no_grad have no effect inside. Denormals, which losses near zero produce
+    and which are slow on a CPU, are flushed to zero.
+
+    The generators and the default dtype are global to the process, so threads take turns here.
     """
     with _alone:
         default, flushed = torch.get_default_dtype(), _flushes_denormals()
         torch.set_default_dtype(torch.float32)
-        torch.set_flush_denormal(True)  # of this thread, and of those that torch starts from now on
+        torch.set_flush_denormal(True)  # in this thread, and in those that torch starts from now on
         try:
             with (
-                torch.random.fork_rng(devices=range(torch.cuda.device_count())),  # manual_seed seeds every one of them
+                torch.random.fork_rng(devices=range(torch.cuda.device_count())),  # manual_seed seeds them all
                 torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
                 torch.autocast("cpu", enabled=False),
                 torch.autocast("cuda", enabled=False) if torch.cuda.is_available() else nullcontext(),
@@ -58,9 +71,9 @@ def sealed() -> Iterator[None]:
 
 @contextmanager
 def scoring(device: torch.device) -> Iterator[None]:
-    """Compute scores as `sealed` computes, but without a lock: what is set concerns this thread alone, and scoring uses
-    no generator. No gradients. A GPU's settings and a default type that is not float32 belong to the whole process;
-    there it is `sealed` after all."""
+    """Compute scores as `sealed` does, without gradients and without a lock: all that is set is local to this thread,
+    and scoring uses no generator. A GPU's settings, and a default dtype other than float32, are global to the process;
+    `sealed` is used for these."""
     if device.type != "cpu" or torch.get_default_dtype() is not torch.float32:
         with sealed(), torch.no_grad():
             yield
@@ -77,13 +90,13 @@ def scoring(device: torch.device) -> Iterator[None]:
 
 
 def _flushes_denormals() -> bool:
-    """Whether this thread takes numbers near zero, with which a processor is slow, for zero."""
-    return float(torch.tensor(1e-310, dtype=torch.float64) * 1.0) == 0.0
+    """Whether denormals are flushed to zero in this thread."""
+    return _TINY * 1.0 == 0.0
 
 
 def seed(number: int, device: torch.device) -> None:
-    """Seed torch's global generator, as `torch.manual_seed` does; that also takes a stack trace for every kind of
-    accelerator, which a small network's update feels."""
+    """Seed torch's global generator as `torch.manual_seed` does, which also takes a stack trace for every kind of
+    accelerator: a noticeable cost in a small network's update."""
     if device.type == "cpu":
         torch.default_generator.manual_seed(number)
     else:
@@ -91,15 +104,15 @@ def seed(number: int, device: torch.device) -> None:
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
-    """The context in which convolutions and matrix products are of this type."""
+    """The context in which convolutions and matrix products are computed in `dtype`."""
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
 def precision(name: str, device: torch.device, shape: Sequence[int]) -> torch.dtype:
-    """The type of convolutions and matrix products in training.
+    """The dtype of convolutions and matrix products in training, for rows of this shape.
 
-    "auto" is bfloat16 for pictures of at least 32x32 pixels where the processor multiplies bfloat16 natively (AVX-512
-    BF16 on a CPU, or a CUDA GPU that supports it), and float32 everywhere else: tables, small pictures, other machines.
+    "auto" is bfloat16 for pictures of at least 32x32 pixels on hardware that multiplies bfloat16 natively (a CPU with
+    AVX-512 BF16, or a CUDA GPU that supports it), and float32 otherwise: tables, small pictures, other hardware.
     """
     if name != "auto":
         return torch.bfloat16 if name == "bfloat16" else torch.float32
@@ -112,5 +125,5 @@ def precision(name: str, device: torch.device, shape: Sequence[int]) -> torch.dt
 
 
 def place(net: nn.ModuleDict, device: torch.device) -> nn.ModuleDict:
-    """The networks on `device`, convolutions in channels-last order (faster on CPUs and GPUs alike)."""
+    """Move the networks to `device`, with convolutions in channels-last order (faster on CPUs and GPUs alike)."""
     return net.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

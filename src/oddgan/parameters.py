@@ -5,7 +5,9 @@ constructor, ``get_params``, validation, command-line flags, the model file's ma
 documentation all derive from that declaration.
 """
 
+import inspect
 import math
+import textwrap
 import types
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
@@ -65,6 +67,76 @@ class Declared:
             self.check(value)
             return value
         raise ParameterError(f"{self.name}={text!r}: expected {spell(self.type)}")
+
+
+UNSAID = 1e9  # limits beyond are there to refuse nonsense
+
+GROUPS = {
+    "": "this detector",
+    "training": "training",
+    "calibration": "the threshold",
+    "neighbours": "comparing with training rows",
+    "pictures": "pictures",
+    "tables": "tables",
+    "computing": "computing",
+}
+"""The groups of parameters and what each is about, in the order in which they are listed."""
+
+
+def grouped(cls: type) -> dict[str, list[Declared]]:
+    """The declared parameters of a dataclass by group, in the order of `GROUPS`."""
+    found: dict[str, list[Declared]] = {group: [] for group in GROUPS}
+    for declaration in declared(cls).values():
+        found[declaration.param.group].append(declaration)
+    return {group: held for group, held in found.items() if held}
+
+
+def documented(doc: str, cls: type) -> str:
+    """A docstring with a numpydoc section for every group of the declared parameters of `cls`."""
+    lines = [inspect.cleandoc(doc), ""]
+    for group, held in grouped(cls).items():
+        if not lines[-1]:
+            lines += (
+                ["Parameters", "----------"]
+                if group == ""
+                else ["Other Parameters", "----------------"] * ("Other Parameters" not in lines)
+            )
+        about = f"[{group}] " if group else ""
+        for one in held:
+            lines.append(f"{one.name} : {_typed(one.type)}, default {one.default!r}")
+            text = one.param.help
+            text = f"{about}{text[0].upper()}{text[1:]}"
+            lines += textwrap.wrap(f"{text}{_limits(one.param)}.", 110, initial_indent="    ", subsequent_indent="    ")
+        if group == "":
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _typed(kind: Any) -> str:
+    """A type as docstrings have it: ``int, (int, int) or None``."""
+    words = []
+    for one in alternatives(kind):
+        if get_origin(one) is Literal:
+            words.append(
+                "{" + ", ".join(map(repr, get_args(one))) + "}" if len(get_args(one)) > 1 else repr(get_args(one)[0])
+            )
+        elif get_origin(one) is tuple:
+            words.append(f"({', '.join(part.__name__ for part in get_args(one))})")
+        elif get_origin(one) is dict:
+            words.append("dict of str to float")
+        else:
+            words.append("None" if one is type(None) else one.__name__)
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _limits(param: Param) -> str:
+    """ " (from 1 to 5)", or nothing."""
+    low, high = (None if one is None or abs(one) > UNSAID else one for one in (param.low, param.high))
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f" (at least {low:g})"
+    return f" (at most {high:g})" if low is None else f" (from {low:g} to {high:g})"
 
 
 @cache

@@ -7,7 +7,7 @@ import numpy as np
 from cli_small import SMALL, pixels
 
 import oddgan as package
-from oddgan.training import loop as training
+from oddgan.training import budget
 
 
 def test_evaluate_prints_figures_and_writes_reports(oddgan, model, folder, tmp_path):
@@ -103,8 +103,8 @@ def test_datasets_lists_what_is_there_and_how_to_get_the_rest(oddgan, monkeypatc
 
 
 def test_demo(oddgan, monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "UPDATES_AT_LEAST", 5)
-    monkeypatch.setattr(training, "EPOCHS_BY_DEFAULT", 0)
+    monkeypatch.setattr(budget, "UPDATES_AT_LEAST", 5)
+    monkeypatch.setattr(budget, "EPOCHS_BY_DEFAULT", 0)
     ran = oddgan("demo", "-o", "out")
     assert ran.code == 0
     for said in ("AUROC", "AUPRC", "chance", "false alarms", "out/report.html", "out/maps.png", "oddgan evaluate out"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from oddgan.data import PictureRows, load, rows
+from oddgan.data import PictureSource, load, rows
 from oddgan.errors import DataError
 from oddgan.rows import array_files
 
@@ -72,7 +72,7 @@ def test_a_single_channel_is_grey(tmp_path: Path) -> None:
 )
 def test_other_types_are_converted_one_by_one(tmp_path: Path, array: Array, dtype: str, expected: Array) -> None:
     train = load(npy(tmp_path, array)).train
-    assert isinstance(train, PictureRows)
+    assert isinstance(train, PictureSource)
     assert len(train) == 2
     for i in range(2):
         assert train[i].dtype.name == dtype
@@ -283,7 +283,7 @@ def test_idx(tmp_path: Path, idx: Idx, zipped: bool, dtype: str) -> None:
     path = tmp_path / ("a-idx3-ubyte" + ".gz" * zipped)
     path.write_bytes(gzip.compress(idx(pictures, dtype)) if zipped else idx(pictures, dtype))
     train = load(path).train
-    assert isinstance(train, PictureRows)
+    assert isinstance(train, PictureSource)
     np.testing.assert_array_equal(np.array([train[i] for i in range(5)]), pictures)
     assert len(rows(path)) == 5
     assert train[0].dtype.isnative

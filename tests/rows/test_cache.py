@@ -43,6 +43,11 @@ class Counted:
         return len(self._called)
 
 
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ODDGAN_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def pictures(fill: Fill) -> Pictures:
     root = fill(*(f"{i:02}.png" for i in range(20)))
@@ -278,6 +283,17 @@ def test_a_killed_process_loses_little(fill: Fill, tmp_path: Path) -> None:
     expect(pictures, list(range(60)))
 
 
+def test_a_process_that_is_killed_while_it_holds_the_lock_frees_it(pictures: Pictures, tmp_path: Path) -> None:
+    expect(pictures, [0])
+    code = (
+        "import os, signal, sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire(); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    lock = stores(tmp_path)[0] / "lock"
+    assert subprocess.run([sys.executable, "-c", code, str(lock)]).returncode == -9
+    expect(pictures, list(range(20)))
+
+
 def test_processes_fill_it_together(fill: Fill, tmp_path: Path) -> None:
     root = fill(*(f"{i:03}.png" for i in range(200)))
     processes = [start(root) for _ in range(3)]
@@ -353,7 +369,7 @@ def test_a_full_cache_can_be_read_only(pictures: Pictures, monkeypatch: pytest.M
     def denied(*_: Any, **__: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(caching, "locked", denied)
+    monkeypatch.setattr(caching, "FileLock", denied)
     expect(pictures, [0, 1])
     with pytest.raises(OutputError, match="Permission denied"):
         pictures.cached("half", half, [2])

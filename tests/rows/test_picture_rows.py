@@ -1,19 +1,13 @@
-"""Pictures as a sequence, and what runs below it: threads and the lock."""
+"""Pictures as a sequence, and the threads below it."""
 
-import importlib.util
-import sys
-import threading
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from oddgan.data import PictureRows, Pictures, read_picture
+from oddgan.data import Pictures, PictureSource, read_picture
 from oddgan.errors import DataError
-from oddgan.rows import lock as lock_module
-from oddgan.rows.lock import locked
 from oddgan.rows.threads import threaded
 
 Fill = Callable[..., Path]
@@ -22,7 +16,7 @@ Fill = Callable[..., Path]
 def test_a_lazy_sequence(fill: Fill) -> None:
     root = fill("b.png", "sub/a.png", "c.png")
     pictures = Pictures([root / "b.png", root / "sub/a.png", str(root / "c.png")], root=root)
-    assert isinstance(pictures, PictureRows)
+    assert isinstance(pictures, PictureSource)
     assert len(pictures) == 3
     np.testing.assert_array_equal(pictures[-1], read_picture(root / "c.png"))
     np.testing.assert_array_equal(pictures[np.int64(1)], read_picture(root / "sub/a.png"))
@@ -98,60 +92,3 @@ def test_threads_pass_errors_on_and_drop_the_rest() -> None:
     with pytest.raises(ValueError, match="three"):
         list(threaded(work, range(100_000)))
     assert len(done) < 100
-
-
-def hold_from_threads(module: types.ModuleType, path: Path) -> int:
-    """The most threads that held the lock at once."""
-    inside = most = 0
-
-    def work() -> None:
-        nonlocal inside, most
-        for _ in range(20):
-            with module.locked(path):
-                inside += 1
-                most = max(most, inside)
-                threading.Event().wait(0.0002)
-                inside -= 1
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return most
-
-
-def test_one_holder_at_a_time(tmp_path: Path) -> None:
-    assert hold_from_threads(lock_module, tmp_path / "lock") == 1
-
-
-def test_the_lock_is_freed_by_errors(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), locked(tmp_path / "lock"):
-        raise RuntimeError
-    with locked(tmp_path / "lock"):
-        pass
-
-
-def test_the_lock_where_fcntl_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Windows, played by a lock of its own kind: taken or refused at once."""
-    held = threading.Lock()
-
-    def locking(file: int, mode: int, size: int) -> None:
-        assert size == 1
-        if mode == 2:
-            if not held.acquire(blocking=False):
-                raise PermissionError(13, "Permission denied")
-        else:
-            held.release()
-
-    windows = types.SimpleNamespace(locking=locking, LK_NBLCK=2, LK_UNLCK=0)
-    monkeypatch.setitem(sys.modules, "msvcrt", windows)
-    monkeypatch.setitem(sys.modules, "fcntl", None)
-    spec = importlib.util.spec_from_file_location("lock_on_windows", lock_module.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setattr(sys, "platform", "win32")
-    spec.loader.exec_module(module)
-    assert hold_from_threads(module, tmp_path / "lock") == 1
-    assert not held.locked()

@@ -1,6 +1,7 @@
 """A detector's declared parameters as command-line flags."""
 
 import inspect
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from ..errors import ParameterError
-from ..parameters import Declared, alternatives, declared
+from ..parameters import GROUPS, Declared, alternatives, declared, grouped
 
 if TYPE_CHECKING:
     from ..detector import Detector
@@ -24,22 +25,20 @@ def flags(cls: type["Detector"]) -> list[inspect.Parameter]:
 
     The seed is 0 and not another one each time: a run that is interrupted must be able to go on.
     """
-    from ..kit.recipe import NeuralRecipe
-
-    shared = declared(NeuralRecipe)
     found = []
-    for name, declaration in declared(cls).items():
+    for declaration in itertools.chain(*grouped(cls).values()):
+        name = declaration.name
         if name == "random_state":
             found.append(_keyword(name, SEED, 0))
             continue
         switch = declaration.type is bool
-        own = shared.get(name) != declaration
+        group = declaration.param.group
         option = typer.Option(
             f"--{_dashed(name)}",
             metavar=None if switch else _metavar(declaration),
             help=_help(declaration),
             show_default=not switch,
-            rich_help_panel=f"Parameters of {cls.__name__}" if own else "Parameters of every detector",
+            rich_help_panel=f"Parameters for {GROUPS[group]}" if group else f"Parameters of {cls.__name__}",
         )
         default = declaration.default if switch or declaration.default is None else written(declaration.default)
         found.append(_keyword(name, Annotated[bool if switch else str | None, option], default))

@@ -20,7 +20,6 @@ Departures from the paper, and from the code by Golan and El-Yaniv (2018) that w
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -29,14 +28,14 @@ from torch import Tensor, nn
 from ..detector import NeuralDetector
 from ..kit.games import wgan_gp
 from ..kit.losses import l2, norm2
-from ..kit.recipe import ALL, Batch, Losses, Names, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, Terms, detector
 from ..kit.search import refine
 from ..networks import adgan
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class ADGAN(NeuralDetector):
     """ADGAN (Deecke et al., 2018): a WGAN-GP, and for each row a search over z and the generator's own weights.
 
@@ -62,6 +61,7 @@ class ADGAN(NeuralDetector):
     score_by: Annotated[Literal["paper", "mse", "best"], Param("the anomaly score")] = "paper"
 
     adapts_weights = True
+    searches = True
     max_held_out_rows = 200
     max_reference_rows = 800
 
@@ -90,8 +90,8 @@ class ADGAN(NeuralDetector):
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """f(x): the critic's features. z would take a search."""
         _, f = net.D(x)
-        return f  # type: ignore[no-any-return]
+        return f
 
     def sample(self, net: Any, n: int) -> Tensor:
         """G of n draws from the prior."""
-        return net.G(net.Z.draw(n))  # type: ignore[no-any-return]
+        return net.G(net.Z.draw(n))

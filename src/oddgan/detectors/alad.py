@@ -27,7 +27,6 @@ by tests where they concern losses and scores:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -36,14 +35,14 @@ from torch.nn.utils import parametrize
 
 from ..detector import NeuralDetector
 from ..kit.losses import bce, norm1, norm2
-from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Stage, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Stage, Terms, detector
 from ..networks import alad
 from ..networks.blocks import WIDTH
 from ..networks.latent import Latent, latent_size
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class ALAD(NeuralDetector):
     """ALAD (Zenati et al., 2018): a BiGAN with cycles in both directions, scored by the features of D_xx.
 
@@ -136,12 +135,11 @@ class ALAD(NeuralDetector):
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """z_hat = E(x)."""
-        z: Tensor = net.E(x)
-        return z
+        return net.E(x)
 
     def sample(self, net: Any, n: int) -> Tensor:
         """G of n draws from N(0, 1)."""
-        return net.G(net.Z.draw(n))  # type: ignore[no-any-return]
+        return net.G(net.Z.draw(n))
 
 
 def _load_folded(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:

@@ -25,7 +25,6 @@ Departures from the paper:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -34,14 +33,14 @@ from torch import Tensor, nn
 from ..detector import NeuralDetector
 from ..kit.games import gan
 from ..kit.losses import bce, l2, norm1
-from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms, detector
 from ..kit.search import rate_at, search
 from ..networks import anogan, encoder
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class AnoGAN(NeuralDetector):
     """AnoGAN (Schlegl et al., 2017): a GAN, and for each row a search for the z that G makes it of.
 
@@ -85,6 +84,7 @@ class AnoGAN(NeuralDetector):
     ] = "paper"
 
     combined_terms = ("residual", "feature")
+    searches = True
     max_held_out_rows = 200
     max_reference_rows = 800
     # Hundreds of steps, each on the sign of a residual, magnify what kernels round. A generous guess so far:
@@ -123,7 +123,7 @@ class AnoGAN(NeuralDetector):
 
     def guess(self, net: Any, x: Tensor) -> Tensor:
         """E's z, within the bounds of a uniform prior: beyond them G was never trained, and E may not find back."""
-        z: Tensor = net.E(x)
+        z = net.E(x)
         return z.tanh() if self.prior == "uniform" else z
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
@@ -153,8 +153,8 @@ class AnoGAN(NeuralDetector):
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """f(x): D's features. z would take a search."""
         _, f = net.D(x)
-        return f  # type: ignore[no-any-return]
+        return f
 
     def sample(self, net: Any, n: int) -> Tensor:
         """G of n draws from the prior."""
-        return net.G(net.Z.draw(n))  # type: ignore[no-any-return]
+        return net.G(net.Z.draw(n))

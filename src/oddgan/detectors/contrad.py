@@ -22,7 +22,6 @@ Departures from the paper and the authors' code (github.com/jh-jeong/ContraD):
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -33,14 +32,14 @@ from ..detector import NeuralDetector
 from ..errors import ParameterError
 from ..kit.augmentation import view
 from ..kit.losses import bce
-from ..kit.recipe import ALL, Batch, Losses, Names, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, Terms, detector
 from ..networks import decoder
 from ..networks.contrad import ContrastiveDiscriminator
 from ..networks.latent import Latent, latent_size
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class ContraD(NeuralDetector):
     """ContraD (Jeong and Shin, 2021): a GAN whose discriminator learns by contrast; the score is the distance to the
     nearest training rows in its features.
@@ -134,7 +133,7 @@ class ContraD(NeuralDetector):
         """What rows are compared in: of pictures h_r(f(x)) (b, 2 width) or f(x) (b, 4 width) brought to length one,
         with `turns` of all four turns, one after the other; of a table's rows f(x), as long as it is."""
         if x.ndim == 2:
-            return net.D.trunk(x).float()  # type: ignore[no-any-return]
+            return net.D.trunk(x).float()
         found = [net.D.trunk(x.rot90(k, (2, 3))) for k in range(4 if self.turns else 1)]
         if self.compare == "h_r":
             found = [net.D.of_real(f) for f in found]
@@ -149,7 +148,7 @@ class ContraD(NeuralDetector):
 
     def sample(self, net: Any, n: int) -> Tensor:
         """G of n draws from the prior."""
-        return net.G(net.Z.draw(n))  # type: ignore[no-any-return]
+        return net.G(net.Z.draw(n))
 
 
 def pairs_apart(v: Tensor, temperature: float) -> Tensor:

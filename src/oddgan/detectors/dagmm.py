@@ -24,7 +24,6 @@ Departures, each pinned by a test:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -35,7 +34,7 @@ from torch.nn import functional as F
 from ..detector import NeuralDetector
 from ..errors import ParameterError
 from ..kit.losses import norm2
-from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Stage, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Stage, Terms, detector
 from ..networks import decoder, encoder, first_width
 from ..networks.tables import mlp
 from ..parameters import Param
@@ -119,7 +118,7 @@ def wide(value: Tensor) -> Tensor:
     return (value.cpu() if value.device.type == "mps" else value).double()
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class DAGMM(NeuralDetector):
     """Deep autoencoding Gaussian mixture model (Zong et al., 2018).
 
@@ -199,8 +198,7 @@ class DAGMM(NeuralDetector):
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """z, the code and the two features of the reconstruction."""
-        z: Tensor = net.C(x)[1]
-        return z
+        return net.C(x)[1]
 
     def sample(self, net: Any, n: int) -> Tensor:
         """Draw z from the mixture and decode its code."""
@@ -208,5 +206,4 @@ class DAGMM(NeuralDetector):
         k = torch.multinomial(mixture.phi, n, replacement=True)
         noise = torch.randn(n, mixture.mu.shape[1], 1, dtype=mixture.mu.dtype, device=mixture.mu.device)
         z = mixture.mu[k] + torch.linalg.solve_triangular(mixture.whiten[k], noise, upper=False)[:, :, 0]
-        x: Tensor = net.C.g(z[:, :-2].float().to(net.M.mu.device))
-        return x
+        return net.C.g(z[:, :-2].float().to(net.M.mu.device))

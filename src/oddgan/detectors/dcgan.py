@@ -16,7 +16,6 @@ Departures from the paper:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -25,13 +24,13 @@ from torch import Tensor, nn
 from ..detector import NeuralDetector
 from ..kit.games import gan
 from ..kit.losses import bce
-from ..kit.recipe import ALL, Batch, Losses, Names, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, Terms, detector
 from ..networks import anogan
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class DCGAN(NeuralDetector):
     """DCGAN (Radford et al., 2016): a generator and a discriminator; the score is D's verdict.
 
@@ -70,8 +69,8 @@ class DCGAN(NeuralDetector):
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """f(x): D's features."""
         _, f = net.D(x)
-        return f  # type: ignore[no-any-return]
+        return f
 
     def sample(self, net: Any, n: int) -> Tensor:
         """G of n draws from the prior."""
-        return net.G(net.Z.draw(n))  # type: ignore[no-any-return]
+        return net.G(net.Z.draw(n))

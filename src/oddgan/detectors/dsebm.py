@@ -23,7 +23,6 @@ each pinned by a test:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -32,7 +31,7 @@ from torch.nn import functional as F
 
 from ..detector import NeuralDetector
 from ..kit.losses import l2
-from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms, detector
 from ..networks import blocks
 from ..networks.tables import mlp
 from ..parameters import Param
@@ -75,7 +74,7 @@ def descend(energy: nn.Module, x: Tensor, *, training: bool = False) -> tuple[Te
         return e.detach(), x - slope
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class DSEBM(NeuralDetector):
     """Deep structured energy-based model (Zhai et al., 2016), fully connected for tables, convolutional for pictures.
 

@@ -27,7 +27,6 @@ tests where they concern losses and scores:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -35,7 +34,7 @@ from torch import Tensor, nn
 
 from ..detector import NeuralDetector
 from ..kit.losses import bce, l1, norm1
-from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms, detector
 from ..networks import bigan
 from ..networks.blocks import WIDTH, JointJudge, RowLinear, normal
 from ..networks.latent import Latent, Prior, latent_size
@@ -43,7 +42,7 @@ from ..networks.tables import mlp
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class EGBAD(NeuralDetector):
     """EGBAD (Zenati et al., 2018): BiGAN, scored by what comes back and by what D says of it.
 
@@ -145,12 +144,11 @@ class EGBAD(NeuralDetector):
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """z_hat = E(x)."""
-        z: Tensor = net.E(x)
-        return z
+        return net.E(x)
 
     def sample(self, net: Any, n: int) -> Tensor:
         """G of n draws from the prior."""
-        return net.G(net.Z.draw(n))  # type: ignore[no-any-return]
+        return net.G(net.Z.draw(n))
 
 
 class _MLPGenerator(nn.Module):
@@ -165,8 +163,7 @@ class _MLPGenerator(nn.Module):
         self.last = nn.Sequential(RowLinear(units, size), *squash, nn.Unflatten(1, tuple(shape)))
 
     def forward(self, z: Tensor) -> Tensor:
-        x: Tensor = self.last(self.second(torch.cat([self.first(z), z], 1)))
-        return x
+        return self.last(self.second(torch.cat([self.first(z), z], 1)))
 
 
 def _mlps(shape: Sequence[int], latent_dim: int, units: int, bounded: bool) -> dict[str, nn.Module]:

@@ -22,7 +22,6 @@ Departures from the paper and the authors' code, each pinned by a test:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -31,13 +30,13 @@ from torch import Tensor, nn
 from ..detector import NeuralDetector
 from ..kit.games import wgan_gp
 from ..kit.losses import l2
-from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms, detector
 from ..networks import resnet
 from ..networks.latent import Latent, Prior, latent_size
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class FAnoGAN(NeuralDetector):
     """f-AnoGAN (Schlegl et al., 2019): a Wasserstein GAN, then an encoder that inverts its generator.
 
@@ -130,10 +129,8 @@ class FAnoGAN(NeuralDetector):
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """z_hat = E(x)."""
-        z: Tensor = net.E(x)
-        return z
+        return net.E(x)
 
     def sample(self, net: Any, n: int) -> Tensor:
         """G of draws from the prior."""
-        x: Tensor = net.G(net.Z.draw(n))
-        return x
+        return net.G(net.Z.draw(n))

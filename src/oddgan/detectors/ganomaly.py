@@ -19,7 +19,6 @@ Departures from the paper, each pinned by a test:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 
 from ..detector import NeuralDetector
 from ..kit.losses import bce, l1, l2, norm1, norm2
-from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Terms, detector
 from ..networks import decoder, discriminator, encoder, first_width
 from ..networks.latent import latent_size
 from ..parameters import Param
@@ -58,7 +57,7 @@ class LatentNormal(nn.Module):
         self.register_buffer("factor", torch.eye(latent_dim))
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class GANomaly(NeuralDetector):
     """GANomaly (Akcay et al., 2018): encoder, decoder, encoder; the score compares the two latents.
 
@@ -135,11 +134,9 @@ class GANomaly(NeuralDetector):
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """z = G's first encoding of x."""
-        z: Tensor = net.G.encoder(x)
-        return z
+        return net.G.encoder(x)
 
     def sample(self, net: Any, n: int) -> Tensor:
         """Decode draws from the distribution of z."""
         noise = torch.randn(n, len(net.Z.mean), device=net.Z.mean.device)
-        x: Tensor = net.G.decoder(net.Z.mean + noise @ net.Z.factor.T)
-        return x
+        return net.G.decoder(net.Z.mean + noise @ net.Z.factor.T)

@@ -9,17 +9,17 @@ detectors see them. Departures:
 - The verdict is not a share of contamination, but a conformal p-value as of every detector.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from sklearn import ensemble
 
 from ..kit.estimators import EstimatorDetector
+from ..kit.recipe import detector
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class IsolationForest(EstimatorDetector):
     """Isolation forest (Liu et al., 2008): a row is odd when random splits soon leave it alone.
 

@@ -13,17 +13,17 @@ scikit-learn's `NearestNeighbors` on rows as the networks of other detectors see
 - A tree finds the neighbours, never a matrix product over many rows, which rounds by a row's company.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from ..kit.estimators import EstimatorDetector
+from ..kit.recipe import detector
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class KNN(EstimatorDetector):
     """k nearest neighbours: a row is odd when normal rows are far from it.
 

@@ -10,17 +10,17 @@ scikit-learn's `LocalOutlierFactor` on rows as the networks of other detectors s
 - A tree finds the neighbours, never a matrix product over many rows, which rounds by a row's company.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from sklearn.neighbors import LocalOutlierFactor
 
 from ..kit.estimators import EstimatorDetector
+from ..kit.recipe import detector
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class LOF(EstimatorDetector):
     """Local outlier factor (Breunig et al., 2000): a row is odd when its place is emptier than its neighbours' places.
 

@@ -28,7 +28,6 @@ Departures from the paper and the authors' code, each pinned by a test:
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -36,12 +35,12 @@ from torch import Tensor, nn
 
 from ..detector import NeuralDetector
 from ..kit.losses import bce, l2
-from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms, detector
 from ..networks import ocgan
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class OCGAN(NeuralDetector):
     """OCGAN (Perera et al., 2019): an autoencoder that can only make normal rows, whatever the latent.
 
@@ -119,14 +118,12 @@ class OCGAN(NeuralDetector):
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """En(x)."""
-        z: Tensor = net.En(x)
-        return z
+        return net.En(x)
 
     def sample(self, net: Any, n: int) -> Tensor:
         """De of random points of the cube."""
         device = next(net.De.parameters()).device
-        x: Tensor = net.De(torch.rand(n, self.latent_dim, device=device) * 2 - 1)
-        return x
+        return net.De(torch.rand(n, self.latent_dim, device=device) * 2 - 1)
 
 
 @contextmanager

@@ -10,17 +10,17 @@ Departures:
 - The verdict is not the sign of the decision function, but a conformal p-value as of every detector.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from sklearn import svm
 
 from ..kit.estimators import EstimatorDetector
+from ..kit.recipe import detector
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class OneClassSVM(EstimatorDetector):
     """One-class SVM (Schölkopf et al., 2001): a row is odd when it lies outside a boundary around normal rows.
 

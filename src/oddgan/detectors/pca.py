@@ -11,7 +11,6 @@ scikit-learn's `PCA` on rows as the networks of other detectors see them: the li
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,12 +21,12 @@ from torch import Tensor, nn
 from ..detector import Detector
 from ..errors import ParameterError
 from ..kit.estimators import drawn
-from ..kit.recipe import ALL, Names, PreparedRows, Terms
+from ..kit.recipe import ALL, Names, PreparedRows, Terms, detector
 from ..networks.memory import Memory
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class PCA(Detector):
     """Principal components: a row is odd when the directions in which normal rows vary do not make it up.
 

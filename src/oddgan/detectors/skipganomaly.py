@@ -22,20 +22,19 @@ Departures from the paper and the authors' code, each pinned by a test:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from torch import Tensor, nn
 
 from ..detector import NeuralDetector
 from ..kit.losses import bce, l1, l2
-from ..kit.recipe import ALL, Batch, Losses, Names, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, Terms, detector
 from ..networks import unet
 from ..networks.latent import latent_size
 from ..parameters import Param
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class SkipGANomaly(NeuralDetector):
     """Skip-GANomaly (Akcay et al., 2019): a U-Net restores the row; pixels and D's latent features compare the two.
 
@@ -99,5 +98,4 @@ class SkipGANomaly(NeuralDetector):
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """f(x), D's latent features."""
-        f: Tensor = net.D(x)[1]
-        return f
+        return net.D(x)[1]

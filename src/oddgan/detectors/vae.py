@@ -19,7 +19,6 @@ Departures, each pinned by a test:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -28,7 +27,7 @@ from torch.nn import functional as F
 
 from ..detector import NeuralDetector
 from ..kit.losses import l2
-from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Stage, Terms
+from ..kit.recipe import ALL, Batch, Losses, Names, PreparedRows, Stage, Terms, detector
 from ..networks import decoder, encoder, first_width
 from ..networks.latent import latent_size
 from ..parameters import Param
@@ -68,7 +67,7 @@ def nll(x: Tensor, x_hat: Tensor, v: Tensor) -> Tensor:
     return 0.5 * x[0].numel() * (l2(x, x_hat) / v + (2 * torch.pi * v).log())
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@detector
 class VAE(NeuralDetector):
     """Variational autoencoder with a normal decoder.
 
@@ -134,10 +133,8 @@ class VAE(NeuralDetector):
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """mu, the mean code."""
-        mu: Tensor = net.E(x)[0]
-        return mu
+        return net.E(x)[0]
 
     def sample(self, net: Any, n: int) -> Tensor:
         """Decode draws from the prior; the decoder's mean, without its noise."""
-        x: Tensor = net.G(torch.randn(n, net.Q.eps.shape[1], device=net.Q.eps.device))
-        return x
+        return net.G(torch.randn(n, net.Q.eps.shape[1], device=net.Q.eps.device))

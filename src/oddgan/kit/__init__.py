@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .estimators import EstimatorDetector
     from .games import gan, gradient_penalty, wgan_gp
     from .losses import bce, l1, l2, norm1, norm2
-    from .recipe import ALL, Names, Terms
+    from .recipe import ALL, Names, Terms, detector
 
 _HOMES = {
     "ALL": "oddgan.kit.recipe",
@@ -40,6 +40,7 @@ _HOMES = {
     "check_detector": "oddgan.testing",
     "decoder": "oddgan.networks",
     "discriminator": "oddgan.networks",
+    "detector": "oddgan.kit.recipe",
     "encoder": "oddgan.networks",
     "gan": "oddgan.kit.games",
     "gradient_penalty": "oddgan.kit.games",
@@ -68,6 +69,7 @@ __all__ = [
     "bce",
     "check_detector",
     "decoder",
+    "detector",
     "discriminator",
     "encoder",
     "gan",

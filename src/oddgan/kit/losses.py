@@ -27,8 +27,7 @@ def norm1(a: Tensor, b: Tensor) -> Tensor:
 
 def norm2(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean norm of the difference of each row: (b, ...) -> (b,)."""
-    distance: Tensor = torch.linalg.vector_norm((a.float() - b.float()).flatten(1), dim=1)
-    return distance
+    return torch.linalg.vector_norm((a.float() - b.float()).flatten(1), dim=1)
 
 
 def bce(logit: Tensor, target: float) -> Tensor:

@@ -8,18 +8,20 @@ to train derives from `Detector` and has `finish` instead of `step`. Nothing her
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
 import numpy as np
 from torch import Tensor, nn
 
 from ..errors import ParameterError
-from ..parameters import Param, declared, plain
+from ..parameters import Param, declared, documented, plain
 from ..preprocessing.prepared import PreparedRows
 from ..training import Batch, Losses, Stage
 from . import registry
 
-__all__ = ["ALL", "Batch", "Losses", "Names", "NeuralRecipe", "PreparedRows", "Recipe", "Stage", "Terms"]
+__all__ = ["ALL", "Batch", "Losses", "Names", "NeuralRecipe", "PreparedRows", "Recipe", "Stage", "Terms", "detector"]
+
+T = TypeVar("T")
 
 Terms = dict[str, Tensor]
 """What `Recipe.score_rows` returns, by name."""
@@ -35,6 +37,15 @@ class _All:
 
 ALL: Names = _All()
 """Every term that there is."""
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+def detector(cls: type[T]) -> type[T]:
+    """Make a class a detector: its annotated fields become constructor arguments, and its docstring documents them."""
+    made = dataclass(kw_only=True, eq=False, repr=False)(cls)
+    if made.__doc__ is not None:  # python -OO
+        made.__doc__ = documented(made.__doc__, made)
+    return made
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -136,8 +136,7 @@ def _moved(G: nn.Module, x: Tensor, z: Tensor, steps: int, rates: tuple[float, f
     copies = [w.detach().expand(len(x), *w.shape).clone().requires_grad_() for w in weights]
 
     def one(z: Tensor, *copy: Tensor) -> Tensor:
-        x_hat: Tensor = functional_call(G, dict(zip(names, copy, strict=True)), (z[None],))
-        return x_hat[0]
+        return functional_call(G, dict(zip(names, copy, strict=True)), (z[None],))[0]
 
     def restored() -> Tensor:
         return one(z[0], *(c[0] for c in copies))[None] if len(x) == 1 else vmap(one)(z, *copies)

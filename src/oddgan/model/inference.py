@@ -19,7 +19,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..networks.blocks import RowLinear
 from ..networks.convolution import Enlarging, Shrinking, Span, Spread
+from .rowwise import chain
 
 _made: WeakKeyDictionary[nn.Module, "_Made"] = WeakKeyDictionary()
 
@@ -33,15 +35,16 @@ PLAIN = (nn.Conv2d, nn.ConvTranspose2d, Span, Spread)
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.LeakyReLU: "leaky_relu", nn.ReLU: "relu", nn.Tanh: "tanh"}
 
 
-def ready(net: nn.ModuleDict) -> nn.ModuleDict:
+def ready(net: nn.ModuleDict, rows: int = 0) -> nn.ModuleDict:
     """`net` (in evaluation mode) for scoring, made when it is first asked for and again when a weight has changed.
 
-    The two share every weight that is not folded. What is made holds one packed copy more of every convolution.
+    `rows`: for how many rows row-wise layers are computed at least (`oddgan.model.rowwise`). All share every weight
+    that is not folded. What is made holds one packed copy more of every convolution.
     """
     made = _made.get(net)
     if made is None or not made.holds(net):
         made = _made[net] = _Made(net)
-    return made.net or net
+    return made.network(net, rows)
 
 
 class _Made:
@@ -49,13 +52,23 @@ class _Made:
     dictionaries of modules, for to walk through the modules at every call takes as long as a small network."""
 
     def __init__(self, net: nn.ModuleDict) -> None:
-        tensors = [*net.parameters(), *net.buffers()]
         self.places = [(kind, name) for m in net.modules() for kind in (m._parameters, m._buffers) for name in kind]
         self.modules, self.key = list(net.values()), self._key()
-        convolutions = [m for m in net.modules() if isinstance(m, PLAIN)]
-        self.net: nn.ModuleDict | None = None  # the trained ones serve as they are
-        if AVAILABLE and convolutions and convolutions[0].weight.device.type == "cpu":
-            self.net = _packed(copy.deepcopy(net, {id(tensor): tensor for tensor in tensors}))
+        self.networks: dict[int, nn.ModuleDict] = {}
+
+    def network(self, net: nn.ModuleDict, rows: int) -> nn.ModuleDict:
+        """The networks for scoring; the trained ones where they serve as they are."""
+        if rows not in self.networks:
+            layers = [m for m in net.modules() if isinstance(m, RowLinear) or (AVAILABLE and isinstance(m, PLAIN))]
+            made = net
+            if layers and layers[0].weight.device.type == "cpu":
+                tensors = [*net.parameters(), *net.buffers()]
+                made = copy.deepcopy(net, {id(tensor): tensor for tensor in tensors})
+                chain(made, rows)
+                if AVAILABLE:
+                    _packed(made)
+            self.networks[rows] = made
+        return self.networks[rows]
 
     def holds(self, net: nn.ModuleDict) -> bool:
         """Whether the trained networks are still what they were."""
@@ -111,8 +124,7 @@ class Packed(nn.Module):
         self.layouts: dict[tuple[Any, ...], _Run] = {}  # how to convolve, by shape, precision and direction
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = _Convolution.apply(x, self)  # type: ignore[no-untyped-call]
-        return y
+        return _Convolution.apply(x, self)  # type: ignore[no-untyped-call]
 
     def forwards(self, x: Tensor) -> Tensor:
         """Convolution, normalisation, activation."""
@@ -195,8 +207,7 @@ class Packed(nn.Module):
 
     def _reach(self, i: int) -> int:
         """How many pixels the kernel spans along side i."""
-        reach: int = self.conv.dilation[i] * (self.conv.kernel_size[i] - 1) + 1
-        return reach
+        return self.conv.dilation[i] * (self.conv.kernel_size[i] - 1) + 1
 
 
 class _Convolution(torch.autograd.Function):

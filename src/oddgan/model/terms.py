@@ -7,6 +7,7 @@ alone as among others. A shape that is smaller and yet gives the same bits may t
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ class TermComputer:
     net: nn.ModuleDict
     shapes: "Shapes" = field(default_factory=lambda: Shapes(), repr=False)
 
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return device_of(self.net)
+
     def found(self, x: Tensor, names: Names = ALL) -> Found:
         """The terms with these names of parts x (b, ...), no more than a block of them, and what else belongs to a
         score."""
@@ -71,79 +77,80 @@ class TermComputer:
 
     def compute(self, x: Tensor, compute: Compute) -> dict[str, Tensor]:
         """What `compute` makes of parts x (b, ...), no more than a block of them, by name, on the CPU."""
-        size = len(x)
-        if self.recipe.pads_blocks:
-            size = self.shapes.smallest(len(x), self)
+        size = self.shapes.smallest(x.shape[0], self) if self.recipe.pads_blocks else x.shape[0]
         return self._padded(x, size, compute)
 
     def _padded(self, x: Tensor, size: int, compute: Compute) -> dict[str, Tensor]:
-        block = x
-        if size > len(x):
+        block, n = x, x.shape[0]
+        if size > n:
             block = torch.zeros(size, *x.shape[1:], dtype=torch.float32)
-            block[: len(x)] = x
+            block[:n] = x
         if x.ndim == 4:
             block = block.contiguous(memory_format=torch.channels_last)
-        device = device_of(self.net)
+        device = self.device
         reduced = getattr(self.recipe, "scoring_precision", "float32") == "bfloat16"
         with machine.scoring(device):
-            net = self.net if self.recipe.adapts_weights else inference.ready(self.net)
+            net = self.net
+            if not self.recipe.adapts_weights:
+                net = inference.ready(net, self.recipe.block_size if self.recipe.pads_blocks else 0)
             with machine.autocast(device, torch.bfloat16 if reduced else torch.float32):
                 results = compute(net, block.to(device))
-        return {name: value[: len(x)].cpu() for name, value in results.items()}
+        return {name: value[:n].cpu() for name, value in results.items()}
 
-    def same_bits(self, size: int) -> bool:
-        """Whether blocks of `size` give every part of a full block the bits that the full block gives it.
-
-        A kernel's order of summation follows from the shape it meets, not from the values: random parts in which no bit
-        of any result differs were summed in the same order, as all others of these shapes will be.
-        """
-        full = self.recipe.block_size
-        random = torch.Generator().manual_seed(0)
-        x = torch.randn(full, *self.shapes.part, generator=random)
+    def everything(self, x: Tensor, size: int) -> dict[str, Tensor]:
+        """All that may be asked of parts x, in a block of `size`."""
 
         def compute(net: Any, x: Tensor) -> dict[str, Tensor]:
             results = dict(self.recipe.score_rows(net, x))
-            results |= {f"{EMBEDDING}{i}": v.flatten(1) for i, v in enumerate(self.recipe.embeddings(net, x))}
-            return results
+            return results | {f"{EMBEDDING}{i}": v.flatten(1) for i, v in enumerate(self.recipe.embeddings(net, x))}
 
-        whole = self._padded(x, full, compute)
-        for start in range(0, full, size):
-            some = self._padded(x[start : start + size], size, compute)
-            for name, value in some.items():
-                theirs = whole[name][start : start + size]
-                if not torch.equal(value.nan_to_num(7.0), theirs.nan_to_num(7.0)):
-                    return False
-        return True
+        return self._padded(x, size, compute)
 
 
 class Shapes:
-    """Which block sizes below the model's give the same bits, found out when a small block is scored again and again.
+    """Which smaller blocks give the bits of the model's full block, found out when small blocks come again and again.
 
-    The first small block of a process is padded to full size: one picture does not pay for finding out. The second one
-    asks, smallest size first, for pictures alone, where a full block costs far more than a small one. The answer holds
-    for a number of threads.
+    A kernel's order of summation follows from the shape that it meets, not from the values: if no bit of any result
+    differs for a block of random parts, they were summed in the same order, and so will all others of these shapes be.
+    The first small block of a process is padded to full size, for one row does not pay for finding out; the second one
+    asks, smallest size first. An answer holds for one number of threads.
     """
 
     def __init__(self) -> None:
         self.part: tuple[int, ...] = ()  # the shape of one part
         self.met = 0  # small blocks so far
-        self.known: dict[tuple[int, int], bool] = {}
+        self.known: dict[tuple[int, int], bool] = {}  # by size and number of threads
+        self._whole: dict[int, tuple[Tensor, dict[str, Tensor]]] = {}  # random parts and what the full block says
 
     def smallest(self, n: int, computer: TermComputer) -> int:
         """The smallest size for a block of n parts."""
         full = computer.recipe.block_size
-        if n == full or len(self.part) < 3 or computer.recipe.searches or device_of(computer.net).type != "cpu":
-            return full
+        if n == full or len(self.part) < 3 or computer.recipe.searches or computer.device.type != "cpu":
+            return full  # of table rows a full block costs no more than finding out
         self.met += 1
         threads = torch.get_num_threads()
         size = 1 << (n - 1).bit_length()
         while size < full:
             if self.met > 1 and (size, threads) not in self.known:
-                self.known[size, threads] = computer.same_bits(size)
+                self.known[size, threads] = self._same_bits(size, computer)
             if self.known.get((size, threads)):
                 return size
             size *= 2
         return full
+
+    def _same_bits(self, size: int, computer: TermComputer) -> bool:
+        """Whether blocks of `size` give every part of a full block the bits that the full block gives it."""
+        full, threads = computer.recipe.block_size, torch.get_num_threads()
+        if threads not in self._whole:
+            x = torch.randn(full, *self.part, generator=torch.Generator().manual_seed(0))
+            self._whole[threads] = x, computer.everything(x, full)
+        x, whole = self._whole[threads]
+        for start in range(0, full, size):
+            for name, value in computer.everything(x[start : start + size], size).items():
+                theirs = whole[name][start : start + size]
+                if not torch.equal(value.nan_to_num(7.0), theirs.nan_to_num(7.0)):
+                    return False
+        return True
 
 
 def device_of(net: nn.ModuleDict) -> torch.device:

@@ -1,5 +1,6 @@
 """From terms to one score: which terms count, on which scale, and compared with which reference rows."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -56,7 +57,8 @@ class Combination:
         normal."""
         names = self.scored
         if len(names) > 1:
-            score = np.sum([(terms[name] - self.tuning[name][0]) / self.tuning[name][1] for name in names], axis=0)
+            scaled = [(terms[name] - self.tuning[name][0]) / self.tuning[name][1] for name in names]
+            score = functools.reduce(np.add, scaled)
         else:
             score = terms[names[0]]
         return np.where(np.isnan(score), np.inf, score)

@@ -1,0 +1,46 @@
+"""The processes that train one model together."""
+
+import subprocess
+import sys
+
+import numpy as np
+import torch
+from torch import nn
+
+from oddgan.training import World
+
+PROCESS = """
+import sys
+import torch
+from torch import nn
+from oddgan.training import World
+
+rank, file = int(sys.argv[1]), sys.argv[2]
+torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+moved, still = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+moved.grad = torch.tensor([1.0, 10.0]) * (rank + 1)
+World(rank, 2).average([moved, still])
+assert moved.grad.tolist() == [1.5, 15.0], moved.grad
+assert still.grad is None
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_one_process_has_every_row_and_leaves_gradients_alone():
+    assert World() == World(rank=0, size=1)
+    assert World().shard(np.arange(5)).tolist() == [0, 1, 2, 3, 4]
+    weight = nn.Parameter(torch.zeros(2))
+    gradient = weight.grad = torch.tensor([1.0, 2.0])
+    World().average([weight])
+    assert weight.grad is gradient
+    assert gradient.tolist() == [1.0, 2.0]
+
+
+def test_shards_are_disjoint_and_cover_a_batch():
+    shards = [World(rank, 3).shard(np.arange(10)).tolist() for rank in range(3)]
+    assert shards == [[0, 3, 6, 9], [1, 4, 7], [2, 5, 8]]
+
+
+def test_several_processes_average_their_gradients(tmp_path):
+    processes = [subprocess.Popen([sys.executable, "-c", PROCESS, str(r), str(tmp_path / "meet")]) for r in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
