@@ -30,7 +30,7 @@ ROWS = [
         "kit.augmentation",
     },
     {"rows", "verdict"},
-    {"preprocessing", "kit.search", "model.inference", "model.archive"},
+    {"preprocessing", "kit.search", "model.inference", "model.rowwise", "model.archive"},
     {"training"},
     {"kit.recipe", "kit.games"},
     {"model"},
@@ -92,6 +92,52 @@ def test_every_module_has_a_row():
 
 def test_files_can_be_read_in_one_sitting():
     assert not {p.name: n for p in MODULES if (n := len(p.read_text("utf-8").splitlines())) > 400}
+
+
+ASKED_ELSEWHERE = {
+    "preprocessing/__init__.py": 1,  # which preprocessing rows of this kind get
+    "preprocessing/pictures.py": 2,  # whether a source has a cache; whether pictures are kept in memory or read again
+    "preprocessing/tiles.py": 2,
+    "detector.py": 1,  # scikit-learn's checks are of tables alone
+    "evaluation/run.py": 1,  # how many rows of a kind fit a chunk
+    "evaluation/examples.py": 1,  # what of a kind of rows is shown
+    "cli/reading.py": 5,  # a table file is read in parts, pictures in threads
+    "cli/score.py": 1,
+    "data/layouts.py": 2,  # pictures in files are what --skip-bad looks through
+    "data/arrays.py": 1,  # arrays in files are converted to types that pictures have
+    "papers/speed.py": 1,
+    "testing.py": 1,  # laws take some rows of whatever they are given
+}
+"""How often each module outside `rows/` asks what rows are, and why. Before adding to it, see `rows/door.py`."""
+
+
+def questions(path: Path) -> int:
+    """How many isinstance and hasattr calls of a file are about rows."""
+    kinds = {"PictureRows", "TableRows", "TableFile", "Pictures", "ndarray", "Tensor", "DataFrame"}
+    attributes = {"iloc", "columns", "shape", "ndim", "header", "cached", "paths", "parts", "dtype", "collect"}
+    found = 0
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("isinstance", "hasattr"):
+            about, what = (ast.unparse(argument) for argument in node.args)
+            name = about.split(".")[0].split("[")[0]
+            if name in {"X", "rows", "train", "test", "pictures", "self"} and (
+                {word.split(".")[-1] for word in what.split(" | ")} & kinds or what.strip("'") in attributes
+            ):
+                found += 1
+    return found
+
+
+def test_what_x_is_gets_asked_at_one_door():
+    asked = {str(p.relative_to(PACKAGE)): questions(p) for p in MODULES if "rows" not in p.relative_to(PACKAGE).parts}
+    assert {name: count for name, count in asked.items() if count} == ASKED_ELSEWHERE
+
+
+def test_packages_say_what_is_public():
+    for folder in sorted(p.parent for p in PACKAGE.glob("*/__init__.py") if p.parent.name not in ("cli", "networks")):
+        package = folder.name
+        module = importlib.import_module(f"oddgan.{package}")
+        assert module.__all__, package
+        assert all(hasattr(module, name) for name in module.__all__), package
 
 
 def public_names():

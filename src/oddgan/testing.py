@@ -43,7 +43,7 @@ SMALL = {
     "device": "cpu",
 }
 """A configuration that trains in a blink. So few calibration rows make the automatic false-alarm rate high enough for
-scikit-learn's `check_outliers_train`, which wants at least one training row called odd."""
+scikit-learn's `check_outliers_train`, which wants at least one training row called an anomaly."""
 
 EXPECTED_FAILED_CHECKS: dict[str, str] = {}
 """scikit-learn checks that a detector may fail, with the reason, for `check_estimator(expected_failed_checks=...)`."""
@@ -94,14 +94,14 @@ def only_players_move(detector: Detector, X: Any) -> None:
 
 
 def rows_are_independent(detector: Detector, X: Any) -> None:
-    """A row scores the same alone, in any order and in any company, to the last bit."""
+    """A row scores the same alone, in any order and in any batch, to the last bit."""
     detector.fit(X)
     scores = detector.anomaly_score(X)
     order = np.random.default_rng(0).permutation(len(X))
     assert np.array_equal(detector.anomaly_score(_take(X, order)), scores[order]), "scores depend on the order of rows"
     for i in (0, len(X) // 2, len(X) - 1):
         alone = detector.anomaly_score(_take(X, np.array([i])))
-        assert alone[0] == scores[i], f"row {i} scores {alone[0]} alone and {scores[i]} in company"
+        assert alone[0] == scores[i], f"row {i} scores {alone[0]} alone and {scores[i]} in a batch"
 
 
 def block_sizes_agree(detector: Detector, X: Any) -> None:
@@ -168,12 +168,12 @@ def every_choice_of_score_is_a_term(detector: Detector, X: Any) -> None:
 
 
 def neighbours_judge_alike(detector: Detector, X: Any) -> None:
-    """Judged by its neighbours, a row scores the same alone, in company, and after saving and loading."""
+    """Compared with its neighbours, a row scores the same alone, in a batch, and after saving and loading."""
     for local in ("ratio", *ALONE):
         fitted = clone(detector).set_params(local=local, neighbours=3).fit(X)
         scores = fitted.anomaly_score(X)
         assert np.isfinite(scores).all(), f"local={local}: a score is not finite"
-        assert fitted.anomaly_score(_take(X, np.array([1])))[0] == scores[1], f"local={local}: scores depend on company"
+        assert fitted.anomaly_score(_take(X, np.array([1])))[0] == scores[1], f"{local}: scores depend on the batch"
         with tempfile.TemporaryDirectory() as folder:
             fitted.save(Path(folder) / "model.oddgan")
             loaded = detectors.load(Path(folder) / "model.oddgan")

@@ -1,6 +1,6 @@
 """The command line: the only place that prints or exits.
 
-Exit codes: 0 done; 1 it failed; 2 the user can mend it; 3 anomalies were found and `--fail-on-anomaly` was given;
+Exit codes: 0 done; 1 it failed; 2 the user can fix it; 3 anomalies were found and `--fail-on-anomaly` was given;
 130 interrupted. Errors are one line on standard error, with a traceback before it under `--debug` only.
 """
 

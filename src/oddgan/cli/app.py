@@ -20,8 +20,8 @@ def app_for(arguments: list[str]) -> typer.Typer:
     everywhere = [word for word in arguments if word in ANYWHERE]
     arguments[:] = everywhere + [word for word in arguments if word not in ANYWHERE]
     app = typer.Typer(
-        help="Anomaly detection with GANs: train on normal data, then ask what is odd in new data, how sure that is, "
-        "and where.",
+        help="Anomaly detection with GANs: train on normal data, then ask what is anomalous in new data, how "
+        "sure that is, and where.",
         epilog="Start with: oddgan demo",
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,

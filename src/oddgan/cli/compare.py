@@ -94,7 +94,7 @@ def compare(
         data, normal=normal, anomaly=anomaly, label=label, drop=drop, category=category, skip_bad=skip_bad
     )
     if split.test is None or split.labels is None:
-        raise DataError(f"{data}: has no labelled test rows ({split.note}); nothing tells which detector is right")
+        raise DataError(f"{data}: has no labelled test rows ({split.note}); nothing shows which detector is right")
     if not skip_bad:
         check_readable(data, split.train, split.tune, split.calibrate, split.test)
     if threads is not None:

@@ -51,7 +51,7 @@ def demo(
             "look at",
             [
                 f"{report}: figures, curves and examples, in a browser",
-                f"{maps}: picture, reconstruction and heat map of the oddest digits, misses and false alarms",
+                f"{maps}: picture, reconstruction and heat map of the most anomalous digits, misses and false alarms",
                 f"{scores}: score, p-value and verdict of each test digit",
             ],
         ),

@@ -79,15 +79,15 @@ Convert = Annotated[
 ]
 
 
-def classes(told: str | list[str] | None) -> list[str] | None:
+def classes(given: str | list[str] | None) -> list[str] | None:
     """The class names in "3,5", or in several of these."""
-    if not told:
+    if not given:
         return None
-    words = [told] if isinstance(told, str) else told
+    words = [given] if isinstance(given, str) else given
     return [name.strip() for word in words for name in word.split(",") if name.strip()]
 
 
-def retold(
+def as_words(
     *,
     normal: list[str] | None = None,
     anomaly: list[str] | None = None,
@@ -95,5 +95,5 @@ def retold(
     drop: list[str] | None = None,
 ) -> list[str]:
     """These options as words of a command."""
-    told = [("--label", [label] if label else []), ("--normal", normal), ("--anomaly", anomaly), ("--drop", drop)]
-    return [word for flag, values in told for value in values or [] for word in (flag, value)]
+    given = [("--label", [label] if label else []), ("--normal", normal), ("--anomaly", anomaly), ("--drop", drop)]
+    return [word for flag, values in given for value in values or [] for word in (flag, value)]

@@ -102,7 +102,7 @@ def refuse(source: str, bad: Sequence[Unreadable], total: int) -> None:
     if bad:
         listed(bad, always=True)
         raise DataError(
-            f"{source}: {len(bad):,} of {total:,} pictures cannot be read; mend or remove them, or use --skip-bad"
+            f"{source}: {len(bad):,} of {total:,} pictures cannot be read; repair or remove them, or use --skip-bad"
         )
 
 

@@ -39,8 +39,8 @@ def score(
         float,
         typer.Option(
             metavar="SHARE",
-            help="What heat maps show as fully odd: a difference of picture and reconstruction of this share of the "
-            "range from black to white. It is the same for every picture, so all maps can be compared.",
+            help="What heat maps show as fully anomalous: a difference of picture and reconstruction of this share of "
+            "the range from black to white. It is the same for every picture, so all maps can be compared.",
         ),
     ] = MAP_SCALE,
     drop: Drop = None,
@@ -54,12 +54,12 @@ def score(
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Score pictures or rows: how odd each is, its p-value, and a verdict.
+    """Score pictures or rows: an anomaly score, a p-value, and a verdict for each.
 
     DATA's layout is ignored: every picture below the folder is scored. The columns are path (or row, counted from 0),
-    score (higher is odder), p_value (the share of normal rows held out of training that are as odd), and verdict:
+    score (higher is more anomalous), p_value (the share of held-out normal rows that score as high), and verdict:
     anomaly where the p-value is at most the false-alarm rate. For tables one more, columns: those with the largest
-    share in what is odd about the row. A row's score does not depend on the other rows.
+    share of the row's residual. A row's score does not depend on the other rows.
     """
     from .. import data as sources
     from .reading import as_taken, open_model
@@ -135,9 +135,9 @@ def score_rows(
                 assert found.anomaly_map is not None
                 for i, (name, anomaly_map) in enumerate(zip(chunk.names, found.anomaly_map, strict=True)):
                     write_map(folder / map_path(name), chunk.rows[i], anomaly_map, 2 * map_scale, detector)
-            odd = scores > detector.threshold_
-            write(chunk.names, scores, detector.model_.calibration.p_value(scores), odd, columns)
-            done, anomalies = done + len(scores), anomalies + int(odd.sum())
+            flagged = scores > detector.threshold_
+            write(chunk.names, scores, detector.model_.calibration.p_value(scores), flagged, columns)
+            done, anomalies = done + len(scores), anomalies + int(flagged.sum())
             progress(done + len(bad), total)
         if not skip_bad or not done:
             refuse(source, bad, total)

@@ -22,7 +22,7 @@ SPOOLED = 64 * 2**20  # bytes of results that wait in memory for the run to end 
 
 
 class Writer(Protocol):
-    """Takes the results of some rows at a time; of tables also which columns are odd, in words."""
+    """Takes the results of some rows at a time; of tables also the columns with the largest shares."""
 
     def __call__(
         self,
@@ -39,7 +39,7 @@ def in_words(columns: Sequence[str], shares: Sequence[np.ndarray] | np.ndarray |
     where there are no shares."""
     if shares is None:
         return [""] * n
-    # Thousands of rows are told in some hundred words: each is put together once, and looked up by its number.
+    # Thousands of rows use a few hundred texts: each is put together once and looked up by its number.
     words = np.array([[f"{name} {percent}%" for percent in range(101)] for name in columns], dtype=object)
     left, rows = np.nan_to_num(np.array(shares), nan=0.0), np.arange(n)
     parts = []
@@ -65,7 +65,7 @@ def check_format(path: Path | None) -> None:
 @contextmanager
 def scores_to(path: Path | None, key: str, *, columns: bool = False) -> Iterator[Writer]:
     """Where results go, whole or not at all: a file, or standard output. `key`: the first column, "path" or "row".
-    `columns`: there is a last column, which says what columns of the row are odd."""
+    `columns`: there is a last column, with the columns that have the largest shares."""
     heads = [key, "score", "p_value", "verdict", *["columns"] * columns]
     if path is None:
         with tempfile.SpooledTemporaryFile(SPOOLED) as spool:
@@ -106,7 +106,7 @@ class _Csv:
         is_anomaly: np.ndarray,
         columns: Sequence[str] | None = None,
     ) -> None:
-        verdicts = (VERDICTS[int(odd)] for odd in is_anomaly)
+        verdicts = (VERDICTS[int(flag)] for flag in is_anomaly)
         more = [] if columns is None else [columns]
         self._write(zip(names, map(repr, score.tolist()), map(repr, p_value.tolist()), verdicts, *more, strict=True))
 

@@ -13,7 +13,7 @@ from ..hooks import Hook, Progress
 
 WIDE = 10_000  # columns when the output is a file or a pipe: nothing wraps there
 
-LABEL = 9  # columns of a label, so that facts told one after the other align
+LABEL = 9  # columns of a label, so that consecutive facts align
 
 quiet = False  # set by --quiet
 

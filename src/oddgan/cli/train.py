@@ -13,7 +13,7 @@ from ..errors import DataError, ParameterError
 from ..hooks import Hook, Progress, TensorBoard, clock
 from . import terminal
 from .flags import chosen, flags, parsed
-from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, retold
+from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, as_words
 from .outputs import check_folder, check_writable
 from .process import loading
 
@@ -84,7 +84,7 @@ def train(
     """Train a detector on normal data and calibrate its threshold.
 
     DATA is understood by its layout: pictures directly in a folder (all normal); train/good, test/good and test/KIND;
-    normal/ and abnormal/; a table in a CSV or Parquet file, all of it normal or as --label and --normal tell. Anomalies
+    normal/ and abnormal/; a table in a CSV or Parquet file, all of it normal or as --label and --normal say. Anomalies
     are never trained on. A run that is interrupted goes on with --resume, and ends
     in the same model.
     """
@@ -127,7 +127,7 @@ def train(
     terminal.facts(*described(fitted, model, None if resumed else time.monotonic() - started))
     if judged:
         _judge(fitted, split, report)
-    _say_next(fitted, model, data, split, drop, retold(normal=normal, anomaly=anomaly, label=label, drop=drop))
+    _say_next(fitted, model, data, split, drop, as_words(normal=normal, anomaly=anomaly, label=label, drop=drop))
 
 
 def fit(detector: "Detector", split: "Split", hooks: list[Hook], **how: Any) -> "Detector":
@@ -214,17 +214,17 @@ def _judge(detector: "Detector", split: "Split", report: Path | None) -> None:
 
 
 def _say_next(
-    detector: "Detector", model: Path, data: str, split: "Split", drop: list[str] | None, told: list[str]
+    detector: "Detector", model: Path, data: str, split: "Split", drop: list[str] | None, given: list[str]
 ) -> None:
     from ..detector import Detector
 
     pictures = detector.model_.preprocessor.kind == "pictures"
-    more = [] if pictures else retold(drop=drop)
+    more = [] if pictures else as_words(drop=drop)
     if pictures and detector.reconstructs:
         more = ["--maps", "maps"]
     commands = [["score", str(model), "NEW_DATA", "-o", "scores.csv", *more]]
     if split.labels is not None:
-        commands.append(["evaluate", str(model), data, *told, "--report", "report.html"])
+        commands.append(["evaluate", str(model), data, *given, "--report", "report.html"])
     if type(detector).sample is not Detector.sample:
         commands.append(["generate", str(model), "-o", "generated.png" if pictures else "generated.csv"])
     terminal.commands(*(["oddgan", *command] for command in commands))

@@ -1,4 +1,4 @@
-"""What a model says of rows."""
+"""What a model finds in rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -23,7 +23,7 @@ from ..preprocessing.prepared import PreparedRows, SelectedRows
 from ..rows import Rows, open_rows
 from ..training.checkpoint import Checkpoint, seed_of
 from ..verdict import ALONE, Calibration, Combination, Reference, check_neighbours, check_rate
-from .model import Model, pooled_terms
+from .model import Model
 from .terms import TermComputer
 
 COPIES = 10  # rows that are looked through for each reference row, where many rows equal others
@@ -71,8 +71,8 @@ def fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> M
     reference = None if candidates is None else _reference(computer, candidates)
     combination = Combination(recipe.local, score_terms(recipe), reference)
     if combination.needs_tuning and "tune" in held_out:
-        combination = combination.tuned(pooled_terms(held_out["tune"], computer, preprocessor, combination))
-    scores = combination.score(pooled_terms(held_out["calibrate"], computer, preprocessor, combination))
+        combination = combination.tuned(computer.pooled(held_out["tune"], preprocessor, combination))
+    scores = combination.score(computer.pooled(held_out["calibrate"], preprocessor, combination))
     return Model(
         recipe=recipe,
         net=net,

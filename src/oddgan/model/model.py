@@ -13,7 +13,6 @@ from .. import machine
 from ..errors import ParameterError
 from ..kit.recipe import ALL, Recipe
 from ..preprocessing import Preprocessor
-from ..preprocessing.parts import Parts
 from ..rows import Rows
 from ..training import History
 from ..verdict import Calibration, Combination
@@ -47,7 +46,8 @@ class Model:
     def score(self, rows: Rows) -> np.ndarray:
         """The anomaly score of each row, (n,) float64, higher is more anomalous. It depends on that row and the model
         alone. Raises `DataError` for rows that the model does not take."""
-        return self.combination.score(terms_of(self.preprocessor.parts(rows), self))
+        parts = self.preprocessor.parts(rows)
+        return self.combination.score(self.computer.pooled(parts, self.preprocessor, self.combination))
 
     def explain(self, rows: Rows) -> Explanation:
         """Everything about each row."""
@@ -132,20 +132,6 @@ class Model:
     def __setstate__(self, state: dict[str, Any]) -> None:
         net = built(state["recipe"], state["preprocessor"].shape, state["net"])
         self.__dict__.update({**state, "net": machine.place(net, machine.device(state["recipe"].device))})
-
-
-def terms_of(parts: Parts, model: Model) -> dict[str, np.ndarray]:
-    """The terms that the score is made of, (n,) float64 by name, of rows in parts."""
-    return pooled_terms(parts, model.computer, model.preprocessor, model.combination)
-
-
-def pooled_terms(
-    parts: Parts, computer: TermComputer, preprocessor: Preprocessor, combination: Combination
-) -> dict[str, np.ndarray]:
-    """As `terms_of`, while a model is being fitted."""
-    found = ((block, computer.found(block.x, combination.asked)) for block in parts.blocks(computer.recipe.block_size))
-    terms = ((block, combination.terms(one.terms, one.embeddings)) for block, one in found)
-    return preprocessor.pooled(terms, computer.recipe.top_tiles)
 
 
 def built(recipe: Recipe, shape: tuple[int, ...], numbers: Mapping[str, torch.Tensor]) -> nn.ModuleDict:

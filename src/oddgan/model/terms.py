@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from .. import machine
 from ..kit.recipe import ALL, Names, Recipe
+from ..preprocessing.parts import Parts, Preprocessor
+from ..verdict import Combination
 from . import inference
 
 X_HAT, MAP, EMBEDDING = "x_hat", "map", "embedding "  # what blocks hold beside terms; embeddings are numbered
@@ -48,6 +50,13 @@ class TermComputer:
     def device(self) -> torch.device:
         """Where the networks are."""
         return device_of(self.net)
+
+    def pooled(self, parts: Parts, preprocessor: Preprocessor, combination: Combination) -> dict[str, np.ndarray]:
+        """The terms that the score is made of, (n,) float64 by name, of rows in parts."""
+        names, blocks = combination.asked, parts.blocks(self.recipe.block_size)
+        found = ((block, self.found(block.x, names)) for block in blocks)
+        terms = ((block, combination.terms(one.terms, one.embeddings)) for block, one in found)
+        return preprocessor.pooled(terms, self.recipe.top_tiles)
 
     def found(self, x: Tensor, names: Names = ALL) -> Found:
         """The terms with these names of parts x (b, ...), no more than a block of them, and what else belongs to a

@@ -1,4 +1,4 @@
-"""Which rows a model was trained on, eight bytes a row: tells runs apart, and says when a test row was trained on."""
+"""Which rows a model was trained on, eight bytes a row: distinguishes runs and finds test rows among them."""
 
 import hashlib
 

@@ -12,7 +12,7 @@ Numbers are brought to one scale, in this order:
 3. A column that is constant in training is centred only (scale 1), so that any departure from it still shows.
 
 A missing number becomes the training median, and an indicator of 0 or 1 joins the columns, where training rows missed
-one as well. Where none did, a missing value is itself odd: it counts as one beyond the largest scaled value that
+one as well. Where none did, a missing value is itself anomalous: it counts as one beyond the largest scaled value that
 training had: one deviation, or whatever the scaling's unit is.
 
 A category becomes one column of 0 or 1 for each value that at least two training rows and a share `rare` of them have,
@@ -167,7 +167,7 @@ def _knots(column: Floats, deviation: float) -> tuple[Floats, Floats]:
     middle = (shares[first] + shares[first + count - 1]) / 2
     outermost = 0.5 / len(found)  # the extremes are no further out than so many rows can say
     ranks = ndtri(np.clip(middle, outermost, 1 - outermost))
-    # One more at each end: the outermost line goes on for ever, at one per deviation.
+    # One more at each end: the outermost line continues without end, at one per deviation.
     step = max(float(deviation), 1e-9 * float(np.abs(knots).max()))
     knots = np.concatenate([[knots[0] - step], knots, [knots[-1] + step]])
     ranks = np.concatenate([[ranks[0] - step / deviation], ranks, [ranks[-1] + step / deviation]])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .table_columns import Categories, Numbers
 
-FAR = 1e18  # deviations; beyond, float32 cannot square a value, and nothing is told by how far beyond it is
+FAR = 1e18  # deviations; beyond, float32 cannot square a value, and how far beyond makes no difference
 
 
 class TableEncoder(nn.Module):

@@ -137,8 +137,8 @@ class TablePreprocessor:
             if kind == "boolean" and given == "number" and np.isin(places[~np.isnan(places)], (0, 1)).all():
                 continue
             words = {"number": "numbers", "category": "text", "boolean": "true and false"}
-            mend = "give a DataFrame, whose columns have types" if not rows.frame else "convert it as it was then"
-            raise DataError(f"column {self.names[i]!r} held {words[kind]} in training and holds {words[given]}: {mend}")
+            fix = "give a DataFrame, whose columns have types" if not rows.frame else "convert it as it was then"
+            raise DataError(f"column {self.names[i]!r} held {words[kind]} in training and holds {words[given]}: {fix}")
 
     def raw(self, rows: TableRows | np.ndarray) -> Tensor:
         """`rows` as the encoder takes them: (n, k) float64, numbers with NaN for missing ones, codes of categories."""

@@ -1,7 +1,8 @@
 """Pictures larger than the network: cut into square tiles at their own resolution, never shrunk until a defect is gone.
 
 Training draws tiles at random places. Scoring looks at every tile of a regular grid whose last row and column are flush
-with the picture's border, so that no pixel is left out; what it says of tiles is pooled and laid together by picture.
+with the picture's border, so that no pixel is left out; what was computed of tiles is pooled and put back together by
+picture.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -170,8 +170,8 @@ def _refuse_by_name(X: Any) -> None:
         )
 
 
-def _refuse(what: str, mend: str) -> Rows:
-    raise DataError(f"X is {what}: give {mend}")
+def _refuse(what: str, instead: str) -> Rows:
+    raise DataError(f"X is {what}: give {instead}")
 
 
 __all__ = ["Expected", "Rows", "is_table_file", "open_rows"]

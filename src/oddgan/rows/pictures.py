@@ -86,7 +86,7 @@ class PictureRows:
         return PictureRows(NamedPictures(range(start, stop), self.name, (self[i] for i in range(start, stop))))
 
     def content(self) -> Iterator[bytes]:
-        """What rows hold, piece by piece, to tell two data sets apart: of files their bytes' SHA-256."""
+        """What rows hold, piece by piece, to compare two data sets: of files their bytes' SHA-256."""
         for i, path in enumerate(getattr(self.source, "paths", ())):
             del i
             yield hashlib.sha256(Path(path).read_bytes()).digest()

@@ -71,7 +71,7 @@ class TableRows:
         return self[start:stop]
 
     def content(self) -> Iterator[bytes]:
-        """What the table holds, piece by piece, to tell two tables apart."""
+        """What the table holds, piece by piece, to compare two tables."""
         yield repr((self.columns, self.kinds, self.texts, self.values.shape, self.values.dtype.str)).encode()
         step = max(1, PIECE // max(1, self.values[:1].nbytes))
         for start in range(0, len(self), step):

@@ -41,18 +41,19 @@ class Embedding:
         reach = np.sqrt(length.max())
         for start in range(0, len(vectors), BLOCK):
             rows = vectors[start : start + BLOCK] - center
-            estimates = length - 2 * (rows @ centred.T)
+            estimates = (-2 * rows) @ centred.T
+            estimates += length
             if itself:
                 estimates[np.arange(len(rows)), np.arange(start, start + len(rows))] = np.inf
             # The k-th smallest minimum of groups is at least the k-th smallest of all.
-            minima = estimates[:, : m // group * group].reshape(len(rows), -1, group).min(2)
+            minima = estimates[:, : m // group * group].reshape(len(rows), group, -1).min(1)
             cut = np.partition(minima, k - 1, axis=1)[:, k - 1]
             slack = 8 * (f + 8) * np.finfo(np.float64).eps * np.square(reach + np.sqrt(np.square(rows).sum(1)))
-            near = estimates <= (cut + slack)[:, None]
-            for i, row in enumerate(vectors[start : start + BLOCK]):
-                some = np.flatnonzero(near[i])
-                if len(some) < k:  # a row without finite features has no nearest ones
-                    some = np.arange(k)
+            near = np.flatnonzero(estimates <= (cut + slack)[:, None])
+            ends = np.searchsorted(near, m * np.arange(1, len(rows) + 1))
+            candidates = np.split(near, ends[:-1])
+            for i, (row, some) in enumerate(zip(vectors[start : start + BLOCK], candidates, strict=True)):
+                some = some - i * m if len(some) >= k else np.arange(k)  # without finite features none is nearest
                 squares = np.square(self.vectors[some].astype(np.float64) - row).sum(1)
                 order = np.lexsort((some, squares))[:k]
                 others[start + i], distances[start + i] = some[order], np.sqrt(squares[order])
