@@ -10,7 +10,7 @@ training hold of themselves for a detector that trains no networks.
 
 import copy
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,6 +53,52 @@ def small(cls: type[Detector], **changes: Any) -> Detector:
     """A small, quick configuration of a detector class, for tests."""
     known = {name: value for name, value in SMALL.items() if name in cls._get_param_names()}
     return cls(**{**known, **changes})
+
+
+class FakeBatch:
+    """A source of rows and noise for `step`, to hold a detector to its paper without training.
+
+    `rows`: a tensor (b, ...), given at every call of `x`; or the shape of a row, for six fresh rows at every call.
+    `noise`: a tensor (b, latent_dim), given at every call of `z` (within -1 and 1 for the uniform prior); None: drawn
+    afresh. What was handed out is kept in `given`, `drawn` and `priors`. `update`: as `oddgan.training.Batch` has it.
+    """
+
+    def __init__(self, rows: torch.Tensor | Sequence[int], noise: torch.Tensor | None = None) -> None:
+        self._random = torch.Generator().manual_seed(3)
+        self._rows, self._noise = rows, noise
+        self.given: list[torch.Tensor] = []
+        self.drawn: list[torch.Tensor] = []
+        self.priors: list[str] = []
+        self.update = 0
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """The rows that every call of `x` gives."""
+        assert isinstance(self._rows, torch.Tensor), "fresh rows are given at every call: see `given`"
+        return self._rows
+
+    @property
+    def noise(self) -> torch.Tensor:
+        """The noise that every call of `z` gives."""
+        assert self._noise is not None, "fresh noise is drawn at every call: see `drawn`"
+        return self._noise
+
+    def x(self) -> torch.Tensor:
+        """A minibatch of rows."""
+        fixed = isinstance(self._rows, torch.Tensor)
+        self.given.append(self.rows if fixed else torch.randn(6, *self._rows, generator=self._random))
+        return self.given[-1]
+
+    def z(self, latent_dim: int, prior: str = "normal") -> torch.Tensor:
+        """Noise (b, latent_dim)."""
+        self.priors.append(prior)
+        if self._noise is not None:
+            assert latent_dim == self._noise.shape[1], f"noise of {latent_dim} numbers, not {self._noise.shape[1]}"
+            self.drawn.append(self._noise if prior == "normal" else self._noise.clamp(-1, 1))
+        else:
+            size = len(self._rows) if isinstance(self._rows, torch.Tensor) else 6
+            self.drawn.append(torch.randn(size, latent_dim, generator=self._random))
+        return self.drawn[-1]
 
 
 def check_detector(detector: Detector, X: Any) -> None:

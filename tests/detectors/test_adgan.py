@@ -10,6 +10,7 @@ from torch import nn
 from oddgan import papers, testing
 from oddgan.detectors.adgan import ADGAN
 from oddgan.kit.recipe import ALL
+from oddgan.testing import FakeBatch
 
 
 @pytest.fixture(params=[(1, 11, 9), (7,)], ids=["pictures", "table"])
@@ -130,17 +131,11 @@ def test_the_critic_plays_its_steps_on_fresh_rows_then_the_generator_moves(scene
 def test_the_penalty_is_weighed(scene):
     det, net, x = scene
 
-    class Batch:
-        def x(self):
-            return x
-
-        def z(self, latent_dim, prior="normal"):
-            return torch.ones(4, latent_dim)
-
+    batch = FakeBatch(x, torch.ones(4, det.latent_dim))
     torch.manual_seed(0)
-    first = next(iter(det.step(net, Batch())))["D"]["gp"]
+    first = next(iter(det.step(net, batch)))["D"]["gp"]
     torch.manual_seed(0)
-    double = next(iter(copy.copy(det).set_params(w_gp=14.0).step(net, Batch())))["D"]["gp"]
+    double = next(iter(copy.copy(det).set_params(w_gp=14.0).step(net, batch)))["D"]["gp"]
     torch.testing.assert_close(double, 2 * first)
 
 

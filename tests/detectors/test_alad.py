@@ -13,26 +13,10 @@ from torch.nn.utils import parametrize
 from oddgan import papers, testing
 from oddgan.detectors.alad import ALAD
 from oddgan.kit.recipe import ALL
+from oddgan.testing import FakeBatch
 
 SHAPES = {"pictures": (1, 16, 12), "table": (7,)}
 PLAYERS = ("D_xz", "D_xx", "D_zz")
-
-
-class Batches:
-    """Hands out fresh rows at every call, and keeps what it gave."""
-
-    def __init__(self, shape):
-        self.random = torch.Generator().manual_seed(3)
-        self.shape, self.given, self.drawn = shape, [], []
-
-    def x(self):
-        self.given.append(torch.randn(6, *self.shape, generator=self.random))
-        return self.given[-1]
-
-    def z(self, latent_dim, prior="normal"):
-        assert prior == "normal"
-        self.drawn.append(torch.randn(6, latent_dim, generator=self.random))
-        return self.drawn[-1]
 
 
 def game(cls, kind, **parameters):
@@ -45,7 +29,7 @@ def game(cls, kind, **parameters):
             module.p = 0.0
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight)  # away from the start, at which all verdicts are nearly equal
-    return det, net, Batches(SHAPES[kind])
+    return det, net, FakeBatch(SHAPES[kind])
 
 
 def near(actual, expected):
@@ -59,6 +43,7 @@ def check_losses(cls, kind, **weights):
     assert tuple(first) == PLAYERS
     assert set(second) == {"G", "E"}, "G and E move together"
     assert len(batch.given) == len(batch.drawn) == 2, "G and E have a batch of their own"
+    assert set(batch.priors) == {"normal"}
 
     def verdicts(i):
         x, z = batch.given[i], batch.drawn[i]
@@ -244,6 +229,8 @@ def test_the_check_passes_what_is_right():
 
 class DropsOutWhenScoring(ALAD):
     """PyOD: no evaluation mode, so that dropout draws scores by lot."""
+
+    adapts_weights = True  # networks as they were trained: those for scoring have no dropout left
 
     def score_rows(self, net, x, names=ALL):
         net.train()

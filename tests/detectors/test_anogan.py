@@ -12,6 +12,7 @@ from oddgan import papers, testing
 from oddgan.detectors.anogan import AnoGAN
 from oddgan.errors import ParameterError
 from oddgan.kit import search
+from oddgan.testing import FakeBatch
 
 
 @pytest.fixture(params=[(1, 11, 9), (7,)], ids=["pictures", "table"])
@@ -195,15 +196,11 @@ def test_starts_belong_to_the_model(pictures):
 def test_encoder_is_trained_to_undo_the_generator(scene):
     _, _, x = scene
 
-    class Batch:
-        def x(self):
-            return x
-
     det = AnoGAN(latent_dim=5, width=4, start="encoder", encoder_updates=9)
     net = nn.ModuleDict(det.build(x.shape[1:])).eval()
     game, encoder = det.stages()
     assert (game.players, encoder.players, encoder.updates) == (("G", "D"), ("E",), 9)
-    (losses,) = encoder.step(net, Batch())
+    (losses,) = encoder.step(net, FakeBatch(x))
     expected = (x - net.G(net.E(x))).square().reshape(4, -1).mean(1)
     torch.testing.assert_close(losses["E"]["izi"], expected)
     assert all(g.abs().max() > 0 for g in torch.autograd.grad(expected.sum(), net.E.parameters()))

@@ -189,7 +189,7 @@ def test_another_models_threshold_is_refused(cls, table, tmp_path, monkeypatch):
     loaded, estimator = oddgan.load(tmp_path / "model.oddgan"), cls.estimator
     monkeypatch.setattr(cls, "estimator", lambda self, rows, seed: estimator(self, rows[::-2] * 1.1, seed + 1))
     for _ in range(2):
-        with pytest.raises(ArtifactError, match=rf"{cls.__name__}: this version of scikit-learn makes another model"):
+        with pytest.raises(ArtifactError, match=rf"{cls.__name__}: this version of scikit-learn fits another model"):
             loaded.anomaly_score(table)
     monkeypatch.undo()
     assert loaded.anomaly_score(table).shape == (80,)

@@ -10,36 +10,29 @@ from oddgan import testing
 from oddgan.detectors import contrad
 from oddgan.detectors.contrad import ContraD, fakes_apart, pairs_apart
 from oddgan.errors import ParameterError
-from oddgan.kit import augmentation as views
-from oddgan.kit.augmentation import view
+from oddgan.kit import augmentation
+from oddgan.kit.augmentation import augment
+from oddgan.testing import FakeBatch
 
 
-class Batch:
-    """The same rows at every call."""
-
-    def __init__(self, shape):
-        self.rows = torch.rand(6, *shape) * 2 - 1
-
-    def x(self):
-        return self.rows
-
-    def z(self, latent_dim, prior="normal"):
-        return torch.ones(6, latent_dim) * torch.linspace(-1, 1, 6)[:, None]
+def fake_batch(shape):
+    noise = torch.ones(6, 5) * torch.linspace(-1, 1, 6)[:, None]
+    return FakeBatch(torch.rand(6, *shape) * 2 - 1, noise)
 
 
 @pytest.fixture(params=[(1, 16, 12), (7,)], ids=["pictures", "table"])
 def game(request):
     torch.manual_seed(0)
     det = ContraD(latent_dim=5, width=4)
-    return det, nn.ModuleDict(det.build(request.param)).eval(), Batch(request.param)
+    return det, nn.ModuleDict(det.build(request.param)).eval(), fake_batch(request.param)
 
 
 def unit(*shape):
     return nn.functional.normalize(torch.randn(*shape, dtype=torch.float64))
 
 
-def test_contrast_of_views_is_simclrs():
-    """By loops: of every view's likenesses to all others, the share of its partner's."""
+def test_the_contrastive_loss_of_augmentations_is_simclrs():
+    """With loops: the softmax of every augmentation's similarities to all others, at its partner."""
     v, tau = unit(8, 5), 0.3
     for i in range(8):
         partner = (i + 4) % 8
@@ -62,7 +55,7 @@ def test_a_fake_alone_has_nobody_to_be_drawn_to():
 
 
 def test_losses_fall_where_they_should():
-    """Two views of a row that are alike cost less than shuffled ones; fakes in one place less than among real rows."""
+    """Similar augmentations of a row cost less than shuffled ones; fakes in one place less than among real rows."""
     a, b = unit(6, 9), unit(6, 9)
     assert pairs_apart(torch.cat([a, a]), 0.2).mean() < pairs_apart(torch.cat([a, a.roll(1, 0)]), 0.2).mean()
     assert fakes_apart(a, a[:1].expand(6, -1) * -1, 0.2).mean() < fakes_apart(a, b, 0.2).mean()
@@ -90,13 +83,13 @@ def test_the_judge_does_not_move_the_features(game):
         )
 
 
-def test_the_generator_learns_from_the_verdict_through_views(game, monkeypatch):
-    """Fakes reach D as views too, or D would tell them by that."""
+def test_the_generator_learns_from_the_verdict_through_augmentations(game, monkeypatch):
+    """Fakes are augmented too, or D would recognise them by that."""
     det, net, batch = game
     seen = []
-    monkeypatch.setattr(contrad, "view", lambda x, strength, groups=1: seen.append((len(x), strength, groups)) or x)
+    monkeypatch.setattr(contrad, "augment", lambda x, strength, groups=1: seen.append((len(x), strength, groups)) or x)
     first, second = det.step(net, batch)
-    assert seen == [(18, 1.0, 3), (6, 1.0, 1)]  # two views of every real row and one of every fake; then G's
+    assert seen == [(18, 1.0, 3), (6, 1.0, 1)]  # every real row twice and every fake once; then G's
     logit, _ = net.D(batch.rows)
     torch.testing.assert_close(first["D"]["real"], -torch.log(torch.sigmoid(logit)), rtol=1e-4, atol=1e-5)
     fake, _ = net.D(net.G(batch.z(5)))
@@ -111,7 +104,7 @@ def test_the_generator_learns_from_the_verdict_through_views(game, monkeypatch):
 
 def test_a_weight_scales_its_term(game, monkeypatch):
     det, net, batch = game
-    monkeypatch.setattr(contrad, "view", lambda x, strength, groups=1: x)
+    monkeypatch.setattr(contrad, "augment", lambda x, strength, groups=1: x)
     (one, _), (two, _) = det.step(net, batch), ContraD(latent_dim=5, width=4, w_fake=3.0).step(net, batch)
     torch.testing.assert_close(two["D"]["contrast_fake"], 3 * one["D"]["contrast_fake"])
 
@@ -150,53 +143,53 @@ def test_networks_fit_any_shape(shape):
     assert all(hasattr(m, "parametrizations") for m in net.D.modules() if isinstance(m, nn.Conv2d | nn.Linear))
 
 
-def test_views_at_strength_zero_are_the_rows():
+def test_augmentations_of_strength_zero_are_the_rows():
     for x in (torch.rand(4, 2, 9, 13) * 2 - 1, torch.randn(5, 6)):
-        torch.testing.assert_close(view(x, 0.0), x, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(augment(x, 0.0), x, atol=1e-5, rtol=1e-5)
 
 
-def test_views_differ_by_row_and_call_and_repeat_with_the_seed():
+def test_augmentations_differ_by_row_and_call_and_repeat_with_the_seed():
     x = torch.rand(1, 1, 12, 12).expand(3, -1, -1, -1)
     torch.manual_seed(0)
-    first, second = view(x), view(x)
+    first, second = augment(x), augment(x)
     torch.manual_seed(0)
-    assert torch.equal(view(x), first)
+    assert torch.equal(augment(x), first)
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
 
 
-def test_views_move_pictures_by_as_much_as_they_say():
+def test_augmentations_shift_pictures_by_the_documented_amount():
     """The centre of a dot in the middle moves by a tenth of the side at most, plus what a warp adds."""
     torch.manual_seed(0)
     x = torch.full((400, 1, 41, 41), -1.0)
     x[:, :, 19:22, 19:22] = 1.0
-    ink = (view(x) + 1).squeeze(1)
+    ink = (augment(x) + 1).squeeze(1)
     rows = (ink.sum(2) * torch.arange(41)).sum(1) / ink.sum((1, 2))
     moved = (rows - 20).abs() / 41
     assert 0.05 < moved.max() < 0.1 * 1.4 + 3 * 0.03
     assert ink.sum((1, 2)).std() > 0  # scaled
 
 
-def test_views_turn_oblong_pictures_no_further(monkeypatch):
+def test_augmentations_rotate_oblong_pictures_no_further(monkeypatch):
     """A line down the middle of a tall and of a wide picture: it leans by 15 degrees at most."""
     torch.manual_seed(0)
     for name in ("SHEAR", "SCALE", "SHIFT", "WARP"):
-        monkeypatch.setattr(views, name, 0.0)
+        monkeypatch.setattr(augmentation, name, 0.0)
     for height, width in ((61, 31), (31, 61)):
         x = torch.zeros(300, 1, height, width)
         x[:, :, :, width // 2 - 1 : width // 2 + 2] = 1.0
-        ink = view(x).squeeze(1)[:, 4:-4]
+        ink = augment(x).squeeze(1)[:, 4:-4]
         columns = (ink * torch.arange(width)).sum(2) / ink.sum(2)
         lean = torch.atan((columns[:, -1] - columns[:, 0]) / (ink.shape[1] - 1)).rad2deg().abs()
         assert 12 < lean.max() < 16
 
 
 @pytest.mark.parametrize("strength", [1.0, 2.0])
-def test_views_of_a_table_take_columns_from_rows_of_their_kind(strength):
+def test_augmentations_of_a_table_take_columns_from_rows_of_their_kind(strength):
     """Of several rows, at any strength; never of generated rows where the row is real."""
     torch.manual_seed(0)
     x = torch.arange(400.0).reshape(100, 4)
-    y = view(x, strength, groups=2)
+    y = augment(x, strength, groups=2)
     for half in (slice(0, 50), slice(50, 100)):
         assert all(set(y[half, c].tolist()) <= set(x[half, c].tolist()) for c in range(4))
     share = float((x != y).float().mean())
@@ -206,14 +199,14 @@ def test_views_of_a_table_take_columns_from_rows_of_their_kind(strength):
 
 
 def test_turns_make_other_rows_and_are_all_judged(game, monkeypatch):
-    """Each row of a batch is turned by quarters at random, before its views; scoring sees all four turns."""
+    """Each row of a batch is rotated by random multiples of 90 degrees, then augmented; scoring sees all four."""
     torch.manual_seed(0)
     det = ContraD(latent_dim=5, width=4, turns=True)
-    net, batch, seen = nn.ModuleDict(det.build((1, 12, 12))).eval(), Batch((1, 12, 12)), []
-    monkeypatch.setattr(contrad, "view", lambda x, strength, groups=1: seen.append(x) or x)
+    net, batch, seen = nn.ModuleDict(det.build((1, 12, 12))).eval(), fake_batch((1, 12, 12)), []
+    monkeypatch.setattr(contrad, "augment", lambda x, strength, groups=1: seen.append(x) or x)
     next(det.step(net, batch))
     turned = seen[0][:6]
-    assert torch.equal(seen[0][6:12], turned)  # both views are of the turned row
+    assert torch.equal(seen[0][6:12], turned)  # both augmentations are of the rotated row
     kinds = [[torch.equal(turned[i], batch.rows[i].rot90(k, (1, 2))) for k in range(4)] for i in range(6)]
     assert all(sum(kind) == 1 for kind in kinds)
     assert len({kind.index(True) for kind in kinds}) > 1
@@ -252,7 +245,7 @@ def test_pictures_themselves_can_be_compared_beside_their_features(pictures, tab
 
 def test_turns_are_for_square_pictures(pictures, table):
     for X in (pictures, table):
-        with pytest.raises(ParameterError, match="turns: is for square pictures, and a row here is"):
+        with pytest.raises(ParameterError, match="turns: needs square pictures, and a row here is"):
             testing.small(ContraD, turns=True).fit(X)
 
 

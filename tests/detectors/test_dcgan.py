@@ -9,20 +9,7 @@ from torch.nn import functional as F
 from oddgan import papers, testing
 from oddgan.detectors.dcgan import DCGAN
 from oddgan.errors import ParameterError
-
-
-class Batch:
-    """The same rows at every call; what was drawn from the prior is kept."""
-
-    def __init__(self, shape):
-        self.rows, self.drawn = torch.rand(6, *shape) * 2 - 1, []
-
-    def x(self):
-        return self.rows
-
-    def z(self, latent_dim, prior="normal"):
-        self.drawn.append((torch.randn(6, latent_dim), prior))
-        return self.drawn[-1][0]
+from oddgan.testing import FakeBatch
 
 
 @pytest.fixture(params=[(1, 16, 12), (7,)], ids=["pictures", "table"])
@@ -30,20 +17,20 @@ def game(request):
     """Networks without batch normalisation's batch, so that passes can be repeated."""
     torch.manual_seed(0)
     det = DCGAN(latent_dim=5, width=4, prior="uniform")
-    return det, nn.ModuleDict(det.build(request.param)).eval(), Batch(request.param)
+    return det, nn.ModuleDict(det.build(request.param)).eval(), FakeBatch(torch.rand(6, *request.param) * 2 - 1)
 
 
 def test_the_game_is_goodfellows_in_its_non_saturating_form(game):
     det, net, batch = game
     (first, second) = det.step(net, batch)
-    real, fake = torch.sigmoid(net.D(batch.rows)[0]), torch.sigmoid(net.D(net.G(batch.drawn[0][0]))[0])
+    real, fake = torch.sigmoid(net.D(batch.rows)[0]), torch.sigmoid(net.D(net.G(batch.drawn[0]))[0])
     torch.testing.assert_close(first["D"]["real"], -torch.log(real), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(first["D"]["fake"], -torch.log(1 - fake), rtol=1e-4, atol=1e-5)
-    fake = torch.sigmoid(net.D(net.G(batch.drawn[1][0]))[0])
+    fake = torch.sigmoid(net.D(net.G(batch.drawn[1]))[0])
     torch.testing.assert_close(second["G"]["adv"], -torch.log(fake), rtol=1e-4, atol=1e-5)  # not log(1 - D(G(z)))
     assert [set(first), set(second)] == [{"D"}, {"G"}]
-    assert not torch.equal(batch.drawn[0][0], batch.drawn[1][0])
-    assert {prior for _, prior in batch.drawn} == {"uniform"}
+    assert not torch.equal(batch.drawn[0], batch.drawn[1])
+    assert set(batch.priors) == {"uniform"}
 
 
 def test_the_discriminators_move_leaves_the_generator_out(game):

@@ -10,25 +10,9 @@ from torch import nn
 from oddgan import papers, testing
 from oddgan.detectors.egbad import EGBAD
 from oddgan.kit.recipe import ALL
+from oddgan.testing import FakeBatch
 
 SHAPES = {"pictures": (1, 16, 12), "table": (7,)}
-
-
-class Batches:
-    """Hands out fresh rows at every call, and keeps what it gave."""
-
-    def __init__(self, shape):
-        self.random = torch.Generator().manual_seed(3)
-        self.shape, self.given, self.drawn, self.priors = shape, [], [], []
-
-    def x(self):
-        self.given.append(torch.randn(6, *self.shape, generator=self.random))
-        return self.given[-1]
-
-    def z(self, latent_dim, prior="normal"):
-        self.priors.append(prior)
-        self.drawn.append(torch.randn(6, latent_dim, generator=self.random))
-        return self.drawn[-1]
 
 
 def game(cls, kind, **parameters):
@@ -42,7 +26,7 @@ def game(cls, kind, **parameters):
     with torch.no_grad():
         for p in net.D.head.parameters():
             p.add_(0.3 * torch.randn_like(p))  # away from the start, at which all verdicts are nearly equal
-    return det, net, Batches(SHAPES[kind])
+    return det, net, FakeBatch(SHAPES[kind])
 
 
 def near(actual, expected):
@@ -124,7 +108,7 @@ class LeastSquares(EGBAD):
         yield {"G": {"adv": (net.D(net.G(z2), z2)[0] - 1) ** 2}, "E": {"adv": net.D(x2, net.E(x2))[0] ** 2}}
 
 
-class LabelsNotFlipped(EGBAD):
+class LabelsNotSwapped(EGBAD):
     """The encoder helps the discriminator: a question that users of the authors' code ask again and again."""
 
     def step(self, net, batch):
@@ -141,7 +125,7 @@ class OneBatch(EGBAD):
         yield from super().step(net, types.SimpleNamespace(x=lambda: x, z=lambda *_: z))
 
 
-class OneAfterTheOther(EGBAD):
+class MovesInTurn(EGBAD):
     """G moves before E's loss is taken."""
 
     def step(self, net, batch):
@@ -157,7 +141,7 @@ class AlphaReversed(EGBAD):
         return {**terms, "paper_fm": self.alpha * terms["feature"] + (1 - self.alpha) * terms["residual"]}
 
 
-class Means(EGBAD):
+class MeansForSums(EGBAD):
     """masataka46: means where the authors' code has sums, which changes what alpha weighs."""
 
     def score_rows(self, net, x, names=ALL):
@@ -187,12 +171,12 @@ class OnePass(EGBAD):
 FAULTS = [
     (ResidualUnasked, check_losses, "nobody asked for"),
     (LeastSquares, check_losses, "not close"),
-    (LabelsNotFlipped, check_losses, "not close"),
+    (LabelsNotSwapped, check_losses, "not close"),
     (OneBatch, check_losses, "a batch of their own"),
-    (OneAfterTheOther, check_losses, "together|too many values"),
+    (MovesInTurn, check_losses, "together|too many values"),
     (OnePass, check_losses, "not close"),
     (AlphaReversed, check_scores, "paper_fm"),
-    (Means, check_scores, "residual"),
+    (MeansForSums, check_scores, "residual"),
     (CodeForPaper, check_scores, "sigma"),
 ]
 
@@ -296,8 +280,9 @@ def test_prior_is_used_in_training_and_in_generating():
 def test_combined_score_adds_residual_and_features(pictures):
     det = testing.small(EGBAD, score_by="combined", updates=3, calibrate_fraction=0.2).fit(pictures)
     explained = det.explain(pictures)
-    assert set(det.tuning_) == {"residual", "feature"}
-    by_hand = sum((explained.terms[name] - middle) / spread for name, (middle, spread) in det.tuning_.items())
+    tuning = det.model_.combination.tuning
+    assert set(tuning) == {"residual", "feature"}
+    by_hand = sum((explained.terms[name] - middle) / spread for name, (middle, spread) in tuning.items())
     np.testing.assert_allclose(explained.score, by_hand)
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from oddgan import papers, testing
 from oddgan.detectors.ganomaly import GANomaly
 from oddgan.networks import encoder
+from oddgan.testing import FakeBatch
 
 
 @pytest.fixture(params=["pictures", "table"])
@@ -20,13 +21,7 @@ def game(request):
     det = GANomaly(latent_dim=5, width=4, w_adv=1.5, w_con=40.0, w_enc=3.0)
     net = torch.nn.ModuleDict(det.build(shape)).train()
 
-    class Batch:
-        rows = torch.randn(6, *shape)
-
-        def x(self):
-            return self.rows
-
-    return det, net, Batch()
+    return det, net, FakeBatch(torch.randn(6, *shape))
 
 
 def terms(game):
@@ -173,12 +168,14 @@ def test_score_by_names_the_term(form, pictures):
 def test_combined_score_weighs_terms_by_tuning_rows(pictures):
     det = testing.small(GANomaly, score_by="combined", calibrate_fraction=0.2).fit(pictures)
     explained = det.explain(pictures)
-    assert set(det.tuning_) == {"latent_l1", "residual"}
-    by_hand = sum((explained.terms[name] - middle) / spread for name, (middle, spread) in det.tuning_.items())
+    assert set(det.model_.combination.tuning) == {"latent_l1", "residual"}
+    by_hand = sum(
+        (explained.terms[name] - middle) / spread for name, (middle, spread) in det.model_.combination.tuning.items()
+    )
     np.testing.assert_allclose(explained.score, by_hand)
     with_own = testing.small(GANomaly, score_by="combined").fit(pictures[:40], tune=pictures[40:])
     residual = with_own.explain(pictures[40:]).terms["residual"]
-    assert with_own.tuning_["residual"][0] == pytest.approx(np.median(residual))
+    assert with_own.model_.combination.tuning["residual"][0] == pytest.approx(np.median(residual))
 
 
 def test_networks_at_32_pixels_are_the_authors():

@@ -7,25 +7,10 @@ from torch import nn
 from oddgan import papers, testing
 from oddgan.detectors.ocgan import OCGAN
 from oddgan.kit.recipe import ALL
+from oddgan.testing import FakeBatch
 
 SHAPES = {"pictures": (1, 18, 12), "table": (7,)}
 SETTINGS = {"w_con": 20.0, "w_lat": 3.0, "w_vis": 1.5, "noise": 0.5, "mining_rate": 0.3, "mining_after": 0}
-
-
-class Batch:
-    """Always the same rows and the same random points."""
-
-    def __init__(self, shape):
-        self.rows, self.points = torch.randn(6, *shape), 2 * torch.rand(6, 5) - 1
-        self.drawn = self.update = 0
-
-    def x(self):
-        self.drawn += 1
-        return self.rows
-
-    def z(self, latent_dim, prior):
-        assert (latent_dim, prior) == (5, "uniform")
-        return self.points
 
 
 def game(cls=OCGAN, kind="pictures", **changes):
@@ -36,7 +21,7 @@ def game(cls=OCGAN, kind="pictures", **changes):
     with torch.no_grad():
         for p in net.parameters():
             p.mul_(3)
-    return det, net, Batch(SHAPES[kind])
+    return det, net, FakeBatch(torch.randn(6, *SHAPES[kind]), 2 * torch.rand(6, 5) - 1)
 
 
 @pytest.fixture(params=SHAPES)
@@ -54,7 +39,7 @@ def test_terms_are_algorithm_1(kind):
     first, second = det.step(net, batch)
     torch.manual_seed(1)
     with torch.no_grad():
-        x, s = batch.rows, batch.points
+        x, s = batch.rows, batch.noise
         z = net.En(x + 0.5 * torch.randn_like(x))
         x_hat, x_fake = net.De(z), net.De(s)
         con = 20 * ((x - x_hat) ** 2).reshape(6, -1).mean(1)
@@ -100,15 +85,15 @@ def doubt(net, s):
 
 def test_mining_takes_the_papers_steps():
     det, net, batch = game(mining_steps=3)
-    s = batch.points.clone()
+    s = batch.noise.clone()
     for _ in range(3):
         s.requires_grad_()
         (uphill,) = torch.autograd.grad(doubt(net, s).sum(), s)
         s = (s + 0.3 * uphill).detach().clamp(-1, 1)
-    assert not torch.equal(s, batch.points)
-    torch.testing.assert_close(det.mine(net, batch.points), s)
+    assert not torch.equal(s, batch.noise)
+    torch.testing.assert_close(det.mine(net, batch.noise), s)
     with torch.no_grad():  # as a finished detector would be asked
-        torch.testing.assert_close(det.mine(net, batch.points), s)
+        torch.testing.assert_close(det.mine(net, batch.noise), s)
 
 
 def test_mined_points_teach_the_decoder_alone():
@@ -122,10 +107,10 @@ def test_mined_points_teach_the_decoder_alone():
     game_ = det.step(net, batch)
     next(game_)
     assert len(seen) == 2
-    assert torch.equal(seen[1], batch.points)
+    assert torch.equal(seen[1], batch.noise)
     next(game_)
-    torch.testing.assert_close(seen[-1], det.mine(net, batch.points))
-    assert not torch.equal(seen[-1], batch.points)
+    torch.testing.assert_close(seen[-1], det.mine(net, batch.noise))
+    assert not torch.equal(seen[-1], batch.noise)
 
 
 def test_mining_waits():
@@ -150,7 +135,7 @@ class GoesDownhill(OCGAN):
 def check_mining_finds_bad_fakes(cls):
     det, net, batch = game(cls, mining_steps=5)
     with torch.no_grad():
-        before, after = doubt(net, batch.points), doubt(net, det.mine(net, batch.points))
+        before, after = doubt(net, batch.noise), doubt(net, det.mine(net, batch.noise))
     assert (after >= before).all(), "a mined point is less informative"
     assert after.mean() > before.mean() + 1e-4
 
@@ -164,7 +149,7 @@ class LeavesTheCube(OCGAN):
 
 def check_mined_points_stay_in_the_cube(cls):
     det, net, batch = game(cls, mining_rate=1e4)
-    assert det.mine(net, batch.points).abs().max() <= 1, "a mined point lies outside the cube"
+    assert det.mine(net, batch.noise).abs().max() <= 1, "a mined point lies outside the cube"
 
 
 class MovesStatistics(OCGAN):
@@ -178,7 +163,7 @@ class MovesStatistics(OCGAN):
 def check_mining_moves_no_network(cls):
     det, net, batch = game(cls)
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    det.mine(net, batch.points)
+    det.mine(net, batch.noise)
     moved = [name for name, value in net.state_dict().items() if not torch.equal(value, before[name])]
     assert not moved, f"{moved[0]} moved"
     assert all(module.training for module in net.modules())
@@ -224,7 +209,7 @@ def check_the_latent_discriminator_can_be_sure(cls):
     _, net, batch = game(cls)
     optimiser = torch.optim.Adam(net.D_l.parameters(), 1e-2)
     for _ in range(60):
-        loss = -(log(net.D_l(0.3 * batch.points)[0]) + log(-net.D_l(batch.points.sign())[0])).mean()
+        loss = -(log(net.D_l(0.3 * batch.noise)[0]) + log(-net.D_l(batch.noise.sign())[0])).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
