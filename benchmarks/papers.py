@@ -120,7 +120,7 @@ def run(names: Iterable[str], budget: str | None, **some) -> None:
             name,
             budget=budget or ("desk" if "desk" in table.budgets else "fast"),
             results=results_of(table),
-            tell=lambda line, name=name: print(name, line, flush=True),
+            report=lambda line, name=name: print(name, line, flush=True),
             **some,
         )
 

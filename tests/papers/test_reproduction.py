@@ -247,13 +247,13 @@ def small(monkeypatch):
 
 def test_a_table_is_run_once(small, tmp_path):
     kept, told = tmp_path / "small.jsonl", []
-    found = papers.reproduce("small", classes=["0"], results=kept, tell=told.append)
+    found = papers.reproduce("small", classes=["0"], results=kept, report=told.append)
     assert len(found.cells) == 4  # two trainings, two protocols
     lines = kept.read_text().splitlines()
     assert [json.loads(line)["facts"]["protocol"] for line in lines] == ["exact", "exact", "clean", "clean"]
     assert 3 in json.loads(lines[0])["facts"]["updates"].values()
     told.clear()
-    again = papers.reproduce("small", classes=["0"], results=kept, tell=told.append)
+    again = papers.reproduce("small", classes=["0"], results=kept, report=told.append)
     assert kept.read_text().splitlines() == lines
     assert all(line.endswith("(done before)") for line in told)
     assert again.to_markdown() == found.to_markdown()
@@ -263,7 +263,7 @@ def test_a_table_is_run_once(small, tmp_path):
         json.loads(line)["key"] for line in lines
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["small.jsonl"]
-    everything = papers.reproduce("small", results=kept, tell=told.append)
+    everything = papers.reproduce("small", results=kept, report=told.append)
     assert len(everything.cells) == 8
 
 

@@ -107,7 +107,7 @@ def compare(
             results=kept,
             checkpoint_seconds=checkpoint_seconds,
             hooks=hooks,
-            tell=terminal.note,
+            report=terminal.note,
         )
     head, lines = found.table()
     terminal.say(split.note)

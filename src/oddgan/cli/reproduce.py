@@ -77,7 +77,7 @@ def reproduce(
             results=kept,
             checkpoint_seconds=checkpoint_seconds,
             hooks=hooks,
-            tell=terminal.note,
+            report=terminal.note,
         )
     head, lines = found.lines()
     terminal.say(wanted.title)

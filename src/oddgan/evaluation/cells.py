@@ -1,9 +1,13 @@
-"""The record of a comparison: a line of JSON for every detector and seed that is done."""
+"""Cells: trainings that are judged, each run once.
+
+A cell is one detector, trained with one seed on some rows and judged on others. `run` runs those that a record does not
+have yet; `compare`, `papers.reproduce` and the studies in `benchmarks/` differ in what they plan, not in how it is run.
+"""
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +102,47 @@ class Record:
                 raise DataError(f"{path}: line {number} is of another release (format {version}); give another file")
             self._cells[cell.key] = cell
             start += len(line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A cell that is to be run. `key`: what its figures depend on. `name`: what a reader calls it. `make`: run it, with
+    the file of its checkpoint, or None where nothing is kept. `found`: what becomes of a cell that is there already."""
+
+    key: str
+    name: str
+    make: Callable[[Path | None], Cell]
+    found: Callable[[Cell], Cell] = lambda cell: cell
+
+
+def run(
+    planned: Sequence[Planned],
+    record: Record,
+    summary: Callable[[Cell], str],
+    report: Callable[[str], None] = lambda line: None,
+) -> list[Cell]:
+    """The planned cells, in order: from the record, or run now and recorded at once.
+
+    A cell that was broken off goes on from its checkpoint, which lies beside the record and is gone when the cell is
+    done. `report` is called with a line when a cell begins and when it ends; `summary`: what that line has of a cell.
+    """
+    cells = []
+    for number, one in enumerate(planned, 1):
+        what = f"[{number}/{len(planned)}] {one.name}"
+        cell = record.get(one.key)
+        if cell is not None:
+            cell = one.found(cell)
+            report(f"{what}: {summary(cell)} (done before)")
+        else:
+            report(f"{what}: running")
+            checkpoint = None if record.path is None else record.path.with_name(f"{record.path.name}.{one.key}.ckpt")
+            cell = one.make(checkpoint)
+            record.add(cell)
+            if checkpoint is not None:
+                checkpoint.unlink(missing_ok=True)
+            report(f"{what}: {summary(cell)}")
+        cells.append(cell)
+    return cells
 
 
 def key_of(**parts: Any) -> str:

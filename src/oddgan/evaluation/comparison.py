@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import DataError, ParameterError, TrainingError
 from ..rows import open_rows
-from .cells import Cell, Record, fingerprint, key_of
+from .cells import Cell, Planned, Record, fingerprint, key_of, run
 from .run import evaluate
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def compare(
     results: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
     hooks: Iterable[Hook] = (),
-    tell: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Comparison:
     """Train each of `detectors` with each of `seeds` on the split's normal rows, and judge it on the test rows.
 
@@ -149,7 +149,7 @@ def compare(
     the place of their random_state. `results`: a file of JSON lines, one for each run that is done; a run that is there
     (same data, detector, parameters, seed, device and versions) is not made again, and one that was broken off goes on
     from its checkpoint, which lies beside the file and is written every `checkpoint_seconds`. `hooks` watch the
-    training (`oddgan.hooks`); `tell` is called with a line when a run begins and when it ends.
+    training (`oddgan.hooks`); `report` is called with a line when a run begins and when it ends.
 
     A detector that cannot be trained on these rows is noted in its cell, and the others go on. Raises `DataError`
     without labelled test rows of both kinds, `ParameterError` for parameters out of range, `ArtifactError` for a
@@ -161,18 +161,13 @@ def compare(
     runs = [(seed, name) for seed in seeds for name in untrained]
     labels, record, watching = _checked(split), Record(results), tuple(hooks)
     data = fingerprint(split.train, split.tune, split.calibrate, split.test, labels, split.masks)
-    found: dict[str, dict[int, Cell]] = {name: {} for name in untrained}
-    for number, (seed, name) in enumerate(runs, 1):
+
+    def planned(seed: int, name: str) -> Planned:
         detector: Detector = clone(untrained[name]).set_params(random_state=seed)
         parameters, key = _identity(detector, data)
-        what = f"[{number}/{len(runs)}] {name}, seed {seed}"
-        cell = record.get(key)
-        if cell is not None:
-            tell(f"{what}: {_told(cell)} (done before)")
-        else:
-            tell(f"{what}: training")
-            checkpoint = _checkpoint(record.path, key)
-            cell = Cell(
+
+        def make(checkpoint: Path | None) -> Cell:
+            return Cell(
                 key=key,
                 data=split.name,
                 detector=type(detector).__name__,
@@ -180,10 +175,12 @@ def compare(
                 seed=seed,
                 **_run(detector, split, checkpoint, checkpoint_seconds, watching),
             )
-            record.add(cell)
-            if checkpoint is not None:
-                checkpoint.unlink(missing_ok=True)
-            tell(f"{what}: {_told(cell)}")
+
+        return Planned(key=key, name=f"{name}, seed {seed}", make=make)
+
+    done = run([planned(seed, name) for seed, name in runs], record, _summary, report)
+    found: dict[str, dict[int, Cell]] = {name: {} for name in untrained}
+    for (seed, name), cell in zip(runs, done, strict=True):
         found[name][seed] = cell
     return Comparison(
         data=split.name,
@@ -247,10 +244,6 @@ def _identity(detector: Detector, data: str) -> tuple[dict[str, Any], str]:
         versions=[__version__, torch.__version__, np.__version__, sklearn.__version__],
     )
     return parameters, key
-
-
-def _checkpoint(results: Path | None, key: str) -> Path | None:
-    return None if results is None else results.with_name(f"{results.name}.{key}.ckpt")
 
 
 def _run(
@@ -336,7 +329,7 @@ def _spelt(name: str, figure: Spread | None) -> str:
     return f"{figure.mean:.3f}" + ("" if figure.deviation is None else f" ± {figure.deviation:.3f}")
 
 
-def _told(cell: Cell) -> str:
+def _summary(cell: Cell) -> str:
     return cell.error or f"AUROC {cell.figures['auroc']:.3f}"
 
 

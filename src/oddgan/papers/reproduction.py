@@ -23,7 +23,8 @@ import torch
 from .. import __version__, detectors, machine
 from ..detector import Detector
 from ..errors import DataError, ParameterError, TrainingError
-from ..evaluation.cells import Cell, Record, key_of
+from ..evaluation import cells as runner
+from ..evaluation.cells import Cell, Planned, Record, key_of
 from ..hooks import Hook
 from ..kit.recipe import NeuralRecipe
 from ..parameters import declared, plain
@@ -44,9 +45,10 @@ SCORE = "score"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
-    """A cell that is to be run. `detector` is unfitted and has the cell's seed. `of`: a name for what it is; `key`: one
-    for that and where it runs."""
+class Training:
+    """A training of a table that is to be run. `detector` is unfitted and has the cell's seed. `of`: a name for what it
+    is of; `key`: one for that and where it runs.
+    """
 
     run: Run
     protocol: Protocol
@@ -90,39 +92,32 @@ def reproduce(
     results: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
     hooks: Iterable[Hook] = (),
-    tell: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Reproduction:
     """Run the table `name` as far as its cells are not in `results` yet.
 
     `protocol`: "exact", as the source did it; "clean"; or "both". `seeds`: how many, from 0 on; `classes` and `runs`:
     some of the table's; without them, what the budget says. `budget`: "paper", what the source spends, or one of the
-    table's smaller ones. `results`: a file of JSON lines. `hooks` watch the training; `tell` is called with a line when
-    a cell begins and when it ends.
+    table's smaller ones. `results`: a file of JSON lines. `hooks` watch the training; `report` is called with a line
+    when a cell begins and when it ends.
 
     Raises `ParameterError` for a name that is not there, `DataError` where the data is not at hand, `OutputError` when
     the results cannot be written. Two processes must not write one file of results at a time.
     """
     wanted = table(name)
     record, watching = Record(results), tuple(hooks)
-    cells: list[Cell] = []
-    todo = list(plan(wanted, protocol, seeds, classes, runs, budget))
-    for number, one in enumerate(todo, 1):
-        what = f"[{number}/{len(todo)}] {one.run.name}, {one.protocol}{one.group and f', class {one.group}'}, "
-        what += f"seed {one.seed}"
-        cell = record.get(one.key)
-        if cell is not None:
+
+    def planned(one: Training) -> Planned:
+        return Planned(
+            key=one.key,
+            name=f"{one.run.name}, {one.protocol}{one.group and f', class {one.group}'}, seed {one.seed}",
+            make=lambda checkpoint: _cell(wanted, one, checkpoint, checkpoint_seconds, watching),
             # Found by what it depends on: another table, or another budget, may have run it.
-            cell = replace(cell, facts={**cell.facts, **_place(wanted, one)})
-            tell(f"{what}: {_told(cell, wanted.figure)} (done before)")
-        else:
-            tell(f"{what}: running")
-            checkpoint = None if record.path is None else record.path.with_name(f"{record.path.name}.{one.key}.ckpt")
-            cell = _cell(wanted, one, checkpoint, checkpoint_seconds, watching)
-            record.add(cell)
-            if checkpoint is not None:
-                checkpoint.unlink(missing_ok=True)
-            tell(f"{what}: {_told(cell, wanted.figure)}")
-        cells.append(cell)
+            found=lambda cell: replace(cell, facts={**cell.facts, **_place(wanted, one)}),
+        )
+
+    todo = [planned(one) for one in plan(wanted, protocol, seeds, classes, runs, budget)]
+    cells = runner.run(todo, record, lambda cell: _summary(cell, wanted.figure), report)
     return Reproduction(table=wanted, budget=budget, cells=tuple(cells))
 
 
@@ -133,7 +128,7 @@ def plan(
     classes: Iterable[str] | None = None,
     runs: Iterable[str] | None = None,
     budget: str = "fast",
-) -> Iterator[Planned]:
+) -> Iterator[Training]:
     """The cells of a table, in the order in which they are run: all lines of a class and seed together."""
     if protocol not in (*PROTOCOLS, "both"):
         raise ParameterError(f"protocol={protocol!r}: must be exact, clean or both")
@@ -154,7 +149,7 @@ def plan(
                 for run in (wanted.runs[name] for name in names):
                     detector = unfitted(wanted, run, one, group, budget).set_params(random_state=seed)  # type: ignore[arg-type]
                     of = identity(wanted, one, group, budget, detector)
-                    yield Planned(
+                    yield Training(
                         run=run,
                         protocol=one,  # type: ignore[arg-type]
                         group=group,
@@ -219,7 +214,7 @@ def _key(of: str, detector: Detector) -> str:
 
 
 def _cell(
-    wanted: Table, one: Planned, checkpoint: Path | None, checkpoint_seconds: float, hooks: tuple[Hook, ...]
+    wanted: Table, one: Training, checkpoint: Path | None, checkpoint_seconds: float, hooks: tuple[Hook, ...]
 ) -> Cell:
     found: dict[str, float | None] = {}
     facts: dict[str, Any] = {}
@@ -254,7 +249,7 @@ def _cell(
     )
 
 
-def _place(wanted: Table, one: Planned) -> dict[str, Any]:
+def _place(wanted: Table, one: Training) -> dict[str, Any]:
     return {
         "table": wanted.name,
         "run": one.run.name,
@@ -307,7 +302,7 @@ def _terms(detector: Detector, rows: Any) -> dict[str, np.ndarray]:
     return {SCORE: np.asarray(found.score), **{name: np.asarray(value) for name, value in found.terms.items()}}
 
 
-def _told(cell: Cell, figure: str) -> str:
+def _summary(cell: Cell, figure: str) -> str:
     if cell.error is not None:
         return f"failed: {cell.error}"
     value: Mapping[str, float | None] = cell.figures
