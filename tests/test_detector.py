@@ -186,7 +186,7 @@ def test_a_checkpoint_of_another_run_is_refused(pictures, tmp_path):
     with pytest.raises(ArtifactError, match="belongs to another run"):
         testing.small(GANomaly).fit(pictures[::-1], checkpoint=path)
     path.write_bytes(b"nonsense")
-    with pytest.raises(ArtifactError, match="not a checkpoint of oddgan, or damaged"):
+    with pytest.raises(ArtifactError, match="not an oddgan checkpoint, or damaged"):
         testing.small(GANomaly).fit(pictures, checkpoint=path)
 
 

@@ -1,4 +1,4 @@
-"""What may watch a training run: progress on a terminal, TensorBoard, or anything of your own.
+"""Hooks that observe a training run: a progress bar, TensorBoard, or your own.
 
     class Printer(Hook):
         def on_epoch(self, moment):
@@ -6,8 +6,8 @@
 
     detector.fit(X, hooks=[Printer()])
 
-A hook only watches: it gets no networks and cannot change the run, so a run gives the same bits with any hooks.
-An exception that a hook raises stops the run; the last checkpoint stays.
+A hook gets no networks and cannot change the run, which gives the same bits with any hooks. An exception in a hook
+stops the run; the last checkpoint is kept.
 """
 
 import sys
@@ -24,12 +24,24 @@ REDRAWS_PER_SECOND = 5
 
 @dataclass
 class Moment:
-    """Where a run stands.
+    """The state of a run.
 
-    `stage`: the stage's name. `update`: generator updates done in this stage, of `total` (None when a budget in
-    minutes alone ends it). `epoch`: passes over the training rows. `rate`: updates a second. `seconds_left`: estimate
-    until the stage ends, None before it can be told. `losses`: the mean of every loss term over the last finished
-    epoch, by "PLAYER.TERM".
+    Attributes
+    ----------
+    stage : str
+        The stage's name.
+    update : int
+        Generator updates done in this stage.
+    total : int, optional
+        The updates that the stage will take; None if only a budget in minutes ends it.
+    epoch : int
+        Passes over the training rows.
+    rate : float
+        Updates per second.
+    seconds_left : float, optional
+        Estimated time to the end of the stage; None as long as there is no estimate.
+    losses : dict
+        The mean of every loss term over the last complete epoch, by "PLAYER.TERM".
     """
 
     stage: str
@@ -42,25 +54,25 @@ class Moment:
 
 
 class Hook:
-    """Override what you need. Every method gets the run's `Moment`, which is valid during the call only."""
+    """Base class: override the methods you need. Each gets the run's `Moment`, which is valid during the call only."""
 
     def on_start(self, moment: Moment) -> None:
-        """A stage begins, or goes on after a resume."""
+        """A stage begins or is resumed."""
 
     def on_update(self, moment: Moment) -> None:
         """A generator update is done."""
 
     def on_epoch(self, moment: Moment) -> None:
-        """An epoch is done (on a small set, ten updates or more): `moment.losses` are new."""
+        """An epoch is done (on a small set, ten updates or more), and `moment.losses` is up to date."""
 
     def on_end(self, moment: Moment) -> None:
         """A stage is done."""
 
 
 class Progress(Hook):
-    """A bar on standard error: stage, updates done of total, rate, time left and the last losses.
+    """A progress bar on standard error: stage, updates of total, rate, time left and the last losses.
 
-    Nothing is shown where standard error is not a terminal. In a `with` block the bar also ends when the run fails.
+    Nothing is shown if standard error is not a terminal. In a `with` block the bar is also closed when the run fails.
     """
 
     def __init__(self) -> None:
@@ -82,7 +94,7 @@ class Progress(Hook):
         from rich.console import Console
         from rich.live import Live
 
-        # No thread redraws it and nothing is redirected, so a run that fails leaves nothing behind.
+        # Without a refresh thread and redirected streams, a run that fails leaves nothing to clean up.
         self._live = Live(
             _bar(moment), console=Console(stderr=True), auto_refresh=False, redirect_stdout=False, redirect_stderr=False
         )
@@ -106,7 +118,7 @@ class Progress(Hook):
 
 
 def _bar(moment: Moment) -> Any:
-    """Two lines: how far the run is, and its losses."""
+    """Two lines: the progress, and the losses."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -131,14 +143,14 @@ def _bar(moment: Moment) -> Any:
 
 
 def clock(seconds: float) -> str:
-    """A time as 0:07, 12:30 or 3:05:00."""
+    """Format a duration as 0:07, 12:30 or 3:05:00."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class TensorBoard(Hook):
-    """Writes every loss term, by epoch, where TensorBoard reads it. Needs the extra ``tensorboard``."""
+    """Write every loss term, by epoch, to `folder` in TensorBoard's format. Needs the extra ``tensorboard``."""
 
     def __init__(self, folder: str | Path) -> None:
         try:

@@ -28,7 +28,7 @@ def scored(scene, **changes):
 
 
 def by_hand(net, x, start, steps, z_lr, weights_lr):
-    """One row from one start: G is copied, z and the copy descend together, and what is left at the end counts."""
+    """One row from one start: G is copied, z and the copy are optimised together, and the final residual counts."""
     G, z = copy.deepcopy(net.G).requires_grad_(), start[None].clone().requires_grad_()
     parts = [{"params": [z], "lr": z_lr}, {"params": list(G.parameters()), "lr": weights_lr}]
     adam = torch.optim.Adam(parts, betas=(0.5, 0.999))
@@ -39,7 +39,7 @@ def by_hand(net, x, start, steps, z_lr, weights_lr):
     return G(z)[0].detach()
 
 
-def test_score_is_the_mean_over_starts_of_what_is_left(scene):
+def test_score_is_the_mean_residual_over_starts(scene):
     _, net, x = scene
     terms = scored(scene)
     for i, row in enumerate(x):
@@ -54,7 +54,7 @@ def test_score_is_the_mean_over_starts_of_what_is_left(scene):
 
 
 def test_z_and_the_weights_both_move(scene):
-    """Either alone leaves more."""
+    """Either alone leaves a larger residual."""
     neither, z, weights, both = (
         scored(scene, z_lr=a, weights_lr=b)["paper"] for a, b in ((0, 0), (0.1, 0), (0, 0.01), (0.1, 0.01))
     )
@@ -64,7 +64,7 @@ def test_z_and_the_weights_both_move(scene):
     assert (weights < neither).all()
 
 
-def test_no_step_leaves_the_generator_at_its_starts(scene):
+def test_without_steps_the_score_is_that_of_the_starts(scene):
     _, net, x = scene
     terms = scored(scene, steps=0)
     made = net.G(net.Z.starts)
@@ -73,7 +73,7 @@ def test_no_step_leaves_the_generator_at_its_starts(scene):
         assert terms["paper"][i].item() == pytest.approx(float(norms.mean()), rel=1e-4)
 
 
-def test_the_generator_is_itself_again_for_every_row(scene):
+def test_every_row_starts_from_the_trained_generator(scene):
     _, net, _ = scene
     before = copy.deepcopy(net.state_dict())
     first = scored(scene)
@@ -83,7 +83,7 @@ def test_the_generator_is_itself_again_for_every_row(scene):
 
 
 class SharesItsWeights(ADGAN):
-    """A fault: all rows of a block move one copy of the generator."""
+    """A bug: all rows of a block share one copy of the generator."""
 
     def score_rows(self, net, x, names=ALL):
         terms = super().score_rows(net, x, names)
@@ -100,7 +100,7 @@ def test_weights_are_private(pictures):
         testing.rows_are_independent(testing.small(SharesItsWeights), pictures)
 
 
-def test_the_critic_plays_its_steps_on_fresh_rows_then_the_generator_moves(scene):
+def test_the_critic_is_updated_on_new_rows_and_then_the_generator(scene):
     det, net, x = scene
     net.requires_grad_(True)
 
@@ -128,7 +128,7 @@ def test_the_critic_plays_its_steps_on_fresh_rows_then_the_generator_moves(scene
     torch.testing.assert_close(moves[-1]["G"]["adv"], -net.D(net.G(batch.z_drawn[-1]))[0])
 
 
-def test_the_penalty_is_weighed(scene):
+def test_the_penalty_is_weighted(scene):
     det, net, x = scene
 
     batch = FakeBatch(x, torch.ones(4, det.latent_dim))

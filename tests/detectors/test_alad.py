@@ -1,4 +1,4 @@
-"""ALAD against its paper and code (Zenati et al., 2018), without training: every term against a formula of its own."""
+"""ALAD against its paper and code (Zenati et al., 2018), without training: every term against a formula."""
 
 import pickle
 from itertools import pairwise
@@ -71,7 +71,7 @@ def check_losses(cls, kind, **weights):
 
 
 def check_scores(cls, kind):
-    """Sums, of D_xx's features or of the residual; and D_xx's cross-entropy. Nothing of D_xz or D_zz."""
+    """Sums over D_xx's features or the residual, and D_xx's cross-entropy; D_xz and D_zz have no part."""
     det, net, batch = game(cls, kind)
     net.eval()
     x = batch.x()
@@ -104,7 +104,7 @@ def test_scores_are_the_papers(kind):
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-def test_every_cycle_moves_generator_and_encoder(kind):
+def test_every_cycle_trains_generator_and_encoder(kind):
     det, net, batch = game(ALAD, kind)
     _, second = det.step(net, batch)
     for player in ("G", "E"):
@@ -114,8 +114,8 @@ def test_every_cycle_moves_generator_and_encoder(kind):
             assert all(g.abs().max() > 0 for g in gradients), f"{cycle} does not reach {player}"
 
 
-def test_without_its_weight_the_latents_discriminator_moves_nobody_else():
-    """The authors' code without --enable_dzz: it trains all the same."""
+def test_without_its_weight_d_zz_trains_no_other_network():
+    """The authors' code without --enable_dzz: D_zz is still trained."""
     det, net, batch = game(ALAD, "table", w_zz=0.0)
     first, second = det.step(net, batch)
     assert float(first["D_zz"]["fake"].detach().mean()) > 0
@@ -123,11 +123,11 @@ def test_without_its_weight_the_latents_discriminator_moves_nobody_else():
         assert not second[player]["zz"].any()
 
 
-# --- published faults, planted ----------------------------------------------------------------------------------------
+# --- planted bugs of published code -----------------------------------------------------------------------------------
 
 
 class Rewired(ALAD):
-    """The step with other pairs for D_xx and D_zz: what `pairs(net, x, z)` of the class says."""
+    """The step with other pairs for D_xx and D_zz: those that `pairs(net, x, z)` of the class returns."""
 
     def step(self, net, batch):
         first, second = super().step(net, batch)
@@ -156,7 +156,7 @@ class EncodingsOfOthers(Rewired):
 
 
 class RightPairs(Rewired):
-    """No fault: what the other two are like where they are right."""
+    """No bug: the correct pairs, in the form of the two above."""
 
     def pairs(self, net, x, z):
         return net.G(net.E(x)), net.E(net.G(z))
@@ -173,7 +173,7 @@ class LabelsNotFlipped(ALAD):
 
 
 class NoLatentCycle(ALAD):
-    """The authors' code without --enable_dzz, which its README asks for."""
+    """The authors' code without --enable_dzz, which its README requires."""
 
     def step(self, net, batch):
         first, second = super().step(net, batch)
@@ -205,7 +205,7 @@ class Means(ALAD):
         return {**terms, "l1": terms["l1"] / x[0].numel()}
 
 
-FAULTS = [
+BUGS = [
     (StrangersForReconstructions, check_losses, "not close"),
     (EncodingsOfOthers, check_losses, "not close"),
     (LabelsNotFlipped, check_losses, "not close"),
@@ -217,18 +217,18 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-@pytest.mark.parametrize(("cls", "check", "message"), FAULTS, ids=lambda v: getattr(v, "__name__", ""))
-def test_planted_faults_are_caught(cls, check, message, kind):
+@pytest.mark.parametrize(("cls", "check", "message"), BUGS, ids=lambda v: getattr(v, "__name__", ""))
+def test_planted_bugs_are_caught(cls, check, message, kind):
     with pytest.raises(AssertionError, match=message):
         check(cls, kind)
 
 
-def test_the_check_passes_what_is_right():
+def test_the_check_accepts_a_correct_step():
     check_losses(RightPairs, "pictures")
 
 
 class DropsOutWhenScoring(ALAD):
-    """PyOD: no evaluation mode, so that dropout draws scores by lot."""
+    """PyOD: no evaluation mode, so that dropout makes scores random."""
 
     adapts_weights = True  # networks as they were trained: those for scoring have no dropout left
 
@@ -240,7 +240,7 @@ class DropsOutWhenScoring(ALAD):
 
 
 @pytest.mark.parametrize("kind", ["pictures", "table"])
-def test_scores_by_lot_are_caught(kind, request):
+def test_random_scores_are_caught(kind, request):
     with pytest.raises(AssertionError, match="row"):
         testing.rows_are_independent(testing.small(DropsOutWhenScoring, updates=3), request.getfixturevalue(kind))
 
@@ -249,7 +249,7 @@ def test_scores_by_lot_are_caught(kind, request):
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-def test_spectral_norm_is_of_all_layers_but_the_last_and_not_of_the_generator(kind):
+def test_spectral_norm_is_on_all_layers_but_the_last_and_not_on_the_generator(kind):
     _, net, batch = game(ALAD, kind, spectral_norm=True)
     plain = game(ALAD, kind)[1]
     for name in ("G", "E", *PLAYERS):
@@ -266,8 +266,8 @@ def test_spectral_norm_is_of_all_layers_but_the_last_and_not_of_the_generator(ki
 
 
 @pytest.mark.parametrize("kind", ["pictures", "table"])
-def test_a_finished_model_holds_the_divided_weights(kind, request):
-    """The same scores, and a network that pickle takes."""
+def test_a_finished_model_holds_the_normalised_weights(kind, request):
+    """The same scores, and a network that can be pickled."""
     X = request.getfixturevalue(kind)
     det = testing.small(ALAD, updates=3).fit(X)
     assert not any(parametrize.is_parametrized(m) for m in det.net_.modules())
@@ -286,7 +286,7 @@ def test_a_finished_model_holds_the_divided_weights(kind, request):
 
 @pytest.mark.parametrize("spectral_norm", [True, False])
 def test_laws_with_and_without_spectral_norm(spectral_norm, table):
-    """The gradients here, and not by their law: it takes a finished model's networks, which have no norms."""
+    """Not with the general check of gradients, which uses a finished model's networks, without spectral norms."""
     det, net, batch = game(ALAD, "table", spectral_norm=spectral_norm)
     for losses in det.step(net, batch):
         for player, terms in losses.items():

@@ -1,4 +1,4 @@
-"""AnoGAN against its paper (Schlegl et al., 2017), hardly trained; and the faults of published code, planted."""
+"""AnoGAN against its paper (Schlegl et al., 2017), with little training, and planted bugs of published code."""
 
 import copy
 
@@ -33,7 +33,7 @@ def scored(scene, **changes):
 
 
 def loss_by_hand(net, x, z, w, discrimination):
-    """(1 - lambda) R + lambda D, as the paper prints its parts."""
+    """(1 - lambda) R + lambda D, with R and D as in the paper."""
     x_hat = net.G(z)
     residual = torch.sum(torch.abs(x - x_hat).reshape(len(x), -1), 1)
     if discrimination == "feature":
@@ -45,7 +45,7 @@ def loss_by_hand(net, x, z, w, discrimination):
 
 @pytest.mark.parametrize("discrimination", ["feature", "sigmoid"])
 def test_search_and_score_are_the_papers(scene, discrimination):
-    """The same search by hand, with torch's optimiser and each row alone; the score is the lowest sum on its way."""
+    """The same search by hand, with torch's optimiser and each row alone; the score is the lowest sum of the search."""
     _, net, x = scene
     terms = scored(scene, discrimination=discrimination)
     for i, row in enumerate(x):
@@ -75,8 +75,8 @@ def test_terms_are_those_of_the_z_that_was_found(scene):
     np.testing.assert_allclose(terms["paper"], 0.7 * terms["residual"] + 0.3 * terms["feature"], rtol=1e-5)
 
 
-def test_lambda_weighs_the_discrimination_loss():
-    """A published fault turns the weights round."""
+def test_lambda_weights_the_discrimination_loss():
+    """A published bug swaps the weights."""
     assert AnoGAN().w_dis == 0.1
     torch.manual_seed(0)
     x, z = torch.rand(3, 1, 8, 8), torch.randn(3, 5)
@@ -89,15 +89,15 @@ def test_lambda_weighs_the_discrimination_loss():
 
 
 def test_every_row_is_searched_for(scene):
-    """A published fault searches for nothing: every row is compared with one and the same fake."""
+    """A published bug searches for nothing: every row is compared with the same fake."""
     there, found = scored(scene, steps=0), scored(scene)
     assert torch.equal(there["x_hat"][0], there["x_hat"][1])
     assert not torch.equal(found["x_hat"][0], found["x_hat"][1])
     assert (found["paper"] < there["paper"]).all()
 
 
-def test_the_search_moves_z_and_nothing_else(scene):
-    """A published fault lets the search's optimiser move G and D."""
+def test_the_search_changes_z_and_nothing_else(scene):
+    """A published bug lets the search's optimiser update G and D."""
     _, net, _ = scene
     net.requires_grad_(True)
     before = copy.deepcopy(net.state_dict())
@@ -108,7 +108,7 @@ def test_the_search_moves_z_and_nothing_else(scene):
 
 
 def test_feature_matching_ignores_the_discriminators_verdict(scene):
-    """A published fault compares D's outputs in place of its features."""
+    """A published bug compares D's outputs in place of its features."""
     _, net, _ = scene
     by_features, by_verdict = scored(scene), scored(scene, discrimination="sigmoid")
     with torch.no_grad():
@@ -119,7 +119,7 @@ def test_feature_matching_ignores_the_discriminators_verdict(scene):
 
 @pytest.mark.parametrize("networks", ["dcgan", "egbad", "keras"])
 def test_scores_are_those_of_evaluation_mode(networks, pictures, table):
-    """A published fault leaves dropout on in the search."""
+    """A published bug leaves dropout on in the search."""
     for X in (pictures, table):
         det = testing.small(AnoGAN, networks=networks, updates=2).fit(X)
         assert not any(module.training for module in det.net_.modules())
@@ -127,7 +127,7 @@ def test_scores_are_those_of_evaluation_mode(networks, pictures, table):
 
 
 class CarriesOver(search.Adam):
-    """A published fault: the optimiser's state of one row is carried to the next."""
+    """A published bug: the optimiser's state of one row is carried over to the next."""
 
     kept: tuple | None = None
 
@@ -138,14 +138,14 @@ class CarriesOver(search.Adam):
         type(self).kept = (self.m, self.v, self.t)
 
 
-def test_nothing_is_carried_from_row_to_row(pictures, monkeypatch):
+def test_nothing_is_carried_over_from_row_to_row(pictures, monkeypatch):
     monkeypatch.setattr(search, "Adam", CarriesOver)
     with pytest.raises(AssertionError, match="row"):
         testing.rows_are_independent(testing.small(AnoGAN), pictures)
 
 
 class Watched(AnoGAN):
-    """Notes the weights of G and D as every update finds them."""
+    """Records the weights of G and D before every update."""
 
     seen: list = []  # noqa: RUF012
 
@@ -155,7 +155,7 @@ class Watched(AnoGAN):
 
 
 def test_generator_and_discriminator_both_end_with_averaged_weights(table):
-    """A published fault averages G alone, and searches with the last D."""
+    """A published bug averages G alone, and searches with the last D."""
     settings = {"updates": 12, "random_state": 3}
     Watched.seen.clear()
     last = dict(testing.small(Watched, ema=0.0, **settings).fit(table).net_.named_parameters())
@@ -183,7 +183,7 @@ def test_more_starts_never_score_higher(scene):
     assert len({int(i) for i in torch.stack(several).argmin(0)}) > 1
 
 
-def test_starts_belong_to_the_model(pictures):
+def test_starts_are_stored_with_the_model(pictures):
     det = testing.small(AnoGAN, starts=3, latent_dim=4).fit(pictures)
     assert det.net_.Z.starts.shape == (3, 4)
     other = testing.small(AnoGAN, starts=3, latent_dim=4, random_state=1).fit(pictures)
@@ -193,7 +193,7 @@ def test_starts_belong_to_the_model(pictures):
 # --- the encoder's start (no part of the paper) ---
 
 
-def test_encoder_is_trained_to_undo_the_generator(scene):
+def test_encoder_is_trained_to_invert_the_generator(scene):
     _, _, x = scene
 
     det = AnoGAN(latent_dim=5, width=4, start="encoder", encoder_updates=9)
@@ -223,8 +223,8 @@ def test_the_search_starts_at_the_encoders_guess():
 
 
 @pytest.mark.parametrize("prior", ["uniform", "normal"])
-def test_the_guess_stays_where_the_generator_was_trained(prior):
-    """Within a uniform prior's bounds, however far off E is; a normal prior has none."""
+def test_the_guess_stays_in_the_range_of_the_prior(prior):
+    """Within a uniform prior's bounds, however large E's output; a normal prior has none."""
     det = AnoGAN(latent_dim=5, width=4, start="encoder", steps=0, starts=1, prior=prior)
     net = nn.ModuleDict(det.build((1, 8, 8))).eval()
     far = 100 * torch.randn(3, 1, 8, 8)
@@ -246,7 +246,7 @@ def count(net):
     return sum(p.numel() for p in net.parameters())
 
 
-def test_the_keras_implementation_has_as_many_parameters_as_it_prints():
+def test_the_keras_implementation_has_its_published_parameter_counts():
     net = papers.detector("anogan", "mnist", variant="keras").build((1, 28, 28))
     assert (count(net["G"]), count(net["D"])) == (839_937, 212_865)
     assert net["Z"].starts.abs().max() <= 1

@@ -1,4 +1,4 @@
-"""scikit-learn's own detectors in oddgan's dress: the same scores, to the last bit, before and after saving."""
+"""The detectors that wrap scikit-learn's: the same scores, to the last bit, before and after saving."""
 
 import copy
 import pickle
@@ -29,7 +29,7 @@ BY_HAND = {
         .score_samples(new)
     ),
 }
-"""Each default score as scikit-learn computes it, with its own defaults wherever ours are said to be those."""
+"""Each default score as scikit-learn computes it, with its defaults where ours are documented to be equal."""
 
 
 @pytest.fixture(params=["pictures", "table"])
@@ -38,13 +38,13 @@ def X(request):
 
 
 def vectors(det, X):
-    """Rows as the detector sees them, flattened."""
+    """Rows in the detector's form, flattened."""
     prepared = det.preprocessor_.prepare(open_rows(X), np.arange(len(X)))
     return prepared.batch(np.arange(len(X))).flatten(1).double().numpy()
 
 
 def fitted(cls, X, **changes):
-    """All rows but the last twenty are trained on, in their order; those are calibrated with."""
+    """Trained on all rows but the last twenty, in their order; calibrated with the last twenty."""
     few = {"trees": 10} if cls is IsolationForest else {}
     return cls(random_state=3, device="cpu", **{**few, **changes}).fit(X[:-20], calibrate=X[-20:])
 
@@ -80,7 +80,7 @@ def test_pca_keeps_the_share_of_variance(table):
         assert kept == 1 or share[kept - 2] < components
 
 
-def test_pca_leaves_a_direction_to_be_odd_in(table):
+def test_pca_leaves_out_at_least_one_direction(table):
     assert len(fitted(PCA, table[:, :3], components=0.9999999).net_["A"].rows) == 2
     with pytest.raises(ParameterError, match=r"components=5: give a share below 1 or a whole number below 5"):
         PCA(components=5.0).fit(table)
@@ -103,7 +103,7 @@ def test_neighbours_by_hand(table):
 
 
 def test_the_outlier_factor_is_that_of_its_definitions(table):
-    """`oddgan.verdict.reference` has them written out; it leaves a row itself out, so all rows here are new."""
+    """`oddgan.verdict.reference` implements them; it excludes a row itself, so all rows here are new."""
     det = fitted(LOF, table, k=7)
     rows, new = vectors(det, table[:-20]).astype(np.float32), vectors(det, table[-20:]).astype(np.float32)
     by_hand = Reference.of([rows], {}, 7).outlier_factor([new])
@@ -134,8 +134,8 @@ def test_papers_settings_have_a_name():
 
 
 @pytest.mark.parametrize("cls", [*ESTIMATORS, PCA])
-def test_a_row_scores_alike_in_any_company_when_rows_are_long(cls):
-    """784 columns, other rows than those it was fitted to, blocks of 1 and of 32."""
+def test_scores_of_long_rows_do_not_depend_on_other_rows(cls):
+    """784 columns, new rows, blocks of 1 and of 32."""
     random = np.random.default_rng(0)
     pictures, new = random.integers(0, 255, (2, 120, 28, 28), dtype=np.uint8)
     det = fitted(cls, pictures, block_size=32)
@@ -158,7 +158,7 @@ def test_rows_are_drawn_by_the_seed(cls, table):
 
 
 @pytest.mark.parametrize("cls", ESTIMATORS)
-def test_copies_score_alike_whatever_was_set_since(cls, table, tmp_path):
+def test_copies_score_equally_whatever_was_set_since(cls, table, tmp_path):
     det = fitted(cls, table)
     scores = det.anomaly_score(table)
     changes = {"k": 2, "nu": 0.9, "trees": 3}
@@ -184,7 +184,7 @@ def test_an_estimator_is_fitted_once(table, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_another_models_threshold_is_refused(cls, table, tmp_path, monkeypatch):
-    """As when another version of scikit-learn makes another estimator of the same rows and seed."""
+    """As when another version of scikit-learn fits another estimator to the same rows with the same seed."""
     fitted(cls, table).save(tmp_path / "model.oddgan")
     loaded, estimator = oddgan.load(tmp_path / "model.oddgan"), cls.estimator
     monkeypatch.setattr(cls, "estimator", lambda self, rows, seed: estimator(self, rows[::-2] * 1.1, seed + 1))
@@ -205,7 +205,7 @@ def test_a_file_with_rows_of_another_width_is_refused(table, tmp_path):
 
 
 @pytest.mark.parametrize("cls", [LOF, OneClassSVM, IsolationForest])
-def test_what_cannot_locate_says_so(cls, X):
+def test_detectors_without_anomaly_maps_say_so(cls, X):
     det = fitted(cls, X)
     found = det.explain(X[:3])
     assert found.reconstruction is None
@@ -220,14 +220,14 @@ def test_what_cannot_locate_says_so(cls, X):
 @pytest.mark.parametrize("cls", [KNN, PCA])
 def test_a_defect_is_located(cls, pictures):
     det = fitted(cls, pictures)
-    odd = pictures[-1].copy()
-    odd[3:5, 4:6] = 255
-    y, x = np.unravel_index(np.argmax(det.anomaly_map(odd[None])[0]), odd.shape)
+    defective = pictures[-1].copy()
+    defective[3:5, 4:6] = 255
+    y, x = np.unravel_index(np.argmax(det.anomaly_map(defective[None])[0]), defective.shape)
     assert 3 <= y <= 4
     assert 4 <= x <= 5
 
 
-def test_few_rows_and_rows_that_are_all_alike(table):
+def test_few_rows_and_identical_rows(table):
     for cls in (*ESTIMATORS, PCA):
         det = testing.small(cls).fit(np.ones((6, 3)))
         assert np.isfinite(det.anomaly_score(np.ones((2, 3)))).all()

@@ -41,8 +41,8 @@ def test_the_contrastive_loss_of_augmentations_is_simclrs():
         assert float(pairs_apart(v, tau)[i]) == pytest.approx(expected)
 
 
-def test_contrast_of_fakes_draws_each_to_all_other_fakes_and_off_real_rows():
-    """By loops: SupCon's outer sum, with the generated rows as the one class that is drawn together."""
+def test_the_contrastive_loss_of_fakes_is_supcons():
+    """With loops: SupCon's outer sum, with the generated rows as the only class."""
     real, fake, tau = unit(6, 5), unit(4, 5), 0.3
     for i in range(4):
         others = [float(fake[i] @ fake[j]) / tau for j in range(4) if j != i]
@@ -50,7 +50,7 @@ def test_contrast_of_fakes_draws_each_to_all_other_fakes_and_off_real_rows():
         assert float(fakes_apart(real, fake, tau)[i]) == pytest.approx(whole - np.mean(others))
 
 
-def test_a_fake_alone_has_nobody_to_be_drawn_to():
+def test_a_single_fake_has_no_contrastive_loss():
     assert fakes_apart(unit(6, 5), unit(1, 5), 0.3).tolist() == [0.0]
 
 
@@ -61,9 +61,9 @@ def test_losses_fall_where_they_should():
     assert fakes_apart(a, a[:1].expand(6, -1) * -1, 0.2).mean() < fakes_apart(a, b, 0.2).mean()
 
 
-def test_the_judge_does_not_move_the_features(game):
-    """The paper's stop-gradient: the trunk learns by contrast alone. A planted fault, D's verdict on features that it
-    moves, would give the trunk a gradient."""
+def test_the_verdicts_loss_does_not_reach_the_trunk(game):
+    """The paper's stop-gradient: the trunk is trained by contrast alone. The planted bug, a verdict without it, would
+    give the trunk a gradient."""
     det, net, batch = game
     first, _ = det.step(net, batch)
     trunk = list(net.D.trunk.parameters())
@@ -128,7 +128,7 @@ def test_the_score_is_the_mean_distance_to_the_nearest_training_rows(pictures):
     assert set(det.explain(rows).terms) == {"verdict", "distance"}
 
 
-def test_the_verdict_is_the_score_where_it_is_asked_for(table):
+def test_the_verdict_is_the_score_if_requested(table):
     det = testing.small(ContraD, local="off").fit(table)
     assert np.array_equal(det.anomaly_score(table[:4]), det.explain(table[:4]).terms["verdict"])
 
@@ -159,7 +159,7 @@ def test_augmentations_differ_by_row_and_call_and_repeat_with_the_seed():
 
 
 def test_augmentations_shift_pictures_by_the_documented_amount():
-    """The centre of a dot in the middle moves by a tenth of the side at most, plus what a warp adds."""
+    """The centre of a dot in the middle is shifted by at most a tenth of the side, and the warp."""
     torch.manual_seed(0)
     x = torch.full((400, 1, 41, 41), -1.0)
     x[:, :, 19:22, 19:22] = 1.0
@@ -171,7 +171,7 @@ def test_augmentations_shift_pictures_by_the_documented_amount():
 
 
 def test_augmentations_rotate_oblong_pictures_no_further(monkeypatch):
-    """A line down the middle of a tall and of a wide picture: it leans by 15 degrees at most."""
+    """A vertical line in a tall and in a wide picture is rotated by at most 15 degrees."""
     torch.manual_seed(0)
     for name in ("SHEAR", "SCALE", "SHIFT", "WARP"):
         monkeypatch.setattr(augmentation, name, 0.0)
@@ -186,7 +186,7 @@ def test_augmentations_rotate_oblong_pictures_no_further(monkeypatch):
 
 @pytest.mark.parametrize("strength", [1.0, 2.0])
 def test_augmentations_of_a_table_take_columns_from_rows_of_their_kind(strength):
-    """Of several rows, at any strength; never of generated rows where the row is real."""
+    """Columns come from several rows, at any strength, and never from generated rows into real ones."""
     torch.manual_seed(0)
     x = torch.arange(400.0).reshape(100, 4)
     y = augment(x, strength, groups=2)
@@ -198,7 +198,7 @@ def test_augmentations_of_a_table_take_columns_from_rows_of_their_kind(strength)
     assert (sources[:, 0] != sources[:, 1]).any()
 
 
-def test_turns_make_other_rows_and_are_all_judged(game, monkeypatch):
+def test_turns_make_different_rows_and_all_are_scored(game, monkeypatch):
     """Each row of a batch is rotated by random multiples of 90 degrees, then augmented; scoring sees all four."""
     torch.manual_seed(0)
     det = ContraD(latent_dim=5, width=4, turns=True)
@@ -225,7 +225,7 @@ def test_pictures_can_be_compared_in_the_trunks_features():
 
 
 def test_pictures_themselves_can_be_compared_beside_their_features(pictures, table, tmp_path):
-    """By the geometric mean of the distances in both; how bright a picture is does not count."""
+    """By the geometric mean of the distances in both; the brightness of a picture has no effect."""
     torch.manual_seed(0)
     det = ContraD(latent_dim=5, width=4, compare="f+x")
     net, x = nn.ModuleDict(det.build((1, 12, 9))).eval(), torch.rand(3, 1, 12, 9)

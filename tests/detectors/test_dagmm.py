@@ -101,7 +101,7 @@ def test_objective(game):
 
 
 def test_gradients_flow_through_the_mixture(game):
-    """The mixture's own dependence on z and gamma counts: held fixed, M would learn nothing at all."""
+    """The mixture depends on z and gamma: with a fixed mixture, M would get no gradient."""
     det, net, batch = game
     terms = next(det.step(net, batch))["M"]
     for name, term in terms.items():
@@ -160,7 +160,7 @@ def blobs(n=400):
 
 
 def test_mixture_and_energy_are_equations_5_and_6():
-    """The code of others takes the square root of 2 pi det for that of det(2 pi Sigma), or the root of a root."""
+    """Other implementations take sqrt(2 pi det) for sqrt(det(2 pi Sigma)), or the root of a root."""
     z, gamma = blobs()
     found, variances = Mixture.of(z, gamma)
     by_hand = mixture(z.numpy(), gamma.numpy())
@@ -169,7 +169,7 @@ def test_mixture_and_energy_are_equations_5_and_6():
 
 
 def test_far_rows_do_not_tie():
-    """A published fault: 1e-12 added to the density, where all energies end at 27.6."""
+    """A published bug: 1e-12 is added to the density, so that no energy exceeds 27.6."""
     z, gamma = blobs()
     found, _ = Mixture.of(z, gamma)
     far = found.energy(z.mean(0) + torch.tensor([[100.0], [200], [1000], [1e6]]) * torch.ones(3))
@@ -182,7 +182,7 @@ def test_far_rows_do_not_tie():
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_singular_covariances_have_energies(scale):
-    """Equal columns, and a component that nobody belongs to; the usual ridge of 1e-12 has no factor at this scale."""
+    """Equal columns, and a component without rows; with the usual ridge of 1e-12 factorisation fails at this scale."""
     z, gamma = blobs()
     z = scale * torch.cat([z, z], dim=1)
     gamma = torch.cat([gamma, torch.zeros(len(z), 1)], dim=1).requires_grad_()
@@ -210,7 +210,7 @@ def test_a_breakdown_reaches_the_training_loop_as_nan():
 
 
 class MixtureOfTheBlock(DAGMM):
-    """A fault: the mixture is estimated from the rows that are scored."""
+    """A bug: the mixture is estimated from the rows that are scored."""
 
     def score_rows(self, net, x, names=ALL):
         z = net.C(x)[1]
@@ -219,7 +219,7 @@ class MixtureOfTheBlock(DAGMM):
 
 
 class StaysInTraining(DAGMM):
-    """A fault: dropout at test time, and batch statistics for pictures."""
+    """A bug: dropout at test time, and batch statistics for pictures."""
 
     adapts_weights = True  # networks as they were trained: those for scoring have no dropout left
 
@@ -228,7 +228,7 @@ class StaysInTraining(DAGMM):
 
 
 @pytest.mark.parametrize("cls", [MixtureOfTheBlock, StaysInTraining])
-def test_scores_that_depend_on_company_are_caught(cls, table):
+def test_scores_that_depend_on_other_rows_are_caught(cls, table):
     with pytest.raises(AssertionError, match="row"):
         testing.rows_are_independent(testing.small(cls), table)
 
@@ -244,9 +244,9 @@ def test_the_fit_ends_with_the_mixture_of_its_training_rows(table):
     assert np.abs(np.array(last[1]) - det.net_.M.mu.numpy()).max() > 1e-2
 
 
-def test_the_two_features_do_not_see_size():
-    """Why the default score adds the residual to the paper's energy: of a row that is reconstructed in proportion, z
-    says nothing of its size beyond the code."""
+def test_the_two_error_features_ignore_size():
+    """Why the default score adds the residual to the paper's energy: if a row is reconstructed in proportion, z does
+    not depend on its size beyond the code."""
     det = DAGMM(latent_dim=3, width=4)
     net = nn.ModuleDict(det.build((3,))).eval()
     net.C.h, net.C.g = nn.Identity(), nn.Linear(3, 3, bias=False)
@@ -307,7 +307,7 @@ def test_units_that_cannot_be_read_are_named(units, table):
 
 
 def test_default_networks():
-    """Two hidden layers for tables; for pictures, which the paper has none of, a small code."""
+    """Two hidden layers for tables; a small code for pictures, which the paper does not have."""
     net = DAGMM(width=8).build((6,))["C"]
     linear = [m for m in net.modules() if isinstance(m, nn.Linear)]
     assert [linear[0].in_features, *(m.out_features for m in linear)] == [6, 8, 4, 2, 4, 8, 6]

@@ -14,7 +14,7 @@ from oddgan.testing import FakeBatch
 
 @pytest.fixture(params=[(1, 16, 12), (7,)], ids=["pictures", "table"])
 def game(request):
-    """Networks without batch normalisation's batch, so that passes can be repeated."""
+    """Networks in evaluation mode, so that passes can be repeated."""
     torch.manual_seed(0)
     det = DCGAN(latent_dim=5, width=4, prior="uniform")
     return det, nn.ModuleDict(det.build(request.param)).eval(), FakeBatch(torch.rand(6, *request.param) * 2 - 1)
@@ -33,8 +33,8 @@ def test_the_game_is_goodfellows_in_its_non_saturating_form(game):
     assert set(batch.priors) == {"uniform"}
 
 
-def test_the_discriminators_move_leaves_the_generator_out(game):
-    """Its fakes are cut off from G; G's move goes through D to every weight of G."""
+def test_the_discriminators_loss_does_not_reach_the_generator(game):
+    """Its fakes are detached from G; G's loss reaches every weight of G through D."""
     det, net, batch = game
     first, second = det.step(net, batch)
     for term in first["D"].values():
@@ -43,7 +43,7 @@ def test_the_discriminators_move_leaves_the_generator_out(game):
 
 
 def test_score_is_the_discriminators_verdict_the_right_way_round(game):
-    """A published fault: D(x) itself, where 1 means real, as an anomaly score."""
+    """A published bug: D(x) itself, where 1 means real, as an anomaly score."""
     det, net, batch = game
     logit = net.D(batch.rows)[0].detach().numpy().astype(np.float64)
     with torch.no_grad():
@@ -53,8 +53,8 @@ def test_score_is_the_discriminators_verdict_the_right_way_round(game):
     assert (np.argsort(scores["sigmoid"].numpy()) == np.argsort(-logit)).all()
 
 
-def test_sure_verdicts_still_rank():
-    """1 - D(x) rounds to 0 for every row that D is sure of."""
+def test_certain_verdicts_still_rank():
+    """1 - D(x) rounds to 0 for every row of which D is certain."""
     terms = DCGAN().score_rows(nn.ModuleDict({"D": _Sure()}), torch.tensor([[50.0], [60.0]]))
     assert terms["probability"][0] < 1e-20
     assert terms["sigmoid"][0] > terms["sigmoid"][1] > 0
@@ -65,7 +65,7 @@ class _Sure(nn.Module):
         return x[:, 0], x
 
 
-def test_it_makes_rows_and_gives_features_but_restores_none(pictures, table):
+def test_it_generates_rows_and_features_but_no_reconstructions(pictures, table):
     for X in (pictures, table):
         det = testing.small(DCGAN, prior="uniform").fit(X)
         made = det.generate(5)
@@ -79,14 +79,14 @@ def test_it_makes_rows_and_gives_features_but_restores_none(pictures, table):
 
 
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
-def test_rows_are_made_of_the_prior(prior):
+def test_rows_are_generated_from_the_prior(prior):
     det = DCGAN(latent_dim=3, prior=prior)
     net = nn.ModuleDict({**det.build((4,)), "G": nn.Identity()})
     z = det.sample(net, 500)
     assert float(z.abs().max() <= 1) == (prior == "uniform")
 
 
-def test_features_are_what_comes_before_the_last_layer():
+def test_features_are_the_inputs_of_the_last_layer():
     torch.manual_seed(0)
     det = DCGAN(width=4)
     net = nn.ModuleDict(det.build((1, 12, 20))).eval()

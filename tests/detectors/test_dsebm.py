@@ -58,8 +58,8 @@ def test_fully_connected_energy(layers):
 
 
 def test_one_step_down_the_energy_is_an_autoencoder_with_tied_weights(layers):
-    """x - dE/dx = b' + W1^T (sigmoid(a1) * W2^T sigmoid(a2)): the decoder is the encoder transposed. ALAD's code adds a
-    decoder before it takes the gradient, which would be another function."""
+    """x - dE/dx = b' + W1^T (sigmoid(a1) * W2^T sigmoid(a2)): the decoder is the transposed encoder. ALAD's code adds a
+    decoder before taking the gradient, which is a different function."""
     energy, (b, W1, c1, W2, c2) = layers
     x = torch.randn(6, 7)
     a1 = x.double().numpy() @ W1.T + c1
@@ -70,7 +70,7 @@ def test_one_step_down_the_energy_is_an_autoencoder_with_tied_weights(layers):
 
 
 def test_convolutional_energy():
-    """Strided 3x3 convolutions, each followed by softplus, and a linear layer's softplus subtracted from the bowl."""
+    """Strided 3x3 convolutions, each followed by softplus, and a linear layer's softplus, minus the parabola."""
     torch.manual_seed(0)
     energy, x = Energy((1, 16, 8), 4, 5), torch.randn(3, 1, 16, 8)
     assert [type(m).__name__ for m in energy.units] == [
@@ -90,7 +90,7 @@ def test_convolutional_energy():
 
 
 def test_the_step_follows_the_slope(game):
-    """Against differences of the energy, in float64."""
+    """Against finite differences of the energy, in float64."""
     _, net, batch = game
     energy, x = net.E.double(), batch.x().double()
     e, x_hat = descend(energy, x)
@@ -115,7 +115,7 @@ def test_training_leads_noisy_rows_back(game):
 
 
 def test_the_losss_gradient_is_that_of_a_gradient(game):
-    """Against differences of the loss in one weight of every parameter: the graph of dE/dx must be kept."""
+    """Against finite differences of the loss in one weight of every parameter: the graph of dE/dx must be kept."""
     det, net, batch = game
 
     def loss():
@@ -156,7 +156,7 @@ def test_scores_are_the_papers_two_criteria(game):
     )
 
 
-def test_scores_are_free_of_noise_and_of_the_generator(pictures):
+def test_scores_do_not_depend_on_noise_or_random_state(pictures):
     det = testing.small(DSEBM).fit(pictures)
     torch.manual_seed(1)
     first = det.explain(pictures).terms
@@ -202,7 +202,7 @@ class ReluEnergy(Energy):
 
 
 class CentreByPlace(DSEBM):
-    """ALAD's code: another b' for every place in the batch."""
+    """ALAD's code: a different b' for every position in the batch."""
 
     def build(self, shape):
         energy = Energy(shape, 8, 32)
@@ -217,12 +217,12 @@ class CentreByPlace(DSEBM):
         (CentreByPlace, testing.rows_are_independent, "row"),
     ],
 )
-def test_published_faults_are_caught(cls, law, message, table):
+def test_published_bugs_are_caught(cls, law, message, table):
     with pytest.raises(AssertionError, match=message):
         law(testing.small(cls), table)
 
 
-def test_far_rows_are_odd_by_both_criteria(table):
+def test_distant_rows_are_anomalous_by_both_scores(table):
     for criterion in ("energy", "reconstruction"):
         det = testing.small(DSEBM, score_by=criterion).fit(table)
         assert (det.anomaly_score(table + 20 * table.std(0)) > det.threshold_).all()

@@ -1,4 +1,4 @@
-"""EGBAD against its paper and code (Zenati et al., 2018), without training: every term against a formula of its own."""
+"""EGBAD against its paper and code (Zenati et al., 2018), without training: every term against a formula."""
 
 import types
 
@@ -47,13 +47,13 @@ def check_losses(cls, kind):
     assert set(first["D"]) == {"real", "fake"}
     near(first["D"]["real"], -torch.log(real[0]))
     near(first["D"]["fake"], -torch.log(1 - fake[0]))
-    assert set(second["G"]) == set(second["E"]) == {"adv"}, "no term that nobody asked for"
+    assert set(second["G"]) == set(second["E"]) == {"adv"}, "a term that was not requested"
     near(second["G"]["adv"], -torch.log(fake[1]))
     near(second["E"]["adv"], -torch.log(1 - real[1]))
 
 
 def check_scores(cls, kind):
-    """Norms are sums; the paper's cross-entropy looks at (x, E(x)), the code's at (x_hat, E(x)); alpha weighs L1."""
+    """Norms are sums; the paper's cross-entropy is on (x, E(x)), the code's on (x_hat, E(x)); alpha weights L1."""
     det, net, batch = game(cls, kind, alpha=0.8)
     net.eval()
     x = batch.x()
@@ -85,7 +85,7 @@ def test_scores_are_the_papers_and_the_codes(kind):
     check_scores(EGBAD, kind)
 
 
-# --- published faults, planted ----------------------------------------------------------------------------------------
+# --- planted bugs of published code -----------------------------------------------------------------------------------
 
 
 class ResidualUnasked(EGBAD):
@@ -109,7 +109,7 @@ class LeastSquares(EGBAD):
 
 
 class LabelsNotSwapped(EGBAD):
-    """The encoder helps the discriminator: a question that users of the authors' code ask again and again."""
+    """The encoder helps the discriminator: a frequent question of users of the authors' code."""
 
     def step(self, net, batch):
         first, second = super().step(net, batch)
@@ -118,7 +118,7 @@ class LabelsNotSwapped(EGBAD):
 
 
 class OneBatch(EGBAD):
-    """The discriminator's rows and latents serve G and E again."""
+    """The discriminator's rows and latents are used again for G and E."""
 
     def step(self, net, batch):
         x, z = batch.x(), batch.z(3)
@@ -126,7 +126,7 @@ class OneBatch(EGBAD):
 
 
 class MovesInTurn(EGBAD):
-    """G moves before E's loss is taken."""
+    """G is updated before E's loss is computed."""
 
     def step(self, net, batch):
         first, second = super().step(net, batch)
@@ -134,7 +134,7 @@ class MovesInTurn(EGBAD):
 
 
 class AlphaReversed(EGBAD):
-    """anomaly-toolbox: alpha weighs the discrimination loss, not the residual."""
+    """anomaly-toolbox: alpha weights the discrimination loss, not the residual."""
 
     def score_rows(self, net, x, names=ALL):
         terms = super().score_rows(net, x, names)
@@ -142,7 +142,7 @@ class AlphaReversed(EGBAD):
 
 
 class MeansForSums(EGBAD):
-    """masataka46: means where the authors' code has sums, which changes what alpha weighs."""
+    """masataka46: means where the authors' code has sums, which changes the effect of alpha."""
 
     def score_rows(self, net, x, names=ALL):
         terms = super().score_rows(net, x, names)
@@ -150,7 +150,7 @@ class MeansForSums(EGBAD):
 
 
 class CodeForPaper(EGBAD):
-    """The authors' code under the paper's name: D looks at the reconstruction's pair."""
+    """The authors' code under the paper's name: D's input is the reconstruction's pair."""
 
     def score_rows(self, net, x, names=ALL):
         terms = super().score_rows(net, x, names)
@@ -168,8 +168,8 @@ class OnePass(EGBAD):
         yield from ({"D": {"real": nn.functional.softplus(-real), "fake": nn.functional.softplus(fake)}}, second)
 
 
-FAULTS = [
-    (ResidualUnasked, check_losses, "nobody asked for"),
+BUGS = [
+    (ResidualUnasked, check_losses, "not requested"),
     (LeastSquares, check_losses, "not close"),
     (LabelsNotSwapped, check_losses, "not close"),
     (OneBatch, check_losses, "a batch of their own"),
@@ -181,14 +181,14 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("cls", "check", "message"), FAULTS, ids=lambda v: getattr(v, "__name__", ""))
-def test_planted_faults_are_caught(cls, check, message):
+@pytest.mark.parametrize(("cls", "check", "message"), BUGS, ids=lambda v: getattr(v, "__name__", ""))
+def test_planted_bugs_are_caught(cls, check, message):
     with pytest.raises((AssertionError, ValueError), match=message):
         check(cls, "pictures")
 
 
 class BatchStatistics(EGBAD):
-    """masataka46: batch normalisation keeps to batch statistics at test time."""
+    """masataka46: batch normalisation uses batch statistics at test time."""
 
     def score_rows(self, net, x, names=ALL):
         norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -219,7 +219,7 @@ def test_scores_that_depend_on_their_batch_are_caught(cls, pictures):
 
 @pytest.mark.parametrize("kind", SHAPES)
 def test_feature_matching_compares_means_over_the_batch(kind):
-    """G and E have one loss; the survey's third and fourth case."""
+    """G and E have one loss: the survey's third and fourth cases."""
     det, net, batch = game(EGBAD, kind, train_by="features")
     first, second = det.step(net, batch)
     x, z = batch.given[1], batch.drawn[1]
@@ -248,7 +248,7 @@ def test_feature_matching_ignores_the_discriminators_verdict():
 
 @pytest.mark.parametrize("train_by", ["bce", "features"])
 @pytest.mark.parametrize("kind", SHAPES)
-def test_the_residual_moves_generator_and_encoder(kind, train_by):
+def test_the_residual_trains_generator_and_encoder(kind, train_by):
     det, net, batch = game(EGBAD, kind, w_residual=2.5, train_by=train_by)
     _, second = det.step(net, batch)
     x = batch.given[1]
@@ -287,7 +287,7 @@ def test_combined_score_adds_residual_and_features(pictures):
 
 
 def layers(net, *inputs):
-    """Units or channels of every layer in the order they are run, and the number of parameters."""
+    """Units or channels of every layer in execution order, and the number of parameters."""
     found = []
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):

@@ -40,7 +40,7 @@ def mean_square(a, b):
 # --- stage 1 ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_critic_moves_on_wasserstein_and_penalty_then_the_generator(form):
+def test_the_critic_is_updated_on_wasserstein_and_penalty_then_the_generator(form):
     det, net, batch = game(form=form)
     torch.manual_seed(1)
     moves = list(det.step(net, batch))
@@ -60,7 +60,7 @@ def test_the_critic_moves_on_wasserstein_and_penalty_then_the_generator(form):
 
 
 class NormalisesTheCriticByBatch(FAnoGAN):
-    """A published fault: batch normalisation in the critic, whose penalty is on each row's own gradient."""
+    """A published bug: batch normalisation in the critic, whose penalty is on each row's gradient."""
 
     def build(self, shape):
         nets = super().build(shape)
@@ -76,7 +76,7 @@ def check_the_penalty_is_a_rows_own(cls):
 
 
 class WideEps(FAnoGAN):
-    """A published fault: 0.8, meant as momentum, is batch normalisation's eps."""
+    """A published bug: 0.8, meant as momentum, is batch normalisation's eps."""
 
     def build(self, shape):
         nets = super().build(shape)
@@ -122,7 +122,7 @@ def test_ziz_ends_with_its_epochs_although_it_needs_no_rows(pictures):
 
 
 class MovesTheGenerator(FAnoGAN):
-    """A fault: the generator goes on moving while the encoder learns to invert it."""
+    """A bug: the generator is still trained while the encoder learns to invert it."""
 
     def stages(self):
         gan, encoder = super().stages()
@@ -134,7 +134,7 @@ class MovesTheGenerator(FAnoGAN):
 
 
 class LeavesEvaluationMode(FAnoGAN):
-    """A fault: batch normalisation of the frozen generator follows the encoder's batches."""
+    """A bug: batch normalisation of the frozen generator follows the encoder's batches."""
 
     def encode(self, net, batch):
         net.G.train()
@@ -143,14 +143,14 @@ class LeavesEvaluationMode(FAnoGAN):
 
 
 class SwapsTheStages(FAnoGAN):
-    """A fault: the encoder is trained on a generator that is not there yet."""
+    """A bug: the encoder is trained on a generator that is not trained yet."""
 
     def stages(self):
         return super().stages()[::-1]
 
 
 def check_the_encoder_is_trained_last_and_alone(cls, pictures):
-    """However long E is trained, G and D are what the game left."""
+    """However long E is trained, G and D are as after the game."""
     short, long = (testing.small(cls, updates=3, encoder_updates=n, random_state=1).fit(pictures) for n in (2, 6))
     assert list(short.training_["updates"].items()) == [("gan", 3), ("encoder", 2)]
     theirs = long.net_.state_dict()
@@ -178,7 +178,7 @@ def check_the_encoder_moves_by_rmsprop(cls, table):
 
 
 class EndsInTanh(FAnoGAN):
-    """The paper's encoder, which cannot reach most of what its generator was trained on."""
+    """The paper's encoder, which cannot reach much of the space that its generator was trained on."""
 
     def build(self, shape):
         nets = super().build(shape)
@@ -193,7 +193,7 @@ def check_the_encoder_reaches_the_prior(cls):
 
 
 def test_what_a_tanh_costs():
-    """A third of N(0, 1) lies beyond: the best that ziz can come to is .151 for every number of z."""
+    """A third of N(0, 1) is outside (-1, 1): the minimum of ziz is .151 per component of z."""
     assert game(tanh=True)[1].E(1e6 * torch.randn(3, 1, 16, 12)).abs().max() <= 1
     z = torch.randn(10**6)
     assert float((z.abs() > 1).float().mean()) == pytest.approx(0.317, abs=0.01)
@@ -228,14 +228,14 @@ def test_the_critics_features_are_compared_and_not_its_value():
 
 
 class FlipsAtTest(FAnoGAN):
-    """A published fault: random flips of the rows that are scored."""
+    """A published bug: random flips of the rows that are scored."""
 
     def score_rows(self, net, x, names=ALL):
         return super().score_rows(net, torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x.flip(-1), x))
 
 
 class DropsTheRemainder(FAnoGAN):
-    """A published fault: the rows of a last batch that is not full are not scored."""
+    """A published bug: the rows of an incomplete last batch are not scored."""
 
     def anomaly_score(self, X):
         return super().anomaly_score(X[: len(X) // self.block_size * self.block_size])
@@ -248,7 +248,7 @@ def check_every_row_is_scored_alike(cls, pictures):
     assert np.array_equal(whole[::-1], det.anomaly_score(pictures[:37][::-1])), "a row scores differently elsewhere"
 
 
-FAULTS = [
+BUGS = [
     (NormalisesTheCriticByBatch, check_the_penalty_is_a_rows_own, None, "depends on other rows"),
     (WideEps, check_the_generator_is_normalised, None, "deviation far from 1"),
     (MovesTheGenerator, check_the_encoder_is_trained_last_and_alone, "pictures", "G.* moved in stage 2"),
@@ -261,22 +261,22 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("check", "needs"), {(check, needs): 0 for _, check, needs, _ in FAULTS})
-def test_faultless(check, needs, request):
+@pytest.mark.parametrize(("check", "needs"), {(check, needs): 0 for _, check, needs, _ in BUGS})
+def test_the_checks_accept_the_detector(check, needs, request):
     check(FAnoGAN, *[request.getfixturevalue(name) for name in [needs] if name])
 
 
-@pytest.mark.parametrize(("fault", "check", "needs", "message"), FAULTS)
-def test_planted_faults_are_caught(fault, check, needs, message, request):
+@pytest.mark.parametrize(("bug", "check", "needs", "message"), BUGS)
+def test_planted_bugs_are_caught(bug, check, needs, message, request):
     with pytest.raises(AssertionError, match=message):
-        check(fault, *[request.getfixturevalue(name) for name in [needs] if name])
+        check(bug, *[request.getfixturevalue(name) for name in [needs] if name])
 
 
 # --- the rest --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
-def test_generated_rows_are_of_the_prior(prior):
+def test_rows_are_generated_from_the_prior(prior):
     det, net, _ = game(form="table", prior=prior)
     seen = []
     net.G.register_forward_pre_hook(lambda _, args: seen.append(args[0]))

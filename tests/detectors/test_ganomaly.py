@@ -60,7 +60,7 @@ def test_discriminator_terms_are_half_the_cross_entropies(game):
 
 
 def test_feature_matching_ignores_the_discriminators_verdict(game):
-    """A published fault compares D's outputs. Scaling D's head must move D's loss and leave `adv` alone."""
+    """A published bug compares D's outputs. Scaling D's head must change D's loss and leave `adv` unchanged."""
     before = terms(game)
     with torch.no_grad():
         for p in game[1].D.head.parameters():
@@ -70,7 +70,7 @@ def test_feature_matching_ignores_the_discriminators_verdict(game):
     assert not torch.allclose(before[0]["D"]["real"], after[0]["D"]["real"])
 
 
-def test_feature_matching_sees_the_discriminators_features(game):
+def test_feature_matching_uses_the_discriminators_features(game):
     before = terms(game)
     with torch.no_grad():
         for p in game[1].D.trunk.parameters():
@@ -81,8 +81,8 @@ def test_feature_matching_sees_the_discriminators_features(game):
     assert torch.equal(before[0]["G"]["enc"], after[0]["G"]["enc"])
 
 
-def test_the_two_encoders_have_weights_of_their_own(game):
-    """A published fault shares one encoder. Moving the second must move `enc` and nothing else."""
+def test_the_two_encoders_have_separate_weights(game):
+    """A published bug shares one encoder. Changing the second must change `enc` and nothing else."""
     before = terms(game)
     with torch.no_grad():
         for p in game[1].G.encoder2.parameters():
@@ -94,7 +94,7 @@ def test_the_two_encoders_have_weights_of_their_own(game):
 
 
 def test_both_encoders_and_the_decoder_are_trained(game):
-    """A published fault takes gradients for the decoder alone."""
+    """A published bug computes gradients for the decoder alone."""
     losses = terms(game)[0]["G"]
     total = sum(t.mean() for t in losses.values())
     gradients = torch.autograd.grad(total, list(game[1].G.parameters()))
@@ -104,8 +104,8 @@ def test_both_encoders_and_the_decoder_are_trained(game):
     assert all(g.abs().max() > 0 for g in alone), "the latent loss reaches the first encoder through both of its ends"
 
 
-def test_the_discriminators_move_is_that_on_a_detached_reconstruction(game):
-    """Both moves come from one pass; D's gradients must be those of x_hat cut off from G, and leave G alone."""
+def test_the_discriminators_update_is_that_on_a_detached_reconstruction(game):
+    """Both losses come from one pass; D's gradients must be those for a detached x_hat, and not reach G."""
     _, net, batch = game
     losses = terms(game)[0]["D"]
     params = list(net.D.parameters())
@@ -119,14 +119,14 @@ def test_the_discriminators_move_is_that_on_a_detached_reconstruction(game):
 
 
 class TinyDiscriminatorLoss(GANomaly):
-    """D has won: its loss lies below the 1e-5 at which the authors' code starts it anew."""
+    """D has won: its loss is below the 1e-5 at which the authors' code re-initialises it."""
 
     def step(self, net, batch):
         for losses in super().step(net, batch):
             yield {**losses, "D": {name: 1e-9 * term for name, term in losses["D"].items()}}
 
 
-def test_the_discriminator_is_not_started_anew(pictures):
+def test_the_discriminator_is_not_reinitialised(pictures):
     det = testing.small(TinyDiscriminatorLoss, lr={"G": 1e-3, "D": 0.0}, ema=0.0).fit(pictures)
     start = testing.small(TinyDiscriminatorLoss, lr={"G": 1e-3, "D": 0.0}, ema=0.0, updates=1).fit(pictures)
     assert det.history_["D.real"][-1] < 1e-5
@@ -134,7 +134,7 @@ def test_the_discriminator_is_not_started_anew(pictures):
         assert torch.equal(mine, first)
 
 
-def test_score_in_each_printed_form(game):
+def test_score_in_each_published_form(game):
     det, net, batch = game
     net.eval()
     with torch.no_grad():
@@ -165,7 +165,7 @@ def test_score_by_names_the_term(form, pictures):
     assert np.array_equal(explained.score, explained.terms[form])
 
 
-def test_combined_score_weighs_terms_by_tuning_rows(pictures):
+def test_combined_score_weights_terms_by_tuning_rows(pictures):
     det = testing.small(GANomaly, score_by="combined", calibrate_fraction=0.2).fit(pictures)
     explained = det.explain(pictures)
     assert set(det.model_.combination.tuning) == {"latent_l1", "residual"}
@@ -179,7 +179,7 @@ def test_combined_score_weighs_terms_by_tuning_rows(pictures):
 
 
 def test_networks_at_32_pixels_are_the_authors():
-    """Layer by layer, for one channel and latent 100, as read in the authors' code."""
+    """Layer by layer, for one channel and a latent of 100, as in the authors' code."""
     net = GANomaly(latent_dim=100, width=64).build((1, 32, 32))
     enc = [tuple(m.weight.shape) for m in net["G"].encoder.modules() if isinstance(m, torch.nn.Conv2d)]
     assert enc == [(64, 1, 4, 4), (128, 64, 4, 4), (256, 128, 4, 4), (100, 256, 4, 4)]
@@ -210,7 +210,7 @@ def test_initial_weights_are_dcgans():
             assert float(module.bias.detach().abs().max()) == 0.0
 
 
-def test_features_are_what_comes_before_the_last_layer():
+def test_features_are_the_inputs_of_the_last_layer():
     torch.manual_seed(0)
     discriminator = GANomaly(latent_dim=4, width=4).build((1, 12, 20))["D"].eval()
     logit, features = discriminator(torch.randn(3, 1, 12, 20))
@@ -220,7 +220,7 @@ def test_features_are_what_comes_before_the_last_layer():
 
 
 def test_default_latent_is_a_bottleneck():
-    """100 numbers are none for an 8x8 picture."""
+    """A latent of 100 is no bottleneck for an 8x8 picture."""
     for shape, expected in {(1, 8, 8): 8, (1, 28, 28): 98, (3, 64, 64): 100, (6,): 4}.items():
         assert len(GANomaly().build(shape)["Z"].mean) == expected
 
@@ -257,8 +257,8 @@ def test_every_configuration_can_be_built():
                 assert copy.copy(det).get_params() == det.get_params()
 
 
-def test_unknown_configurations_say_what_there_is():
-    with pytest.raises(ValueError, match=r"detector 'nogan' has no configuration; there are .*ganomaly"):
+def test_unknown_configurations_list_the_known_ones():
+    with pytest.raises(ValueError, match=r"detector 'nogan' has no configuration; choose among .*ganomaly"):
         papers.detector("nogan", "mnist")
     with pytest.raises(ValueError, match=r"data set 'kdd' .* cifar10, mnist"):
         papers.detector("ganomaly", "kdd")

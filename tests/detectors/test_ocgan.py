@@ -14,7 +14,7 @@ SETTINGS = {"w_con": 20.0, "w_lat": 3.0, "w_vis": 1.5, "noise": 0.5, "mining_rat
 
 
 def game(cls=OCGAN, kind="pictures", **changes):
-    """A detector, fresh networks in training mode, and a batch. Weights are large, so that networks tell rows apart."""
+    """A detector, fresh networks in training mode, and a batch. Weights are large, so that outputs depend on rows."""
     torch.manual_seed(0)
     det = cls(latent_dim=5, width=8, **{**SETTINGS, **changes})
     net = nn.ModuleDict(det.build(SHAPES[kind])).train()
@@ -75,7 +75,7 @@ def test_the_encoder_learns_from_the_latent_and_the_decoder_from_the_visual_disc
 
 
 def doubt(net, s):
-    """C's loss on De(s) as if it were a reconstruction, in evaluation mode: what mining climbs."""
+    """C's loss on De(s) as if it were a reconstruction, in evaluation mode: what mining ascends."""
     was = net.De.training
     net.eval()
     value = -log(net.C(net.De(s))[0])
@@ -92,12 +92,12 @@ def test_mining_takes_the_papers_steps():
         s = (s + 0.3 * uphill).detach().clamp(-1, 1)
     assert not torch.equal(s, batch.noise)
     torch.testing.assert_close(det.mine(net, batch.noise), s)
-    with torch.no_grad():  # as a finished detector would be asked
+    with torch.no_grad():  # as in a finished detector
         torch.testing.assert_close(det.mine(net, batch.noise), s)
 
 
-def test_mined_points_teach_the_decoder_alone():
-    """Discriminators and classifier see random points: "weaker samples would hinder training of discriminators"."""
+def test_mined_points_train_the_decoder_alone():
+    """Discriminators and classifier get random points: "weaker samples would hinder training of discriminators"."""
     det, net, batch = game(mining_steps=5)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -141,7 +141,7 @@ def check_mining_finds_bad_fakes(cls):
 
 
 class LeavesTheCube(OCGAN):
-    """A fault: mined points where En can put no row."""
+    """A bug: mined points outside the range of En."""
 
     def mine(self, net, s):
         return 1.5 * super().mine(net, s)
@@ -153,7 +153,7 @@ def check_mined_points_stay_in_the_cube(cls):
 
 
 class MovesStatistics(OCGAN):
-    """A fault: batch normalisation follows the points that mining tries."""
+    """A bug: batch normalisation follows the points that mining visits."""
 
     def mine(self, net, s):
         net.C(net.De(s))
@@ -174,7 +174,7 @@ def check_mining_moves_no_network(cls):
 
 
 class HasNoTanh(OCGAN):
-    """A published fault: without tanh, codes need not lie in the cube that the latent is said to be."""
+    """A published bug: without tanh, codes can be outside the latent cube."""
 
     def build(self, shape):
         nets = super().build(shape)
@@ -188,7 +188,7 @@ def check_codes_lie_in_the_cube(cls):
 
 
 class SquashesTwice(OCGAN):
-    """A published fault: D_l ends in sigmoids, and the loss takes them for logits: no verdict below .5 or above .73."""
+    """A published bug: D_l ends in sigmoids that the loss treats as logits, so no verdict is below .5 or above .73."""
 
     def build(self, shape):
         nets = super().build(shape)
@@ -213,11 +213,11 @@ def check_the_latent_discriminator_can_be_sure(cls):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert loss < 0.4, "D_l cannot tell two clouds apart"
+    assert loss < 0.4, "D_l cannot discriminate two clouds"
 
 
 class DrawsNoiseOnce(OCGAN):
-    """A published fault: a picture has the same noise in every epoch."""
+    """A published bug: a picture has the same noise in every epoch."""
 
     def step(self, net, batch):
         torch.manual_seed(0)
@@ -237,7 +237,7 @@ def check_noise_is_drawn_anew(cls):
 
 
 class ScoresNoisyRows(OCGAN):
-    """A published fault: noise at test time."""
+    """A published bug: noise at test time."""
 
     def score_rows(self, net, x, names=ALL):
         return super().score_rows(net, x + self.noise * torch.randn_like(x))
@@ -260,26 +260,26 @@ def check_scores(cls):
             assert torch.allclose(scores[name], value, rtol=1e-4, atol=1e-6), f"{name} is another"
 
 
-FAULTS = [
+BUGS = [
     (GoesDownhill, check_mining_finds_bad_fakes, "less informative"),
     (LeavesTheCube, check_mined_points_stay_in_the_cube, "outside the cube"),
     (MovesStatistics, check_mining_moves_no_network, "running_mean moved"),
     (HasNoTanh, check_codes_lie_in_the_cube, "outside the cube"),
-    (SquashesTwice, check_the_latent_discriminator_can_be_sure, "apart"),
+    (SquashesTwice, check_the_latent_discriminator_can_be_sure, "discriminate"),
     (DrawsNoiseOnce, check_noise_is_drawn_anew, "repeats"),
     (ScoresNoisyRows, check_scores, "residual is another"),
 ]
 
 
-@pytest.mark.parametrize("check", [check for _, check, _ in FAULTS])
-def test_faultless(check):
+@pytest.mark.parametrize("check", [check for _, check, _ in BUGS])
+def test_the_checks_accept_the_detector(check):
     check(OCGAN)
 
 
-@pytest.mark.parametrize(("fault", "check", "message"), FAULTS)
-def test_planted_faults_are_caught(fault, check, message):
+@pytest.mark.parametrize(("bug", "check", "message"), BUGS)
+def test_planted_bugs_are_caught(bug, check, message):
     with pytest.raises(AssertionError, match=message):
-        check(fault)
+        check(bug)
 
 
 # --- the rest --------------------------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def test_laws_while_it_mines(kind, request):
     testing.gradients_reach_their_player(det.set_params(mining_after=0), X)
 
 
-def test_every_random_point_makes_a_row():
+def test_every_random_point_decodes_to_a_row():
     det, net, _ = game()
     seen = []
     net.De.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
@@ -303,8 +303,8 @@ def test_every_random_point_makes_a_row():
     assert float(seen[0].std()) == pytest.approx(3**-0.5, rel=0.05)
 
 
-def test_no_epoch_is_chosen_by_rows_that_are_held_back(pictures):
-    """The paper takes the epoch of the least validation error; here such rows change no weight."""
+def test_no_epoch_is_selected_by_held_out_rows(pictures):
+    """The paper selects the epoch of the lowest validation error; here such rows affect no weight."""
     models = [
         testing.small(OCGAN, updates=12).fit(pictures[:40], calibrate=rows) for rows in (pictures[40:], 255 - pictures)
     ]

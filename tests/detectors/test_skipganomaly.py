@@ -56,7 +56,7 @@ def test_terms_are_the_papers(kind):
 
 
 def test_features_are_the_latent_and_not_the_verdict(kind):
-    """Scaling D's head must move the adversarial terms and leave `lat` alone."""
+    """Scaling D's head must change the adversarial terms and leave `lat` unchanged."""
     det, net, batch = game(kind=kind)
     (before,) = det.step(net, batch)
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_scores(kind):
 
 
 class AddsWhatLiesInMemory(SkipGANomaly):
-    """A published fault: noise that is never filled is added to every row that G sees."""
+    """A published bug: an uninitialised tensor is added to every input of G."""
 
     def step(self, net, batch):
         lies_there = torch.full_like(batch.x(), 0.3)  # torch.empty may well give zeros in a test
@@ -106,7 +106,7 @@ def check_the_generator_sees_the_rows(cls, _):
 
 
 class PullsTheWrongWay(SkipGANomaly):
-    """A published fault: D moves on G's latent loss as well."""
+    """A published bug: D is also trained on G's latent loss."""
 
     def step(self, net, batch):
         for losses in super().step(net, batch):
@@ -127,14 +127,14 @@ def check_the_discriminator_moves_on_its_cross_entropies(cls, _):
 
 
 class ThreeChannels(SkipGANomaly):
-    """A published fault: the number of channels is fixed."""
+    """A published bug: the number of channels is fixed."""
 
     def build(self, shape):
         return super().build((3, *shape[1:]))
 
 
 class NeverEvaluates(SkipGANomaly):
-    """A published fault: batch statistics at test time."""
+    """A published bug: batch statistics at test time."""
 
     adapts_weights = True  # networks as they were trained: those for scoring have no statistics left to go wrong
 
@@ -146,7 +146,7 @@ class NeverEvaluates(SkipGANomaly):
 
 
 class ScalesByTheTestSet(SkipGANomaly):
-    """A published fault: scores from 0 to 1 over whatever is scored."""
+    """A published bug: scores are rescaled to 0 to 1 over the rows that are scored."""
 
     def anomaly_score(self, X):
         scores = super().anomaly_score(X)
@@ -164,8 +164,8 @@ def check_grey_pictures_are_taken(cls, pictures):
         raise AssertionError(f"grey pictures: {error}") from error
 
 
-class StartsTheDiscriminatorAnew(SkipGANomaly):
-    """What the authors' code means to do when D's loss falls below 1e-5."""
+class ReinitialisesTheDiscriminator(SkipGANomaly):
+    """What the authors' code intends to do when D's loss falls below 1e-5."""
 
     def step(self, net, batch):
         for losses in super().step(net, batch):
@@ -173,37 +173,37 @@ class StartsTheDiscriminatorAnew(SkipGANomaly):
             net.D.load_state_dict(self.build((1, 11, 9))["D"].state_dict())
 
 
-def check_the_discriminator_is_not_started_anew(cls, pictures):
-    """D has won and does not move: at a rate of 0 its weights stay those it started with."""
+def check_the_discriminator_is_not_reinitialised(cls, pictures):
+    """D has won and does not change: at a learning rate of 0 it keeps its initial weights."""
     models = [testing.small(cls, lr={"G": 1e-3, "D": 0.0}, ema=0.0, updates=n).fit(pictures) for n in (1, 4)]
     weights = [list(model.net_.D.parameters()) for model in models]
-    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True)), "D was started anew"
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True)), "D was re-initialised"
 
 
-FAULTS = [
+BUGS = [
     (AddsWhatLiesInMemory, check_the_generator_sees_the_rows, "sees something else"),
     (PullsTheWrongWay, check_the_discriminator_moves_on_its_cross_entropies, "moves on something else"),
     (ThreeChannels, check_grey_pictures_are_taken, "channels"),
     (NeverEvaluates, check_rows_are_independent, "row"),
     (ScalesByTheTestSet, check_rows_are_independent, "row"),
-    (StartsTheDiscriminatorAnew, check_the_discriminator_is_not_started_anew, "anew"),
+    (ReinitialisesTheDiscriminator, check_the_discriminator_is_not_reinitialised, "re-initialised"),
 ]
 
 
-@pytest.mark.parametrize("check", {check: 0 for _, check, _ in FAULTS})
-def test_faultless(check, pictures):
+@pytest.mark.parametrize("check", {check: 0 for _, check, _ in BUGS})
+def test_the_checks_accept_the_detector(check, pictures):
     check(SkipGANomaly, pictures)
 
 
-@pytest.mark.parametrize(("fault", "check", "message"), FAULTS)
+@pytest.mark.parametrize(("bug", "check", "message"), BUGS)
 @pytest.mark.filterwarnings("ignore:invalid value")  # one row, scaled by its own range
-def test_planted_faults_are_caught(fault, check, message, pictures):
+def test_planted_bugs_are_caught(bug, check, message, pictures):
     with pytest.raises(AssertionError, match=message):
-        check(fault, pictures)
+        check(bug, pictures)
 
 
 def test_skip_connections_carry_detail():
-    """G's output moves with the first layer down even where everything below it is silenced; x itself skips nothing."""
+    """G's output depends on the first layer down even if everything below is silenced; x itself has no skip."""
     _, net, batch = game()
     G = net.G.eval()
     hook = G.downs[1].register_forward_hook(lambda *args: torch.zeros_like(args[2]))

@@ -24,7 +24,7 @@ def game(request):
 
 
 def posterior(net, x):
-    """q(z|x) by hand: the first half of E's outputs is the mean, softplus of the second the deviation."""
+    """q(z|x) by hand: the first half of E's outputs is the mean, softplus of the second the standard deviation."""
     out = net.E.encoder(x)
     return Normal(out[:, :5], torch.log1p(torch.exp(out[:, 5:])))
 
@@ -63,7 +63,7 @@ def test_loss_is_the_negative_elbo_at_one_draw(game):
     torch.testing.assert_close(found["E"]["kl"], divergence, rtol=1e-4, atol=1e-4)
 
 
-def test_each_row_has_a_draw_of_its_own(game):
+def test_each_row_has_its_own_draw(game):
     det, net, batch = game
     alike = SimpleNamespace(x=lambda: torch.ones_like(batch.x()))
     with torch.no_grad():
@@ -71,8 +71,8 @@ def test_each_row_has_a_draw_of_its_own(game):
     assert len(set(nll.tolist())) == 6
 
 
-def test_reconstruction_teaches_the_deviation_too(game):
-    """A fault: to decode the mean code, so that s is held by the divergence alone and never shrinks."""
+def test_reconstruction_trains_the_standard_deviation_too(game):
+    """A bug: decoding the mean code, so that s depends on the divergence alone and never shrinks."""
     _, net, batch = game
     mu, s = net.E(batch.x())
     net.E.forward = lambda x: (mu, s)
@@ -82,7 +82,7 @@ def test_reconstruction_teaches_the_deviation_too(game):
 
 
 def test_the_fitted_variance_is_the_best_of_the_batch(game):
-    """Rybkin et al., 2021: with v at its optimum the reconstruction's loss is d/2 log MSE, gradients included."""
+    """Rybkin et al., 2021: with v at its optimum, the reconstruction loss is d/2 log MSE, gradients included."""
     _, net, batch = game
     x, params = batch.x(), [*net.E.parameters(), *net.G.parameters()]
     found = losses(game)["E"]["nll"].mean()
@@ -116,7 +116,7 @@ def test_a_given_variance_stays(table):
     assert testing.small(VAE, variance=0.25).fit(table).net_.Q.v == 0.25
 
 
-def test_far_rows_do_not_overflow(game):
+def test_distant_rows_do_not_overflow(game):
     """An exponential would: exp of a log variance of 100 is beyond float32."""
     det, net, batch = game
     with torch.no_grad():
@@ -164,7 +164,7 @@ def test_the_bound_is_tight_where_the_posterior_is_exact():
 
 
 class DrawsAnew(VAE):
-    """As An and Cho do: other draws at every score."""
+    """As An and Cho do: new draws for every score."""
 
     def score_rows(self, net, x, names=ALL):
         net.Q.eps.normal_()
@@ -172,7 +172,7 @@ class DrawsAnew(VAE):
 
 
 class DrawsByPlace(VAE):
-    """A draw for every place in a block."""
+    """A draw for every position in a block."""
 
     def score_rows(self, net, x, names=ALL):
         torch.manual_seed(0)
@@ -190,7 +190,7 @@ def test_scores_do_not_depend_on_the_generator(cls, same, table):
     assert (scores[0] == scores[1]).all() == same
 
 
-def test_scores_by_place_are_caught(table):
+def test_scores_by_position_are_caught(table):
     with pytest.raises(AssertionError, match="row"):
         testing.rows_are_independent(testing.small(DrawsByPlace), table)
 

@@ -1,4 +1,4 @@
-"""Losses by hand."""
+"""Losses against hand-written formulas."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The latent search, on objectives whose answer is known; and that rows share nothing in it."""
+"""The latent search on objectives with known minima, and the independence of its rows."""
 
 import copy
 from itertools import pairwise
@@ -47,7 +47,7 @@ def test_latent_size_is_a_bottleneck():
 
 
 @pytest.mark.parametrize("kind", ["normal", "uniform"])
-def test_prior_draws_what_it_says_and_keeps_its_starts(kind):
+def test_prior_draws_from_its_distribution_and_stores_its_starts(kind):
     torch.manual_seed(0)
     prior = Latent(3, kind, starts=2)
     z = prior.draw(4000)
@@ -63,12 +63,12 @@ def test_prior_draws_what_it_says_and_keeps_its_starts(kind):
 
 
 def bowl(z):
-    """Each row has a bottom of its own; curved more along some directions than along others."""
+    """Each row has its own minimum, with different curvatures along different directions."""
     goals = torch.linspace(-1, 1, len(z))[:, None]
     return ((z - goals).square() * torch.arange(1.0, z.shape[1] + 1)).sum(1) + 0.5
 
 
-def test_every_row_finds_its_own_bottom():
+def test_every_row_finds_its_own_minimum():
     z, value = search.search(bowl, torch.zeros(5, 1, 3), steps=400, lr=0.05)
     torch.testing.assert_close(z, torch.linspace(-1, 1, 5)[:, None].expand(5, 3), atol=1e-2, rtol=0)
     torch.testing.assert_close(value, torch.full((5,), 0.5), atol=1e-3, rtol=0)
@@ -93,7 +93,7 @@ def test_steps_are_adams_at_the_scheduled_rates():
     assert len(seen) == 6
 
 
-def test_no_step_judges_the_starts():
+def test_without_steps_the_starts_are_evaluated():
     starts = torch.randn(4, 3, 2)
     z, value = search.search(bowl, starts, steps=0, lr=0.1)
     values = torch.stack([bowl(start) for start in starts.unbind(1)])
@@ -102,7 +102,7 @@ def test_no_step_judges_the_starts():
 
 
 def test_the_best_point_counts_not_the_last():
-    """Steps so large that the search flies past the bottom and comes back."""
+    """Steps so large that the search overshoots the minimum and returns."""
     seen = []
 
     def noted(z):
@@ -115,8 +115,8 @@ def test_the_best_point_counts_not_the_last():
     assert (value < seen[-1]).any()
 
 
-def test_every_start_is_a_search_of_its_own_and_the_best_wins():
-    """A published fault: the optimiser's state of one search goes on in the next."""
+def test_every_start_is_searched_independently_and_the_best_counts():
+    """A published bug: the optimiser's state of one search is carried over to the next."""
     torch.manual_seed(0)
     starts = torch.randn(6, 3, 2)
     _, together_ = search.search(bowl, starts, steps=6, lr=0.05)
@@ -125,11 +125,11 @@ def test_every_start_is_a_search_of_its_own_and_the_best_wins():
 
 
 def stairs(z):
-    """Row 0 is flat, so that it can gain nothing; the others have a long way to go."""
+    """Row 0 is flat and cannot improve; the others start far from their minima."""
     return torch.cat([0 * z[:1].sum(1) + 3, bowl(z[1:])])
 
 
-def test_rows_that_gain_no_more_are_frozen_and_the_search_ends_with_the_last():
+def test_converged_rows_are_frozen_and_the_search_ends_with_the_last():
     calls = []
 
     def counted(z):
@@ -149,7 +149,7 @@ def test_rows_that_gain_no_more_are_frozen_and_the_search_ends_with_the_last():
     assert len(calls) == 301
 
 
-def test_what_is_frozen_stays():
+def test_frozen_rows_stay_where_they_are():
     zs = []
 
     def noted(z):
@@ -162,7 +162,7 @@ def test_what_is_frozen_stays():
     assert len(set(first[-50:].tolist())) == 1
 
 
-def test_rows_without_a_finite_value_do_not_hurt_others():
+def test_rows_without_a_finite_value_do_not_affect_others():
     def broken(z):
         return torch.cat([z[:1].sum(1) * torch.nan, bowl(z)[1:]])
 
@@ -175,7 +175,7 @@ def test_rows_without_a_finite_value_do_not_hurt_others():
 
 @pytest.mark.parametrize("shape", [(1, 11, 9), (2, 16, 16), (5,), (30,)], ids=str)
 @pytest.mark.parametrize("kind", ["dcgan", "egbad", "keras"])
-def test_company_and_place_change_no_bit_of_a_rows_search(shape, kind):
+def test_a_rows_search_does_not_depend_on_other_rows_or_its_position(shape, kind):
     """Through the networks, back to z, over steps and freezing."""
     torch.manual_seed(0)
     G = anogan.generator(shape, 5, kind=kind, width=8).eval().requires_grad_(False)
@@ -202,7 +202,7 @@ def test_company_and_place_change_no_bit_of_a_rows_search(shape, kind):
 
 
 def by_hand(G, x, start, steps, lr_z, lr_weights):
-    """One row from one start: a deep copy of G, torch's own optimiser, no tricks."""
+    """One row from one start, with a deep copy of G and torch's own optimiser."""
     G, z = copy.deepcopy(G).requires_grad_(), start[None].clone().requires_grad_()
     parts = [{"params": [z], "lr": lr_z}, {"params": list(G.parameters()), "lr": lr_weights}]
     adam = torch.optim.Adam(parts, betas=(0.5, 0.999))
@@ -223,7 +223,7 @@ def way(request, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (5,)], ids=str)
-def test_private_weights_are_moved_as_if_each_row_were_alone(shape, way):
+def test_private_weights_are_optimised_as_for_single_rows(shape, way):
     torch.manual_seed(0)
     G = adgan.generator(shape, 3, width=8).eval().requires_grad_(False)
     before = copy.deepcopy(G.state_dict())
@@ -249,7 +249,7 @@ def test_private_weights_leave_rows_independent(shape, way):
     assert torch.equal(refine(G, lonely, starts, steps=4, lr_z=0.1, lr_weights=1e-2)[9], x_hat[2])
 
 
-def test_copies_that_move_together_are_few_and_divide_a_block():
+def test_copies_that_are_optimised_together_are_few_and_divide_a_block():
     for b in (1, 2, 16, 64):
         for k in (1, 3, 8):
             for weights in (10, 1_000, 60_000):

@@ -1,4 +1,4 @@
-"""Layers that are PyTorch's convolutions computed otherwise: the same results, gradients and gradients of gradients."""
+"""Faster forms of PyTorch's convolutions: the same results, gradients and second derivatives."""
 
 import pytest
 import torch
@@ -92,7 +92,7 @@ def test_convolve_and_average(small, large, kernel):
     torch.testing.assert_close(merged(x), expected)
 
 
-def test_unusual_layers_go_the_usual_way():
+def test_unusual_layers_use_pytorchs_convolution():
     x = torch.randn(2, 3, 4, 4)
     for layer in (
         Span(3, 4, 4, padding=1),

@@ -5,13 +5,13 @@ import torch
 
 from oddgan import networks
 from oddgan.networks import pictures
-from oddgan.networks.tables import RowLinear
+from oddgan.networks.blocks import RowLinear
 
 SHAPES = [(1, 8, 8), (1, 9, 15), (3, 28, 28), (3, 80, 80), (1, 8, 100), (5, 33, 12), (1, 61, 47), (7,), (1,)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_encoder_and_decoder_undo_each_others_shape(shape):
+def test_encoder_and_decoder_invert_each_others_shape(shape):
     x = torch.randn(2, *shape)
     z = networks.encoder(shape, 6, 4)(x)
     assert z.shape == (2, 6)
@@ -19,7 +19,7 @@ def test_encoder_and_decoder_undo_each_others_shape(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_discriminator_gives_logit_and_features(shape):
+def test_discriminator_returns_logit_and_features(shape):
     logit, features = networks.discriminator(shape, 4)(torch.randn(2, *shape))
     assert logit.shape == (2,)
     assert features.ndim == 2
@@ -45,7 +45,7 @@ def test_decoder_of_pictures_is_bounded_and_of_tables_is_not():
 
 
 @pytest.mark.parametrize("units", [(1, 1), (5, 31), (64, 2), (121, 100)])
-def test_row_linear_is_a_linear_layer_without_regard_to_place(units):
+def test_row_linear_is_a_linear_layer_at_any_position(units):
     torch.manual_seed(0)
     layer, x, order = RowLinear(*units), torch.randn(64, units[0]), torch.randperm(64)
     with torch.no_grad():

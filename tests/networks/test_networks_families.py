@@ -1,4 +1,4 @@
-"""What all families of networks keep, on every shape: shapes, ranges, gradients, precision, independent rows."""
+"""Properties of all families of networks at every shape: shapes, ranges, gradients, precision, independent rows."""
 
 import copy
 
@@ -81,7 +81,7 @@ def built(name, shape):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", GENERATORS)
-def test_generators_give_rows_in_range(name, shape):
+def test_generators_return_rows_in_range(name, shape):
     net = GENERATORS[name](shape)
     x = net(100 * torch.randn(4, Z))
     assert x.shape == (4, *shape)
@@ -91,7 +91,7 @@ def test_generators_give_rows_in_range(name, shape):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", ENCODERS)
-def test_encoders_give_latents(name, shape):
+def test_encoders_return_latents(name, shape):
     z = ENCODERS[name](shape).eval()(1e8 * torch.randn(4, *shape))
     assert z.shape == (4, Z)
     assert (z.abs().max() <= 1) == (name in ("resnet-tanh", "ocgan"))
@@ -99,7 +99,7 @@ def test_encoders_give_latents(name, shape):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", [name for name in ALL if name.startswith("judge") or name in OTHERS])
-def test_discriminators_give_logit_and_features(name, shape):
+def test_discriminators_return_logit_and_features(name, shape):
     result = built(name, shape)(*inputs(name, shape, 5))
     if name == "unet-generator":
         assert result.shape == (5, *shape)
@@ -122,7 +122,7 @@ def test_gradients_reach_every_parameter(name, shape):
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", [(3, 9, 20), (1, 16, 16), (7,)], ids=str)
 def test_no_parameter_is_without_effect_in_training(name, shape):
-    """A bias before batch normalisation would be one: it has a gradient, of rounding errors."""
+    """Such as a bias before batch normalisation, whose gradient consists of rounding errors."""
     net = built(name, shape).double().train()
     for module in net.modules():
         if isinstance(module, nn.Dropout):
@@ -139,7 +139,7 @@ def test_no_parameter_is_without_effect_in_training(name, shape):
 @pytest.mark.parametrize("rows", [2, 16])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", ALL)
-def test_rows_are_independent_of_their_place(name, shape, rows):
+def test_rows_are_independent_of_their_position(name, shape, rows):
     net = built(name, shape)
     for module in net.modules():  # as training leaves it, not as it starts
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -186,7 +186,7 @@ def test_copies_and_states_give_the_same_bits(name, shape):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", CRITICS)
-def test_critics_judge_each_row_by_itself_and_take_a_gradient_penalty(name, shape):
+def test_critics_score_rows_independently_and_allow_a_gradient_penalty(name, shape):
     net = built(f"judge-{name}", shape).double().train()
     assert not [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     x = torch.randn(4, *shape, dtype=torch.float64, requires_grad=True)
@@ -201,7 +201,7 @@ def test_critics_judge_each_row_by_itself_and_take_a_gradient_penalty(name, shap
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", CRITICS)
 def test_wasserstein_loss_reaches_every_parameter_of_a_critic(name, shape):
-    """A bias that adds a constant to every value would have no gradient but rounding errors."""
+    """The gradient of a bias that adds a constant to every value would consist of rounding errors."""
     net = built(f"judge-{name}", shape).double()
     real, fake = torch.randn(2, 8, *shape, dtype=torch.float64)
     (net(fake)[0].mean() - net(real)[0].mean()).backward()

@@ -15,7 +15,7 @@ KINDS = {nn.Conv2d: "conv", nn.ConvTranspose2d: "up", nn.Linear: "fc"}
 
 
 def layers(net, *shapes):
-    """Every convolution and linear layer in the order it is run, as "kind kernel/stride -> output"."""
+    """Every convolution and linear layer in execution order, as "kind kernel/stride -> output"."""
     found = []
 
     def note(module, _, output):
@@ -117,7 +117,7 @@ def test_anogan_kdd99(kind):
     assert layers(anogan.generator((121,), 32, kind=kind), (32,))[0] == ["fc -> 64", "fc -> 128", "fc -> 121"]
 
 
-def test_anogan_keras_has_the_numbers_that_its_readme_prints():
+def test_anogan_keras_has_the_parameter_counts_of_its_readme():
     generator = anogan.generator((1, 28, 28), 100, kind="keras")
     judge = anogan.discriminator((1, 28, 28), kind="keras")
     assert (count(generator), count(judge)) == (839_937, 212_865)
@@ -230,7 +230,7 @@ def test_fanogan_tables():
     assert layers(resnet.encoder((784,), 100), (784,))[0] == ["fc -> 512", "fc -> 256", "fc -> 100"]
 
 
-def test_layer_norm_is_of_a_whole_row():
+def test_layer_norm_normalises_whole_rows():
     x = torch.randn(3, 4, 5, 6) * 7 + 2
     y = resnet.LayerNorm(4)(x)
     torch.testing.assert_close(y.mean((1, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
@@ -280,8 +280,8 @@ def test_skipganomaly_32():
     assert f.shape[1] == 100
 
 
-def test_unet_x_itself_skips_nothing():
-    """Without its layers down, no trace of x reaches the output."""
+def test_unet_has_no_skip_connection_from_x():
+    """Without its layers down, the output does not depend on x."""
     for shape in ((1, 16, 9), (7,)):
         net = unet.generator(shape, width=4).eval()
         nn.init.zeros_(next(p for name, p in net.named_parameters() if name.startswith("downs.0") and p.ndim > 1))

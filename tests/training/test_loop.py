@@ -32,7 +32,7 @@ GAME = Stage("game", ("G", "D"), step)
 
 @dataclass(frozen=True)
 class Recorded(World):
-    """One process that notes the gradients it is asked to average, and the weights at that time."""
+    """One process that records the gradients it has to average, and the weights at that time."""
 
     seen: list = field(default_factory=list)
 

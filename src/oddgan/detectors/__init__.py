@@ -29,8 +29,24 @@ def get(name: str) -> type[Detector]:
 def load(path: str | Path, *, device: str | None = None) -> Detector:
     """Read a model file. No code of the file runs: the detector's name is looked up among those that are here.
 
-    `device` overrides the one that the model was fitted for. Raises `ArtifactError` that names the file when it is
-    damaged, from a newer format, or inconsistent, `ParameterError` when its device is not on this machine.
+    Parameters
+    ----------
+    path : path
+        A file that `save` or ``oddgan train`` wrote.
+    device : str, optional
+        Where to compute, in place of where the model was fitted.
+
+    Returns
+    -------
+    Detector
+        Fitted: it scores the same bits as the one that was saved.
+
+    Raises
+    ------
+    ArtifactError
+        The file is damaged, from a newer format, inconsistent, or of a detector that is not here.
+    ParameterError
+        The device is not on this machine.
     """
     manifest, arrays = archive.read(path)
     try:

@@ -4,25 +4,25 @@ arXiv:1812.02288.
     x --E--> z_hat --G--> x_hat             D_xz: (x, E(x)) against (G(z), z)
     z --G--> x_fake --E--> z_back           D_xx: (x, x) against (x, x_hat);  D_zz: (z, z) against (z, z_back)
 
-BiGAN alone does not force G(E(x)) back to x. Two more discriminators do: one tells a row paired with itself from a row
-paired with its reconstruction, the other does so for latents. An anomaly is one whose reconstruction D_xx's features
-tell from the row.
+BiGAN alone does not force G(E(x)) back to x. Two more discriminators do: one discriminates a row paired with itself
+from a row paired with its reconstruction, the other does the same for latents. A row is anomalous if D_xx's features of
+these two pairs differ.
 
-Departures from paper and authors' code (github.com/houssamzenati/Adversarially-Learned-Anomaly-Detection), pinned
-by tests where they concern losses and scores:
+Departures from the paper and the authors' code (github.com/houssamzenati/Adversarially-Learned-Anomaly-Detection),
+pinned by tests where they concern losses and scores:
 
-- Norms are sums over values and features, as in the code. The generator's and encoder's cycle losses hold
-  D_xx(x, x) and D_zz(z, z) with labels flipped, as in the code; no gradient of theirs reaches G or E.
-- D_xx joins two pictures along the channels. The code joins them along the height, so that only the convolutions over
-  the seam see both.
-- Spectral normalisation, an option of the code, is on by default and goes for all networks but G, for tables as well;
+- Norms are sums over values and features, as in the code. The cycle losses of the generator and the encoder include
+  D_xx(x, x) and D_zz(z, z) with labels flipped, as in the code; these have no gradient in G or E.
+- D_xx concatenates two pictures along the channels. The code does so along the height, where only the convolutions
+  across the seam see both.
+- Spectral normalisation, an option of the code, is on by default and applies to all networks but G, also for tables;
   the code's networks for tables ignore it.
-- D_xx and D_zz always train. `w_zz=0` takes D_zz's loss from G and E, which is the code's default (--enable_dzz adds
-  it). No early stopping on validation scores: the code restores no weights after it, and has none for tables.
+- D_xx and D_zz are always trained. `w_zz=0` removes D_zz's loss from G and E, which is the code's default (--enable_dzz
+  adds it). No early stopping on validation scores: the code restores no weights after it, and has none for tables.
 - Evaluation mode at test time, and no threshold from test scores. Batch normalisation's running statistics follow every
-  pass in training; the code leaves out those of moves that are not the network's own.
-- Any shape, by the rule in `oddgan.networks`, and tables are scaled; the code leaves them as they are.
-- Defaults of our own: half the width for pictures, and a latent that scales with the data.
+  pass in training; the code excludes passes for the updates of other networks.
+- Any shape, by the rule in `oddgan.networks`; tables are scaled, which the code does not do.
+- Our own defaults: half the width for pictures, and a latent that scales with the data.
   `oddgan.papers.detector("alad", ...)` has the paper's.
 """
 
@@ -44,9 +44,9 @@ from ..parameters import Param
 
 @detector
 class ALAD(NeuralDetector):
-    """ALAD (Zenati et al., 2018): a BiGAN with cycles in both directions, scored by the features of D_xx.
+    """ALAD (Zenati et al., 2018): a BiGAN with cycle consistency in both directions, scored by the features of D_xx.
 
-    Its terms, each a choice of `score_by`: "fm" (the paper's: ||f_xx(x, x) - f_xx(x, x_hat)||_1), and those that the
+    The terms that `score_by` can select: "fm" (the paper's: ||f_xx(x, x) - f_xx(x, x_hat)||_1), and those that the
     paper compares it with: "ch" (BCE(D_xx(x, x_hat), 1)), "l1" (||x - x_hat||_1), "l2" (||x - x_hat||_2).
     """
 
@@ -59,14 +59,14 @@ class ALAD(NeuralDetector):
         Param("scale of every layer's channels or units (paper: 64); none: 64 for tables, 32 for pictures", low=2),
     ] = None
     spectral_norm: Annotated[
-        bool, Param("divide the weights of E and of the discriminators, save the last, by their largest singular value")
+        bool, Param("spectral normalisation of E and the discriminators, in all layers but the last")
     ] = True
     w_xx: Annotated[float, Param("weight of D_xx in the losses of G and E", low=0)] = 1.0
     w_zz: Annotated[float, Param("weight of D_zz in the losses of G and E", low=0)] = 1.0
     score_by: Annotated[Literal["fm", "ch", "l1", "l2"], Param("the term that is the anomaly score")] = "fm"
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
-        """G, E and the three discriminators, and the prior."""
+        """G, E, the three discriminators and the prior Z."""
         latent_dim = latent_size(shape, self.latent_dim)
         width = self.width or (WIDTH if len(shape) == 1 else WIDTH // 2)
         sn = self.spectral_norm
@@ -84,11 +84,11 @@ class ALAD(NeuralDetector):
         return nets
 
     def stages(self) -> tuple[Stage, ...]:
-        """One, of five players."""
+        """One stage, of five players."""
         return (Stage("game", ("G", "E", "D_xz", "D_xx", "D_zz"), self.step),)
 
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """The discriminators move; then, on another batch, G and E together, with all labels flipped."""
+        """The discriminators are updated; then, on another batch, G and E together, with all labels flipped."""
         x, z = batch.x(), batch.z(net.Z.latent_dim)
         with torch.no_grad():
             z_hat, x_fake = net.E(x), net.G(z)
@@ -101,7 +101,7 @@ class ALAD(NeuralDetector):
         x, z = batch.x(), batch.z(net.Z.latent_dim)
         z_hat, x_fake = net.E(x), net.G(z)
         x_hat, z_back = net.G(z_hat), net.E(x_fake)
-        with torch.no_grad():  # neither E nor G has a part in these
+        with torch.no_grad():  # neither depends on E or G
             same_x, same_z = bce(net.D_xx(x, x)[0], 0.0), bce(net.D_zz(z, z)[0], 0.0)
         cycles = {
             "xx": self.w_xx * (same_x + bce(net.D_xx(x, x_hat)[0], 1.0)),
@@ -113,8 +113,8 @@ class ALAD(NeuralDetector):
         }
 
     def finish(self, net: Any, rows: PreparedRows) -> None:
-        """Divide the weights by their singular values for good: these change no more, and torch pickles no network that
-        would do it anew at every pass."""
+        """Fold spectral normalisation into the weights: they no longer change, and torch cannot pickle parametrised
+        networks."""
         del rows
         for module in list(net.modules()):
             if parametrize.is_parametrized(module):
@@ -143,6 +143,6 @@ class ALAD(NeuralDetector):
 
 
 def _load_folded(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Before `module` loads its state: do without spectral normalisation where the state has done with it."""
+    """Before `module` loads a state in which spectral normalisation is folded into the weights: remove it here too."""
     if f"{prefix}weight" in state and parametrize.is_parametrized(module):
         parametrize.remove_parametrizations(module, "weight")

@@ -3,25 +3,25 @@ Adversarial Networks to Guide Marker Discovery", IPMI 2017, arXiv:1703.05921.
 
     z --G--> x_hat          D(x) -> (logit, features f(x))          for each x, z is searched for: G(z) near x
 
-A GAN learns to make normal rows. To judge a row, search the latent space for the z whose G(z) comes nearest to it, by
+A GAN learns to generate normal rows. To score a row, search the latent space for the z whose G(z) is nearest to it, by
 gradient steps on (1 - lambda) R(z) + lambda D(z): R(z) = sum |x - G(z)| is the residual and D(z) the discrimination
-loss, sum |f(x) - f(G(z))|. The score is that same sum where the search ends: an odd row is nobody's image. |x - G(z)|
-says where it is odd.
+loss, sum |f(x) - f(G(z))|. The score is the same sum at the end of the search: G cannot generate an anomalous row.
+|x - G(z)| locates the anomaly.
 
 Departures from the paper:
 
-- The best z that the search met, not the last: Adam's last step may lead up. A row's search may stop before
-  its 500 steps (`patience`; the paper's configuration never does), and may be repeated from several `starts`.
-- All rows start from the same stored draws of the prior, each with an optimiser of its own, so that a row's score is
-  its own. Published code draws anew for every row, or carries Adam's state from one row to the next.
-- G and D both are averaged over training. The AnoGAN that EGBAD's and ALAD's authors compare with averages G, and reads
-  D through G's averages, which hold nothing of it: their D is the last one.
-- `discrimination="sigmoid"` is the other variant that EGBAD compares: the cross-entropy of D(G(z)) against "real".
-- `start="encoder"` is no part of the paper: an encoder E, trained after the game to undo G (f-AnoGAN's izi loss), gives
-  the search a start near its end, where it needs few steps.
+- The best z of the search, not the last: Adam's last step may increase the loss. A row's search may stop before its 500
+  steps (`patience`; never in the paper's configuration), and may be repeated from several `starts`.
+- The searches of all rows start from the same stored draws of the prior, each with its own optimiser, so a row's score
+  does not depend on others. Published code draws again for every row, or carries Adam's state from one row to the next.
+- Both G and D are averaged over training. The AnoGAN baseline of EGBAD's and ALAD's authors averages G alone, and reads
+  D through G's averages, which do not contain it: their D has its last weights.
+- `discrimination="sigmoid"` is the other variant that EGBAD compares: the cross-entropy of D(G(z)) with "real".
+- `start="encoder"` is not in the paper: an encoder E, trained after the game to invert G (f-AnoGAN's izi loss), gives
+  the search a start near its end, so that few steps suffice.
 - Pictures of any shape, and tables, by the rule in `oddgan.networks`.
-- Defaults of our own: averaged weights, a latent that scales with the data, and a normal prior. "uniform" is the
-  paper's; z may leave its range in the search, in which nothing holds it in the paper either.
+- Our own defaults: averaged weights, a latent that scales with the data, and a normal prior. "uniform" is the paper's;
+  as in the paper, z is not confined to its range in the search.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,12 +42,11 @@ from ..parameters import Param
 
 @detector
 class AnoGAN(NeuralDetector):
-    """AnoGAN (Schlegl et al., 2017): a GAN, and for each row a search for the z that G makes it of.
+    """AnoGAN (Schlegl et al., 2017): a GAN, and for each row a search for the z from which G generates it.
 
-    Its terms, each a choice of `score_by`, at the z that was found: "paper" = (1 - w_dis) residual + w_dis times the
+    The terms that `score_by` can select, at the z that was found: "paper" = (1 - w_dis) residual + w_dis times the
     chosen discrimination loss, which is what the search minimises; "residual" (sum |x - G(z)|), "feature" (sum
-    |f(x) - f(G(z))|), "sigmoid" (-log D(G(z))); "combined" adds up residual and feature, each on the scale of normal
-    rows.
+    |f(x) - f(G(z))|), "sigmoid" (-log D(G(z))); "combined" adds residual and feature, each on the scale of normal rows.
     """
 
     latent_dim: Annotated[int | None, Param("size of z; none: an eighth of a row's values, 4 to 100", low=1)] = None
@@ -56,19 +55,20 @@ class AnoGAN(NeuralDetector):
         Literal["dcgan", "egbad", "keras"],
         Param("G and D: DCGAN's (paper), those of EGBAD's AnoGAN baseline, or of the Keras implementation for MNIST"),
     ] = "dcgan"
-    prior: Annotated[Prior, Param("what z is drawn from: N(0, 1), or uniform on (-1, 1) (paper)")] = "normal"
+    prior: Annotated[Prior, Param("distribution of z: N(0, 1), or uniform on (-1, 1) (paper)")] = "normal"
     start: Annotated[
         Literal["prior", "encoder"],
-        Param("where a search starts: draws of the prior (paper), or an encoder's guess, then such draws"),
+        Param("where a search starts: draws from the prior (paper), or an encoder's z first and then such draws"),
     ] = "prior"
-    starts: Annotated[int, Param("searches for every row; the best counts (paper: 1)", low=1)] = 1
-    steps: Annotated[int, Param("steps of a search (paper: 500)", low=0)] = 500
+    starts: Annotated[int, Param("searches per row, of which the best counts (paper: 1)", low=1)] = 1
+    steps: Annotated[int, Param("steps of each search (paper: 500)", low=0)] = 500
     search_lr: Annotated[
         float | dict[str, float],
-        Param("Adam's rate in the search: one, or one by the step it begins at, as 0=0.01,200=0.001", low=1e-9),
+        Param("Adam's learning rate in the search: one, or a schedule by step, as in 0=0.01,200=0.001", low=1e-9),
     ] = 0.01
     patience: Annotated[
-        int, Param("steps without a gain of a thousandth that end a row's search; 0: all are taken (paper)", low=0)
+        int,
+        Param("a row's search ends after so many steps without a gain of a thousandth; 0: never early (paper)", low=0),
     ] = 50
     discrimination: Annotated[
         Literal["feature", "sigmoid"],
@@ -87,17 +87,17 @@ class AnoGAN(NeuralDetector):
     searches = True
     max_held_out_rows = 200
     max_reference_rows = 800
-    # Hundreds of steps, each on the sign of a residual, magnify what kernels round. A generous guess so far:
+    # Hundreds of steps, each on the sign of a residual, amplify rounding differences between kernels. A generous bound:
     # `benchmarks/anogan_start.py` measures the difference between blocks of 64 and of 1.
     tolerance = 1e-2
 
     def check_parameters(self) -> None:
-        """As for every detector, and that a schedule in `search_lr` is one."""
+        """As for every detector; also checks the schedule in `search_lr`."""
         super().check_parameters()
         rate_at(self.search_lr, 0)
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
-        """G, D, the latent space Z with the starts of all searches, and E where they start at its guess."""
+        """G, D, the latent space Z with the starts of the searches, and E if they start at its guess."""
         latent_dim, width = latent_size(shape, self.latent_dim), self.width
         net = {
             "G": anogan.generator(shape, latent_dim, kind=self.networks, width=width),
@@ -107,7 +107,7 @@ class AnoGAN(NeuralDetector):
         return net | ({"E": encoder(shape, latent_dim, width or 64)} if self.start == "encoder" else {})
 
     def stages(self) -> tuple[Stage, ...]:
-        """The game; then E, with G and D as they are."""
+        """The game; then E alone, with G and D frozen."""
         game = Stage("game", ("G", "D"), self.step)
         encode = Stage("encoder", ("E",), self.encode, updates=self.encoder_updates)
         return (game, encode) if self.start == "encoder" else (game,)
@@ -117,17 +117,17 @@ class AnoGAN(NeuralDetector):
         yield from gan(net, batch, net.Z.latent_dim, self.prior)
 
     def encode(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """E moves on the mean of (x - G(E(x)))^2, f-AnoGAN's izi."""
+        """E is trained on the mean of (x - G(E(x)))^2, f-AnoGAN's izi."""
         x = batch.x()
         yield {"E": {"izi": l2(x, net.G(self.guess(net, x)))}}
 
     def guess(self, net: Any, x: Tensor) -> Tensor:
-        """E's z, within the bounds of a uniform prior: beyond them G was never trained, and E may not find back."""
+        """E's z, confined to the range of a uniform prior: beyond it G was never trained, and E may not return."""
         z = net.E(x)
         return z.tanh() if self.prior == "uniform" else z
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
-        """Search for z on "paper", and every term where the search ends."""
+        """Search for the z that minimises "paper", and return every term there."""
         _, f = net.D(x)
         starts = net.Z.starts.expand(len(x), -1, -1)
         if self.start == "encoder":
@@ -151,7 +151,7 @@ class AnoGAN(NeuralDetector):
         return {"x_hat": x_hat, **terms, "paper": paper}
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
-        """f(x): D's features. z would take a search."""
+        """f(x): D's features, since z would need a search."""
         _, f = net.D(x)
         return f
 

@@ -3,23 +3,23 @@ Anomaly Detection", ICLR 2018.
 
     x --h--> z_c --g--> x'          z = [z_c, ||x - x'|| / ||x||, cos(x, x')] --MLN--> softmax = gamma
 
-A compression network makes a row a few numbers: a small code and two features of how badly it is reconstructed. An
-estimation network says which of K normal distributions they come from, and the mixture follows in closed form. All are
-trained together; odd is what has high energy, -log of the mixture's density at z.
+A compression network maps a row to a few numbers: a small code and two features of the reconstruction error. An
+estimation network predicts from which of K normal distributions they come, and the mixture follows in closed form. All
+are trained together. The anomaly score is the energy, -log of the mixture's density at z.
 
 Departures, each pinned by a test:
 
-- Scores use the mixture over all training rows, fitted once after training (equation 5). In ALAD's code it is that of
-  the last batch, with noise added to its covariances.
-- Covariances get a ridge on the diagonal and are factorised in float64, and the energy is a log of a sum taken in the
-  exponents. Two features that depend on each other as these do make singular covariances, and both ALAD's code and the
-  widespread PyTorch one add 1e-12 to the density instead, so that all rows beyond an energy of 27.6 tie.
-- Norms that divide are at least 1e-6.
-- Pictures: the paper has tables only. Here h and g are the DCGAN kind's encoder and decoder with a small code.
-- Default networks for tables have two hidden layers; the paper chose others for every data set (`units`,
+- Scores use the mixture over all training rows, fitted once after training (equation 5). ALAD's code uses that of the
+  last batch, with noise added to its covariances.
+- Covariances get a ridge on the diagonal and are factorised in float64, and the energy is computed by log-sum-exp. The
+  two error features are so dependent that covariances become singular; ALAD's code and the widespread PyTorch code add
+  1e-12 to the density instead, so that all rows beyond an energy of 27.6 tie.
+- Norms in denominators are at least 1e-6.
+- Pictures: the paper has tables only. Here h and g are a DCGAN-style encoder and decoder with a small code.
+- Default networks for tables have two hidden layers; the paper chose others for each data set (`units`,
   `oddgan.papers.detector("dagmm", ...)`).
-- The score adds the plain residual to the energy, unless `score_by` says else: z holds relative features only, so a row
-  far from all others that is reconstructed in proportion looks usual. The paper's score is the energy.
+- By default the score adds the plain residual to the energy: z holds relative errors only, so a row far from all others
+  that is reconstructed in proportion would seem normal. The paper's score is the energy alone.
 - `generate` decodes the codes of draws from the mixture, which the paper does not do.
 """
 
@@ -40,7 +40,7 @@ from ..networks.tables import mlp
 from ..parameters import Param
 from ..preprocessing.prepared import in_batches
 
-SMALLEST = 1e-6  # of a norm that divides
+SMALLEST = 1e-6  # of a norm in a denominator
 RIDGE = 1e-6  # added to covariances: this share of the mean variance, and at least this
 
 
@@ -62,15 +62,15 @@ class Compression(nn.Module):
 
 
 class Mixture:
-    """K normal distributions of m numbers in float64: `phi` (K,), `mu` (K, m), `whiten` (K, m, m) the inverse of the
-    covariances' Cholesky factors."""
+    """K normal distributions in m dimensions, float64: weights `phi` (K,), means `mu` (K, m), and `whiten` (K, m, m),
+    the inverse Cholesky factors of the covariances."""
 
     def __init__(self, phi: Tensor, mu: Tensor, whiten: Tensor) -> None:
         self.phi, self.mu, self.whiten = phi, mu, whiten
 
     @classmethod
     def of(cls, z: Tensor, gamma: Tensor) -> tuple["Mixture", Tensor]:
-        """Equation 5: the mixture of rows z (n, m) with memberships gamma (n, K); and the variances (K, m)."""
+        """Equation 5: the mixture of rows z (n, m) with memberships gamma (n, K), and its variances (K, m)."""
         total = gamma.sum(0).clamp_min(SMALLEST)
         mu = gamma.T @ z / total[:, None]
         centred = z[:, None] - mu
@@ -78,13 +78,13 @@ class Mixture:
         eye = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
         mean = covariance.diagonal(dim1=1, dim2=2).mean(1).detach()
         covariance = covariance + RIDGE * mean.clamp_min(1.0)[:, None, None] * eye
-        factor, _ = torch.linalg.cholesky_ex(covariance)  # a NaN stays one, for the training loop to report
+        factor, _ = torch.linalg.cholesky_ex(covariance)  # a NaN is passed on, for the training loop to report
         whiten = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
         return cls(total / len(z), mu, whiten), covariance.diagonal(dim1=1, dim2=2)
 
     def energy(self, z: Tensor) -> Tensor:
         """Equation 6: -log of the density at z (n, m), (n,)."""
-        # Sums along the last axis of what lies in order: each row's is taken alike, wherever it stands.
+        # Sums along the last, contiguous axis: a row's rounding does not depend on its position.
         white = ((z[:, None] - self.mu)[:, :, None] * self.whiten).sum(3)
         half_log_det = self.whiten.diagonal(dim1=1, dim2=2).log().sum(1)  # of the inverse covariance
         constant = 0.5 * z.shape[1] * np.log(2 * np.pi)
@@ -92,7 +92,7 @@ class Mixture:
 
 
 class Estimation(nn.Module):
-    """z (b, m) -> gamma (b, K) in float64 (equation 4); and, in buffers, the mixture that `finish` fits."""
+    """z (b, m) -> gamma (b, K) in float64 (equation 4). Its buffers are the mixture that `finish` fits."""
 
     phi: Tensor
     mu: Tensor
@@ -114,7 +114,7 @@ class Estimation(nn.Module):
 
 
 def wide(value: Tensor) -> Tensor:
-    """`value` in float64, on the CPU where its device has none (mps)."""
+    """`value` in float64, on the CPU if its device has no float64 (mps)."""
     return (value.cpu() if value.device.type == "mps" else value).double()
 
 
@@ -122,8 +122,8 @@ def wide(value: Tensor) -> Tensor:
 class DAGMM(NeuralDetector):
     """Deep autoencoding Gaussian mixture model (Zong et al., 2018).
 
-    Its terms, each a choice of `score_by`: "energy" (the paper's, equation 6; may be negative) and "residual" (||x -
-    x'||^2, the criterion of the paper's plain autoencoders); "combined" adds up both, each on the scale of normal rows.
+    The terms that `score_by` can select: "energy" (the paper's, equation 6; may be negative) and "residual"
+    (||x - x'||^2, the score of the paper's plain autoencoders); "combined" adds both, each on the scale of normal rows.
     """
 
     latent_dim: Annotated[
@@ -133,9 +133,9 @@ class DAGMM(NeuralDetector):
         int | None, Param("channels (or units) of the first layer; none: 64, and 32 above 32x32 pixels", low=2)
     ] = None
     units: Annotated[
-        str, Param("hidden layers of h for tables, as 60-30-10 (g has them in reverse); empty: by the width")
+        str, Param("hidden layers of h for tables, as in 60-30-10 (g has them in reverse); empty: two, by width")
     ] = ""
-    components: Annotated[int, Param("K, the distributions of the mixture (paper: 4, and 2 for small sets)", low=1)] = 4
+    components: Annotated[int, Param("K, the components of the mixture (paper: 4, and 2 for small sets)", low=1)] = 4
     hidden: Annotated[int, Param("units of the estimation network's hidden layer", low=1)] = 10
     w_energy: Annotated[float, Param("lambda_1, the weight of the energy, equation 7", low=0)] = 0.1
     w_cov: Annotated[float, Param("lambda_2, the weight of the penalty on small variances, equation 7", low=0)] = 0.005
@@ -164,7 +164,7 @@ class DAGMM(NeuralDetector):
         except ValueError:
             units = (0,)
         if min(units) < 1:
-            raise ParameterError(f"units={self.units!r}: expected whole numbers of at least 1, as 60-30-10")
+            raise ParameterError(f"units={self.units!r}: expected whole numbers of at least 1, as in 60-30-10")
         return units
 
     def stages(self) -> tuple[Stage, ...]:
@@ -172,7 +172,7 @@ class DAGMM(NeuralDetector):
         return (Stage("mixture", ("C", "M"), self.step),)
 
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """Equation 7. The mixture is the batch's own, so its terms couple rows; a score never does."""
+        """Equation 7. The mixture is that of the batch, so these terms depend on all its rows; a score does not."""
         x = batch.x()
         x_hat, z = net.C(x)
         z, gamma = wide(z), net.M(z)
@@ -184,7 +184,7 @@ class DAGMM(NeuralDetector):
         yield {"C": {"rec": norm2(x, x_hat).square(), **energy}, "M": energy}
 
     def finish(self, net: Any, rows: PreparedRows) -> None:
-        """Fit the mixture that scores use: equation 5 over all training rows, without dropout."""
+        """Fit the mixture for scoring: equation 5 over all training rows, without dropout."""
         device = net.M.mu.device
         z = torch.cat([net.C(x.to(device))[1] for x in in_batches(rows)])
         mixture, _ = Mixture.of(wide(z), net.M(z))
@@ -192,12 +192,12 @@ class DAGMM(NeuralDetector):
             getattr(net.M, name).copy_(getattr(mixture, name))
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
-        """Equation 6 with the fitted mixture, and the reconstruction's error."""
+        """Equation 6 with the fitted mixture, and the reconstruction error."""
         x_hat, z = net.C(x)
         return {"x_hat": x_hat, "energy": net.M.mixture().energy(wide(z)), "residual": norm2(x, x_hat).square()}
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
-        """z, the code and the two features of the reconstruction."""
+        """z: the code and the two error features."""
         return net.C(x)[1]
 
     def sample(self, net: Any, n: int) -> Tensor:

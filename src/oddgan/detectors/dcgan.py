@@ -3,16 +3,16 @@ Adversarial Networks", ICLR 2016, arXiv:1511.06434; the game is Goodfellow et al
 
     z --G--> x_fake          D(x) -> (logit, features f(x))
 
-A generator learns to make rows that a discriminator cannot tell from normal ones. Here it stands for itself: make rows
-and look at them, or take D's features. It is AnoGAN's first stage. D's verdict is a score as well, the "GAN" of several
-papers' tables, and a weak one: D has learned what generated rows look like, not what odd rows look like.
+A generator learns to make rows that a discriminator cannot distinguish from normal ones. It is AnoGAN's first stage,
+and useful by itself to generate rows, or for D's features. D's verdict is a score too, the "GAN" in the tables of
+several papers, and a weak one: D has learned to recognise generated rows, not anomalous ones.
 
 Departures from the paper:
 
 - Pictures of any shape, and tables, by the rule in `oddgan.networks`. The paper's own networks are for 64x64: four
-  layers of 128 to 1024 channels; with width=128 these are ours at that size.
+  layers of 128 to 1024 channels; with width=128 ours are the same at that size.
 - Averaged weights, and a latent that scales with the data; `oddgan.papers.detector("dcgan", ...)` has the paper's.
-- The prior is normal unless "uniform" is asked for, which the paper has.
+- The default prior is normal; the paper's is "uniform".
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,15 +34,16 @@ from ..parameters import Param
 class DCGAN(NeuralDetector):
     """DCGAN (Radford et al., 2016): a generator and a discriminator; the score is D's verdict.
 
-    Its terms, each a choice of `score_by`: "sigmoid", -log D(x), the cross-entropy of D's verdict against "real";
-    "probability", 1 - D(x), which ranks alike until it rounds to 0 or 1. It has no reconstruction and no anomaly map.
+    The terms that `score_by` can select: "sigmoid", -log D(x), the cross-entropy of D's verdict with "real";
+    "probability", 1 - D(x), which gives the same ranking until it rounds to 0 or 1. There is no reconstruction and no
+    anomaly map.
     """
 
     latent_dim: Annotated[
         int | None, Param("size of z (paper: 100); none: an eighth of a row's values, 4 to 100", low=1)
     ] = None
     width: Annotated[int | None, Param("channels (or units) of the first layer (paper: 128); none: 64", low=2)] = None
-    prior: Annotated[Prior, Param("what z is drawn from: N(0, 1), or uniform on (-1, 1) (paper)")] = "normal"
+    prior: Annotated[Prior, Param("distribution of z: N(0, 1), or uniform on (-1, 1) (paper)")] = "normal"
     score_by: Annotated[Literal["sigmoid", "probability"], Param("the anomaly score")] = "sigmoid"
 
     reconstructs = False
@@ -62,7 +63,7 @@ class DCGAN(NeuralDetector):
         yield from gan(net, batch, net.Z.latent_dim, self.prior)
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
-        """D's verdict on x, as two terms of one order."""
+        """D's verdict on x, in two forms."""
         logit, _ = net.D(x)
         return {"sigmoid": bce(logit, 1.0), "probability": torch.sigmoid(-logit.float())}
 

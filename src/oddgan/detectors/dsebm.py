@@ -3,22 +3,22 @@ arXiv:1605.07717.
 
     E(x) = 1/2 ||x - b'||^2 - sum_j softplus(a_j(x))          x_hat = x - dE/dx = b' + sum_j sigmoid(a_j(x)) da_j/dx
 
-An energy, low where normal rows are: a bowl around b' that the last layer's units a_j dig into. It is learned by score
-matching: a step down the energy from a noisy row must lead back to the row, so that the energy's gradient makes a
-denoising autoencoder whose decoder is the transposed encoder. Odd is a row of high energy (DSEBM-e), or one where the
-energy is steep: x_hat is not x (DSEBM-r).
+An energy that is low at normal rows: a parabola around b', lowered by the units a_j of the last layer. It is learned by
+score matching: a step down the energy from a noisy row must lead back to the row, so the energy's gradient defines a
+denoising autoencoder whose decoder is the transposed encoder. A row is anomalous if its energy is high (DSEBM-e), or if
+the energy is steep there, so that x_hat differs from x (DSEBM-r).
 
-The paper's text was not at hand, but two public codes that compare with it, and they differ. Choices and departures,
-each pinned by a test:
+The paper's text was not available, only two public implementations that compare with it, and these differ. Choices and
+departures, each pinned by a test:
 
 - Softplus in every layer, as in ALAD's code (Zenati et al., 2018). That of Golan and El-Yaniv (2018, GeoTrans) has
-  ReLU, whose energy is piecewise flat in the last biases: they get no gradient.
-- No batch normalisation, which that code has: the gradient of one row's energy would depend on its batch.
-- b' is one vector. ALAD's code has another one for every place in a batch, so that a score depends on the place.
-- The networks stop at their last hidden layer. ALAD's code appends a decoder of its own, though x - dE/dx is one.
-- DSEBM-r is the mean square of x - x_hat; the norm, as in ALAD's code, orders rows alike.
-- DSEBM-r is the default of the two: training teaches the slope near normal rows, which DSEBM-r is, and the energy of a
-  far row only as the sum of all slopes on the way there.
+  ReLU, whose energy is piecewise linear in the last biases: they get no gradient.
+- No batch normalisation, which that code has: the gradient of a row's energy would depend on its batch.
+- b' is one vector. ALAD's code has a different one for every position in a batch, on which a score then depends.
+- The networks end at their last hidden layer. ALAD's code appends a separate decoder, though x - dE/dx is one.
+- DSEBM-r is the mean square of x - x_hat; the norm, as in ALAD's code, gives the same ranking.
+- DSEBM-r is the default: training fits the slope near normal rows, which is DSEBM-r, and the energy of a distant row
+  only as the sum of all slopes on the way there.
 - Pictures: strided convolutions, as in GeoTrans; ALAD's code has one convolution and max pooling.
 """
 
@@ -38,7 +38,7 @@ from ..parameters import Param
 
 
 class Energy(nn.Module):
-    """x (b, ...) -> E(x), (b,). `units`: x -> a(x), (b, experts), what the last softplus is taken of.
+    """x (b, ...) -> E(x), (b,). `units`: x -> a(x), (b, experts), the inputs of the last softplus.
 
     Pictures: strided 3x3 convolutions until a side is 4 to 7, then a linear layer. Tables: one hidden layer.
     """
@@ -59,13 +59,13 @@ class Energy(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         bowl = 0.5 * (x - self.centre).square().flatten(1).sum(1)
-        return bowl - F.softplus(self.units(x)).contiguous().sum(1)  # a sum over a transposed tensor rounds by place
+        return bowl - F.softplus(self.units(x)).contiguous().sum(1)  # a sum over a transposed tensor rounds by position
 
 
 def descend(energy: nn.Module, x: Tensor, *, training: bool = False) -> tuple[Tensor, Tensor]:
-    """E(x) (b,) and x - dE/dx (b, ...); in `training`, the latter can be differentiated again.
+    """E(x) (b,) and x - dE/dx (b, ...); with `training`, the latter can be differentiated again.
 
-    In float32 whatever the run's precision: the training loss is a gradient's gradient.
+    Always in float32, whatever the run's precision: training differentiates a gradient.
     """
     with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
         here = x.detach().requires_grad_()
@@ -78,7 +78,7 @@ def descend(energy: nn.Module, x: Tensor, *, training: bool = False) -> tuple[Te
 class DSEBM(NeuralDetector):
     """Deep structured energy-based model (Zhai et al., 2016), fully connected for tables, convolutional for pictures.
 
-    Its terms, each a choice of `score_by`: "energy" (DSEBM-e: E(x), which may be negative) and "reconstruction"
+    The terms that `score_by` can select: "energy" (DSEBM-e: E(x), which may be negative) and "reconstruction"
     (DSEBM-r: mean (x - x_hat)^2, the slope of the energy).
     """
 
@@ -88,14 +88,14 @@ class DSEBM(NeuralDetector):
     ] = None
     experts: Annotated[int | None, Param("units of the last layer; none: four times the width", low=1)] = None
     noise: Annotated[
-        float, Param("deviation of the noise that training adds to rows (GeoTrans: 0.5, ALAD's code: 1)", low=1e-6)
+        float, Param("standard deviation of the noise in training (GeoTrans: 0.5, ALAD's code: 1)", low=1e-6)
     ] = 0.5
     score_by: Annotated[Literal["energy", "reconstruction"], Param("the anomaly score: DSEBM-e or DSEBM-r")] = (
         "reconstruction"
     )
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
-        """E alone."""
+        """E, the only network."""
         width = self.width or (64 if len(shape) == 3 else 128)
         return {"E": Energy(shape, width, self.experts or 4 * width)}
 
@@ -110,7 +110,7 @@ class DSEBM(NeuralDetector):
         yield {"E": {"denoising": l2(x, x_hat)}}
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
-        """Both criteria; no noise is added."""
+        """Both scores, without noise."""
         e, x_hat = descend(net.E, x)
         return {"x_hat": x_hat, "energy": e, "reconstruction": l2(x, x_hat)}
 

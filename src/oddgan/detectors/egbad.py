@@ -4,26 +4,25 @@ arXiv:1802.06222. It scores with a BiGAN: Donahue, Krähenbühl and Darrell, "Ad
     x --E--> z_hat --G--> x_hat          D(x, E(x)) against D(G(z), z) -> (logit, features f)
 
 A discriminator of pairs makes the encoder the generator's inverse, so that no search is needed to find a row's z. An
-anomaly comes back as something normal, or its pair with E(x) is like none of training's.
+anomaly is reconstructed as something normal, or its pair with E(x) is unlike those of training.
 
-Departures from paper and authors' code (github.com/houssamzenati/Efficient-GAN-Anomaly-Detection), pinned by
+Departures from the paper and the authors' code (github.com/houssamzenati/Efficient-GAN-Anomaly-Detection), pinned by
 tests where they concern losses and scores:
 
 - The cross-entropy of the score is BCE(D(x, E(x)), 1) in the paper and BCE(D(G(E(x)), E(x)), 1) in the code. Both are
   terms: "sigma" and "sigma_code".
 - Norms are sums over values and features, as in the code. D sees real and generated pairs in two passes, so that batch
-  normalisation takes each kind's own statistics, as in the code. Its running statistics follow every pass in training;
-  the code leaves out those of moves that are not the network's own.
-- Feature matching and the residual as training losses are the cases of the survey by Di Mattia et al.,
-  arXiv:1906.11632, not of EGBAD. Features are matched in the mean over the batch (Salimans et al., 2016), which is how
-  BiGAN can: x and z of a batch are no pairs. The residual moves G and E; the survey's toolbox adds it to E alone.
+  normalisation uses separate statistics for each, as in the code. Its running statistics follow every pass in training;
+  the code excludes passes for the updates of other networks.
+- Feature matching and the residual as training losses are variants from the survey by Di Mattia et al.,
+  arXiv:1906.11632, not from EGBAD. Features are matched in the mean over the batch (Salimans et al., 2016), since x and
+  z of a batch do not form pairs in a BiGAN. The residual trains G and E; the survey's toolbox adds it to E alone.
 - Evaluation mode at test time, and no threshold from test scores.
-- Any shape, by the rule in `oddgan.networks`, and tables are scaled; the code leaves KDD99 as it is.
-- Defaults of our own: the residual in training, since the game alone ties x_hat to x but loosely for as long as a run
-  of some thousand updates lasts; a latent and a width that suit small data. `oddgan.papers.detector("egbad", ...)` has
-  the paper's.
-- `networks="mlp"`: Donahue's networks for pictures without neighbourhoods, in EGBAD's game. Donahue moves G, E and D
-  at once on one batch, with weight decay and a falling learning rate, and normalises without gain and bias.
+- Any shape, by the rule in `oddgan.networks`; tables are scaled, while the code does not scale KDD99.
+- Our own defaults: the residual in training, since in a run of a few thousand updates the game alone couples x_hat to x
+  only loosely; a latent and a width that suit small data. `oddgan.papers.detector("egbad", ...)` has the paper's.
+- `networks="mlp"`: Donahue's fully connected networks for pictures, in EGBAD's game. Donahue updates G, E and D at once
+  on one batch, with weight decay and a decaying learning rate, and normalises without gain and bias.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,12 +43,12 @@ from ..parameters import Param
 
 @detector
 class EGBAD(NeuralDetector):
-    """EGBAD (Zenati et al., 2018): BiGAN, scored by what comes back and by what D says of it.
+    """EGBAD (Zenati et al., 2018): a BiGAN, scored by the reconstruction and by D's verdict or features.
 
-    Its terms, each a choice of `score_by`: "residual" (||x - x_hat||_1); three discrimination losses, "feature"
+    The terms that `score_by` can select: "residual" (||x - x_hat||_1); three discrimination losses, "feature"
     (||f(x, z_hat) - f(x_hat, z_hat)||_1), "sigma" (BCE(D(x, z_hat), 1): the paper's cross-entropy) and "sigma_code"
-    (BCE(D(x_hat, z_hat), 1): the code's); and the paper's sum of residual and each of these, alpha residual +
-    (1 - alpha) loss: "paper_fm", "paper_sigma" and "code_sigma". "combined" adds up residual and feature, each on the
+    (BCE(D(x_hat, z_hat), 1): the code's); and the paper's sum of the residual and each of these, alpha residual +
+    (1 - alpha) loss: "paper_fm", "paper_sigma" and "code_sigma". "combined" adds residual and feature, each on the
     scale of normal rows.
     """
 
@@ -64,11 +63,11 @@ class EGBAD(NeuralDetector):
     prior: Annotated[Prior, Param("distribution of z: N(0, 1), or uniform on (-1, 1)")] = "normal"
     networks: Annotated[
         Literal["egbad", "mlp"],
-        Param("EGBAD's, or for pictures and tables BiGAN's of two hidden layers without convolutions"),
+        Param("EGBAD's networks, or BiGAN's fully connected ones of two hidden layers, also for pictures"),
     ] = "egbad"
     train_by: Annotated[
         Literal["bce", "features"],
-        Param("what G and E learn from: D's verdict (paper), or the features of real and generated pairs, in the mean"),
+        Param("loss of G and E: D's verdict (paper), or the distance of mean features of real and generated pairs"),
     ] = "bce"
     w_residual: Annotated[
         float, Param("weight of mean |x - x_hat| in the losses of G and E (paper: 0, no such term)", low=0)
@@ -84,7 +83,7 @@ class EGBAD(NeuralDetector):
     combined_terms = ("residual", "feature")
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
-        """G, E and D, and the prior."""
+        """G, E and D, and the prior Z."""
         latent_dim = latent_size(shape, self.latent_dim)
         width = self.width or (WIDTH if len(shape) == 1 else WIDTH // 2)
         Z = Latent(latent_dim, self.prior)
@@ -98,11 +97,11 @@ class EGBAD(NeuralDetector):
         }
 
     def stages(self) -> tuple[Stage, ...]:
-        """One, of three players."""
+        """One stage, of three players."""
         return (Stage("game", ("G", "E", "D"), self.step),)
 
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """D tells (x, E(x)) from (G(z), z); then, on another batch, G and E move together to confuse it."""
+        """D discriminates (x, E(x)) from (G(z), z); then, on another batch, G and E are updated against it."""
         x, z = batch.x(), batch.z(net.Z.latent_dim, self.prior)
         with torch.no_grad():
             z_hat, x_fake = net.E(x), net.G(z)
@@ -124,7 +123,7 @@ class EGBAD(NeuralDetector):
         yield losses
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
-        """The residual, the discrimination loss in each printed form, and their weighted sums."""
+        """The residual, the discrimination loss in each published form, and their weighted sums."""
         z_hat = net.E(x)
         x_hat = net.G(z_hat)
         real, f_real = net.D(x, z_hat)
@@ -152,7 +151,7 @@ class EGBAD(NeuralDetector):
 
 
 class _MLPGenerator(nn.Module):
-    """z (b, latent_dim) -> x (b, *shape): two hidden layers, both of which see z."""
+    """z (b, latent_dim) -> x (b, *shape): two hidden layers, with z as an input of both."""
 
     def __init__(self, shape: Sequence[int], latent_dim: int, units: int) -> None:
         super().__init__()
@@ -167,7 +166,7 @@ class _MLPGenerator(nn.Module):
 
 
 def _mlps(shape: Sequence[int], latent_dim: int, units: int, bounded: bool) -> dict[str, nn.Module]:
-    """Donahue's G, E and D for MNIST without convolutions; `bounded`: E ends in the range of a uniform prior."""
+    """Donahue's fully connected G, E and D for MNIST; `bounded`: E's range is that of a uniform prior."""
     size = torch.Size(shape).numel()
     of_x = [nn.Sequential(nn.Flatten(), mlp((size, units))) for _ in ("E", "D")]
     squash = [nn.Tanh()] * bounded
@@ -176,6 +175,6 @@ def _mlps(shape: Sequence[int], latent_dim: int, units: int, bounded: bool) -> d
         "E": normal(
             nn.Sequential(of_x[0], mlp((units, units), batch_norm=True), RowLinear(units, latent_dim), *squash)
         ),
-        # z has a hidden layer less than x: it joins at the second.
+        # z has one hidden layer less than x: it enters at the second.
         "D": normal(JointJudge(of_x[1], nn.Identity(), mlp((units + latent_dim, units), batch_norm=True), units)),
     }

@@ -4,21 +4,21 @@ generative adversarial networks", Medical Image Analysis 54, 2019.
     stage 1, a Wasserstein GAN:   z ~ N(0, 1) --G--> x_fake            D(x) -> (value, features f(x))
     stage 2, its inverse:         x --E--> z_hat --G--> x_hat          G and D frozen, in evaluation mode
 
-G learns to draw normal rows, then E learns to find the z of a row. An anomaly has none: G(E(x)) is another row, and
-D's features of the two differ as well. AnoGAN searches for z, row by row; E finds it in one pass.
+G learns to generate normal rows, then E learns to map a row to its z. An anomaly has no z: G(E(x)) differs from it, and
+so do D's features of the two. AnoGAN searches for z, row by row; E finds it in one pass.
 
 Departures from the paper and the authors' code, each pinned by a test:
 
-- E is linear by default. The paper's ends in a tanh (`tanh=True`; the linear one is its appendix A.2), which reaches
-  nothing beyond -1 and 1, where a third of N(0, 1) lies: no E with a tanh can invert G there.
-- RMSprop in stage 2 as torch has it, with a memory of .99 where the authors' TensorFlow has .9.
-- Every row is scored: the authors' code leaves out the rows of a last batch that is not full.
-- Biases that no loss can see are left out: D's last ones, which add a constant to a difference of expectations, and
-  those of G's blocks, which batch normalisation takes away again.
-- Any shape of pictures; at 64x64 the networks are the paper's. Tables, and pictures with `networks="mlp"`, have the
+- E is linear by default. The paper's ends in a tanh (`tanh=True`; the linear one is its appendix A.2), whose range is
+  (-1, 1), outside which N(0, 1) has a third of its mass: no E with a tanh can invert G there.
+- RMSprop in stage 2 with torch's smoothing constant of .99; the authors' TensorFlow has .9.
+- Every row is scored: the authors' code drops the rows of an incomplete last batch.
+- Biases that do not affect any loss are omitted: D's last ones, which cancel in a difference of expectations, and those
+  of G's blocks, which batch normalisation cancels.
+- Pictures of any shape; at 64x64 the networks are the paper's. Tables, and pictures with `networks="mlp"`, have the
   fully connected networks of A03ki's MNIST re-implementation, with batch normalisation's usual eps and not its 0.8.
-- Defaults of our own, for short runs on a processor: a quarter of the width, two critic steps, a latent that scales
-  with the data, higher learning rates, averaged weights. `oddgan.papers.detector("fanogan", ...)` has the authors'.
+- Our own defaults, for short runs on a CPU: a quarter of the width, two critic steps, a latent that scales with the
+  data, higher learning rates, averaged weights. `oddgan.papers.detector("fanogan", ...)` has the authors'.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,9 +40,9 @@ from ..parameters import Param
 class FAnoGAN(NeuralDetector):
     """f-AnoGAN (Schlegl et al., 2019): a Wasserstein GAN, then an encoder that inverts its generator.
 
-    Its terms, each a choice of `score_by`: "residual" (mean (x - x_hat)^2), "feature" (mean (f(x) - f(x_hat))^2),
-    "paper" (residual + kappa feature), "z_distance" (mean (z_hat - E(x_hat))^2, which the authors' code also reports);
-    "combined" adds up residual and feature, each on the scale of normal rows.
+    The terms that `score_by` can select: "residual" (mean (x - x_hat)^2), "feature" (mean (f(x) - f(x_hat))^2), "paper"
+    (residual + kappa feature), "z_distance" (mean (z_hat - E(x_hat))^2, which the authors' code also reports);
+    "combined" adds residual and feature, each on the scale of normal rows.
     """
 
     latent_dim: Annotated[
@@ -50,25 +50,25 @@ class FAnoGAN(NeuralDetector):
     ] = None
     width: Annotated[
         int,
-        Param("channels at the pictures' own size; tables: a quarter of the critic's last layer (paper: 64)", low=2),
+        Param("channels at the pictures' full size; tables: a quarter of the critic's last layer (paper: 64)", low=2),
     ] = 16
     networks: Annotated[
-        Literal["resnet", "mlp"], Param("for pictures: the paper's, or fully connected ones; tables have the latter")
+        Literal["resnet", "mlp"], Param("for pictures: the paper's, or fully connected ones, as for tables")
     ] = "resnet"
     prior: Annotated[Prior, Param("distribution of z: N(0, 1), or uniform on (-1, 1)")] = "normal"
-    critic_steps: Annotated[int, Param("moves of D for one of G, each on fresh rows (paper: 5)", low=1)] = 2
+    critic_steps: Annotated[int, Param("critic updates per generator update, each on new rows (paper: 5)", low=1)] = 2
     w_gp: Annotated[float, Param("weight of D's gradient penalty", low=0)] = 10.0
     encoder_loss: Annotated[
         Literal["izi", "ziz", "izi_f"],
-        Param("what E learns by: x and G(E(x)), z and E(G(z)), or izi and D's features of it"),
+        Param("loss of E. izi: x and G(E(x)); ziz: z and E(G(z)); izi_f: izi plus D's features of the same rows"),
     ] = "izi_f"
     encoder_updates: Annotated[
-        int | None, Param("updates of stage 2 (paper: 50000); none: the budget of stage 1 once more", low=1)
+        int | None, Param("updates of stage 2 (paper: 50000); none: the same budget as stage 1", low=1)
     ] = None
     encoder_lr: Annotated[float, Param("learning rate of stage 2 (paper: 5e-5)", low=0)] = 5e-4
     encoder_optimiser: Annotated[Literal["rmsprop", "adam"], Param("optimiser of stage 2")] = "rmsprop"
     kappa: Annotated[float, Param("weight of the features in izi_f and in the paper's score", low=0)] = 1.0
-    tanh: Annotated[bool, Param("E ends in a tanh (paper: true)")] = False
+    tanh: Annotated[bool, Param("end E in a tanh (paper: true)")] = False
     score_by: Annotated[
         Literal["residual", "feature", "paper", "z_distance", "combined"],
         Param("the anomaly score: one term, or residual and feature together"),
@@ -91,7 +91,7 @@ class FAnoGAN(NeuralDetector):
         return {"G": G, "D": D, "E": E, "Z": Latent(latent_dim, self.prior)}
 
     def stages(self) -> tuple[Stage, ...]:
-        """The Wasserstein game; then E alone, which leaves G and D as they are."""
+        """The Wasserstein game; then E alone, with G and D frozen."""
         return (
             Stage("gan", ("G", "D"), self.step),
             Stage("encoder", ("E",), self.encode, self.encoder_updates, self.encoder_lr, self.encoder_optimiser),
@@ -102,8 +102,8 @@ class FAnoGAN(NeuralDetector):
         yield from wgan_gp(net, batch, net.Z.latent_dim, self.prior, critic_steps=self.critic_steps, w_gp=self.w_gp)
 
     def encode(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """Stage 2: ziz, izi or izi_f, as means over what they compare."""
-        x = batch.x()  # for ziz as well: a stage's length is counted in rows
+        """Stage 2: ziz, izi or izi_f, as means over values."""
+        x = batch.x()  # for ziz too, because a stage's epochs are counted by rows
         if self.encoder_loss == "ziz":
             z = batch.z(net.Z.latent_dim, self.prior)
             yield {"E": {"ziz": l2(z, net.E(net.G(z)))}}
@@ -115,7 +115,7 @@ class FAnoGAN(NeuralDetector):
         yield {"E": losses}
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
-        """A(x) = residual + kappa feature, its two parts, and what the authors' code reports beside it."""
+        """A(x) = residual + kappa feature, its two parts, and the latents' distance that the authors' code reports."""
         z = net.E(x)
         x_hat = net.G(z)
         residual, feature = l2(x, x_hat), l2(net.D(x)[1], net.D(x_hat)[1])

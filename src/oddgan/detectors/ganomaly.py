@@ -3,19 +3,20 @@ Training", ACCV 2018, arXiv:1805.06725.
 
     x --G.encoder--> z --G.decoder--> x_hat --G.encoder2--> z_hat          D(x) -> (logit, features f(x))
 
-The generator learns to reconstruct normal rows and to encode its reconstruction as it encoded the row. An anomaly is
-encoded one way and its reconstruction, which can only look normal, another: the score is the distance of z and z_hat.
+The generator learns to reconstruct normal rows, and to encode its reconstruction as it encoded the row. The latent of
+an anomaly differs from that of its reconstruction, which can only be normal: the score is the distance of z and z_hat.
 
 Departures from the paper, each pinned by a test:
 
 - f(x) and f(x_hat) are compared row by row, as in the authors' code; equation 1 has an expectation inside the norm.
-- The discriminator is not started anew when its loss falls below 1e-5, which the authors' code does and the paper does
-  not mention.
+- The discriminator is not re-initialised when its loss falls below 1e-5, which the authors' code does and the paper
+  does not mention.
 - Evaluation mode at test time, and no rescaling of scores with test data: the authors' code does neither.
 - Pictures of any shape, and tables, by the rule in `oddgan.networks`; at 32x32 the networks are the paper's.
-- Defaults of our own: a score of two terms, averaged weights and a latent that scales with the data (measured), and
-  half the width above 32x32 (for a processor's time). `oddgan.papers.detector("ganomaly", ...)` has the paper's.
-- `generate`: GANomaly has no prior, so z is drawn from a normal distribution fitted to the training rows' z.
+- Our own defaults: a score of two terms, averaged weights and a latent that scales with the data (by measurement), and
+  half the width above 32x32 (to save time). `oddgan.papers.detector("ganomaly", ...)` has the paper's.
+- `generate`: GANomaly has no prior, so z is drawn from a normal distribution fitted to the latents of the training
+  rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ from ..preprocessing.prepared import in_batches, spread
 
 
 class Generator(nn.Module):
-    """x -> (z, x_hat, z_hat): encoder, decoder, and a second encoder of the same form with weights of its own."""
+    """x -> (z, x_hat, z_hat): encoder, decoder, and a second encoder of the same form with its own weights."""
 
     def __init__(self, shape: Sequence[int], latent_dim: int, width: int) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class Generator(nn.Module):
 
 
 class LatentNormal(nn.Module):
-    """A normal distribution over z, fitted after training; no player moves it."""
+    """A normal distribution over z, fitted after training."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
@@ -61,9 +62,9 @@ class LatentNormal(nn.Module):
 class GANomaly(NeuralDetector):
     """GANomaly (Akcay et al., 2018): encoder, decoder, encoder; the score compares the two latents.
 
-    Its terms, each a choice of `score_by`: "latent_l1" (section 3.2: ||z - z_hat||_1), "latent_l2" (2-norm, as some
-    reprints have it), "latent_mse" (mean square: the authors' code); "residual" (mean |x - x_hat|) and "feature" (mean
-    (f(x) - f(x_hat))^2), the generator's other two losses; "combined" adds up latent_l1 and residual, each on the
+    The terms that `score_by` can select: "latent_l1" (section 3.2: ||z - z_hat||_1), "latent_l2" (2-norm, as in some
+    versions of the paper), "latent_mse" (mean square: the authors' code); "residual" (mean |x - x_hat|) and "feature"
+    (mean (f(x) - f(x_hat))^2), the generator's other two losses; "combined" adds latent_l1 and residual, each on the
     scale of normal rows.
     """
 
@@ -76,7 +77,7 @@ class GANomaly(NeuralDetector):
     ] = None
     w_adv: Annotated[float, Param("weight of feature matching, equation 1", low=0)] = 1.0
     w_con: Annotated[float, Param("weight of reconstruction, equation 2", low=0)] = 50.0
-    w_enc: Annotated[float, Param("weight of the latents' agreement, equation 3", low=0)] = 1.0
+    w_enc: Annotated[float, Param("weight of the distance of the latents, equation 3", low=0)] = 1.0
     score_by: Annotated[
         Literal["latent_l1", "latent_l2", "latent_mse", "residual", "feature", "combined"],
         Param("the anomaly score: one term, or latent_l1 and residual together"),
@@ -95,8 +96,8 @@ class GANomaly(NeuralDetector):
         }
 
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """Section 3.2: the generator moves on equation 4, the discriminator on its cross-entropy. D's move needs
-        nothing that G's changes, so both come from one pass, as in the authors' code."""
+        """Section 3.2: the generator is updated on equation 4, the discriminator on its cross-entropy. D's loss does
+        not depend on G's update, so both come from one pass, as in the authors' code."""
         x = batch.x()
         z, x_hat, z_hat = net.G(x)
         real, f_real = net.D(x)
@@ -111,7 +112,7 @@ class GANomaly(NeuralDetector):
         }
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
-        """Equation 5, in each of the forms that sources print, and the other two terms."""
+        """Equation 5 in each published form, and the other two terms."""
         z, x_hat, z_hat = net.G(x)
         terms = {
             "x_hat": x_hat,
@@ -123,17 +124,17 @@ class GANomaly(NeuralDetector):
         return {**terms, "feature": l2(net.D(x)[1], net.D(x_hat)[1])} if "feature" in names else terms
 
     def finish(self, net: Any, rows: PreparedRows) -> None:
-        """Fit the distribution of z: mean and a factor of the covariance, over at most 4096 training rows."""
+        """Fit the distribution of z, mean and a factor of the covariance, to at most 4096 training rows."""
         device = net.Z.mean.device
         z = torch.cat([net.G.encoder(x.to(device)) for x in in_batches(rows, spread(len(rows), 4096))])
         centred = z - z.mean(0)
-        # The singular values and vectors of the rows are the covariance's factor, whatever its rank.
+        # The rows' singular values and vectors are a factor of the covariance, whatever its rank.
         _, s, v = torch.linalg.svd(centred / max(1, len(z) - 1) ** 0.5, full_matrices=False)
         net.Z.mean.copy_(z.mean(0))
         net.Z.factor.zero_()[:, : len(s)] = v.T * s
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
-        """z = G's first encoding of x."""
+        """z, the output of G's first encoder."""
         return net.G.encoder(x)
 
     def sample(self, net: Any, n: int) -> Tensor:

@@ -1,16 +1,16 @@
 """k nearest neighbours. Ramaswamy, Rastogi and Shim, "Efficient Algorithms for Mining Outliers from Large Data Sets",
 SIGMOD 2000: the distance to the k-th. Angiulli and Pizzuti, "Fast Outlier Detection in High Dimensional Spaces", PKDD
-2002: the distances to all k, added up.
+2002: the sum of the distances to all k.
 
-    x --> the k training rows nearest to it --> how far they are
+    x --> the k nearest training rows --> their distances
 
-scikit-learn's `NearestNeighbors` on rows as the networks of other detectors see them. Departures:
+scikit-learn's `NearestNeighbors` on rows in the form that networks get them. Departures:
 
-- New rows are judged against normal training rows; both papers look for outliers among the rows at hand.
-- The mean of the k distances and not their sum, which orders rows alike.
-- At most `max_rows` training rows are compared with.
-- x_hat, the mean of the k rows, is ours: it says where a row differs from its neighbours.
-- A tree finds the neighbours, never a matrix product over many rows, which rounds by a row's company.
+- New rows are compared with normal training rows; both papers look for outliers within one set.
+- The mean of the k distances in place of their sum, which gives the same ranking.
+- At most `max_rows` training rows are used.
+- x_hat, the mean of the k rows, is ours: it shows where a row differs from its neighbours.
+- Neighbours are found with a tree, never by a matrix product over many rows, whose rounding depends on the other rows.
 """
 
 from typing import Annotated, Any, Literal
@@ -25,24 +25,24 @@ from ..parameters import Param
 
 @detector
 class KNN(EstimatorDetector):
-    """k nearest neighbours: a row is odd when normal rows are far from it.
+    """k nearest neighbours: a row is anomalous if it is far from all normal rows.
 
-    Its terms, each a choice of `score_by`: "kth" (Euclidean distance to the k-th nearest training row) and "mean" (of
-    the k distances).
+    The terms that `score_by` can select: "kth" (Euclidean distance to the k-th nearest training row) and "mean" (mean
+    of the k distances).
     """
 
-    k: Annotated[int, Param("how many nearest rows (scikit-learn's n_neighbors)", low=1)] = 5
+    k: Annotated[int, Param("number of nearest rows (scikit-learn's n_neighbors)", low=1)] = 5
     score_by: Annotated[
         Literal["kth", "mean"], Param("the anomaly score: the distance to the k-th nearest row, or the mean of all k")
     ] = "kth"
 
     def estimator(self, rows: np.ndarray, seed: int) -> Any:
-        """A tree of the rows, and the rows; nothing is random."""
+        """A tree of the rows, and the rows; not random."""
         k = min(self.k, len(rows))
         return NearestNeighbors(n_neighbors=k, algorithm="ball_tree", n_jobs=1).fit(rows), rows
 
     def judge(self, estimator: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The distances to the k nearest, and the mean of those rows."""
+        """The distances to the k nearest rows, and the mean of these rows."""
         tree, kept = estimator
         distances, numbers = tree.kneighbors(rows)
         return {

@@ -4,21 +4,22 @@ Encoder-Decoder Anomaly Detection", IJCNN 2019, arXiv:1901.08954.
     x --G.downs--> --G.ups--> x_hat          D(x) -> (logit, latent features f(x))
           '----------'  skip connections
 
-G is a U-Net, whose skip connections let it reconstruct fine detail; D tells rows from reconstructions, and its last
-features are the latent space in which the two are compared. An anomaly is restored less well, or D sees it differently.
+G is a U-Net, whose skip connections let it reconstruct fine detail; D discriminates rows from reconstructions, and its
+last features are the latent space in which the two are compared. An anomaly is reconstructed less well, or its features
+and those of its reconstruction differ.
 
 Departures from the paper and the authors' code, each pinned by a test:
 
-- G sees x. The authors' code adds a tensor that it never fills: whatever lay in memory.
-- D moves on its cross-entropies alone. The authors' code adds G's latent loss to D's, which teaches D to see no
-  difference between x and x_hat where its features are needed for just that.
-- The discriminator is not started anew when its loss falls below 1e-5, which the authors' code means to do.
+- G's input is x. The authors' code adds a tensor that it never initialises.
+- D is trained on its cross-entropies alone. The authors' code adds G's latent loss to D's, which trains D to ignore the
+  difference between x and x_hat that its features are meant to show.
+- The discriminator is not re-initialised when its loss falls below 1e-5, as the authors' code intends to do.
 - Evaluation mode at test time, and no rescaling of scores with test data: the authors' code does neither.
 - Pictures of any shape and number of channels (the authors' code: three), and tables, by the rule in `oddgan.networks`;
   at 32x32 the networks are the paper's.
-- Defaults of our own: half the width, fewer latent features for small rows, averaged weights.
+- Our own defaults: half the width, fewer latent features for small rows, averaged weights.
   `oddgan.papers.detector("skipganomaly", ...)` has the paper's.
-- There is nothing to draw from: G only restores rows that it is given, and `generate` says so.
+- `generate` is an error: G only reconstructs given rows, and there is no latent distribution to draw from.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,11 +37,11 @@ from ..parameters import Param
 
 @detector
 class SkipGANomaly(NeuralDetector):
-    """Skip-GANomaly (Akcay et al., 2019): a U-Net restores the row; pixels and D's latent features compare the two.
+    """Skip-GANomaly (Akcay et al., 2019): a U-Net reconstructs the row; both are compared by values and D's features.
 
-    Its terms, each a choice of `score_by`: "residual" (mean |x - x_hat|), "residual_mse" (mean (x - x_hat)^2), "latent"
-    (mean (f(x) - f(x_hat))^2); "paper" (lam residual + (1 - lam) latent), "code" (the same with residual_mse, as the
-    authors' code has it); "combined" adds up residual and latent, each on the scale of normal rows.
+    The terms that `score_by` can select: "residual" (mean |x - x_hat|), "residual_mse" (mean (x - x_hat)^2), "latent"
+    (mean (f(x) - f(x_hat))^2); "paper" (lam residual + (1 - lam) latent), "code" (the same with residual_mse, as in the
+    authors' code); "combined" adds residual and latent, each on the scale of normal rows.
     """
 
     latent_dim: Annotated[
@@ -49,7 +50,7 @@ class SkipGANomaly(NeuralDetector):
     width: Annotated[int, Param("channels (or units) of the first layer (paper: 64)", low=2)] = 32
     w_adv: Annotated[float, Param("weight of D's verdict on x_hat", low=0)] = 1.0
     w_con: Annotated[float, Param("weight of reconstruction (paper: 40, authors' code: 50)", low=0)] = 40.0
-    w_lat: Annotated[float, Param("weight of the agreement of D's features", low=0)] = 1.0
+    w_lat: Annotated[float, Param("weight of the distance of D's features", low=0)] = 1.0
     lam: Annotated[float, Param("weight of the residual in the scores paper and code", low=0, high=1)] = 0.9
     score_by: Annotated[
         Literal["residual", "residual_mse", "latent", "paper", "code", "combined"],
@@ -67,8 +68,8 @@ class SkipGANomaly(NeuralDetector):
         }
 
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """Adversarial, contextual and latent loss for G, cross-entropies for D. D's move needs nothing that G's
-        changes, so both come from one pass."""
+        """Adversarial, contextual and latent loss for G, cross-entropies for D. D's loss does not depend on G's update,
+        so both come from one pass."""
         x = batch.x()
         x_hat = net.G(x)
         real, f_real = net.D(x)

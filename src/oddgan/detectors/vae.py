@@ -3,19 +3,19 @@ An and Cho, "Variational Autoencoder based Anomaly Detection using Reconstructio
 
     x --E--> q(z|x) = N(mu, s^2), z ~ q --G--> p(x|z) = N(x_hat, v)          prior p(z) = N(0, 1)
 
-The autoencoder that the field's papers compare with. It maximises a lower bound of log p(x), the ELBO, on normal rows;
-what it reconstructs badly, or only from a code far from the prior, is odd.
+The autoencoder that the GAN papers compare with. It maximises a lower bound of log p(x), the ELBO, on normal rows; a
+row is anomalous if it is badly reconstructed, or only from a code far from the prior.
 
 Departures, each pinned by a test:
 
-- The variance v is one number, and unless `variance` gives it, the one that fits best: a batch's own mean squared
-  residual in training (Rybkin et al., 2021), all training rows' at the end. A fixed v weighs the two terms of the ELBO
-  by the scale of the data; where papers print none, none can be copied.
-- s is the softplus of what E says, not the exponential: one far row of a table must not overflow the whole loss.
-- The expectation over q in the score is the mean over `draws` stored draws, the same for every row, so that a score is
-  no accident. An and Cho draw anew for every row.
-- Networks: the DCGAN kind for pictures, two hidden layers for tables, as for `GANomaly`, so that the two compare like
-  with like. Papers that compare with a VAE do not print its networks in full.
+- The variance v is one number and, unless `variance` is given, the best fit: the mean squared residual of each batch in
+  training (Rybkin et al., 2021), and of all training rows at the end. With a fixed v, the scale of the data weighs the
+  two terms of the ELBO; papers seldom publish the v they used.
+- s is the softplus of E's output, not the exponential: a single distant row of a table must not overflow the loss.
+- The expectation over q in the score is the mean over `draws` stored draws, the same for every row, so scores are not
+  random. An and Cho draw for every row.
+- Networks: DCGAN-style for pictures, two hidden layers for tables, as in `GANomaly`, so that the two are comparable.
+  Papers that compare with a VAE do not publish its networks in full.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ from ..networks.latent import latent_size
 from ..parameters import Param
 from ..preprocessing.prepared import in_batches, spread
 
-SMALLEST = 1e-6  # of s and v: what is divided by, or has its logarithm taken
+SMALLEST = 1e-6  # of s and v, which occur in denominators and logarithms
 
 
 class Posterior(nn.Module):
@@ -49,7 +49,7 @@ class Posterior(nn.Module):
 
 
 class Fixed(nn.Module):
-    """What no player moves: the stored draws eps (draws, latent_dim) from N(0, 1) and the decoder's variance v."""
+    """Buffers: the stored draws eps (draws, latent_dim) from N(0, 1), and the decoder's variance v."""
 
     def __init__(self, draws: int, latent_dim: int, v: float) -> None:
         super().__init__()
@@ -71,8 +71,8 @@ def nll(x: Tensor, x_hat: Tensor, v: Tensor) -> Tensor:
 class VAE(NeuralDetector):
     """Variational autoencoder with a normal decoder.
 
-    Its terms, each a choice of `score_by`: "elbo" (the negative ELBO in nats), "residual" (mean (x - x_hat)^2, x_hat
-    from the mean code), "kl" (how far the code lies from the prior, in nats).
+    The terms that `score_by` can select: "elbo" (the negative ELBO in nats), "residual" (mean (x - x_hat)^2, x_hat from
+    the mean code), "kl" (the divergence of the code's distribution from the prior, in nats).
     """
 
     latent_dim: Annotated[
@@ -84,11 +84,11 @@ class VAE(NeuralDetector):
     variance: Annotated[
         float | None, Param("v, the decoder's variance; none: fitted to the training rows", low=SMALLEST)
     ] = None
-    draws: Annotated[int, Param("draws of z that the ELBO of a score is averaged over", low=1)] = 4
+    draws: Annotated[int, Param("draws of z over which the ELBO in the score is averaged", low=1)] = 4
     score_by: Annotated[Literal["elbo", "residual", "kl"], Param("the term that is the anomaly score")] = "elbo"
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
-        """E and G, and what is fixed: the draws and v."""
+        """E, G, and Q with the draws and v."""
         latent_dim = latent_size(shape, self.latent_dim, most=32)
         width = first_width(shape, self.width)
         return {
@@ -102,17 +102,17 @@ class VAE(NeuralDetector):
         return (Stage("elbo", ("E", "G"), self.step),)
 
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
-        """Equation 3 of Kingma and Welling with one draw of z for each row (equation 4)."""
+        """Equation 3 of Kingma and Welling with one draw of z per row (equation 4)."""
         x = batch.x()
         mu, s = net.E(x)
         x_hat = net.G(mu + s * torch.randn_like(s))
-        # At v = the batch's mean squared residual, v's own gradient is zero: to detach it changes nothing.
+        # At v = the batch's mean squared residual, the gradient of v is zero, so detaching it changes nothing.
         v = l2(x, x_hat).mean().detach().clamp_min(SMALLEST) if self.variance is None else net.Q.v
         residual = nll(x, x_hat, v)
         yield {"E": {"nll": residual, "kl": kl(mu, s)}, "G": {"nll": residual}}
 
     def finish(self, net: Any, rows: PreparedRows) -> None:
-        """Fit v: the mean squared residual over at most 4096 training rows and a draw of z for each."""
+        """Fit v: the mean squared residual of at most 4096 training rows, with one draw of z each."""
         if self.variance is not None:
             return
         residuals = []
@@ -127,7 +127,7 @@ class VAE(NeuralDetector):
         mu, s = net.E(x)
         x_hat = net.G(mu)
         divergence = kl(mu, s)
-        # One draw after the other, for all rows at once: blocks keep their shape, whatever `draws` is.
+        # One draw at a time, for all rows at once: blocks keep their shape, whatever `draws` is.
         expected = torch.stack([nll(x, net.G(mu + s * eps), net.Q.v) for eps in net.Q.eps]).mean(0)
         return {"x_hat": x_hat, "elbo": expected + divergence, "residual": l2(x, x_hat), "kl": divergence}
 

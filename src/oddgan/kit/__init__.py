@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from ..preprocessing.prepared import PreparedRows, in_batches
     from ..testing import check_detector, small
     from ..training import Batch, Losses, Stage
-    from .augmentation import view
+    from .augmentation import augment
     from .estimators import EstimatorDetector
     from .games import gan, gradient_penalty, wgan_gp
     from .losses import bce, l1, l2, norm1, norm2
@@ -36,6 +36,7 @@ _HOMES = {
     "PreparedRows": "oddgan.preprocessing.prepared",
     "Stage": "oddgan.training",
     "Terms": "oddgan.kit.recipe",
+    "augment": "oddgan.kit.augmentation",
     "bce": "oddgan.kit.losses",
     "check_detector": "oddgan.testing",
     "decoder": "oddgan.networks",
@@ -50,7 +51,6 @@ _HOMES = {
     "norm1": "oddgan.kit.losses",
     "norm2": "oddgan.kit.losses",
     "small": "oddgan.testing",
-    "view": "oddgan.kit.augmentation",
     "wgan_gp": "oddgan.kit.games",
 }
 
@@ -66,6 +66,7 @@ __all__ = [
     "PreparedRows",
     "Stage",
     "Terms",
+    "augment",
     "bce",
     "check_detector",
     "decoder",
@@ -80,7 +81,6 @@ __all__ = [
     "norm1",
     "norm2",
     "small",
-    "view",
     "wgan_gp",
 ]
 

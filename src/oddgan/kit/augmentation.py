@@ -1,7 +1,7 @@
-"""Other views of a row: what a row could as well have looked like, for games that learn to see past the difference.
+"""Random augmentations of rows, for games that learn features which are invariant to them.
 
-Pictures are moved, turned, scaled, sheared and warped; of a row of a table some columns are replaced by those of other
-rows. Drawn with torch's global generator, anew for every row.
+Pictures are shifted, rotated, scaled, sheared and warped; in rows of a table, some columns are replaced by those of
+other rows. Drawn with torch's global generator, independently for every row.
 """
 
 import math
@@ -10,18 +10,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TURN, SHEAR, SCALE, SHIFT = math.radians(15), 0.25, 0.2, 0.1  # at most, at strength 1; SHIFT of the side
-WARP = 0.03  # deviation of a warp's grid points, of the side
-WARP_POINTS = 4  # of its grid, along each side
+TURN, SHEAR, SCALE, SHIFT = math.radians(15), 0.25, 0.2, 0.1  # the maxima at strength 1; SHIFT as a share of the side
+WARP = 0.03  # standard deviation of a warp's grid points, as a share of the side
+WARP_POINTS = 4  # of the warp's grid, along each side
 REPLACED = 0.5  # share of a table's columns, at strength 1
 
 
-def view(x: Tensor, strength: float = 1.0, groups: int = 1) -> Tensor:
-    """One random view of each row: (b, C, H, W) -> (b, C, H, W), differentiable in x, or (b, d) -> (b, d).
+def augment(x: Tensor, strength: float = 1.0, groups: int = 1) -> Tensor:
+    """One random augmentation of each row.
 
-    `strength`: of the changes; 0 changes nothing, 1 is as much as a digit can take and still be read. What moves in
-    from outside a picture repeats its border. `groups`: the rows are so many kinds one after the other, equally many,
-    and a table's columns come from rows of the same kind.
+    Parameters
+    ----------
+    x : Tensor
+        Pictures (b, C, H, W), in which the result is differentiable, or rows of a table (b, d).
+    strength : float
+        0 leaves rows unchanged; at 1, a digit is still just legible.
+    groups : int
+        Number of kinds of rows, which follow each other in equal parts of x: columns of a table are replaced by those
+        of rows of the same kind.
+
+    Returns
+    -------
+    Tensor
+        The augmented rows, in the shape of x. Pixels from outside a picture repeat its border.
     """
     if x.ndim == 2:
         replaced = torch.rand(x.shape, device=x.device) < 1 - (1 - REPLACED) ** strength
@@ -34,7 +45,7 @@ def view(x: Tensor, strength: float = 1.0, groups: int = 1) -> Tensor:
 
 
 def _places(x: Tensor, strength: float) -> Tensor:
-    """Where each pixel of the views comes from, (b, H, W, 2), -1 to 1 from edge to edge."""
+    """Where each pixel of the augmented pictures comes from, (b, H, W, 2), -1 to 1 from edge to edge."""
     n, _, height, width = x.shape
 
     def within(most: float) -> Tensor:
@@ -42,7 +53,7 @@ def _places(x: Tensor, strength: float) -> Tensor:
 
     turn, shear, wide, high = within(TURN), within(SHEAR), 1 + within(SCALE), 1 + within(SCALE)
     right, down = within(2 * SHIFT), within(2 * SHIFT)
-    lean = height / width  # a step down, in steps across
+    lean = height / width  # a vertical step, in horizontal ones
     across = torch.stack([turn.cos() * wide, (shear - turn.sin()) * wide * lean, right], 1)
     along = torch.stack([turn.sin() * high / lean, turn.cos() * high, down], 1)
     places = F.affine_grid(torch.stack([across, along], 1), [n, 1, height, width], align_corners=False)

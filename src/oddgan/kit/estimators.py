@@ -1,4 +1,4 @@
-"""What the detectors have in common that are scikit-learn's own.
+"""Base class for detectors that wrap a scikit-learn estimator.
 
     class MyNeighbours(EstimatorDetector):
         def estimator(self, rows, seed):
@@ -8,8 +8,8 @@
             return {"distance": estimator.kneighbors(rows)[0].mean(1)}
 
 A model file holds no estimator, which would be code, but the training rows that it was fitted to (at most `max_rows`);
-the estimator is fitted to them again when it is first needed. Everything else, from preprocessing to p-values, is as
-for every detector, and so its figures stand beside a GAN's on equal terms. All of it is computed on the CPU.
+the estimator is fitted to them again when it is first needed. Everything else, from preprocessing to p-values, works as
+for every other detector, so results are directly comparable with a GAN's. Computed on the CPU.
 """
 
 from abc import abstractmethod
@@ -29,39 +29,39 @@ from ..parameters import Param
 from ..preprocessing.prepared import PreparedRows, in_batches
 from .recipe import ALL, Names, Terms
 
-PROOF = 16  # rows whose scores tell whether an estimator was fitted again as it was
-PROOF_TOLERANCE = 1e-3  # of the largest: other processors round otherwise, but another forest is farther off
+PROOF = 16  # rows whose scores verify that an estimator fitted again equals the first
+PROOF_TOLERANCE = 1e-3  # relative to the largest: above what processors differ in rounding, below another forest
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class EstimatorDetector(Detector):
-    """Base of the detectors that are one of scikit-learn's estimators, fitted to the training rows as vectors."""
+    """Base class of detectors that fit a scikit-learn estimator to the training rows as vectors."""
 
     max_rows: Annotated[
-        int, Param("training rows to fit to at most, drawn by the seed; the model file holds them", low=2)
+        int, Param("maximum number of training rows to fit, drawn by the seed and stored in the model file", low=2)
     ] = 10_000
 
     block_size: Annotated[
-        int, Param("rows that are scored together at most, a power of two: each call has its price", low=1, high=4096)
+        int, Param("maximum number of rows scored together, a power of two: large blocks, few calls", low=1, high=4096)
     ] = 1024
 
     pads_blocks = False
 
     @abstractmethod
     def estimator(self, rows: np.ndarray, seed: int) -> Any:
-        """The estimator, fitted to rows (m, d) float64: equal rows and seed give an equal one."""
+        """The estimator, fitted to rows (m, d) float64: equal rows and seeds must give equal estimators."""
 
     @abstractmethod
     def judge(self, estimator: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Every term of rows (b, d) float64, as `score_rows` has them; "x_hat" (b, d) where there is one. A row's
+        """Every term of rows (b, d) float64, as `score_rows` returns them, and "x_hat" (b, d) if there is one. A row's
         values may depend on that row and the estimator alone, so no matrix product may run over the rows."""
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
-        """M, the memory of training rows."""
+        """M, which holds the training rows."""
         return {"M": Memory(int(np.prod(shape)))}
 
     def finish(self, net: Any, rows: PreparedRows) -> None:
-        """Keep training rows, and fit the estimator to them."""
+        """Store training rows, and fit the estimator to them."""
         memory = net.M
         memory.keep(drawn(rows, self.max_rows), int(torch.randint(2**31 - 1, ())))
         estimator = self.estimator(_vectors(memory.rows), int(memory.seed))
@@ -69,7 +69,7 @@ class EstimatorDetector(Detector):
         memory.proof = torch.from_numpy(self._proof(estimator, memory)).to(memory.rows)
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
-        """What the estimator says of each row."""
+        """The estimator's terms of each row."""
         found = self.judge(self._fitted(net.M), _vectors(x))
         terms = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in found.items()}
         if "x_hat" in terms:
@@ -77,12 +77,12 @@ class EstimatorDetector(Detector):
         return terms
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
-        """The row itself as a vector: the estimator has no other view of it."""
+        """The row itself, as a vector: an estimator learns no features."""
         del net
         return x.flatten(1)
 
     def _fitted(self, memory: Memory) -> Any:
-        """The estimator. Of a loaded model it is fitted when it is first needed, once: other threads wait."""
+        """The estimator. In a loaded model it is fitted once, when it is first needed; other threads wait."""
         if memory.fitted is None or memory.fitted[0] is not memory.rows:
             with machine.sealed():
                 if memory.fitted is None or memory.fitted[0] is not memory.rows:
@@ -96,17 +96,17 @@ class EstimatorDetector(Detector):
         return np.concatenate([terms[name] for name in sorted(terms) if name != "x_hat"])
 
     def _check(self, estimator: Any, memory: Memory) -> None:
-        """Refuse an estimator that is not the one that the threshold was set for."""
+        """Raise `ArtifactError` if the estimator differs from the one that the threshold was set for."""
         now, then = self._proof(estimator, memory), memory.proof.double().cpu().numpy()
         if now.shape != then.shape or np.abs(now - then).max() > PROOF_TOLERANCE * np.abs(then).max():
             raise ArtifactError(
-                f"{type(self).__name__}: this version of scikit-learn makes another model of the same rows, for which "
-                "the threshold was not set; install the version that `oddgan info` names, or train again"
+                f"{type(self).__name__}: this version of scikit-learn fits another model to the same rows, and the "
+                "threshold is not valid for it; install the version that `oddgan info` names, or train again"
             )
 
 
 def drawn(rows: PreparedRows, at_most: int) -> Tensor:
-    """Prepared rows as vectors (m, d) float32: all of them, or `at_most` drawn with torch's global generator."""
+    """Prepared rows as vectors (m, d) float32: all, or `at_most` of them, drawn with torch's global generator."""
     numbers = np.arange(len(rows))
     if len(rows) > at_most:
         numbers = np.sort(torch.randperm(len(rows))[:at_most].numpy())

@@ -1,25 +1,23 @@
-"""Games that several papers share, as steps for the training loop: a detector says `yield from gan(net, batch, ...)`.
+"""Games that several papers share, as steps of the training loop: a step does `yield from gan(net, batch, ...)`.
 
 `net` holds G, z (b, latent_dim) -> x, and D, x -> (logit (b,), features (b, k)).
 """
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..networks.latent import Prior
+from ..training import Batch, Losses
 from .losses import bce
 
-if TYPE_CHECKING:
-    from ..training import Batch
 
-
-def gan(net: Any, batch: "Batch", latent_dim: int, prior: Prior) -> Iterator[Mapping[str, Mapping[str, Tensor]]]:
+def gan(net: Any, batch: Batch, latent_dim: int, prior: Prior) -> Iterator[Losses]:
     """The GAN game in its non-saturating form (Goodfellow et al. 2014, algorithm 1 and section 3; Radford et al. 2015).
 
-    D moves on BCE(D(x), 1) + BCE(D(G(z)), 0); then G on BCE(D(G(z)), 1), with a fresh z.
+    D is updated on BCE(D(x), 1) + BCE(D(G(z)), 0), then G on BCE(D(G(z)), 1) with a new z.
     """
     x = batch.x()
     with torch.no_grad():
@@ -32,11 +30,11 @@ def gan(net: Any, batch: "Batch", latent_dim: int, prior: Prior) -> Iterator[Map
 
 
 def wgan_gp(
-    net: Any, batch: "Batch", latent_dim: int, prior: Prior, *, critic_steps: int, w_gp: float
-) -> Iterator[Mapping[str, Mapping[str, Tensor]]]:
+    net: Any, batch: Batch, latent_dim: int, prior: Prior, *, critic_steps: int, w_gp: float
+) -> Iterator[Losses]:
     """The Wasserstein game with gradient penalty (Gulrajani et al. 2017, algorithm 1).
 
-    `critic_steps` times, on fresh rows, D moves on D(G(z)) - D(x) + w_gp (||grad D|| - 1)^2; then G on -D(G(z)).
+    `critic_steps` times, on new rows, D is updated on D(G(z)) - D(x) + w_gp (||grad D|| - 1)^2, then G on -D(G(z)).
     """
     for _ in range(critic_steps):
         x = batch.x()
@@ -52,12 +50,12 @@ def wgan_gp(
 def gradient_penalty(D: nn.Module, x: Tensor, x_fake: Tensor) -> Tensor:
     """(||gradient of D at a random point between x and x_fake||_2 - 1)^2 of each row, (b,).
 
-    In float32 whatever the run's precision: a penalty on a gradient is differentiated twice.
+    Always in float32, whatever the run's precision: a gradient penalty is differentiated twice.
     """
     with torch.autocast(x.device.type, enabled=False):
         share = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device)
         between = (share * x.float() + (1 - share) * x_fake.float()).detach().requires_grad_()
         value, _ = D(between)
         (gradient,) = torch.autograd.grad(value.sum(), between, create_graph=True)
-        # The norm's own derivative is infinite at 0, which a critic that ignores its input would reach.
+        # The derivative of the norm is infinite at 0, the gradient of a critic that ignores its input.
         return ((gradient.flatten(1).square().sum(1) + 1e-12).sqrt() - 1).square()

@@ -1,8 +1,8 @@
-"""Losses and distances: pure functions of tensors, one float32 value per row.
+"""Losses and distances: pure functions of tensors with one float32 value per row.
 
-Every function takes tensors of shape (b, ...) and returns (b,). Nothing is averaged over rows here: only the
-training loop averages, so that a score made of the same pieces cannot depend on the rest of its batch.
-Reduced precision (bfloat16 under autocast) ends here: inputs are widened to float32 before they are compared.
+Every function takes tensors of shape (b, ...) and returns (b,). Only the training loop averages over rows, so a score
+built from the same functions cannot depend on the other rows of its batch. Reduced precision (bfloat16 under autocast)
+ends here: inputs are converted to float32 before they are compared.
 """
 
 import torch
@@ -31,6 +31,6 @@ def norm2(a: Tensor, b: Tensor) -> Tensor:
 
 
 def bce(logit: Tensor, target: float) -> Tensor:
-    """Binary cross-entropy of each row's logit (b,) against one target in [0, 1] -> (b,)."""
+    """Binary cross-entropy of each row's logit (b,) with one target in [0, 1] -> (b,)."""
     logit = logit.float()
     return F.binary_cross_entropy_with_logits(logit, torch.full_like(logit, target), reduction="none")

@@ -238,7 +238,7 @@ class Recipe(ABC):
         for may come along where they cost nothing; what takes a pass of its own is computed only when it is named.
 
         Each row's values may depend on that row and the networks alone. Networks take no gradients here; a search
-        that needs some turns them on for its own variables (`oddgan.search`).
+        that needs some turns them on for its own variables (`oddgan.kit.search`).
         """
 
     @abstractmethod

@@ -1,8 +1,8 @@
-"""Searching the latent space: which z does a generator make this row of?
+"""Searching the latent space for the z from which a generator makes a given row.
 
-Every row of a block searches for itself. The optimiser's state is elementwise, a row that has converged is frozen where
-it is and the block keeps its shape, so a row's result does not depend on its company, to the last bit. A block's size
-must be a power of two.
+Each row of a block is searched for independently. The optimiser's state is elementwise, and a row that has converged is
+frozen while the block keeps its shape, so a row's result does not depend on the other rows, to the last bit. The size
+of a block must be a power of two.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +16,15 @@ from .losses import l2
 
 Rates = float | Mapping[str, float]
 
-SMALL_GENERATOR = 2**16  # weights, up to which private copies are moved together
-TOGETHER = 2**20  # weights of all copies that are then moved together
+SMALL_GENERATOR = 2**16  # weights up to which copies of several rows are optimised together
+TOGETHER = 2**20  # the most weights, over all copies, that are optimised together
 
 
 def rate_at(lr: Rates, step: int) -> float:
-    """The learning rate at a step: `lr` itself, or, by schedule, the one of the last step in it that has come.
+    """The learning rate at a step: `lr` itself, or the rate in force by a schedule.
 
-    {"0": 0.01, "200": 0.001}: 0.01 for steps 0 to 199, then 0.001. Raises `ParameterError` for a schedule without step
-    0 or with a name that is no step.
+    {"0": 0.01, "200": 0.001} is 0.01 for steps 0 to 199, then 0.001. Raises `ParameterError` for a schedule without
+    step 0 or with a key that is not a step.
     """
     if not isinstance(lr, Mapping):
         return lr
@@ -34,8 +34,8 @@ def rate_at(lr: Rates, step: int) -> float:
 
 
 class Adam:
-    """Adam (Kingma and Ba, 2015, algorithm 1) on tensors that are moved in place: `torch.optim.Adam` without what its
-    construction costs, which a search of five steps feels. Its state is elementwise: rows share nothing."""
+    """Adam (Kingma and Ba, 2015, algorithm 1) on tensors, in place: `torch.optim.Adam` without the overhead of its
+    construction, which is noticeable in a search of five steps. Its state is elementwise: rows share nothing."""
 
     def __init__(self, values: list[Tensor], beta1: float = 0.9, beta2: float = 0.999) -> None:
         self.values, self.betas, self.t = values, (beta1, beta2), 0
@@ -43,7 +43,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, gradients: tuple[Tensor, ...], rates: Sequence[float]) -> None:
-        """Move each value along its gradient, at its rate."""
+        """Update each value by its gradient, at its own learning rate."""
         self.t += 1
         b1, b2 = self.betas
         torch._foreach_lerp_(self.m, gradients, 1 - b1)
@@ -63,14 +63,29 @@ def search(
     patience: int = 0,
     gain: float = 1e-3,
 ) -> tuple[Tensor, Tensor]:
-    """The z (b, d) with the lowest `objective` that each row met on its way, and that value (b,).
+    """Search for the z of each row with the lowest objective, by gradient steps from several starts.
 
-    `objective`: z (b, d) -> one value per row (b,), each a function of its own row alone. `starts` (b, k, d): from each
-    of a row's k points, one after the other in the memory of one, Adam takes `steps` steps at the rate(s) `lr` (see
-    `rate_at`). A row that has not come down by the share `gain` of its value for `patience` steps is frozen; with 0,
-    none ever is.
+    Parameters
+    ----------
+    objective : callable
+        z (b, d) -> one value per row (b,), each a function of its own row alone.
+    starts : Tensor
+        (b, k, d): k starting points of each row, searched one after the other in the memory of one.
+    steps : int
+        Adam steps from each start.
+    lr : float or mapping
+        The learning rate, or a schedule (see `rate_at`).
+    patience : int
+        A row whose objective has not fallen by `gain` for so many steps is frozen; 0 freezes none.
+    gain : float
+        A share of the objective.
 
-    Best of all z rather than the last: Adam's last step may lead up, and freezing a row costs nothing.
+    Returns
+    -------
+    z : Tensor
+        The best z (b, d) that was visited. It need not be the last: Adam's last step may increase the objective.
+    best : Tensor
+        Its objective (b,).
     """
     best_z = starts[:, 0].detach().clone()
     best = torch.full_like(best_z[:, 0], torch.inf)
@@ -78,7 +93,7 @@ def search(
         z = start.clone().requires_grad_()
         adam = Adam([z])
         awake = torch.ones_like(best, dtype=torch.bool)
-        mark, waited = best, torch.zeros_like(best)  # the value that is to be beaten, and for how long it stands
+        mark, waited = best, torch.zeros_like(best)  # the value to improve on, and the steps since it was set
         for step in range(steps + 1):
             with torch.enable_grad():
                 value = objective(z)
@@ -101,11 +116,15 @@ def search(
 def refine(
     G: nn.Module, x: Tensor, starts: Tensor, *, steps: int, lr_z: float, lr_weights: float, beta1: float = 0.5
 ) -> Tensor:
-    """What G makes of rows x (b, ...) when z and G's own weights are moved towards x, from each of `starts` (k, d):
-    x_hat (b, k, ...).
+    """Reconstruct rows x (b, ...) by optimising z and G's own weights towards each row, from each of `starts` (k, d).
 
-    Every row and every start begins at G as it is and moves a copy of its own, by `steps` joint steps of Adam on the
-    mean squared residual. Of the copies, never more are held than are moved together (see `together`).
+    For every row and every start, a copy of G and z take `steps` joint steps of Adam on the mean squared residual, at
+    the learning rates `lr_weights` and `lr_z`. Only copies that are optimised together (see `together`) exist at once.
+
+    Returns
+    -------
+    Tensor
+        x_hat (b, k, ...).
     """
     b, k = len(x), len(starts)
     group = together(b, k, sum(w.numel() for w in G.parameters()))
@@ -115,11 +134,11 @@ def refine(
 
 
 def together(b: int, k: int, weights: int) -> int:
-    """How many of b rows' k copies of so many weights are moved together.
+    """How many of the k copies each of b rows, of `weights` weights each, are optimised together.
 
-    Private weights leave nothing to share. All that can be saved is the price of a call, and that is most of the time
-    where a network is small: there all copies of 1, 2, 4 ... rows move together, and of a larger network one by one,
-    which is the faster of the two in either case (`benchmarks/private_weights.py`).
+    Copies share no computation; all that can be saved is the overhead of calls, which dominates for small networks.
+    Therefore all copies of 1, 2, 4 ... rows are optimised together for a small network, and one at a time for a large
+    one, which is faster in each case (`benchmarks/private_weights.py`).
     """
     if weights > SMALL_GENERATOR:
         return 1
@@ -130,7 +149,7 @@ def together(b: int, k: int, weights: int) -> int:
 
 
 def _moved(G: nn.Module, x: Tensor, z: Tensor, steps: int, rates: tuple[float, float], beta1: float) -> Tensor:
-    """x_hat (p, ...) of rows x (p, ...) from z (p, d), each with a copy of G, held side by side."""
+    """x_hat (p, ...) of rows x (p, ...) from z (p, d), with one copy of G each, stacked."""
     names, weights = zip(*G.named_parameters(), strict=True)
     z = z.detach().clone().requires_grad_()
     copies = [w.detach().expand(len(x), *w.shape).clone().requires_grad_() for w in weights]
@@ -138,13 +157,13 @@ def _moved(G: nn.Module, x: Tensor, z: Tensor, steps: int, rates: tuple[float, f
     def one(z: Tensor, *copy: Tensor) -> Tensor:
         return functional_call(G, dict(zip(names, copy, strict=True)), (z[None],))[0]
 
-    def restored() -> Tensor:
+    def reconstructed() -> Tensor:
         return one(z[0], *(c[0] for c in copies))[None] if len(x) == 1 else vmap(one)(z, *copies)
 
     adam = Adam([z, *copies], beta1)
     for _ in range(steps):
         with torch.enable_grad():
-            gradients = torch.autograd.grad(l2(restored(), x).sum(), [z, *copies])
+            gradients = torch.autograd.grad(l2(reconstructed(), x).sum(), [z, *copies])
         adam.step(gradients, [rates[0], *[rates[1]] * len(copies)])
     with torch.no_grad():
-        return restored()
+        return reconstructed()

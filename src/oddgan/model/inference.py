@@ -1,9 +1,9 @@
-"""Networks as scoring runs them: the same numbers, sooner.
+"""Trained networks, optimised for scoring: the same function, computed faster.
 
-Trained networks do not move any more, and a processor can be told so. Batch normalisation becomes part of the
-convolution before it, the activation after it part of the same call, and the weights are laid out once as the
-processor's convolutions want them instead of at every call. Gradients reach the input (a search needs them), not the
-weights. Detectors know nothing of this; on anything but an x86 processor with oneDNN the networks stay as they are.
+The weights no longer change, so batch normalisation is folded into the convolution before it, the activation is
+computed in the same call, and the weights are reordered once, instead of at every call, to the layout that the CPU's
+convolutions need. Gradients reach the input (a search needs them), not the weights. Detectors are unaware of this; on
+anything but an x86 CPU with oneDNN, convolutions are left unchanged.
 """
 
 import copy
@@ -36,10 +36,10 @@ ACTIVATIONS: dict[type[nn.Module], str] = {nn.LeakyReLU: "leaky_relu", nn.ReLU: 
 
 
 def ready(net: nn.ModuleDict, rows: int = 0) -> nn.ModuleDict:
-    """`net` (in evaluation mode) for scoring, made when it is first asked for and again when a weight has changed.
+    """`net` (in evaluation mode) optimised for scoring: built on the first call, and again after a weight has changed.
 
-    `rows`: for how many rows row-wise layers are computed at least (`oddgan.model.rowwise`). All share every weight
-    that is not folded. What is made holds one packed copy more of every convolution.
+    `rows`: the number of rows to which row-wise layers are padded (`oddgan.model.rowwise`). Weights that are not folded
+    are shared with `net`; every convolution has one more, packed copy of its weights.
     """
     made = _made.get(net)
     if made is None or not made.holds(net):
@@ -48,8 +48,8 @@ def ready(net: nn.ModuleDict, rows: int = 0) -> nn.ModuleDict:
 
 
 class _Made:
-    """Networks made for scoring, and what of the trained ones they were made of: where each weight was found, in
-    dictionaries of modules, for to walk through the modules at every call takes as long as a small network."""
+    """The networks built for scoring, and references to the trained weights that they were built from: by the modules'
+    dictionaries, since traversing the modules at every call would take as long as a small network."""
 
     def __init__(self, net: nn.ModuleDict) -> None:
         self.places = [(kind, name) for m in net.modules() for kind in (m._parameters, m._buffers) for name in kind]
@@ -57,7 +57,7 @@ class _Made:
         self.networks: dict[int, nn.ModuleDict] = {}
 
     def network(self, net: nn.ModuleDict, rows: int) -> nn.ModuleDict:
-        """The networks for scoring; the trained ones where they serve as they are."""
+        """The networks for scoring; the trained ones if there is nothing to optimise."""
         if rows not in self.networks:
             layers = [m for m in net.modules() if isinstance(m, RowLinear) or (AVAILABLE and isinstance(m, PLAIN))]
             made = net
@@ -71,7 +71,7 @@ class _Made:
         return self.networks[rows]
 
     def holds(self, net: nn.ModuleDict) -> bool:
-        """Whether the trained networks are still what they were."""
+        """Whether the trained networks have not changed since."""
         return self.key == self._key() and all(map(operator.is_, self.modules, net._modules.values()))
 
     def _key(self) -> list[tuple[int, int] | None]:
@@ -80,12 +80,12 @@ class _Made:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """A convolution, transposed or not, without parametrisation, that pads with zeros."""
+    """A convolution, transposed or not, without parametrisation and with zero padding."""
     return type(module) in PLAIN and module.padding_mode == "zeros"
 
 
 def _packed(net: nn.ModuleDict) -> nn.ModuleDict:
-    """`net` with every convolution, and what directly follows it in a sequence, replaced."""
+    """`net` with every convolution, and what directly follows it in a sequence, packed into one layer."""
     for module in list(net.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, Enlarging | Shrinking):
@@ -101,7 +101,7 @@ def _packed(net: nn.ModuleDict) -> nn.ModuleDict:
 
 
 def _follower(sequence: nn.Sequential, name: str, *types: type[nn.Module]) -> nn.Module | None:
-    """The module after `name` if it is of one of these types; it is taken out, so that its successor comes next."""
+    """Remove and return the module after `name` if it is of one of these types."""
     names = list(sequence._modules)
     after = names[names.index(name) + 1 : names.index(name) + 2]
     if not after or type(sequence._modules[after[0]]) not in types:
@@ -121,7 +121,7 @@ class Packed(nn.Module):
         self.conv = fuse_conv_bn_eval(conv, norm, transpose=self.transposed) if norm is not None else conv
         self.activation = ACTIVATIONS[type(activation)] if activation is not None else "none"
         self.slope = getattr(activation, "negative_slope", 0.0)
-        self.layouts: dict[tuple[Any, ...], _Run] = {}  # how to convolve, by shape, precision and direction
+        self.layouts: dict[tuple[Any, ...], _Run] = {}  # the implementation by shape, precision and direction
 
     def forward(self, x: Tensor) -> Tensor:
         return _Convolution.apply(x, self)  # type: ignore[no-untyped-call]
@@ -132,20 +132,20 @@ class Packed(nn.Module):
         return self._run(x, self.transposed, list(padding), self.conv.bias, self.activation)
 
     def backwards(self, g: Tensor, y: Tensor, size: torch.Size) -> Tensor:
-        """The gradient of the input, which was of this size, from that of the output y."""
+        """The gradient of the input of this size, from the gradient g of the output y."""
         if self.activation == "tanh":
             g = g * (1 - y.square())
         elif self.activation != "none":
             g = torch.where(y > 0, g, self.slope * g)
         conv, short = self.conv, [0, 0]
-        if not self.transposed:  # what a transposed convolution falls short of the input's size
+        if not self.transposed:  # the output padding that restores the input's size
             for i in (0, 1):
                 least = (g.shape[2 + i] - 1) * conv.stride[i] - 2 * conv.padding[i] + self._reach(i)
                 short[i] = size[2 + i] - least
         return self._run(g, not self.transposed, short, None, "none")
 
     def _run(self, x: Tensor, transposed: bool, short: list[int], bias: Tensor | None, activation: str) -> Tensor:
-        """The convolution with these weights, transposed or not (`short`: its output padding), in bfloat16 or not."""
+        """The convolution, transposed or not (`short`: its output padding), in bfloat16 or float32."""
         reduced = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
         x = x.to(torch.bfloat16 if reduced else torch.float32).contiguous(memory_format=torch.channels_last)
         layout = (tuple(x.shape), x.dtype, transposed)
@@ -154,8 +154,8 @@ class Packed(nn.Module):
         return self.layouts[layout](x, None if bias is None else bias.detach().to(x.dtype), activation)
 
     def _fastest(self, x: Tensor, transposed: bool, short: list[int]) -> _Run:
-        """How to convolve rows like x. The plain way where another computes something else, as torch 2.13's packed
-        convolution does for one channel out, one pixel large, in float32."""
+        """The fastest correct implementation for inputs like x. The plain one is used where the packed one is wrong, as
+        torch 2.13's is in float32 for one output channel of one pixel."""
         plain = self._plainly(x, transposed, short)
         narrow = transposed and self.conv.groups == 1 and 2 * self.conv.weight[0].numel() <= x.shape[1]
         run = self._by_columns(x, short) if narrow else self._packed(x, transposed, short)
@@ -165,7 +165,7 @@ class Packed(nn.Module):
         return run if error <= (0.05 if x.dtype == torch.bfloat16 else 1e-4) else plain
 
     def _packed(self, x: Tensor, transposed: bool, short: list[int]) -> _Run:
-        """With weights in the order that the processor's convolution of such rows wants."""
+        """With weights reordered for the CPU's convolution of inputs like x."""
         ops, conv = torch.ops.mkldnn, self.conv
         how = [list(conv.padding), *[short] * transposed, list(conv.stride), list(conv.dilation), conv.groups]
         pack = ops._reorder_convolution_transpose_weight if transposed else ops._reorder_convolution_weight
@@ -175,8 +175,8 @@ class Packed(nn.Module):
         return lambda x, bias, activation: run(x, weight, bias, *how, activation, arguments.get(activation, []), "")
 
     def _by_columns(self, x: Tensor, short: list[int]) -> _Run:
-        """A transposed convolution to few channels: one product for all that a pixel adds to its surroundings, which
-        are then added up. Where a picture is put together, the packed convolution is far slower."""
+        """A transposed convolution to few channels: one matrix product for the contributions of every pixel to its
+        surroundings, which are then summed. For a generator's last layer the packed convolution is far slower."""
         conv, size = self.conv, list(x.shape[2:])
         columns = conv.weight.detach().to(x.dtype).flatten(1).t()[:, :, None, None].contiguous()
         how = [0, 0], [1, 1], [1, 1], 1
@@ -206,12 +206,12 @@ class Packed(nn.Module):
         return y
 
     def _reach(self, i: int) -> int:
-        """How many pixels the kernel spans along side i."""
+        """The number of pixels that the kernel spans along side i."""
         return self.conv.dilation[i] * (self.conv.kernel_size[i] - 1) + 1
 
 
 class _Convolution(torch.autograd.Function):
-    """A packed layer, differentiable in its input."""
+    """A packed layer, differentiable with respect to its input."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: Packed) -> Tensor:

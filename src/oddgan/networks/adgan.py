@@ -1,8 +1,8 @@
 """ADGAN's generator and critic (Deecke et al., 2018), a small WGAN-GP.
 
 At 32x32 these are the networks of the re-implementation by Golan and El-Yaniv (2018): 3x3 convolutions of 64, 128 and
-256 channels. Their critic has batch normalisation; this one has none, because a gradient penalty must be a row's own.
-Tables have two hidden layers. `width` scales every layer; none is 64, theirs.
+256 channels. Their critic has batch normalisation; this one has none, because a gradient penalty is defined per row.
+Networks for tables have two hidden layers. `width` scales every layer; None is 64, as in their code.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from .tables import mlp
 def generator(shape: Sequence[int], latent_dim: int, *, width: int | None = None) -> nn.Module:
     """G: (b, latent_dim) -> (b, *shape), in [-1, 1] for pictures and unbounded for tables.
 
-    Pictures: a linear layer and transposed convolutions, batch normalisation and ReLU. Tables: ReLU alone.
+    Pictures: a linear layer and transposed convolutions, with batch normalisation and ReLU. Tables: ReLU alone.
     """
     width = width or WIDTH
     if len(shape) == 1:

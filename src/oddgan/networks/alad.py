@@ -1,10 +1,10 @@
 """ALAD (Zenati et al., 2018, arXiv:1812.02288): E, G, a discriminator of (x, z) and discriminators of (x, x), (z, z).
 
 At 32x32x3 with a latent of 100 these are the networks of the authors' CIFAR-10 and SVHN code; for rows of 121 values
-with a latent of 32 those for KDD99, of 274 with a latent of 64 those for Arrhythmia. `width` scales every layer; none
-is theirs: 64, which for pictures means a first layer of 128 channels.
+with a latent of 32 those for KDD99, for rows of 274 values with a latent of 64 those for Arrhythmia. `width` scales
+every layer; None is 64, as in their code, which for pictures means a first layer of 128 channels.
 
-`spectral_norm` normalises all layers but the last of a network. The authors' code does so in E, D_xz and D_xx for
+`spectral_norm` normalises all layers of a network but the last. The authors' code does so in E, D_xz and D_xx for
 pictures, and ignores the setting in D_zz and for tables.
 """
 
@@ -17,7 +17,7 @@ from .blocks import WIDTH, JointJudge, Judge, channels, down, normal, part, size
 from .convolution import Span, Spread
 from .tables import mlp
 
-WIDEST = 128  # of KDD99's networks, whose form rows of no more columns than this take; wider ones have Arrhythmia's
+WIDEST = 128  # columns up to which networks have the layers of KDD99's, and above which those of Arrhythmia's
 
 
 def encoder(
@@ -61,17 +61,17 @@ class JointDiscriminator(JointJudge):
     ) -> None:
         width = width or WIDTH
         if len(shape) == 1:
-            k, seen, told = (4 if shape[0] > WIDEST else 2) * width, 2 * width, 2 * width
-            of_x = mlp((shape[0], seen), batch_norm=True)
-            of_z = mlp((latent_dim, told), dropout=0.5)
-            of_both = mlp((seen + told, k), dropout=0.5)
+            k, x_units, z_units = (4 if shape[0] > WIDEST else 2) * width, 2 * width, 2 * width
+            of_x = mlp((shape[0], x_units), batch_norm=True)
+            of_z = mlp((latent_dim, z_units), dropout=0.5)
+            of_both = mlp((x_units + z_units, k), dropout=0.5)
         else:
             plan = sizes(*shape[1:])
             widths = [shape[0], *channels(2 * width, len(plan) - 1)]
-            k, seen, told = 16 * width, volume(widths[-1], plan[-1]), 8 * width
+            k, x_units, z_units = 16 * width, volume(widths[-1], plan[-1]), 8 * width
             of_x = nn.Sequential(*down(plan, widths, norm="but first"))
-            of_z = mlp((latent_dim, told, told), dropout=0.2)
-            of_both = mlp((seen + told, k), dropout=0.2)
+            of_z = mlp((latent_dim, z_units, z_units), dropout=0.2)
+            of_both = mlp((x_units + z_units, k), dropout=0.2)
         super().__init__(of_x, of_z, of_both, k)
         xavier(self) if len(shape) == 1 else normal(self, 0.01)
         if spectral_norm:
@@ -82,9 +82,10 @@ class JointDiscriminator(JointJudge):
 class PairDiscriminator(nn.Module):
     """D_xx: a and b, both (b, *shape) -> logit (b,) and features (b, k), the outputs before its last layer.
 
-    Two pictures are joined along the channels; the authors' code joins them along the height, where only convolutions
-    across the seam see both. Pictures pass through one layer less than elsewhere (two 5x5 convolutions at 32x32), rows
-    through hidden layers of so many `units`; none is D_xx's of KDD99 or Arrhythmia, by the number of columns.
+    Two pictures are concatenated along the channels; the authors' code does so along the height, where only the
+    convolutions across the seam see both. Pictures pass through one layer less than in the other networks (two 5x5
+    convolutions at 32x32), rows of tables through hidden layers of `units`; None: those of D_xx for KDD99 or
+    Arrhythmia, depending on the number of columns.
     """
 
     def __init__(

@@ -1,10 +1,10 @@
-"""Networks of AnoGAN (Schlegl et al., 2017, arXiv:1703.05921) in the three forms that its users know.
+"""Networks of AnoGAN (Schlegl et al., 2017, arXiv:1703.05921) in the three forms in common use.
 
-- "dcgan": DCGAN, as the paper says, in this package's form of it.
-- "egbad": the AnoGAN that EGBAD's authors compare with (their MNIST and KDD99 code).
+- "dcgan": DCGAN, as the paper says, by this package's rule.
+- "egbad": the AnoGAN baseline of EGBAD's authors (their MNIST and KDD99 code).
 - "keras": the widespread Keras implementation for MNIST: no batch normalisation, 5x5 convolutions after upsampling.
 
-For tables "keras" is "egbad", which is the KDD99 one. `width` scales every layer; none is the source's own, 64.
+For tables "keras" equals "egbad", the one for KDD99. `width` scales every layer; None is 64, as in the sources.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """EGBAD's BiGAN (Zenati et al., 2018, arXiv:1802.06222): E, G and a discriminator of pairs (x, z).
 
-At 28x28 with a latent of 200 these are the networks of the authors' MNIST code, for rows of 121 values with a latent
-of 32 those of their KDD99 code. `width` scales every layer; none is theirs, 64.
+At 28x28 with a latent of 200 these are the networks of the authors' MNIST code; for rows of 121 values with a latent
+of 32, those of their KDD99 code. `width` scales every layer; None is 64, as in their code.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ SLOPE = 0.1
 def encoder(shape: Sequence[int], latent_dim: int, *, width: int | None = None) -> nn.Module:
     """E: (b, *shape) -> (b, latent_dim), unbounded.
 
-    Pictures: a 3x3 convolution (linear, as in the authors' code), strided 3x3 ones with batch normalisation and leaky
-    ReLU, a linear layer. Tables: one hidden layer.
+    Pictures: a 3x3 convolution (linear, as in the authors' code), strided 3x3 convolutions with batch normalisation and
+    leaky ReLU, and a linear layer. Tables: one hidden layer.
     """
     width = width or WIDTH
     if len(shape) == 1:
@@ -38,8 +38,8 @@ def encoder(shape: Sequence[int], latent_dim: int, *, width: int | None = None) 
 def generator(shape: Sequence[int], latent_dim: int, *, width: int | None = None) -> nn.Module:
     """G: (b, latent_dim) -> (b, *shape), in [-1, 1] for pictures and unbounded for tables.
 
-    Pictures: two linear layers, then transposed 4x4 convolutions, batch normalisation and ReLU. Tables: two hidden
-    layers, ReLU.
+    Pictures: two linear layers, then transposed 4x4 convolutions, with batch normalisation and ReLU. Tables: two hidden
+    layers with ReLU.
     """
     width = width or WIDTH
     if len(shape) == 1:
@@ -58,22 +58,22 @@ def generator(shape: Sequence[int], latent_dim: int, *, width: int | None = None
 class JointDiscriminator(JointJudge):
     """D: x (b, *shape) and z (b, latent_dim) -> logit (b,) and features (b, k), D's last hidden layer.
 
-    x passes through strided 4x4 convolutions of one width (tables: a hidden layer), z through a hidden layer, both
-    through another. Leaky ReLU and dropout everywhere: .5 for pictures and .2 for tables.
+    x passes through strided 4x4 convolutions of equal width (tables: a hidden layer), z through a hidden layer, both
+    together through another. Leaky ReLU and dropout throughout: .5 for pictures, .2 for tables.
     """
 
     def __init__(self, shape: Sequence[int], latent_dim: int, *, width: int | None = None) -> None:
         width = width or WIDTH
         if len(shape) == 1:
             drop, hidden, k = 0.2, 2 * width, 2 * width
-            of_x, seen = mlp((shape[0], hidden), slope=SLOPE, dropout=drop), hidden
+            of_x, x_units = mlp((shape[0], hidden), slope=SLOPE, dropout=drop), hidden
         else:
             drop, hidden, k = 0.5, 8 * width, 16 * width
             plan = sizes(*shape[1:])
             widths = [shape[0]] + [width] * (len(plan) - 1)
             of_x = nn.Sequential(*down(plan, widths, norm="but first", slope=SLOPE, dropout=drop))
-            seen = volume(width, plan[-1])
+            x_units = volume(width, plan[-1])
         of_z = mlp((latent_dim, hidden), slope=SLOPE, dropout=drop)
-        of_both = mlp((seen + hidden, k), slope=SLOPE, dropout=drop)
+        of_both = mlp((x_units + hidden, k), slope=SLOPE, dropout=drop)
         super().__init__(of_x, of_z, of_both, k)
         xavier(self) if len(shape) == 1 else normal(self)

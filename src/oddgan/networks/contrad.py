@@ -1,7 +1,7 @@
 """ContraD's discriminator (Jeong and Shin, 2021, arXiv:2103.09742): one trunk, and a head for each of its three tasks.
 
-The authors' trunk for 32x32 pictures is SNDCGAN's, seven convolutions; ours halves pictures by the rule of
-`oddgan.networks` down to 2 or 3 pixels a side, spectrally normalised as theirs. For tables: two hidden layers.
+The authors' trunk for 32x32 pictures is SNDCGAN's, with seven convolutions; ours halves pictures by the rule of
+`oddgan.networks` down to sides of 2 or 3 pixels, spectrally normalised like theirs. For tables: two hidden layers.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class ContrastiveDiscriminator(nn.Module):
     """D: (b, *shape) -> logit (b,) and the trunk's features (b, k), k = 4 width.
 
     `of_real` and `of_fake` are the paper's h_r and h_f, (b, k) -> (b, k / 2), for the two contrastive losses; `judge`
-    gives the logit, two layers on features that it does not move.
+    has two layers and gives the logit, and its loss does not reach the trunk.
     """
 
     def __init__(self, shape: Sequence[int], width: int) -> None:

@@ -1,8 +1,8 @@
-"""Convolutions that compute what PyTorch's own do, with the same weights under the same names, in another way.
+"""Convolutions that compute what PyTorch's own do, with the same weights under the same names, but faster.
 
-In training on a CPU some are matrix products, with which a processor is sooner done (`Span`, `Spread`); scoring has a
-way of its own (`oddgan.inference`). Two do what their sources do in two steps in one, with less than half of the
-multiplications, in training and in scoring (`Enlarging`, `Shrinking`).
+In training on a CPU, `Span` and `Spread` are computed as matrix products (scoring is `oddgan.model.inference`'s).
+`Enlarging` and `Shrinking` merge the two steps of their sources into one, in training and in scoring, with less than
+half of the multiplications.
 """
 
 from math import prod
@@ -17,7 +17,7 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d)
 
 
 class Span(nn.Conv2d):
-    """A convolution whose kernel is as large as the picture: (b, C, H, W) -> (b, C', 1, 1), one matrix product."""
+    """A convolution whose kernel covers the picture: (b, C, H, W) -> (b, C', 1, 1), as one matrix product."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not _by_products(self, x) or tuple(x.shape[2:]) != self.kernel_size or self.padding != (0, 0):
@@ -39,8 +39,8 @@ class Spread(nn.ConvTranspose2d):
 class Enlarging(nn.Conv2d):
     """Repeat pixels from `small` (h, w) to `large`, then convolve: (b, C, *small) -> (b, C', *large).
 
-    Where every side doubles or is kept, repeated pixels meet sums of weights: one transposed convolution of stride 2
-    with a kernel one longer. `kernel` is odd.
+    Where each side is doubled or kept, this equals one transposed convolution of stride 2 whose kernel is one longer
+    and holds sums of weights. `kernel` is odd.
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class Enlarging(nn.Conv2d):
         return _longer(self.weight.flip(2, 3), self.steps).transpose(0, 1)
 
     def merged_layer(self) -> nn.ConvTranspose2d | None:
-        """A layer of its own that does the same; None where there is none."""
+        """An ordinary layer that computes the same; None where there is none."""
         if self.steps is None:
             return None
         size: Any = (self.in_channels, self.out_channels, self.merged().shape[2:], self.steps, self.padding)
-        with torch.device("meta"):  # its weights come from here
+        with torch.device("meta"):  # its weights are set below
             layer = nn.ConvTranspose2d(*size)
         return _filled(layer, self)
 
 
 class Shrinking(nn.Conv2d):
-    """Convolve, then take means of the pixels that become one: (b, C, *large) -> (b, C', *small).
+    """Convolve, then average the pixels that become one: (b, C, *large) -> (b, C', *small).
 
-    One convolution of stride 2 with a kernel one longer, whose weights are means. `kernel` is odd.
+    This equals one convolution of stride 2 whose kernel is one longer and holds means of weights. `kernel` is odd.
     """
 
     def __init__(
@@ -86,11 +86,10 @@ class Shrinking(nn.Conv2d):
 
     def merged(self) -> Tensor:
         """The convolution's weight (C', C, kh, kw)."""
-        weight: Tensor = _longer(self.weight, self.steps) / prod(self.steps)
-        return weight
+        return _longer(self.weight, self.steps) / prod(self.steps)
 
     def merged_layer(self) -> nn.Conv2d:
-        """A layer of its own that does the same."""
+        """An ordinary layer that computes the same."""
         size: Any = (self.in_channels, self.out_channels, self.merged().shape[2:], self.steps, self.padding)
         with torch.device("meta"):
             layer = nn.Conv2d(*size)
@@ -98,7 +97,7 @@ class Shrinking(nn.Conv2d):
 
 
 def _steps(small: Size, large: Size) -> Size | None:
-    """How many times each side of `large` is that of `small`, if that is 1 or 2 for both."""
+    """The ratio of each side of `large` to that of `small`, if both are 1 or 2."""
     steps = large[0] // small[0], large[1] // small[1]
     exact = all(step in (1, 2) and step * a == b for step, a, b in zip(steps, small, large, strict=True))
     return steps if exact else None
@@ -112,7 +111,7 @@ def _filled(layer: Layer, of: Enlarging | Shrinking) -> Layer:
 
 
 def _longer(weight: Tensor, steps: Any) -> Tensor:
-    """Kernels plus themselves, shifted by one, along every side whose step is 2."""
+    """Kernels added to themselves, shifted by one, along every side whose step is 2."""
     if steps[0] == 2:
         weight = F.pad(weight, (0, 0, 0, 1)) + F.pad(weight, (0, 0, 1, 0))
     if steps[1] == 2:
@@ -121,11 +120,11 @@ def _longer(weight: Tensor, steps: Any) -> Tensor:
 
 
 def _by_products(layer: Any, x: Tensor) -> bool:
-    """Whether products may do it: in training, on a CPU, for a layer of the usual kind."""
+    """Whether a matrix product computes `layer`: in training on a CPU, without groups or dilation."""
     usual = layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
     return usual and layer.training and x.device.type == "cpu"
 
 
 def _pixels_last(x: Tensor) -> Tensor:
-    """(n, C, H, W) -> (n, H W C), which copies nothing where channels lie last."""
+    """(n, C, H, W) -> (n, H W C), without a copy in channels-last order."""
     return x.permute(0, 2, 3, 1).flatten(1)

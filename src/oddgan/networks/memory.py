@@ -1,4 +1,4 @@
-"""Rows that a model keeps, as a network without weights: they are saved and moved with the others."""
+"""Rows that are stored with a model, as a module without weights: saved and moved to devices like the networks."""
 
 from typing import Any
 
@@ -7,10 +7,18 @@ from torch import Tensor, nn
 
 
 class Memory(nn.Module):
-    """Rows (m, d) float32 and what belongs to them; none until `keep`, and any number of them in a saved model.
+    """Rows (m, d) float32; none until `keep` is called, and any number in a saved model.
 
-    `seed`: a whole number for what is fitted to the rows. `proof` (p,): scores of the first p rows, to tell whether it
-    was fitted again as it was.
+    Attributes
+    ----------
+    rows : Tensor
+        The rows (m, d).
+    seed : Tensor
+        A whole number, the seed of the estimator that is fitted to the rows.
+    proof : Tensor
+        Scores of the first rows (p,), to verify that an estimator fitted again equals the first.
+    fitted : tuple, optional
+        The rows that an estimator was fitted to, and the estimator; not saved.
     """
 
     rows: Tensor
@@ -22,15 +30,15 @@ class Memory(nn.Module):
         self.register_buffer("rows", torch.empty(0, d))
         self.register_buffer("seed", torch.zeros((), dtype=torch.int64))
         self.register_buffer("proof", torch.empty(0))
-        self.fitted: tuple[Tensor, Any] | None = None  # whose rows it was fitted to, and it
+        self.fitted: tuple[Tensor, Any] | None = None
 
     def keep(self, rows: Tensor, seed: int = 0) -> None:
-        """Hold these rows (m, d) in place of those before, and their seed."""
-        self.rows = rows.to(self.rows).contiguous()  # a loaded model has them so; strides round products otherwise
+        """Replace the rows by these (m, d), and their seed."""
+        self.rows = rows.to(self.rows).contiguous()  # as in a loaded model: products round differently by strides
         self.seed.fill_(seed)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """As any module, but with as many rows as the state has. Rows of another width are refused."""
+        """As in any module, but for any number of rows. Rows of another width are refused."""
         rows, proof = (state_dict.get(prefix + name) for name in ("rows", "proof"))
         if rows is not None and rows.ndim == 2 and rows.shape[1] == self.rows.shape[1]:
             self.rows = self.rows.new_empty(rows.shape)

@@ -1,8 +1,8 @@
 """OCGAN's networks (Perera et al., 2019, arXiv:1903.08550): E, G, two discriminators and the classifier.
 
-Convolutions are 5x5 and halve each side until it is 3 to 5, so that pictures of 28x28 and 32x32 have the paper's three
-(the authors' code enlarges to 61x61 and pads nothing). `width`: channels (tables: units) of the first layer, or the
-last of G; none is the paper's: 64, and 12 for the visual discriminator.
+Convolutions are 5x5 and halve each side until it is 3 to 5 pixels long, so that pictures of 28x28 and 32x32 have the
+paper's three layers (the authors' code enlarges pictures to 61x61 and uses no padding). `width`: channels (tables:
+units) of the first layer, or of G's last; None is the paper's 64, and 12 for the visual discriminator.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def _plan(shape: Sequence[int], width: int) -> tuple[list[Size], list[int]]:
 
 
 def encoder(shape: Sequence[int], latent_dim: int, *, width: int | None = None) -> nn.Module:
-    """E: (b, *shape) -> (b, latent_dim) in (-1, 1): convolutions, one that spans what is left, tanh (section 3.1)."""
+    """E: (b, *shape) -> (b, latent_dim) in (-1, 1): convolutions, the last over the whole map, tanh (section 3.1)."""
     width = width or WIDTH
     if len(shape) == 1:
         return nn.Sequential(*mlp((shape[0], 2 * width, width, latent_dim), last=True), nn.Tanh())
@@ -44,8 +44,8 @@ def decoder(shape: Sequence[int], latent_dim: int, *, width: int | None = None) 
 
 
 def latent_discriminator(latent_dim: int) -> Judge:
-    """D_l: z (b, latent_dim) -> logit (b,) and features (b, 16): 128, 64, 32 and 16 units, ReLU. It has one size: a
-    few ReLUs less and all of the last may be dead from the start."""
+    """D_l: z (b, latent_dim) -> logit (b,) and features (b, 16): 128, 64, 32 and 16 units, ReLU. Its size is fixed:
+    with narrower layers, all units of the last may be dead from the start."""
     return Judge(mlp((latent_dim, 128, 64, 32, 16), activation="relu"), 16)
 
 

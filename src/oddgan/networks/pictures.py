@@ -1,7 +1,7 @@
-"""Convolutional networks of the DCGAN kind for pictures of any size from 8x8.
+"""DCGAN-style convolutional networks for pictures of any size from 8x8.
 
-For 32x32 this is GANomaly's published encoder (conv 64, 128, 256, then a 4x4 convolution to the latent); 28x28, 80x80
-or 9x200 follow the rule of `oddgan.networks.blocks`.
+At 32x32 the encoder is GANomaly's as published (convolutions of 64, 128 and 256 channels, then a 4x4 convolution to the
+latent); other sizes, such as 28x28, 80x80 or 9x200, follow the rule of `oddgan.networks.blocks`.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from .convolution import Span, Spread
 
 
 def _trunk(shape: Sequence[int], width: int) -> tuple[nn.Sequential, int, tuple[int, int]]:
-    """The strided convolutions from `shape` down, with the channels and size that they end in."""
+    """The strided convolutions, and the channels and size of their output."""
     plan = sizes(*shape[1:])
     widths = [shape[0], *channels(width, len(plan) - 1)]
     return nn.Sequential(*down(plan, widths, norm="but first", bias=False)), widths[-1], plan[-1]
 
 
 class Encoder(nn.Module):
-    """(b, C, H, W) -> (b, out): strided convolutions, then one that spans what is left of the picture."""
+    """(b, C, H, W) -> (b, out): strided convolutions, then one over the whole remaining map."""
 
     def __init__(self, shape: Sequence[int], out: int, width: int) -> None:
         super().__init__()
@@ -30,12 +30,11 @@ class Encoder(nn.Module):
         normal(self, norms=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.head(self.trunk(x))
-        return z.flatten(1)
+        return self.head(self.trunk(x)).flatten(1)
 
 
 class Decoder(nn.Module):
-    """(b, latent_dim) -> (b, C, H, W) in [-1, 1]: the encoder's layers in reverse, transposed, with a tanh last."""
+    """(b, latent_dim) -> (b, C, H, W) in [-1, 1]: the encoder's layers in reverse, transposed, with a final tanh."""
 
     def __init__(self, shape: Sequence[int], latent_dim: int, width: int) -> None:
         super().__init__()
@@ -50,12 +49,11 @@ class Decoder(nn.Module):
         normal(self, norms=True)
 
     def forward(self, z: Tensor) -> Tensor:
-        x: Tensor = self.layers(z[:, :, None, None])
-        return x
+        return self.layers(z[:, :, None, None])
 
 
 class Discriminator(nn.Module):
-    """(b, C, H, W) -> logit (b,) and features (b, k): the encoder with one output; the features come before it."""
+    """(b, C, H, W) -> logit (b,) and features (b, k): the encoder with one output, whose inputs are the features."""
 
     def __init__(self, shape: Sequence[int], width: int) -> None:
         super().__init__()

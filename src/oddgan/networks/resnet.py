@@ -2,12 +2,12 @@
 
 At 64x64x1 with a latent of 128 these are the networks of the authors' code: four residual blocks, of 512 to 64 channels
 in G and 128 to 512 in the critic and E. Tables have the fully connected networks of the MNIST re-implementation by
-A03ki (G 128-256-512-1024, critic and E 512-256), with a linear output, and with batch normalisation's usual eps, not
-the 0.8 that stands there in momentum's place. `width` scales every layer; none is 64, the published.
+A03ki (G 128-256-512-1024, critic and E 512-256), with a linear output and batch normalisation's usual eps, not the 0.8
+that was passed there in place of the momentum. `width` scales every layer; None is 64, as published.
 
-The critic has layer normalisation or none, never batch normalisation: its gradient penalty is a row's own. Blocks of G
-have no biases: the batch normalisation that ends G would take away every shift that is the same for a whole channel.
-Nor have the critic's last block and its last layer, whose biases would only add a constant to every row's value.
+The critic has layer normalisation or none, never batch normalisation: its gradient penalty is defined per row. Blocks
+of G have no biases, because the batch normalisation at the end of G cancels any shift of a whole channel. Nor have the
+critic's last block and last layer, whose biases would only add a constant to every row's value.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ Norm = Callable[[int], nn.Module]
 
 
 class LayerNorm(nn.Module):
-    """Normalise each row (C, H, W) as a whole, then scale and shift every channel, as the authors' code does."""
+    """Normalise each row (C, H, W) as a whole, then scale and shift each channel, as the authors' code does."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -38,10 +38,9 @@ class LayerNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block (b, inputs, *old) -> (b, outputs, *new): norm, ReLU, conv, norm, ReLU, conv, beside a 1x1 conv.
+    """A residual block (b, inputs, *old) -> (b, outputs, *new): norm, ReLU, conv, norm, ReLU, conv, plus a 1x1 conv.
 
-    From large to small it ends in a mean over what becomes one pixel, from small to large it begins with repeating
-    pixels.
+    When shrinking, it ends with a mean over the pixels that become one; when enlarging, it begins by repeating pixels.
     """
 
     def __init__(self, inputs: int, outputs: int, old: Size, new: Size, norm: Norm, *, bias: bool = True) -> None:
@@ -62,9 +61,9 @@ class Block(nn.Module):
         self.conv2 = xavier(conv2, sqrt(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        h: Tensor = self.conv2(F.relu(self.norm2(self.conv1(F.relu(self.norm1(x))))))
-        # The shortcut sees the fewer pixels on either way, which comes to the same.
-        y: Tensor = self.shortcut(x if self.grows else F.avg_pool2d(x, self.pool))
+        h = self.conv2(F.relu(self.norm2(self.conv1(F.relu(self.norm1(x))))))
+        # The shortcut is computed at the smaller of the two sizes, with the same result.
+        y = self.shortcut(x if self.grows else F.avg_pool2d(x, self.pool))
         if self.grows:
             y = F.interpolate(y, self.size)
         return h + y
@@ -79,8 +78,8 @@ def _blocks(
 
 
 def _trunk(shape: Sequence[int], width: int, norm: Norm, *, last_bias: bool = True) -> tuple[list[nn.Module], int]:
-    """A convolution and the blocks down from `shape`, flattened, with the number of outputs. `last_bias`: whether the
-    last block has biases."""
+    """A convolution, shrinking blocks and a flattening, and the number of outputs. `last_bias`: whether the last block
+    has biases."""
     plan = sizes(*shape[1:])
     widths = channels(width, len(plan))
     first = xavier(nn.Conv2d(shape[0], width, 3, padding=1))
@@ -117,7 +116,7 @@ def critic(shape: Sequence[int], *, width: int | None = None) -> Judge:
 
 
 def encoder(shape: Sequence[int], latent_dim: int, *, width: int | None = None, tanh: bool = False) -> nn.Module:
-    """E: (b, *shape) -> (b, latent_dim), in (-1, 1) with `tanh`, else unbounded: the critic's form, with batch
+    """E: (b, *shape) -> (b, latent_dim), in (-1, 1) with `tanh`, else unbounded: the critic's layers, with batch
     normalisation."""
     width = width or WIDTH
     end = [nn.Tanh()] * tanh

@@ -1,7 +1,7 @@
 """Fully connected networks for rows of a table.
 
-Two hidden layers, `width` and half of it, leaky ReLU, no batch normalisation (small sets make small batches) and a
-linear output: columns are standardised, not bounded.
+Two hidden layers of `width` and `width` / 2 units, leaky ReLU, no batch normalisation (small sets make small batches)
+and a linear output: columns are standardised, not bounded.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from . import blocks
-from .blocks import RowLinear  # its place for those who build networks for tables
+from .blocks import RowLinear
 
 Activation = Literal["leaky", "relu", "tanh", "softplus"]
 
@@ -26,10 +26,24 @@ def mlp(
     last: bool = False,
     xavier: bool = False,
 ) -> nn.Sequential:
-    """Linear layers through `units`, (b, units[0]) -> (b, units[-1]), each followed by batch normalisation (if asked),
-    the activation and dropout; with `last`, the final layer stands alone and is the output.
+    """A fully connected network (b, units[0]) -> (b, units[-1]).
 
-    `slope`: of "leaky". `xavier`: start from Glorot's uniform distribution and zero biases, not from torch's own.
+    Parameters
+    ----------
+    units : sequence of int
+        The units of every layer, the input's first.
+    activation : {"leaky", "relu", "tanh", "softplus"}
+        Follows every layer.
+    slope : float
+        Slope of the leaky ReLU.
+    dropout : float
+        Dropout rate after each activation.
+    batch_norm : bool
+        Whether batch normalisation precedes each activation.
+    last : bool
+        Whether the last layer is a plain linear one, without normalisation, activation and dropout.
+    xavier : bool
+        Initialise from Glorot's uniform distribution with zero biases, in place of torch's default.
     """
     layers: list[nn.Module] = []
     for i in range(len(units) - 1):
@@ -60,8 +74,7 @@ class Encoder(nn.Module):
         self.head = RowLinear(_narrow(width), out)
 
     def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.head(self.trunk(x))
-        return z
+        return self.head(self.trunk(x))
 
 
 class Decoder(nn.Module):
@@ -73,8 +86,7 @@ class Decoder(nn.Module):
         self.head = RowLinear(width, shape[0])
 
     def forward(self, z: Tensor) -> Tensor:
-        x: Tensor = self.head(self.trunk(z))
-        return x
+        return self.head(self.trunk(z))
 
 
 class Discriminator(nn.Module):

@@ -1,7 +1,7 @@
 """Skip-GANomaly's networks (Akcay et al., 2019, arXiv:1901.08954): a U-Net that reconstructs x, and its discriminator.
 
 At 32x32 these are the networks of the authors' code: five layers of 64, 128, 256, 512 and 512 channels down to one
-pixel, and back. `width` scales every layer; none is 64, the published.
+pixel, and back. `width` scales every layer; None is 64, as published.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from .tables import mlp
 
 
 class UNet(nn.Module):
-    """(b, ...) -> (b, ...): layers down, and as many up; each layer up but the first also sees the layer down of its
-    own level. x itself skips nothing, or G could copy it.
+    """(b, ...) -> (b, ...): layers down, and as many up. Each layer up but the first also sees the output of the layer
+    down at its level; x itself has no skip connection, or G could copy it.
     """
 
     def __init__(self, downs: Sequence[nn.Module], ups: Sequence[nn.Module]) -> None:
@@ -62,9 +62,10 @@ def generator(shape: Sequence[int], *, width: int | None = None) -> UNet:
 
 
 class Discriminator(nn.Module):
-    """D: (b, *shape) -> logit (b,) and features (b, latent_dim): GANomaly's encoder, linear, and a linear layer.
+    """D: (b, *shape) -> logit (b,) and features (b, latent_dim): GANomaly's encoder with a linear output, and a linear
+    layer.
 
-    The authors' last layer is a 3x3 convolution of one pixel, of whose weights only the middle ones count.
+    The authors' last layer is a 3x3 convolution over one pixel, of whose weights only the central ones have an effect.
     """
 
     def __init__(self, shape: Sequence[int], latent_dim: int, width: int) -> None:

@@ -1,5 +1,21 @@
-"""The adversarial loop, and what it is made of."""
+"""Adversarial training: stages of a game, one loop that plays them, and checkpoints."""
 
-from .loop import Batch, History, Losses, Settings, Stage, key, rate, run, updates_by_default
+from .batch import Batch, key
+from .budget import updates_by_default
+from .history import History
+from .loop import run
+from .stage import Losses, Settings, Stage, rate
+from .world import World
 
-__all__ = ["Batch", "History", "Losses", "Settings", "Stage", "key", "rate", "run", "updates_by_default"]
+__all__ = [
+    "Batch",
+    "History",
+    "Losses",
+    "Settings",
+    "Stage",
+    "World",
+    "key",
+    "rate",
+    "run",
+    "updates_by_default",
+]

@@ -1,4 +1,4 @@
-"""Where a training run stands, on disk: written whole or not at all, read without running code from the file."""
+"""Checkpoints of a training run: written atomically, and read without executing code from the file."""
 
 import hashlib
 import io
@@ -15,12 +15,18 @@ from ..files import whole_file
 
 
 class Checkpoint:
-    """One file that holds everything a run needs to go on: weights, optimisers, averages, place, history, after the
-    SHA-256 of it all.
+    """A file with everything needed to resume a run: weights, optimisers, averages, position and history, preceded by
+    their SHA-256.
 
-    `identity` says which run it is (detector, parameters, data): JSON-able values by name. A file of another run is
-    refused, and the message says what differs. `every_seconds`: how long to wait between two writes; 0 writes after
-    every update.
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    identity : dict
+        What identifies the run (detector, parameters, data): JSON values by name. The file of a run with another
+        identity is refused, with a message that names the difference.
+    every_seconds : float
+        Time between two writes; 0 writes after every update.
     """
 
     def __init__(self, path: str | Path, identity: dict[str, Any], every_seconds: float = 60.0) -> None:
@@ -34,8 +40,8 @@ class Checkpoint:
         return time.monotonic() - self._written >= self.every_seconds
 
     def write(self, state: dict[str, Any]) -> None:
-        """Put `state` in the file's place at once. Raises `OutputError` when it cannot be written."""
-        content = io.BytesIO()  # torch turns a full disk into an error of its own, so it gets no file to write to
+        """Replace the file atomically by `state`. Raises `OutputError` if it cannot be written."""
+        content = io.BytesIO()  # not the file itself: torch would raise its own error for a full disk
         torch.save({"identity": self.identity, "state": state}, content)
         with whole_file(self.path) as file:
             file.write(hashlib.sha256(content.getbuffer()).digest())
@@ -43,7 +49,7 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
-        """The state that was written, or None where there is no file. Raises `ArtifactError` on any other file."""
+        """The state that was written, or None if there is no file. Raises `ArtifactError` for any other file."""
         content = _content(self.path)
         if content is None:
             return None
@@ -53,24 +59,24 @@ class Checkpoint:
             if theirs != mine:
                 raise ArtifactError(
                     f"{self.path}: belongs to another run ({name} was {theirs}, now {mine}); "
-                    "delete it to start anew, or train as before to go on"
+                    "delete it to start again, or train with the same settings to resume"
                 )
         return dict(content["state"])
 
     @staticmethod
     def identity_in(path: str | Path) -> dict[str, Any] | None:
-        """The identity of the run that left a checkpoint at `path`, or None where there is no file."""
+        """The identity of the run that wrote the checkpoint at `path`, or None if there is no file."""
         content = _content(Path(path))
         return None if content is None else dict(content["identity"])
 
     def remove(self) -> None:
-        """Delete the file: the run's result is safe elsewhere."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
 
 
 def seed_of(random_state: Any, checkpoint: str | Path | None) -> int:
-    """A seed from what scikit-learn users pass; None draws one without touching NumPy's global generator. A run that
-    goes on keeps the seed that it began with."""
+    """The seed of a run from a scikit-learn `random_state`; None draws one without NumPy's global generator. A resumed
+    run keeps the seed in its checkpoint."""
     if isinstance(random_state, int | np.integer):
         return int(random_state)
     begun = Checkpoint.identity_in(checkpoint) if checkpoint else None
@@ -93,4 +99,4 @@ def _content(path: Path) -> dict[str, Any] | None:
         content = torch.load(io.BytesIO(data[32:]), map_location="cpu", weights_only=True)
         return {"identity": content["identity"], "state": content["state"]}
     except (RuntimeError, EOFError, KeyError, TypeError, OSError, ValueError, pickle.UnpicklingError) as error:
-        raise ArtifactError(f"{path}: not a checkpoint of oddgan, or damaged; delete it to start anew") from error
+        raise ArtifactError(f"{path}: not an oddgan checkpoint, or damaged; delete it to start again") from error

@@ -1,0 +1,59 @@
+"""The rows and the noise of a training step."""
+
+import numpy as np
+from torch import Tensor
+
+from ..networks.latent import Prior, draw
+from ..preprocessing.prepared import PreparedRows
+from .stage import Settings
+from .world import SINGLE, World
+
+
+class Batch:
+    """Where a step gets its rows and its noise.
+
+    Rows come in an endless shuffled order, and every batch is full: batch normalisation never meets a remainder of one
+    row. A batch larger than the set is as large as the set. `stage`: the stage's number, a part of the order's key.
+
+    Attributes
+    ----------
+    update : int
+        Updates of this stage so far, for a game that changes over training.
+    drawn : int
+        Batches of rows so far.
+    """
+
+    def __init__(self, rows: PreparedRows, settings: Settings, stage: int, world: World = SINGLE) -> None:
+        self.rows, self.settings, self.stage = rows, settings, stage
+        self.size = min(settings.batch_size, len(rows))
+        self.drawn = 0
+        self.update = 0
+        self._shard = world.shard(np.arange(self.size))
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
+
+    @property
+    def epoch(self) -> int:
+        """Complete passes over the rows so far."""
+        return self.drawn * self.size // len(self.rows)
+
+    def x(self) -> Tensor:
+        """The next minibatch of training rows, (b, C, H, W) or (b, d) float32: a new one at every call."""
+        epochs, places = np.divmod(self.drawn * self.size + self._shard, len(self.rows))
+        numbers = np.concatenate([self._permutation(e)[places[epochs == e]] for e in np.unique(epochs)])
+        self.drawn += 1
+        return self.rows.batch(numbers).to(self.settings.device, non_blocking=True)
+
+    def z(self, latent_dim: int, prior: Prior = "normal") -> Tensor:
+        """A new draw from the prior, (b, latent_dim): N(0, 1), or uniform on (-1, 1)."""
+        return draw(len(self._shard), latent_dim, prior, self.settings.device)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if self._order[0] != epoch:
+            random = np.random.default_rng([self.settings.seed, self.stage, int(epoch)])
+            self._order = (epoch, random.permutation(len(self.rows)))
+        return self._order[1]
+
+
+def key(*parts: int) -> int:
+    """A 63-bit seed from whole numbers: equal parts give equal seeds."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
