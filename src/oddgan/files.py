@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import glob
 import os
@@ -12,16 +12,16 @@ from .errors import OutputError
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file to write to; it takes its place at `path` when the block ends well, and leaves nothing otherwise.
+    """A binary file to write to, which is moved to `path` when the block succeeds and removed when it fails.
 
-    Folders on the way are made. The bytes are on disk before the name is: a crash leaves the old file or the new one.
-    Raises `OutputError` that names the path and the cause: any OSError of the block counts as one of writing, so read
-    what is to be written before.
+    Missing folders are created. The contents are on disk before the name: a crash leaves the old file or the new one.
+    Raises `OutputError` that names the path and the cause. Any OSError in the block counts as an error of writing, so
+    read inputs before it.
     """
     path = Path(path)
     if path.is_symlink():
         path = path.resolve()
-    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device has no half-written state
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device is never half written
         with path.open("wb") as file:
             yield file
         return
@@ -48,16 +48,16 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def _remove(part: Path) -> None:
-    """Delete an unfinished file; what is wrong with its folder has been said already."""
+    """Delete an unfinished file. Errors of its folder have been reported already."""
     with suppress(OSError):
         part.unlink(missing_ok=True)
 
 
 def _tidy(path: Path) -> None:
-    """Delete what killed processes left of their attempts to write `path`."""
+    """Delete unfinished files that killed processes left beside `path`."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with suppress(ValueError, OSError):
             try:
-                os.kill(int(part.name.split(".")[-2]), 0)  # signal 0 only asks whether the process is alive
+                os.kill(int(part.name.split(".")[-2]), 0)  # signal 0 only checks whether the process is alive
             except ProcessLookupError:
                 part.unlink()

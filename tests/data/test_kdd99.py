@@ -1,4 +1,4 @@
-"""KDD Cup 1999, as the literature uses it."""
+"""KDD Cup 1999, as used in the literature."""
 
 import gzip
 import hashlib
@@ -14,7 +14,7 @@ from oddgan.preprocessing import TablePreprocessor
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of the published form with 40 rows, and its checksum in the place of the published one."""
+    """A file of 40 rows in the published format, with its checksum instead of the published one."""
     random = np.random.default_rng(0)
     lines = []
     for i in range(40):
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_attacks_are_normal_and_normal_is_odd(folder: Path) -> None:
+def test_attacks_are_normal_and_normal_traffic_is_anomalous(folder: Path) -> None:
     split = load("kdd99")
     assert split.train is not None
     assert split.test is not None
@@ -58,7 +58,7 @@ def test_another_file_is_refused(folder: Path) -> None:
     (folder / "kddcup.data_10_percent").write_bytes(unpacked)
     assert len(load("kdd99").test or ()) == 20
     (folder / "kddcup.data_10_percent").write_bytes(unpacked + b"\n")
-    with pytest.raises(DataError, match=r"not the file that was published \(its checksum differs\)"):
+    with pytest.raises(DataError, match=r"not the published file \(its checksum differs\)"):
         load("kdd99")
 
 

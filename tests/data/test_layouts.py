@@ -1,4 +1,4 @@
-"""Folders are understood without being told, and refused where they could mean several things."""
+"""The layout of a folder is recognised, and refused where it is ambiguous."""
 
 import os
 from collections import Counter
@@ -31,7 +31,7 @@ def verdicts(split: Split) -> dict[str, tuple[bool, str]]:
 def mask(root: Path, path: str, size: tuple[int, int] = (12, 10)) -> None:
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     pixels = np.zeros(size, np.uint8)
-    pixels[2:4, 3] = 1  # any value but zero is odd
+    pixels[2:4, 3] = 1  # any value except zero is anomalous
     Image.fromarray(pixels).save(root / path)
 
 
@@ -67,7 +67,7 @@ def test_other_files_are_counted_and_clutter_is_not(fill: Fill) -> None:
     assert split.note.endswith("; 3 other files ignored (.txt 2, no ending 1)")
 
 
-def test_one_folder_around_it_all_is_seen_through(fill: Fill, mvtec: Path) -> None:
+def test_a_folder_that_only_contains_a_layout(fill: Fill, mvtec: Path) -> None:
     root = fill("x/y/a.png", "x/y/b.png", root=mvtec.parent / "nested")
     assert called(load(root).train) == ["x/y/a.png", "x/y/b.png"]
     outer = mvtec.parent / "outer"
@@ -89,18 +89,18 @@ def test_mvtec(mvtec: Path) -> None:
         "test/good/1.png": (False, "good"),
         "test/hole/0.png": (True, "hole"),
     }
-    assert split.note == "MVTec AD layout: 3 normal for training, 5 for test (3 odd, 2 kinds, masks)"
+    assert split.note == "MVTec AD layout: 3 normal for training, 5 for test (3 anomalous, 2 kinds, masks)"
     assert split.masks is not None
     assert len(split.masks) == 5
-    for i, (odd, _) in enumerate(verdicts(split).values()):
+    for i, (anomalous, _) in enumerate(verdicts(split).values()):
         seen = split.masks[i]
         assert seen is not None
         assert seen.dtype == np.bool_
         assert seen.shape == (12, 10)
-        assert int(seen.sum()) == (2 if odd else 0)
+        assert int(seen.sum()) == (2 if anomalous else 0)
 
 
-def test_upper_and_lower_case_are_alike(fill: Fill) -> None:
+def test_case_does_not_matter(fill: Fill) -> None:
     root = fill("Train/Good/1.png", "Train/Good/2.png", "TEST/GOOD/1.png", "TEST/Bad/1.png")
     mask(root, "Ground_Truth/BAD/1_MASK.png")
     split = load(root)
@@ -117,7 +117,7 @@ def test_train_and_test_by_number_and_name(fill: Fill) -> None:
         "test/0.normal/3.png": (False, "good"),
         "test/1.abnormal/4.png": (True, "1.abnormal"),
     }
-    assert split.note.startswith("train/test layout: 2 normal for training, 2 for test (1 odd)")
+    assert split.note.startswith("train/test layout: 2 normal for training, 2 for test (1 anomalous)")
 
 
 def test_train_alone_and_pictures_directly_in_train(fill: Fill) -> None:
@@ -128,7 +128,7 @@ def test_train_alone_and_pictures_directly_in_train(fill: Fill) -> None:
     assert split.test is None
 
 
-def test_what_lies_in_train_but_is_not_good_is_told(fill: Fill) -> None:
+def test_unused_folders_are_reported(fill: Fill) -> None:
     split = load(fill("train/good/1.png", "train/good/2.png", "train/odd/1.png", "val/good/1.png", "test/good/3.png"))
     assert called(split.train) == ["train/good/1.png", "train/good/2.png"]
     assert "train/odd/ not used" in split.note
@@ -142,7 +142,7 @@ def test_normal_and_abnormal(fill: Fill, good: str, bad: str) -> None:
     root = fill(*(f"{good}/{i:03}.png" for i in range(100)), *(f"{bad}/{i}.png" for i in range(5)))
     split = load(root)
     train, test = called(split.train), verdicts(split)
-    held = [name for name, (odd, _) in test.items() if not odd]
+    held = [name for name, (anomalous, _) in test.items() if not anomalous]
     assert len(train) + len(held) == 100
     assert not set(train) & set(held)
     assert 10 <= len(held) <= 30
@@ -153,7 +153,7 @@ def test_normal_and_abnormal(fill: Fill, good: str, bad: str) -> None:
 
 def test_kinds_below_abnormal(fill: Fill) -> None:
     split = load(fill(*(f"normal/{i}.png" for i in range(9)), "abnormal/hole/a.png", "abnormal/b.png"))
-    kinds = {name: kind for name, (odd, kind) in verdicts(split).items() if odd}
+    kinds = {name: kind for name, (anomalous, kind) in verdicts(split).items() if anomalous}
     assert kinds == {"abnormal/hole/a.png": "hole", "abnormal/b.png": "abnormal"}
 
 
@@ -174,7 +174,7 @@ def test_the_held_out_share_does_not_move(fill: Fill, tmp_path: Path) -> None:
     )
 
     def by_name(split: Split) -> tuple[set[str], set[str]]:
-        held = {Path(name).name for name, (odd, _) in verdicts(split).items() if not odd}
+        held = {Path(name).name for name, (anomalous, _) in verdicts(split).items() if not anomalous}
         return {Path(name).name for name in called(split.train)}, held
 
     (train, held), (train_more, held_more) = by_name(few), by_name(more)
@@ -187,12 +187,12 @@ def test_the_held_out_share_does_not_move(fill: Fill, tmp_path: Path) -> None:
 def test_few_normals_are_still_divided(fill: Fill, tmp_path: Path) -> None:
     for n in (3, 4, 5, 6):
         split = load(fill(*(f"normal/{i}.png" for i in range(n)), "abnormal/x.png", root=tmp_path / str(n)))
-        held = sum(not odd for odd, _ in verdicts(split).values())
+        held = sum(not anomalous for anomalous, _ in verdicts(split).values())
         assert held >= 1
         assert len(called(split.train)) == n - held
 
 
-def test_composed_and_decomposed_accents_fall_alike(fill: Fill, tmp_path: Path) -> None:
+def test_composed_and_decomposed_accents_give_one_split(fill: Fill, tmp_path: Path) -> None:
     from oddgan.data.layouts import _held_out
 
     composed = [f"caf\u00e9{i}.png" for i in range(50)]
@@ -203,10 +203,10 @@ def test_composed_and_decomposed_accents_fall_alike(fill: Fill, tmp_path: Path) 
 
 def test_classes_are_chosen_by_name(fill: Fill) -> None:
     root = fill(*(f"Cat/{i}.png" for i in range(9)), *(f"dog/{i}.png" for i in range(4)), "eel/0.png")
-    for told in ({"normal": {"cat"}}, {"anomaly": ["DOG", "eel"]}, {"normal": "Cat"}):
-        split = load(root, **told)
-        assert {kind for odd, kind in verdicts(split).values() if odd} == {"dog", "eel"}
-        assert {kind for odd, kind in verdicts(split).values() if not odd} == {"Cat"}
+    for options in ({"normal": {"cat"}}, {"anomaly": ["DOG", "eel"]}, {"normal": "Cat"}):
+        split = load(root, **options)
+        assert {kind for anomalous, kind in verdicts(split).values() if anomalous} == {"dog", "eel"}
+        assert {kind for anomalous, kind in verdicts(split).values() if not anomalous} == {"Cat"}
         assert all(name.startswith("Cat/") for name in called(split.train))
     split = load(root, anomaly={"eel"})
     assert {name.split("/")[0] for name in called(split.train)} == {"Cat", "dog"}
@@ -290,7 +290,7 @@ def test_skip_bad(mvtec: Path) -> None:
     (mvtec / "train/good/1.png").write_text("no picture")
     (mvtec / "test/good/0.png").write_bytes((mvtec / "test/good/0.png").read_bytes()[:50])
     (mvtec / "ground_truth/Scratch/1_mask.png").write_text("no mask")
-    assert load(mvtec).skipped == ()  # nothing is decoded before it is asked for
+    assert load(mvtec).skipped == ()  # nothing is decoded before access
     calls: list[tuple[int, int]] = []
     split = load(mvtec, skip_bad=True, progress=lambda done, total: calls.append((done, total)))
     assert [name for name, _ in split.skipped] == ["train/good/1.png", "test/Scratch/1.png", "test/good/0.png"]
@@ -357,7 +357,7 @@ def test_pictures_scaled_after_the_masks_were_drawn(mvtec: Path) -> None:
     for path in ("Scratch/0_mask.png", "Scratch/1_mask.png", "hole/0.bmp"):
         mask(mvtec, f"ground_truth/{path}", size=(36, 30))
     split = load(mvtec)
-    assert "masks are of another size than the pictures (30 x 36 where the picture is 10 x 12)" in split.note
+    assert "masks have another size than the pictures (30 x 36 where the picture is 10 x 12)" in split.note
     assert split.masks is not None
     first = split.masks[0]
     assert first is not None

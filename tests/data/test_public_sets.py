@@ -1,4 +1,4 @@
-"""Public sets in forms of their own, and how they are fetched."""
+"""Public sets in their own formats, and how they are fetched."""
 
 import hashlib
 import http.server
@@ -23,7 +23,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def cifar10(monkeypatch: pytest.MonkeyPatch, left_out: str = "") -> bytes:
-    """An archive of the published form with 4 pictures a part, and its checksum in the place of the published one."""
+    """An archive in the published format with 4 pictures per part, with its checksum instead of the published one."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as archive:
         for i, name in enumerate(public_pictures.CIFAR10_PARTS):
@@ -112,7 +112,7 @@ def test_nsl_kdd(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         labelled("nsl-kdd")
 
 
-def test_a_system_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ODDGAN_DATA", raising=False)
     place = tmp_path / "packaged"
     place.mkdir()
@@ -127,7 +127,7 @@ def test_a_system_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """CIFAR-10's home is a server of our own, which serves these files."""
+    """Files that a local server provides, as the home of CIFAR-10."""
     files: dict[str, bytes] = {}
 
     class Server(http.server.BaseHTTPRequestHandler):
@@ -159,9 +159,9 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
 
 def test_fetch(root: Path, home: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     content = home["/" + public_pictures.CIFAR10_FILE] = cifar10(monkeypatch)
-    told: list[tuple[str, int, int | None]] = []
-    assert fetch("cifar10", lambda *what: told.append(what)) == root / "cifar10"
-    assert told[-1] == (public_pictures.CIFAR10_FILE, len(content), len(content))
+    reported: list[tuple[str, int, int | None]] = []
+    assert fetch("cifar10", lambda *what: reported.append(what)) == root / "cifar10"
+    assert reported[-1] == (public_pictures.CIFAR10_FILE, len(content), len(content))
     assert len(labelled("cifar10").rows) == 24
     assert [path.name for path in root.iterdir()] == ["cifar10"]
     home.pop("/" + public_pictures.CIFAR10_FILE)
@@ -178,7 +178,7 @@ def test_nothing_is_left_of_a_fetch_that_failed(
         fetch("cifar10")
     home["/cut"] = b"half"
     home["at"]("cut")  # type: ignore[operator]
-    with pytest.raises(DataError, match=r"was cut short|cannot be reached"):
+    with pytest.raises(DataError, match=r"is incomplete|cannot be reached"):
         fetch("cifar10")
     assert list(root.iterdir()) == []
     for name in ("nsl-kdd", "digits", "cifar"):

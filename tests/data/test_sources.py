@@ -1,4 +1,4 @@
-"""What a user may name: paths, and public sets."""
+"""Sources: paths and names of public sets."""
 
 import hashlib
 import subprocess
@@ -74,7 +74,7 @@ def test_other_kinds_of_files(tmp_path: Path) -> None:
             reader(tmp_path / "a.xls")
 
 
-def test_a_path_goes_before_a_name(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_takes_precedence_over_a_name(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
     root = fill("digits/a.png", "digits/b.png")
     monkeypatch.chdir(root)
     assert isinstance(load("digits").train, Pictures)
@@ -91,10 +91,10 @@ def test_digits() -> None:
     assert split.train.max() == 16
     assert split.test.shape == (506, 8, 8)
     assert int(split.labels.sum()) == 183
-    assert {kind for kind, odd in zip(split.kinds, split.labels, strict=True) if odd} == {"3"}
+    assert {kind for kind, anomalous in zip(split.kinds, split.labels, strict=True) if anomalous} == {"3"}
     assert set(split.kinds) == set("0123456789")
     np.testing.assert_array_equal(split.train, np.asarray(again.train))
-    assert split.note.startswith("digits: 1,291 normal for training, 506 for test (183 odd); normal: 0, 1, 2, 4")
+    assert split.note.startswith("digits: 1,291 normal for training, 506 for test (183 anomalous); normal: 0, 1, 2, 4")
     seen = {picture.tobytes() for picture in split.train}
     assert sum(picture.tobytes() in seen for picture in split.test) <= 2  # the set itself may hold twins
     assert len(rows("digits")) == 1797
@@ -141,7 +141,7 @@ def test_other_files_under_the_name_of_a_public_set(
 ) -> None:
     monkeypatch.setenv("ODDGAN_DATA", str(tmp_path))
     write_four(tmp_path / "mnist")
-    with pytest.raises(DataError, match=r"not the file that was published \(its checksum differs\); fetch it again"):
+    with pytest.raises(DataError, match=r"not the published file \(its checksum differs\); download it again"):
         load("mnist", normal={"1"})
     (tmp_path / "thyroid").mkdir()
     savemat(tmp_path / "thyroid/thyroid.mat", {"X": np.zeros((10, 6)), "y": np.zeros(10)})
@@ -217,7 +217,7 @@ def test_public_names_are_described() -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize(
-    ("name", "told", "train", "test", "odd"),
+    ("name", "options", "train", "test", "anomalous"),
     [
         ("mnist", {"anomaly": {"4"}}, 54_158, 10_000, 982),
         ("fashion-mnist", {"normal": {"0"}}, 6_000, 10_000, 9_000),
@@ -228,10 +228,10 @@ def test_public_names_are_described() -> None:
         ("hazelnut-toy", {}, 28, 23, 17),
     ],
 )
-def test_real_sets(name: str, told: dict[str, Any], train: int, test: int, odd: int, real_data: Path) -> None:
-    split = load(name, **told)
+def test_real_sets(name: str, options: dict[str, Any], train: int, test: int, anomalous: int, real_data: Path) -> None:
+    split = load(name, **options)
     assert split.labels is not None
-    assert (size(split.train), size(split.test), int(split.labels.sum())) == (train, test, odd)
+    assert (size(split.train), size(split.test), int(split.labels.sum())) == (train, test, anomalous)
     assert next(info for info in datasets() if info.name == name).found
     assert len(rows(name)) > 0
 
@@ -240,7 +240,8 @@ def test_real_sets(name: str, told: dict[str, Any], train: int, test: int, odd: 
 def test_real_pictures_and_masks(real_data: Path) -> None:
     split = load("mvtec-bottle-256", skip_bad=True)
     assert split.note.startswith(
-        "MVTec AD layout: 209 normal for training, 83 for test (63 odd, 3 kinds, masks); 1 other file ignored (.txt 1)"
+        "MVTec AD layout: 209 normal for training, 83 for test (63 anomalous, 3 kinds, masks); "
+        "1 other file ignored (.txt 1)"
     )
     assert split.skipped == ()
     assert split.masks is not None
@@ -254,7 +255,7 @@ def test_real_pictures_and_masks(real_data: Path) -> None:
 
 @pytest.mark.data
 def test_the_published_checksums(real_data: Path) -> None:
-    """The files here are those whose MD5 sums were published; the content's sums in the code come from them."""
+    """The files here are those whose MD5 sums were published; the checksums in the catalogue are of their contents."""
     import hashlib
 
     published = {

@@ -1,4 +1,4 @@
-"""Arrays in files: what they may hold, and what is said where they hold something else."""
+"""Arrays in files: which ones are accepted, and the errors for all others."""
 
 import gzip
 from collections.abc import Callable
@@ -89,8 +89,8 @@ def test_other_types_are_converted_one_by_one(tmp_path: Path, array: Array, dtyp
     [
         (np.zeros(5), "shape (5,); give a table"),
         (np.zeros((2, 2, 9, 9, 3)), "give a table"),
-        (np.zeros((0, 5)), "shape (0, 5) and so no values"),
-        (np.zeros((5, 3, 9, 9), np.uint8), "looks like (n, C, H, W); put channels last"),
+        (np.zeros((0, 5)), "shape (0, 5), so no values"),
+        (np.zeros((5, 3, 9, 9), np.uint8), "seems to be (n, C, H, W); put channels last"),
         (np.zeros((5, 9, 9, 4), np.uint8), "4 channels"),
         (np.zeros((5, 7, 9), np.uint8), "at least 8 x 8"),
         (np.zeros((64, 48, 3), np.uint8), "one picture alone needs a first axis of 1"),
@@ -109,7 +109,7 @@ def test_arrays_that_cannot_be_used(tmp_path: Path, array: Array, words: str) ->
 
 
 @pytest.mark.parametrize("chunk", [8, 10**7])
-def test_nan_and_infinity_are_placed(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_and_infinity_are_located(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array_files, "CHUNK_BYTES", chunk)
     table = numbers(20, 3, dtype=np.float64)
     table[17, 2] = np.inf
@@ -123,7 +123,7 @@ def test_nan_and_infinity_are_placed(tmp_path: Path, chunk: int, monkeypatch: py
         load(npz(tmp_path, x_train=pictures[:5], x_test=pictures))
 
 
-def test_files_that_are_no_arrays(tmp_path: Path) -> None:
+def test_files_that_are_not_arrays(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     path.write_text("1,2,3")
     with pytest.raises(DataError, match=r"a\.npy: is not a NumPy file"):
@@ -134,7 +134,7 @@ def test_files_that_are_no_arrays(tmp_path: Path) -> None:
         load(path)
     whole = npy(tmp_path, numbers(20, 9, 8)).read_bytes()
     path.write_bytes(whole[:300])
-    with pytest.raises(DataError, match="damaged or cut short"):
+    with pytest.raises(DataError, match="damaged or truncated"):
         load(path)
     path.write_bytes(b"")
     with pytest.raises(DataError, match="is not a NumPy file"):
@@ -188,7 +188,7 @@ def test_npz_with_train_test_labels_and_masks(tmp_path: Path) -> None:
     assert split.kinds is None
     assert split.masks is not None
     np.testing.assert_array_equal(np.array(list(split.masks)), masks)
-    assert "20 normal for training, 4 for test (2 odd)" in split.note
+    assert "20 normal for training, 4 for test (2 anomalous)" in split.note
     assert len(rows(tmp_path / "a.npz")) == 4
 
 
@@ -199,7 +199,7 @@ def test_forms_of_labels(tmp_path: Path, labels: Any) -> None:
     assert split.labels.tolist() == [False, True, True]
 
 
-def test_odd_training_rows_are_left_out(tmp_path: Path) -> None:
+def test_anomalous_training_rows_are_left_out(tmp_path: Path) -> None:
     split = load(
         npz(tmp_path, x_train=numbers(4, 2), y_train=[0, 1, 0, 1], x_test=numbers(3, 2), y_test=[0, 1, 1]),
     )
@@ -239,8 +239,8 @@ def test_npz_with_labelled_rows_and_no_test_part(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"Z": [[1]]}, "holds Z; name the rows X"),
-        ({}, "holds nothing"),
+        ({"Z": [[1]]}, "contains Z; name the rows X"),
+        ({}, "contains nothing"),
         ({"x_test": [[1.0]]}, "no rows to train on; add them as x_train"),
         ({"X": [[1], [2]], "y": [0, 1, 0]}, "labels of shape (3,) for 2 rows"),
         ({"X": [[1], [2]], "y": [0, 2]}, "has the classes 0, 2: say which are normal"),
@@ -303,23 +303,23 @@ def test_idx_that_cannot_be_used(tmp_path: Path, idx: Idx, zipped: bool) -> None
 
     check(whole[:-1], "holds less than the 5 x 9 x 8 values")
     check(whole + b"x", "holds more than the 5 x 9 x 8 values")
-    check(whole[:10], "cut short in its header")
+    check(whole[:10], "truncated in its header")
     check(b"\0\0\x08\x03" + b"\xff" * 12 + whole[16:], "holds less")
-    check(idx(np.zeros(5)), "holds labels, not pictures")
+    check(idx(np.zeros(5)), "contains labels, not pictures")
     check(b"\0\0\x07\x03" + whole[4:], "not understood")
     check(b"", "not understood")
 
 
-def test_a_gzip_file_that_is_cut_short(tmp_path: Path, idx: Idx) -> None:
+def test_a_truncated_gzip_file(tmp_path: Path, idx: Idx) -> None:
     path = tmp_path / "a-idx3-ubyte.gz"
     data = gzip.compress(idx(np.random.default_rng(0).integers(0, 256, (50, 9, 8))))
     path.write_bytes(data[:-20])
-    with pytest.raises(DataError, match="gzip file is damaged or cut short"):
+    with pytest.raises(DataError, match="gzip file is damaged or truncated"):
         load(path)
     damaged = bytearray(data)
     damaged[1000] ^= 255
     path.write_bytes(damaged)
-    with pytest.raises(DataError, match="gzip file is damaged or cut short"):
+    with pytest.raises(DataError, match="gzip file is damaged or truncated"):
         load(path)
 
 
@@ -331,7 +331,7 @@ def test_the_four_files_of_mnist(tmp_path: Path, write_four: WriteFour, zipped: 
     assert split.labels is not None
     assert split.labels.tolist() == [False, False, True]
     assert split.kinds == ("0", "1", "2")
-    assert split.note == "set: 4 normal for training, 3 for test (1 odd); normal: 0, 1"
+    assert split.note == "set: 4 normal for training, 3 for test (1 anomalous); normal: 0, 1"
     assert len(rows(tmp_path / "set")) == 3
     with pytest.raises(DataError, match="has the classes 0, 1, 2: say which are normal"):
         load(tmp_path / "set")

@@ -1,4 +1,4 @@
-"""The cache of decoded pictures: right, shared, and whole whatever happens."""
+"""The cache of decoded pictures: correct, shared between processes, and intact after any failure."""
 
 import errno
 import json
@@ -65,7 +65,7 @@ def expect(pictures: Pictures, indices: list[int], key: str = "half") -> None:
         np.testing.assert_array_equal(row, half(pictures[i]))
 
 
-def test_rows_come_in_the_order_asked_for(pictures: Pictures) -> None:
+def test_rows_come_in_the_requested_order(pictures: Pictures) -> None:
     rows, numbers = pictures.cached("half", half, [5, 3, 5, -1])
     assert isinstance(rows, np.memmap)
     assert rows.shape == (3, 6, 5, 1)
@@ -98,7 +98,7 @@ def test_another_key_is_another_transform(pictures: Pictures) -> None:
     np.testing.assert_array_equal(rows[numbers[0]], 255 - pictures[1][..., None])
 
 
-def test_a_changed_file_is_decoded_anew(pictures: Pictures) -> None:
+def test_a_changed_file_is_decoded_again(pictures: Pictures) -> None:
     expect(pictures, [0, 1])
     Image.fromarray(np.zeros((12, 10), np.uint8)).save(pictures.paths[0])
     rows, numbers = pictures.cached("half", counted := Counted(), [0, 1])
@@ -188,7 +188,7 @@ def test_a_file_that_changes_while_it_is_read(pictures: Pictures, monkeypatch: p
         pictures.cached("half", half, [0])
 
 
-def test_progress_is_told(pictures: Pictures) -> None:
+def test_progress_is_reported(pictures: Pictures) -> None:
     calls: list[tuple[int, int]] = []
     pictures.cached("half", half, range(20), progress=lambda done, total: calls.append((done, total)))
     assert calls == [(i + 1, 20) for i in range(20)]
@@ -212,7 +212,7 @@ def test_chunks_are_bounded_in_rows_and_bytes(pictures: Pictures, monkeypatch: p
     assert sizes == [7, 7, 6, 3, 3, 1, 1, 1]
 
 
-def test_a_torn_last_line_of_the_index_is_ignored_and_mended(pictures: Pictures, tmp_path: Path) -> None:
+def test_an_incomplete_last_line_of_the_index_is_ignored_and_repaired(pictures: Pictures, tmp_path: Path) -> None:
     expect(pictures, [0, 1, 2])
     index = stores(tmp_path)[0] / "index.jsonl"
     index.write_bytes(index.read_bytes()[:-5])
@@ -307,7 +307,7 @@ def test_processes_fill_it_together(fill: Fill, tmp_path: Path) -> None:
     assert numbers == list(range(200))  # no picture twice, no row lost
 
 
-def test_a_second_writer_goes_on_from_the_other_end(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_writer_continues_from_the_other_end(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     """While this process fills the cache, another one does the first half of its work."""
     monkeypatch.setattr(caching, "CHUNK_ROWS", 4)
     other = Pictures(pictures.paths)
@@ -348,7 +348,7 @@ def test_a_full_disk(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.Mon
     expect(pictures, list(range(20)))
 
 
-def test_a_disk_without_enough_room_is_told_at_once(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_enough_room_is_reported_at_once(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 20 * 30 - 1}))
     with pytest.raises(OutputError, match=r"needs 0\.0 GB .* ODDGAN_CACHE"):
         pictures.cached("half", half, range(20))
@@ -401,11 +401,11 @@ def test_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_names_that_are_not_utf_8(fill: Fill) -> None:
     root = fill("a.png")
-    odd = os.fsdecode(b"b\xff.png")
+    name = os.fsdecode(b"b\xff.png")
     try:
-        os.rename(root / "a.png", root / odd)
+        os.rename(root / "a.png", root / name)
     except OSError:
         pytest.skip("this file system takes no such names")
-    expect(Pictures([root / odd]), [0])
-    Pictures([root / odd]).cached("half", counted := Counted(), [0])
+    expect(Pictures([root / name]), [0])
+    Pictures([root / name]).cached("half", counted := Counted(), [0])
     assert counted.calls == 0

@@ -1,4 +1,4 @@
-"""Every kind of picture, and every way in which one can be unusable."""
+"""All kinds of pictures, and all the ways in which one can be unusable."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ Grey = NDArray[np.uint8]
 
 
 def both_ways(path: Path) -> NDArray[Any]:
-    """The picture, having checked that its header tells the same."""
+    """The picture, after a check that its header agrees with it."""
     picture = read_picture(path)
     height, width, channels, dtype = Pictures([path]).header(0)
     assert (height, width) == picture.shape[:2]
@@ -64,7 +64,7 @@ def test_jpeg(tmp_path: Path) -> None:
         assert np.abs(both_ways(tmp_path / "b.jpg").astype(int) - ramp[..., None]).max() <= 4
 
 
-def test_content_and_not_the_name_tells_the_format(tmp_path: Path, grey: Grey) -> None:
+def test_the_format_is_that_of_the_content_not_of_the_name(tmp_path: Path, grey: Grey) -> None:
     Image.fromarray(grey).save(tmp_path / "a.tif")
     (tmp_path / "a.tif").rename(tmp_path / "a.png")
     np.testing.assert_array_equal(both_ways(tmp_path / "a.png"), grey)
@@ -220,7 +220,7 @@ def test_orientation_of_16_bit_pictures(tmp_path: Path) -> None:
     np.testing.assert_array_equal(both_ways(tmp_path / "a.png"), np.rot90(deep, -1))
 
 
-def test_orientation_that_stands_behind_the_pixels(tmp_path: Path) -> None:
+def test_orientation_stored_after_the_pixels(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     block = exif.tobytes().removeprefix(b"Exif\0\0")
@@ -260,7 +260,7 @@ def test_16_bit_colour_tiff_is_refused(tmp_path: Path) -> None:
 
 
 def refused(path: Path, *words: str, in_header: bool = False) -> None:
-    """One line that names the file, says these words and what to do."""
+    """One line that names the file, contains these words and says what to do."""
     readers: list[Any] = [read_picture]
     if in_header:
         readers.append(lambda path: Pictures([path]).header(0))
@@ -289,7 +289,7 @@ def test_the_picture_in_a_phone_jpeg_with_a_preview(tmp_path: Path, colour: Grey
     assert both_ways(tmp_path / "a.jpg").any()
 
 
-def test_what_is_no_picture(tmp_path: Path) -> None:
+def test_files_that_are_not_pictures(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("not a picture\n")
     refused(tmp_path / "a.png", "not a picture", "--skip-bad", in_header=True)
     Image.new("L", (20, 12)).save(tmp_path / "gif.png", format="GIF")
@@ -315,7 +315,7 @@ def test_no_permission(tmp_path: Path, grey: Grey, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "tif", "webp"])
-def test_cut_short(tmp_path: Path, ending: str) -> None:
+def test_truncated_files(tmp_path: Path, ending: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / f"whole.{ending}")
     data = (tmp_path / f"whole.{ending}").read_bytes()
@@ -327,13 +327,13 @@ def test_cut_short(tmp_path: Path, ending: str) -> None:
     assert Pictures([path]).unreadable()[0][0] == str(path)
 
 
-def test_cut_short_says_so(tmp_path: Path) -> None:
+def test_errors_of_truncated_files_say_so(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     for ending in ("png", "jpg", "bmp"):
         Image.fromarray(noise).save(tmp_path / f"a.{ending}")
         data = (tmp_path / f"a.{ending}").read_bytes()
         (tmp_path / f"a.{ending}").write_bytes(data[: len(data) // 2])
-        refused(tmp_path / f"a.{ending}", "cut short")
+        refused(tmp_path / f"a.{ending}", "truncated")
 
 
 def test_damage_never_escapes_as_another_error(tmp_path: Path, colour: Grey) -> None:
@@ -393,7 +393,7 @@ def test_the_limit_can_be_set(tmp_path: Path, grey: Grey, monkeypatch: pytest.Mo
             read_picture(tmp_path / "a.png")
 
 
-def test_threads_read_alike(tmp_path: Path, colour: Grey) -> None:
+def test_threads_read_the_same(tmp_path: Path, colour: Grey) -> None:
     Image.fromarray(colour).save(tmp_path / "a.png")
     path = bomb(tmp_path, 20_000, 20_000)
     start = threading.Barrier(4)

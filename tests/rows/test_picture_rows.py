@@ -42,7 +42,7 @@ def test_subset_keeps_order_and_root(fill: Fill) -> None:
     assert len(pictures.subset([])) == 0
 
 
-def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
+def test_nothing_is_read_before_access(tmp_path: Path) -> None:
     pictures = Pictures([tmp_path / "missing.png"], root=tmp_path)
     with pytest.raises(DataError, match=r"missing\.png: there is no such file"):
         pictures[0]
@@ -59,13 +59,13 @@ def test_unreadable_lists_all_that_cannot_be_read(fill: Fill) -> None:
     bad = pictures.unreadable(progress=lambda done, total: calls.append((done, total)))
     assert [name for name, _ in bad] == ["007.png", "041.png"]
     assert "not a picture" in bad[0][1]
-    assert "cut short" in bad[1][1]
+    assert "truncated" in bad[1][1]
     assert calls == [(i + 1, 60) for i in range(60)]
     assert [name for name, _ in pictures.unreadable(8)] == ["041.png"]
     assert pictures.find_unreadable(8)[0][0] == 41
 
 
-def test_threads_keep_order_and_draw_items_lazily() -> None:
+def test_threads_keep_order_and_consume_items_lazily() -> None:
     drawn = 0
 
     def items() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""CSV and Parquet files as tables: what they hold, and what is said of those that cannot be used."""
+"""CSV and Parquet files as tables: their contents, and the errors for files that cannot be used."""
 
 import gzip
 import sys
@@ -38,7 +38,7 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def test_what_columns_hold(write: Write) -> None:
+def test_kinds_of_columns(write: Write) -> None:
     held = TableFile(write(FLOWS)).read()
     assert held.columns == ("id", "bytes", "service", "ok", "class")
     assert held.kinds == ("number", "number", "category", "category", "category")
@@ -48,7 +48,7 @@ def test_what_columns_hold(write: Write) -> None:
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.csv.gz", "A.CSV"])
-def test_separators_and_packing(separator: str, name: str, write: Write) -> None:
+def test_separators_and_compression(separator: str, name: str, write: Write) -> None:
     path = write("\ufeff" + FLOWS.replace(",", separator).replace("\n", "\r\n"), name)
     assert is_table_file(path)
     held = TableFile(path).read()
@@ -83,14 +83,14 @@ def test_texts_that_python_would_take_for_numbers(write: Write) -> None:
     [
         ("", "line 1 is empty; it must name the columns"),
         ("\n1,2\n", "line 1 is empty"),
-        ("1.5,2\n3,4\n", r"line 1 must name the columns, and holds the number 1\.5; add such a line"),
+        ("1.5,2\n3,4\n", r"line 1 must name the columns, but contains the number 1\.5; add a header line"),
         ("a,,c\n1,2,3\n", "line 1: column 2 has no name"),
-        ("a,b,a\n1,2,3\n", "line 1: two columns are called 'a'; rename one"),
-        ("a,b\n", "holds no rows"),
-        ("a,b\n1,2\n3\n", "line 3 has 1 value for 2 columns; mend the line"),
+        ("a,b,a\n1,2,3\n", "line 1: two columns are named 'a'; rename one"),
+        ("a,b\n", "has no rows"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 value for 2 columns; fix the line"),
         ("a,b\n1,2\n3,4,5\n", "line 3 has 3 values for 2 columns"),
-        ("a,b\n1,2\n3,inf\n", "line 3, column 'b': inf is infinite; mend it or leave it empty"),
-        ("a;b\n1;2,5\n3;4,75\n", r"column 'b' holds numbers with a decimal comma \(2,5\); write a point"),
+        ("a,b\n1,2\n3,inf\n", "line 3, column 'b': inf is infinite; fix it or leave it empty"),
+        ("a;b\n1;2,5\n3;4,75\n", r"column 'b' has numbers with a decimal comma \(2,5\); use a decimal point"),
         ('a,b\n1,2\n3,"' + "x" * 200_000 + '"\n', r"line 3: field larger than field limit"),
     ],
 )
@@ -103,19 +103,19 @@ def test_files_that_cannot_be_used(text: str, message: str, write: Write) -> Non
 
 
 def test_unreadable_bytes(write: Write, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"flows\.csv: is not UTF-8 .*; save it so"):
+    with pytest.raises(DataError, match=r"flows\.csv: is not UTF-8 .*; save it as UTF-8"):
         TableFile(write("a,b\ncafé,1\n", encoding="latin-1")).read()
     whole = write(FLOWS, "cut.csv.gz").read_bytes()
     (tmp_path / "cut.csv.gz").write_bytes(whole[:-20])
-    with pytest.raises(DataError, match="gzip file is damaged or cut short"):
+    with pytest.raises(DataError, match="gzip file is damaged or truncated"):
         TableFile(tmp_path / "cut.csv.gz").read()
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nonsense PAR1")
     with pytest.raises(DataError, match=r"x\.parquet: is not a Parquet file, or damaged"):
         TableFile(tmp_path / "x.parquet")
 
 
-def test_what_only_later_rows_show(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first rows hold numbers alone; the file is read anew as text, with nothing lost."""
+def test_texts_in_later_rows_only(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first rows are all numbers; the column is read again as text, without loss."""
     monkeypatch.setattr(oddgan.rows.csv_files, "PART", 3)
     path = write("a,b\n007,1\n8,2\n9,3\n10,4\nX1,5\n11,6\n")
     held = TableFile(path).read()
@@ -140,9 +140,9 @@ def test_columns_as_a_model_takes_them(write: Write) -> None:
     assert typed.columns == ("code", "n", "flag")
     assert typed.column("code").tolist() == ["7", "08"]
     assert typed.texts[2] == ("False", "True", "no")
-    with pytest.raises(DataError, match=r"flows\.csv: line 3, column 'flag': 'no' is no number; mend it, or leave"):
+    with pytest.raises(DataError, match=r"flows\.csv: line 3, column 'flag': 'no' is not a number; fix it, or leave"):
         list(TableFile(write("flag,n\n1,1\nno,2\n")).typed(("flag", "n"), ("number", "number")).parts())
-    with pytest.raises(DataError, match="the model was trained with the column 'bytes', and there is none"):
+    with pytest.raises(DataError, match="the model was trained with the column 'bytes', which is missing"):
         file.typed(("n", "bytes"), ("number", "number"))
     with pytest.raises(DataError, match=r"not trained with the columns 'flag', 'code'; .* \(--drop flag --drop code\)"):
         file.typed(("n",), ("number",))
@@ -185,7 +185,7 @@ def test_parquet(tmp_path: Path) -> None:
     assert parts[1].column("port").tolist() == ["80"]
     assert parts[1].columns == ("ok", "port", "service", "bytes")
     pq.write_table(table.slice(0, 0), path)
-    with pytest.raises(DataError, match="holds no rows"):
+    with pytest.raises(DataError, match="has no rows"):
         TableFile(path).read()
     pq.write_table(pa.table({"t": [[1, 2]]}), path)
     with pytest.raises(DataError, match=r"flows\.parquet: column 't' is of type List"):
@@ -241,7 +241,7 @@ def test_labels(write: Write) -> None:
     ones = write("n,y\n" + "".join(f"{i},{int(i > 7)}\n" for i in range(10)), "ones.csv")
     assert int(load(ones, label="y").labels.sum()) == 2  # type: ignore[union-attr]
     path = write(FLOWS)
-    for told, message in (
+    for options, message in (
         ({"label": "class"}, "has the classes attack, benign, scan: say which are normal"),
         ({"label": "class", "normal": ["good"]}, "has no class good; its classes are attack, benign, scan"),
         ({"label": "kind", "normal": ["benign"]}, "has no column 'kind'; its columns are id, bytes"),
@@ -249,7 +249,7 @@ def test_labels(write: Write) -> None:
         ({"label": "class", "drop": ["class"]}, "'class' is both the label and dropped"),
     ):
         with pytest.raises(DataError, match=message):
-            load(path, **told)  # type: ignore[arg-type]
+            load(path, **options)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"row 1 \(counted from 0\) has no class in column 'y'; fill it in"):
         load(write("n,y\n1,a\n2,\n3,b\n", "gap.csv"), label="y", normal=["a"])
     alone = load(write("n,y\n1,a\n2,a\n3,a\n", "alone.csv"), label="y", normal=["a"])

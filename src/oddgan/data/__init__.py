@@ -1,6 +1,6 @@
 """Data: folders of pictures, arrays and tables in files, and public sets by name, as rows that detectors read.
 
-`load` divides a data set for training and evaluation, `rows` gives everything there is to score.
+`load` divides a data set for training and evaluation; `rows` returns all rows for scoring.
 """
 
 from ..rows.picture_files import Pictures, read_picture
@@ -8,12 +8,12 @@ from ..rows.table_files import TableFile
 from .fetch import fetch
 from .public import DatasetInfo, datasets, labelled
 from .sources import load, rows
-from .split import Labelled, PictureRows, Rows, Split
+from .split import Labelled, PictureSource, Rows, Split
 
 __all__ = [
     "DatasetInfo",
     "Labelled",
-    "PictureRows",
+    "PictureSource",
     "Pictures",
     "Rows",
     "Split",

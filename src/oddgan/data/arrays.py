@@ -11,17 +11,17 @@ from ..errors import DataError
 from ..rows.array_files import Array, checked, converted, read_array, read_npz
 from .split import Rows, Split, class_names, held_out_split, normal_classes, official_split
 
-TEST_SHARE = 0.2  # of the normals, where labelled rows have no test part
+TEST_SHARE = 0.2  # of the normal rows, where labelled rows have no test part
 
 
 def load_array(path: Path, normal: Collection[str] | None, anomaly: Collection[str] | None) -> Split:
-    """What `load` gives for a .npy, .npz or IDX file."""
+    """What `load` returns for a .npy, .npz or IDX file."""
     if path.suffix.lower() == ".npz":
         return _load_npz(path, normal, anomaly)
     if normal is not None or anomaly is not None:
         raise DataError(f"{path}: has no labels that normal or anomaly could choose from; leave them out")
     array = checked(read_array(path), str(path))
-    return Split(name=path.stem, train=converted(array), note=f"{said(array)}, all taken as normal")
+    return Split(name=path.stem, train=converted(array), note=f"{summary(array)}, all taken as normal")
 
 
 def converted_split(split: Split) -> Split:
@@ -40,14 +40,16 @@ def read_labels(labels: Array, rows: int, where: str) -> NDArray[np.str_]:
     if labels.shape != (rows,):
         raise DataError(f"{where}: labels of shape {labels.shape} for {rows:,} rows; give one label for each row")
     if labels.dtype.kind not in "buifUS":
-        raise DataError(f"{where}: labels are {labels.dtype}; give 0 for normal and 1 for odd, or names of classes")
+        raise DataError(
+            f"{where}: labels are {labels.dtype}; give 0 for normal and 1 for anomalous, or names of classes"
+        )
     if labels.dtype.kind == "f" and not (labels == np.rint(labels)).all():
         row = int(np.flatnonzero(~(labels == np.rint(labels)))[0])
-        raise DataError(f"{where}: label {labels[row]} in row {row} is no class; give 0 for normal and 1 for odd")
+        raise DataError(f"{where}: label {labels[row]} in row {row} is no class; give 0 for normal and 1 for anomalous")
     return class_names(labels)
 
 
-def said(array: Array) -> str:
+def summary(array: Array) -> str:
     """ "1,000 pictures of 28 x 28" or "1,000 rows of 6 columns"."""
     if array.ndim == 2:
         return f"{len(array):,} rows of {array.shape[1]} columns"
@@ -65,17 +67,21 @@ def _load_npz(path: Path, normal: Collection[str] | None, anomaly: Collection[st
 
     train, test = rows("training rows"), rows("test rows")
     if train is not None and test is not None and train.shape[1:] != test.shape[1:]:
-        raise DataError(f"{path}: rows for training are {said(train)}, for test {said(test)}; give rows of one shape")
+        raise DataError(
+            f"{path}: rows for training are {summary(train)}, for test {summary(test)}; give rows of one shape"
+        )
     judged = train if test is None else test
-    assert judged is not None  # `read_npz` saw to that
+    assert judged is not None  # `read_npz` checks that
     if train is None:
         raise DataError(f"{path}: holds a test part but no rows to train on; add them as x_train")
     masks = _masks(path, parts, len(judged))
     if "labels" not in parts:
         if normal is not None or anomaly is not None or "training labels" in parts or masks is not None:
-            raise DataError(f"{path}: holds no labels for {said(judged)}; add them as y_test, 0 normal and 1 odd")
-        tested = "no test part" if test is None else f"{said(test)} for test without labels"
-        note = f"{said(train)}, all taken as normal; {tested}"
+            raise DataError(
+                f"{path}: holds no labels for {summary(judged)}; add them as y_test, 0 normal and 1 anomalous"
+            )
+        tested = "no test part" if test is None else f"{summary(test)} for test without labels"
+        note = f"{summary(train)}, all taken as normal; {tested}"
         return converted_split(Split(name=path.stem, train=train, test=test, note=note))
     labels = classes("labels", judged)
     known = set(labels.tolist())
@@ -88,7 +94,7 @@ def _load_npz(path: Path, normal: Collection[str] | None, anomaly: Collection[st
     normals = normal_classes(str(path), known, normal, anomaly, {"0"} if binary else None)
     if test is None:
         split = held_out_split(path.stem, train, labels, normals, TEST_SHARE, masks)
-    elif trained is None:  # nobody says what is odd in the training rows, so nothing is
+    elif trained is None:  # without training labels, all training rows are normal
         everything = np.full(len(train), next(iter(normals)))
         split = replace(official_split(path.stem, train, everything, test, labels, normals), masks=masks)
     else:

@@ -1,7 +1,6 @@
 """Data sets that come with scikit-learn."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,24 +12,13 @@ if TYPE_CHECKING:
     from ..rows.tables import TableRows
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuiltIn:
-    """A set that comes with scikit-learn; `normal`: what is normal unless it is said."""
-
-    kind: str
-    rows: int
-    shape: tuple[int, ...]
-    read: Callable[[], tuple[Held, NDArray[np.str_]]]
-    normal: frozenset[str] | None
-    how: str
-
-
-def _digit_rows() -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+def digits() -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    """1,797 pictures (8, 8) float32 with values 0 to 16; the classes are the digits."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    # float32, for as uint8 their 0 to 16 would count as nearly black.
-    return digits.images.astype(np.float32), digits.target.astype(np.str_)
+    held = load_digits()
+    # As uint8, values of 0 to 16 would count as nearly black.
+    return held.images.astype(np.float32), held.target.astype(np.str_)
 
 
 def breast_cancer() -> "tuple[TableRows, NDArray[np.str_]]":
@@ -41,7 +29,7 @@ def breast_cancer() -> "tuple[TableRows, NDArray[np.str_]]":
 
 
 def wine() -> "tuple[TableRows, NDArray[np.str_]]":
-    """178 rows of 13 numbers, of three growers: `class_0` (59), `class_1` (71), `class_2` (48)."""
+    """178 rows of 13 numbers, from three growers: `class_0` (59), `class_1` (71), `class_2` (48)."""
     from sklearn.datasets import load_wine
 
     return _of_scikit_learn(load_wine())
@@ -54,29 +42,9 @@ def _of_scikit_learn(held: Any) -> "tuple[TableRows, NDArray[np.str_]]":
     return rows, np.asarray(held.target_names)[held.target].astype(np.str_)
 
 
-BUILT_IN: dict[str, BuiltIn] = {
-    "digits": BuiltIn(
-        kind="pictures",
-        rows=1797,
-        shape=(8, 8),
-        read=_digit_rows,
-        normal=None,
-        how="choose the classes with normal or anomaly",
-    ),
-    "breast-cancer": BuiltIn(
-        kind="table",
-        rows=569,
-        shape=(30,),
-        read=breast_cancer,
-        normal=frozenset({"benign"}),
-        how="benign is normal",
-    ),
-    "wine": BuiltIn(
-        kind="table",
-        rows=178,
-        shape=(13,),
-        read=wine,
-        normal=frozenset({"class_1"}),
-        how="class_1, the largest, is normal",
-    ),
+READERS: dict[str, Callable[[], tuple[Held, NDArray[np.str_]]]] = {
+    "digits": digits,
+    "breast-cancer": breast_cancer,
+    "wine": wine,
 }
+"""The rows and the class of each row, by the set's name."""

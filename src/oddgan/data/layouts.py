@@ -1,4 +1,4 @@
-"""Understand a folder of pictures without being told.
+"""Recognise the layout of a folder of pictures.
 
     flat            pictures directly inside: all of them normal
     MVTec AD        train/good  test/good  test/KIND ...  ground_truth/KIND/NAME_mask.png
@@ -6,7 +6,7 @@
     by name         normal/ or good/, and abnormal/, bad/, anomaly/, defect/, with kinds as subfolders if wished
     by class        any subfolders, where the caller says which classes are normal
 
-Upper and lower case are alike. A folder around all of this is seen through.
+Case does not matter. A folder that only contains one of these layouts is recognised too.
 """
 
 import hashlib
@@ -19,19 +19,19 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..rows.files import TRUTH
 from ..rows.picture_files import Pictures, Progress
 from ..rows.scan import scan
 from .masks import Masks, check_sizes, match_masks
 from .split import Split, counts, normal_classes
 
 NORMAL = frozenset({"normal", "normals", "good", "ok"})
-ODD = frozenset(
+ANOMALOUS = frozenset(
     {
         *{"abnormal", "abnormals", "bad", "nok", "ng", "odd", "anomaly", "anomalies", "anomalous"},
         *{"defect", "defects", "defective", "faulty"},
     }
 )
-TRUTH = frozenset({"ground_truth", "ground-truth", "groundtruth"})
 PARTS = frozenset({"train", "test"}) | TRUTH
 
 UNDERSTOOD = (
@@ -40,17 +40,17 @@ UNDERSTOOD = (
 )
 
 TEST_SHARE = 0.2
-"""How much of normal/ is held out for the test where the folder has no test part."""
+"""The share of normal/ that is held out for the test where the folder has no test part."""
 
 
 @dataclass
 class _Parts:
-    """What a layout says of each picture, by its path below the folder."""
+    """What a layout says about each picture, by its path below the folder."""
 
     layout: str
     train: list[str] = field(default_factory=list)
     test: dict[str, str] = field(default_factory=dict)  # picture: kind
-    odd: set[str] = field(default_factory=set)  # those of `test` that are odd
+    anomalous: set[str] = field(default_factory=set)  # those of `test` that are anomalous
     inside: str = ""  # the folder that the masks' paths mirror
     remarks: list[str] = field(default_factory=list)
 
@@ -61,31 +61,31 @@ def load_folder(
     normal: Collection[str] | None = None,
     anomaly: Collection[str] | None = None,
 ) -> Split:
-    """The pictures below `root`, divided as its layout says; raises `DataError` where it is not understood."""
+    """The pictures below `root`, divided as its layout says. Raises `DataError` for an unknown or ambiguous layout."""
     found = scan(root)
     if not found.pictures:
         held = f"only {found.ignored()}" if found.others else "nothing"
         raise DataError(f"{root}: no pictures here, {held}; give a folder with PNG, JPEG, BMP, TIFF or WebP pictures")
-    told = normal is not None or anomaly is not None
+    chosen = normal is not None or anomaly is not None
     classes = {name.lower() for names in (normal, anomaly) for name in _names(names)}
     base, groups, direct = _see_through(found.pictures, classes)
     truth = [path for top in sorted(TRUTH & groups.keys()) for path in groups.pop(top)]
     where = str(root / base) if base else str(root)
     if "train" in groups and not direct:
         parts = _train_and_test(where, base, groups, normal, anomaly)
-    elif not direct and (told or (NORMAL | ODD) & {_plain(top) for top in groups}):
+    elif not direct and (chosen or (NORMAL | ANOMALOUS) & {_plain(top) for top in groups}):
         parts = _by_name(where, base, groups, normal, anomaly)
-    elif direct and not groups and not told:
+    elif direct and not groups and not chosen:
         parts = _Parts("flat folder", train=direct)
     else:
-        raise _not_understood(where, groups, direct, told)
+        raise _not_understood(where, groups, direct, chosen)
     if len(parts.train) < 2:
         raise DataError(f"{where}: too few normal pictures for training ({len(parts.train)}); add some")
     return _split(root, name, where, base, parts, truth, found.ignored())
 
 
 def without_unreadable(split: Split, progress: Progress | None = None) -> Split:
-    """`split` less the pictures that cannot be read, which `skipped` then names. Decodes all, in threads."""
+    """`split` without the pictures that cannot be read, which `skipped` then names. Decodes all, in threads."""
     train, test, masks = split.train, split.test, split.masks
     skipped: list[tuple[str, str]] = []
     if isinstance(train, Pictures):
@@ -127,7 +127,7 @@ def _see_through(pictures: list[str], classes: set[str]) -> tuple[str, dict[str,
                 groups.setdefault(top.lower(), []).append(path)
             else:
                 direct.append(path)
-        if direct or len(groups) > 1 or any(_plain(top) in NORMAL | ODD | PARTS | classes for top in groups):
+        if direct or len(groups) > 1 or any(_plain(top) in NORMAL | ANOMALOUS | PARTS | classes for top in groups):
             return base, groups, direct
         base += pictures[0][len(base) :].partition("/")[0] + "/"
 
@@ -139,7 +139,7 @@ def _train_and_test(
     normal: Collection[str] | None,
     anomaly: Collection[str] | None,
 ) -> _Parts:
-    told = normal is not None or anomaly is not None
+    chosen = normal is not None or anomaly is not None
     inside = {part: _by_top(groups.get(part, ()), f"{base}{part}/") for part in ("train", "test")}
     is_normal = _judge(where, {top for tops in inside.values() for top in tops if top}, normal, anomaly)
     parts = _Parts("MVTec AD layout" if "good" in inside["train"] else "train/test layout", inside=f"{base}test/")
@@ -156,13 +156,13 @@ def _train_and_test(
             parts.remarks.append(f"{_listed(left)} not used")
     if "" in inside["test"]:
         raise DataError(
-            f"{where}: pictures directly in test/ could be normal or odd; move them into test/good or test/KIND"
+            f"{where}: pictures directly in test/ may be normal or anomalous; move them into test/good or test/KIND"
         )
     for top, paths in inside["test"].items():
         called = paths[0][len(parts.inside) :].partition("/")[0]  # as it is written, in upper or lower case
-        parts.test |= dict.fromkeys(paths, "good" if is_normal(top) and not told else called)
+        parts.test |= dict.fromkeys(paths, "good" if is_normal(top) and not chosen else called)
         if not is_normal(top):
-            parts.odd.update(paths)
+            parts.anomalous.update(paths)
     if unused := [top for top in groups if top not in PARTS]:
         parts.remarks.append(f"{_listed(unused)} not used")
     return parts
@@ -175,14 +175,14 @@ def _by_name(
     normal: Collection[str] | None,
     anomaly: Collection[str] | None,
 ) -> _Parts:
-    told = normal is not None or anomaly is not None
-    if not told and (strange := [top for top in groups if _plain(top) not in NORMAL | ODD]):
+    chosen = normal is not None or anomaly is not None
+    if not chosen and (strange := [top for top in groups if _plain(top) not in NORMAL | ANOMALOUS]):
         raise DataError(
             f"{where}: beside {_listed(groups.keys() - set(strange))} there is {_listed(strange)}, which may be normal "
-            f"or odd; move kinds of defects into abnormal/; {UNDERSTOOD}"
+            f"or anomalous; move kinds of defects into abnormal/; {UNDERSTOOD}"
         )
     is_normal = _judge(where, set(groups), normal, anomaly)
-    parts = _Parts("folders by class" if told else "normal and abnormal folders", inside=base)
+    parts = _Parts("folders by class" if chosen else "normal and abnormal folders", inside=base)
     good = {path: _after_top(path, base) for top, paths in groups.items() if is_normal(top) for path in paths}
     if not good:
         raise DataError(f"{where}: {_listed(groups)} but no normal pictures; put them into normal/")
@@ -191,11 +191,11 @@ def _by_name(
     for top, paths in groups.items():
         for path in paths:
             if not is_normal(top):
-                parts.odd.add(path)
+                parts.anomalous.add(path)
                 kind, slash, _ = _after_top(path, base).partition("/")
-                parts.test[path] = kind if slash and not told else path[len(base) :].partition("/")[0]
+                parts.test[path] = kind if slash and not chosen else path[len(base) :].partition("/")[0]
             elif path in held:
-                parts.test[path] = path[len(base) :].partition("/")[0] if told else "good"
+                parts.test[path] = path[len(base) :].partition("/")[0] if chosen else "good"
     parts.remarks.append(f"a fixed {TEST_SHARE:.0%} of the normals is held out for the test")
     return parts
 
@@ -216,16 +216,16 @@ def _judge(
     return lambda top: top in normals
 
 
-def _names(told: Collection[str] | None) -> list[str]:
+def _names(given: Collection[str] | None) -> list[str]:
     """One name, several or none."""
-    return [] if told is None else [told] if isinstance(told, str) else [str(name) for name in told]
+    return [] if given is None else [given] if isinstance(given, str) else [str(name) for name in given]
 
 
 def _held_out(good: Mapping[str, str]) -> set[str]:
-    """The normals that are tested on, by a hash of what each file is called.
+    """The normal pictures that are held out for the test, chosen by a hash of each file's name.
 
-    So they stay the same whatever is added, and whichever machine asks. With few pictures at least one is held
-    out and at least one is not.
+    So they stay the same when pictures are added, and on every machine. At least one picture is held out and at least
+    one is not, however few there are.
     """
     place = {path: _place(relative) for path, relative in good.items()}
     ordered = sorted(good, key=lambda path: (place[path], path))
@@ -234,7 +234,7 @@ def _held_out(good: Mapping[str, str]) -> set[str]:
 
 
 def _place(relative: str) -> float:
-    """A number in [0, 1) that is fixed by the name; one name whether its accents are composed or not."""
+    """A number in [0, 1) that depends on the name alone, whether its accents are composed or not."""
     name = unicodedata.normalize("NFC", relative).encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(name).digest()[:6], "big") / 2**48
 
@@ -248,25 +248,25 @@ def _split(root: Path, name: str, where: str, base: str, parts: _Parts, truth: l
         note = "; ".join(filter(None, [f"{parts.layout}: {len(train):,} normal for training, no test part", *remarks]))
         return Split(name=name, train=train, note=note)
     test = Pictures((str(root / path) for path in paths), root=root)
-    labels = np.array([path in parts.odd for path in paths])
+    labels = np.array([path in parts.anomalous for path in paths])
     kinds = tuple(parts.test[path] for path in paths)
     masks = None
     if truth:
         below = {path: path[len(parts.inside) :] for path in paths}
         mirrored = {_after_top(mask, base): mask for mask in truth}
-        matched = match_masks({below[path]: path in parts.odd for path in paths}, list(mirrored), where)
+        matched = match_masks({below[path]: path in parts.anomalous for path in paths}, list(mirrored), where)
         files = [str(root / mirrored[matched[below[path]]]) if below[path] in matched else None for path in paths]
         masks = Masks(test, files, labels)
         remarks.insert(0, check_sizes(masks, {i: test.name(i) for i in range(len(test))}))
-    several = len({kind for kind, odd in zip(kinds, labels, strict=True) if odd})
+    several = len({kind for kind, anomalous in zip(kinds, labels, strict=True) if anomalous})
     detail = "".join([f", {several} kinds" if several > 1 else "", ", masks" if masks is not None else ""])
-    said = counts(len(train), labels).removesuffix(")") + detail + ")"
-    note = "; ".join(filter(None, [f"{parts.layout}: {said}", *remarks]))
+    summary = counts(len(train), labels).removesuffix(")") + detail + ")"
+    note = "; ".join(filter(None, [f"{parts.layout}: {summary}", *remarks]))
     return Split(name=name, train=train, test=test, labels=labels, kinds=kinds, masks=masks, note=note)
 
 
 def _by_top(paths: Iterable[str], prefix: str) -> dict[str, list[str]]:
-    """Pictures by the lower-case folder below `prefix` (whose letters' case does not count); "" for none."""
+    """Pictures by the lower-case folder below `prefix`, whose case is ignored; "" for pictures in no folder."""
     groups: dict[str, list[str]] = {}
     for path in paths:
         top, slash, _ = path[len(prefix) :].partition("/")
@@ -279,7 +279,7 @@ def _after_top(path: str, base: str) -> str:
 
 
 def _plain(top: str) -> str:
-    """ "0.normal", "1_abnormal" and "Good" by their word alone."""
+    """ "0.normal", "1_abnormal" and "Good" without their number, in lower case."""
     return re.sub(r"^\d+[._ -]+", "", top.lower())
 
 
@@ -288,13 +288,13 @@ def _listed(tops: Iterable[str]) -> str:
     return ", ".join(f"{top}/" for top in names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def _not_understood(where: str, groups: Mapping[str, list[str]], direct: list[str], told: bool) -> DataError:
+def _not_understood(where: str, groups: Mapping[str, list[str]], direct: list[str], chosen: bool) -> DataError:
     held = [f"{len(direct):,} pictures directly inside"] if direct else []
     held += [_listed(groups)] if groups else []
     if not held:
         return DataError(f"{where}: masks and no pictures; put normal pictures into train/good")
-    if told and not groups:
+    if chosen and not groups:
         return DataError(f"{where}: {held[0]} have no classes; leave normal and anomaly out")
     if set(groups) == {"test"}:
         return DataError(f"{where}: a test part and no normal pictures to train on; put them into train/good")
-    return DataError(f"{where}: {' and '.join(held)} can be meant in several ways; {UNDERSTOOD}")
+    return DataError(f"{where}: {' and '.join(held)} can be understood in several ways; {UNDERSTOOD}")

@@ -1,4 +1,4 @@
-"""Masks of the odd places in test pictures."""
+"""Masks of the anomalous places in test pictures."""
 
 import operator
 import re
@@ -17,9 +17,9 @@ Mask = NDArray[np.bool_]
 
 
 class Masks(Sequence[Mask | None]):
-    """Per test picture an (H, W) bool array that is read when it is asked for, or None where there is none.
+    """Per test picture an (H, W) bool array that is read on access, or None where there is none.
 
-    A pixel of a mask is odd where any channel is not zero. Normal pictures have all-False masks.
+    A pixel of a mask is anomalous where any channel is not zero. Normal pictures have all-False masks.
     """
 
     def __init__(self, pictures: Pictures, files: Sequence[str | None], labels: NDArray[np.bool_]) -> None:
@@ -42,10 +42,10 @@ class Masks(Sequence[Mask | None]):
         if file is None:
             return None
         try:
-            odd: Mask = decode(file) != 0
+            mask: Mask = decode(file) != 0
         except Unreadable as bad:
             raise DataError(f"mask {file}: {bad}") from bad
-        return np.any(odd, axis=2) if odd.ndim == 3 else odd
+        return np.any(mask, axis=2) if mask.ndim == 3 else mask
 
     def subset(self, indices: Sequence[int]) -> "Masks":
         """The masks at `indices`, in that order."""
@@ -69,11 +69,12 @@ class Masks(Sequence[Mask | None]):
 
 
 def match_masks(pictures: Mapping[str, bool], masks: Sequence[str], where: str) -> dict[str, str]:
-    """Which mask belongs to which picture: {picture: mask}.
+    """The mask of each picture that has one: {picture: mask}.
 
-    `pictures` are the test pictures' paths below their folder (`KIND/NAME.ending`) and whether each is odd;
-    `masks` lie below `ground_truth` in the same way, as `KIND/NAME_mask.ending` or `KIND/NAME.ending`. All odd
-    pictures of a kind have masks, or none. Raises `DataError` where the two do not fit.
+    `pictures` are the test pictures' paths below their folder (`KIND/NAME.ending`) and whether each is anomalous;
+    `masks` are below `ground_truth` in the same way, as `KIND/NAME_mask.ending` or `KIND/NAME.ending`.
+    Either all anomalous pictures of a kind have masks or none has. Raises `DataError` where masks and pictures do not
+    match.
     """
     files: dict[str, str] = {}
     for mask in masks:
@@ -88,21 +89,22 @@ def match_masks(pictures: Mapping[str, bool], masks: Sequence[str], where: str) 
             f"{where}: masks without a picture in the test part: {len(spare)} of {len(masks)}, {min(spare)} for "
             "instance; add the picture or remove the mask"
         )
-    with_masks = {_kind(picture) for picture, odd in pictures.items() if odd and picture in matched}
+    with_masks = {_kind(picture) for picture, anomalous in pictures.items() if anomalous and picture in matched}
     bare = [
-        picture for picture, odd in pictures.items() if odd and picture not in matched and _kind(picture) in with_masks
+        picture
+        for picture, anomalous in pictures.items()
+        if anomalous and picture not in matched and _kind(picture) in with_masks
     ]
     if bare:
         raise DataError(
-            f"{where}: odd pictures without a mask though others of their kind have one: {len(bare)}, {bare[0]} for "
-            "instance; "
-            "add a mask of the same name, or remove all masks of that kind"
+            f"{where}: anomalous pictures without a mask though others of their kind have one: {len(bare)}, {bare[0]} "
+            "for instance; add a mask of the same name, or remove all masks of that kind"
         )
     return matched
 
 
 def check_sizes(masks: Masks, name: Mapping[int, str]) -> str:
-    """Masks must be of their pictures' size, or every picture scaled alike; then the note that says so."""
+    """Check that masks have the size or the proportions of their pictures. Returns a note where sizes differ."""
 
     def sizes(i: int) -> tuple[int, tuple[int, int], tuple[int, int]] | None:
         file = masks.files[i]
@@ -111,7 +113,7 @@ def check_sizes(masks: Masks, name: Mapping[int, str]) -> str:
         try:
             picture = masks.pictures.header(i)[:2]
         except DataError:
-            return None  # told when the pictures are read, where it can be skipped
+            return None  # reported when the pictures are read, where it can be skipped
         try:
             mask = Pictures([file]).header(0)[:2]
         except DataError:
@@ -123,18 +125,18 @@ def check_sizes(masks: Masks, name: Mapping[int, str]) -> str:
     if not other:
         return ""
     i, picture, mask = other[0]
-    said = f"{_size(mask)} where the picture is {_size(picture)}"
+    sizes_differ = f"{_size(mask)} where the picture is {_size(picture)}"
     alike = all(_same_proportions(picture, mask) for _, picture, mask in other)
     if len(other) < len(seen) or not alike:
         raise DataError(
-            f"{name[i]}: its mask {masks.files[i]} is {said}; give masks of their pictures' size "
+            f"{name[i]}: its mask {masks.files[i]} is {sizes_differ}; give masks of their pictures' size "
             f"({len(other)} of {len(seen)} differ)"
         )
-    return f"masks are of another size than the pictures ({said})"
+    return f"masks have another size than the pictures ({sizes_differ})"
 
 
 def _same_proportions(picture: tuple[int, int], mask: tuple[int, int]) -> bool:
-    """Up to a pixel of rounding of the smaller one."""
+    """Whether both have one aspect ratio, up to a pixel of the smaller one."""
     scale = max(mask) / max(picture)
     return all(abs(m - p * scale) <= max(1.0, scale) for p, m in zip(picture, mask, strict=True))
 

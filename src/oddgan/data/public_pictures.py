@@ -1,8 +1,9 @@
-"""Public sets of pictures that have a format of their own: MNIST and its like, CIFAR-10, SVHN."""
+"""Readers of public picture sets: MNIST and sets in its format, CIFAR-10, SVHN."""
 
 import hashlib
 import tarfile
 import zlib
+from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -14,38 +15,17 @@ from ..errors import DataError
 from ..rows.array_files import checked
 from ..rows.idx import read_idx
 from .arrays import read_labels
+from .catalogue import CATALOGUE
 from .split import Labelled
 
-# Checksums are of the unpacked content of the files whose MD5 sums were published, so they hold for files that were
-# unpacked or packed anew.
-MNIST_SUMS = {
-    "training pictures": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "training labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "test pictures": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "test labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
-FASHION_MNIST_SUMS = {
-    "training pictures": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "training labels": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "test pictures": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "test labels": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-}
-
-CIFAR10_FILE = "cifar-10-binary.tar.gz"
-CIFAR10_SUM = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-"""SHA-256 of the archive; its MD5 sum is the one that its home states, c32a1d4ab5d03f1284b67883e8d87530."""
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10_FILE = CATALOGUE["cifar10"].files
+CIFAR10_SUM = CATALOGUE["cifar10"].checksums[CIFAR10_FILE]
 CIFAR10_PARTS = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
-
-SVHN_SUMS = {
-    "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
-    "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
-}
-"""MD5 sums of the files, training part first, as the libraries that fetch them pin them."""
+SVHN_SUMS = CATALOGUE["svhn"].checksums
 
 
-def read_idx_set(files: dict[str, Path], sums: dict[str, str] | None = None) -> Labelled:
-    """The four files of a set that is published as MNIST is; `sums` are of their unpacked content."""
+def read_idx_set(files: dict[str, Path], sums: Mapping[str, str] | None = None) -> Labelled:
+    """The four files of a set in MNIST's format. `sums`: the SHA-256 of the unpacked content of each."""
     arrays = {part: read_idx(path, sha256=sums[part] if sums else None) for part, path in files.items()}
     rows, classes = [], []
     for part in ("training", "test"):
@@ -71,8 +51,8 @@ def read_cifar10(folder: Path) -> Labelled:
                     labels.append(records[:, 0])
                     pictures.append(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         except (tarfile.TarError, KeyError, ValueError, EOFError, zlib.error) as error:
-            raise DataError(f"{path}: is not the binary version of CIFAR-10 ({error}); fetch it again") from error
-    classes = np.asarray(CIFAR10_CLASSES)[np.concatenate(labels)]
+            raise DataError(f"{path}: is not the binary version of CIFAR-10 ({error}); download it again") from error
+    classes = np.asarray(CATALOGUE["cifar10"].classes)[np.concatenate(labels)]
     trained = sum(map(len, labels[:-1]))
     return Labelled(rows=np.concatenate(pictures), classes=classes.astype(np.str_), trained=trained)
 
@@ -89,7 +69,7 @@ def read_svhn(folder: Path) -> Labelled:
             _check(stream, path, "md5", total)
             held = loadmat(stream)
         pictures.append(held["X"].transpose(3, 0, 1, 2))
-        classes.append((held["y"].ravel() % 10).astype(np.str_))  # a nought is class 10 there
+        classes.append((held["y"].ravel() % 10).astype(np.str_))  # the digit 0 is class 10 in the files
     return Labelled(rows=np.concatenate(pictures), classes=np.concatenate(classes), trained=len(pictures[0]))
 
 
@@ -104,5 +84,5 @@ def _opened(path: Path, name: str) -> BufferedReader:
 
 def _check(stream: BufferedReader, path: Path, kind: str, total: str) -> None:
     if hashlib.file_digest(stream, kind).hexdigest() != total:
-        raise DataError(f"{path}: is not the file that was published (its checksum differs); fetch it again")
+        raise DataError(f"{path}: is not the published file (its checksum differs); download it again")
     stream.seek(0)

@@ -1,4 +1,4 @@
-"""A data set divided into what may be learnt from and what is judged."""
+"""A data set, divided into training and test rows."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class PictureRows(Protocol):
-    """Pictures that are read when they are asked for: (H, W) or (H, W, 3), uint8, uint16 or float32."""
+class PictureSource(Protocol):
+    """Pictures that are read on access: (H, W) or (H, W, 3), uint8, uint16 or float32."""
 
     def __len__(self) -> int: ...
 
@@ -23,25 +23,26 @@ class PictureRows(Protocol):
 
 
 Held: TypeAlias = Union[NDArray[Any], "TableRows"]  # importing it would load torch
-"""Rows that are held in memory, and taken by their numbers."""
+"""Rows that are held in memory and indexed by row numbers."""
 
-Rows: TypeAlias = Held | PictureRows
+Rows: TypeAlias = Held | PictureSource
 """Pictures, (n, H, W[, 3]) as an array or one by one, or a table: a 2-D array, or `TableRows`, whose columns have names
 and kinds."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Split:
-    """A data set, divided. Training, tuning and calibration rows are normal ones.
+    """A data set, divided. Training, tuning and calibration rows are normal.
 
-    train      normals, or None where there are none to train on
-    tune       normals to tune on, calibrate those to set the threshold with; None: `fit` holds them back itself
-    test       rows to be judged, normal and odd, or None
-    labels     (n_test,) bool, True = anomaly, or None where nobody knows
-    kinds      per test row "good" or the kind of defect, or the class of a labelled set; or None
-    masks      per test row an (H, W) bool array at the mask's own size (all False for normals), read when it is
-               asked for, or None where an odd row has no mask; None where nothing has masks
-    note       one line on what was understood
+    train      normal rows, or None where there are none to train on
+    tune       normal rows to tune on
+    calibrate  normal rows to set the threshold with; where tune or calibrate is None, `fit` holds such rows out itself
+    test       rows to evaluate on, normal and anomalous, or None
+    labels     (n_test,) bool, True = anomaly, or None where they are not known
+    kinds      per test row "good" or the kind of defect, or the class in a labelled set; or None
+    masks      per test row an (H, W) bool array at the mask's own size (all False for normal rows), read on access, or
+               None where an anomalous row has no mask; None where no row has a mask
+    note       one line that says how the data set was interpreted
     skipped    (name, reason) of the pictures that were left out because they cannot be read
     """
 
@@ -68,10 +69,10 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labelled:
-    """All rows of a set whose classes are known, whatever is normal among them.
+    """All rows of a data set whose classes are known, before it is decided which of them are normal.
 
     classes    (n,) str, the class of each row
-    trained    how many rows, the first, were published as the training part; 0: the set has no parts
+    trained    how many of the first rows were published as the training part; 0: the set has no parts
     """
 
     rows: Held
@@ -86,26 +87,26 @@ def normal_classes(
     anomaly: Collection[str] | None,
     default: Collection[str] | None = None,
 ) -> frozenset[str]:
-    """Which of `classes` are normal, from what the user said, or else `default`."""
+    """Which of `classes` are normal: as the user says with `normal` or `anomaly`, or else `default`."""
     known = ", ".join(sorted(classes))
     if normal is not None and anomaly is not None:
         raise DataError(f"{where}: normal and anomaly are both given; give one of them, the other classes follow")
-    told = normal if normal is not None else anomaly
-    if told is None:
+    given = normal if normal is not None else anomaly
+    if given is None:
         if default is None:
             raise DataError(f"{where} has the classes {known}: say which are normal, or which are the anomaly")
         return frozenset(default)
-    told = frozenset([told] if isinstance(told, str) else map(str, told))
-    if unknown := sorted(told - frozenset(classes)):
+    given = frozenset([given] if isinstance(given, str) else map(str, given))
+    if unknown := sorted(given - frozenset(classes)):
         raise DataError(f"{where} has no class {', '.join(unknown)}; its classes are {known}")
-    normals = told if normal is not None else frozenset(classes) - told
+    normals = given if normal is not None else frozenset(classes) - given
     if not normals or normals == frozenset(classes):
         raise DataError(f"{where}: {'no' if not normals else 'every'} class is normal; its classes are {known}")
     return normals
 
 
 def hold_out(rows: int, share: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row numbers (kept, held back), each sorted. The same for ever: the generator's raw stream is frozen."""
+    """Row numbers (kept, held out), each sorted. They never change: NumPy freezes the raw stream."""
     order = np.argsort(np.random.PCG64(0).random_raw(rows), kind="stable")
     held = min(rows - 1, max(1, round(rows * share))) if rows > 1 else 0
     return np.sort(order[held:]), np.sort(order[:held])
@@ -132,14 +133,14 @@ def official_split(
     chosen = np.isin(train_classes, list(normals))
     if not chosen.any():
         raise DataError(f"{name}: no training row is of class {', '.join(sorted(normals))}; name another class")
-    odd = ~np.isin(test_classes, list(normals))
+    anomalous = ~np.isin(test_classes, list(normals))
     return Split(
         name=name,
         train=train if chosen.all() else train[chosen],
         test=test,
-        labels=odd,
+        labels=anomalous,
         kinds=tuple(test_classes.tolist()),
-        note=f"{name}: {counts(int(chosen.sum()), odd)}; normal: {', '.join(sorted(normals))}",
+        note=f"{name}: {counts(int(chosen.sum()), anomalous)}; normal: {', '.join(sorted(normals))}",
     )
 
 
@@ -151,30 +152,30 @@ def held_out_split(
     share: float,
     masks: Sequence[NDArray[np.bool_] | None] | None = None,
 ) -> Split:
-    """For sets without a test part: `share` of the normals and every anomaly are held out for the test."""
+    """For sets without a test part: `share` of the normal rows and every anomaly are held out for the test."""
     good = np.flatnonzero(np.isin(classes, list(normals)))
     if len(good) < 2:
         raise DataError(
             f"{name}: too few normal rows ({len(good)}); at least 2 are needed, one to train on, one to test"
         )
     kept, held = hold_out(len(good), share)
-    odd = np.ones(len(rows), bool)
-    odd[good] = False
-    chosen = odd.copy()
+    anomalous = np.ones(len(rows), bool)
+    anomalous[good] = False
+    chosen = anomalous.copy()
     chosen[good[held]] = True
     test = np.flatnonzero(chosen)
     return Split(
         name=name,
         train=rows[good[kept]],
         test=rows[test],
-        labels=odd[test],
+        labels=anomalous[test],
         kinds=tuple(classes[test].tolist()),
         masks=None if masks is None else [masks[i] for i in test.tolist()],
-        note=f"{name}: {counts(len(kept), odd[test])}; normal: {', '.join(sorted(normals))}; a fixed {share:.0%} of "
-        "the normals is held out for the test",
+        note=f"{name}: {counts(len(kept), anomalous[test])}; normal: {', '.join(sorted(normals))}; a fixed "
+        f"{share:.0%} of the normals is held out for the test",
     )
 
 
-def counts(train: int, odd: NDArray[np.bool_]) -> str:
-    """How many rows there are for what."""
-    return f"{train:,} normal for training, {len(odd):,} for test ({int(odd.sum()):,} odd)"
+def counts(train: int, anomalous: NDArray[np.bool_]) -> str:
+    """ "50 normal for training, 20 for test (10 anomalous)". `anomalous`: (n_test,)."""
+    return f"{train:,} normal for training, {len(anomalous):,} for test ({int(anomalous.sum()):,} anomalous)"

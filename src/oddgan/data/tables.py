@@ -1,4 +1,4 @@
-"""Tables in files: which columns are looked at, which one tells the class, and what is trained on."""
+"""Tables in files: which columns are used, which one holds the classes, and which rows are for training."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -15,7 +15,7 @@ from .split import Split, class_names, counts, held_out_split, normal_classes
 if TYPE_CHECKING:
     from ..rows.tables import TableRows
 
-TEST_SHARE = 0.2  # of the normals, where a file has no test part
+TEST_SHARE = 0.2  # of the normal rows, where a file has no test part
 LISTED = 8  # columns of categories that a note names
 
 
@@ -30,25 +30,25 @@ def load_table(
     like: "Columns | None" = None,
     all_rows: bool = False,
 ) -> Split:
-    """What `load` gives for a CSV or Parquet file."""
+    """What `load` returns for a CSV or Parquet file."""
     name = path.stem if path.suffix != ".gz" else Path(path.stem).stem
     rows, classes = _read(path, label, drop, category, like)
     if classes is None:
         if normal is not None or anomaly is not None:
             raise DataError(f"{path}: which column holds the classes that normal or anomaly name? say so with label")
         if all_rows:
-            return Split(name=name, train=None, test=rows, note=said(rows))
-        return Split(name=name, train=rows, note=f"{said(rows)}, all taken as normal")
+            return Split(name=name, train=None, test=rows, note=summary(rows))
+        return Split(name=name, train=rows, note=f"{summary(rows)}, all taken as normal")
     known = set(classes.tolist())
     if not all_rows and normal is not None and known <= set([normal] if isinstance(normal, str) else normal):
-        return Split(name=name, train=rows, note=f"{said(rows)}, all of them normal")
+        return Split(name=name, train=rows, note=f"{summary(rows)}, all of them normal")
     normals = normal_classes(str(path), known, normal, anomaly, {"0"} if known <= {"0", "1"} else None)
     if not all_rows:
         split = held_out_split(name, rows, classes, normals, TEST_SHARE)
-        return replace(split, note=f"{split.note}; {said(rows)}")
-    odd = ~np.isin(classes, list(normals))
-    note = f"{name}: {counts(0, odd)}; normal: {', '.join(sorted(normals))}; {said(rows)}"
-    return Split(name=name, train=None, test=rows, labels=odd, kinds=tuple(classes.tolist()), note=note)
+        return replace(split, note=f"{split.note}; {summary(rows)}")
+    anomalous = ~np.isin(classes, list(normals))
+    note = f"{name}: {counts(0, anomalous)}; normal: {', '.join(sorted(normals))}; {summary(rows)}"
+    return Split(name=name, train=None, test=rows, labels=anomalous, kinds=tuple(classes.tolist()), note=note)
 
 
 def _read(
@@ -68,7 +68,7 @@ def _read(
     return rows.without([label]), _classes(path, rows, label)
 
 
-def said(rows: "TableRows") -> str:
+def summary(rows: "TableRows") -> str:
     """ "1,000 rows of 6 columns (4 of numbers; of categories: flag, 11 values, service, 66 values)"."""
     texts = [
         f"{name}, {len(texts):,} values"

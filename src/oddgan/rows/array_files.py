@@ -27,7 +27,7 @@ _KEYS = {
 
 
 class ConvertedPictures:
-    """Pictures of an array, each converted to a type that pictures have when it is asked for."""
+    """Pictures in an array, each converted to a type of pictures on access."""
 
     def __init__(self, array: Array, dtype: np.dtype[Any]) -> None:
         self.array, self.dtype = array, dtype
@@ -46,7 +46,7 @@ class ConvertedPictures:
 
 
 def array_rows(path: Path) -> Array | ConvertedPictures:
-    """What `rows` gives for a .npy, .npz or IDX file."""
+    """What `oddgan.data.rows` returns for a .npy, .npz or IDX file."""
     if path.suffix.lower() != ".npz":
         return converted(checked(read_array(path), str(path)))
     parts = read_npz(path)
@@ -56,17 +56,18 @@ def array_rows(path: Path) -> Array | ConvertedPictures:
 
 
 def checked(array: Array, where: str) -> Array:
-    """A table (n, d), or pictures (n, H, W) or (n, H, W, 3); raises `DataError` for what is neither, or not finite."""
+    """A table (n, d), or pictures (n, H, W) or (n, H, W, 3); raises `DataError` for anything else and
+    for values that are not finite."""
     if array.dtype.kind not in "buif":
-        raise DataError(f"{where}: holds {array.dtype}, not numbers; save it as numbers")
+        raise DataError(f"{where}: contains {array.dtype}, not numbers; save it as numbers")
     if array.ndim not in (2, 3, 4):
         raise DataError(f"{where}: has shape {array.shape}; give a table (n, d) or pictures (n, H, W) or (n, H, W, 3)")
     if not array.size:
-        raise DataError(f"{where}: has shape {array.shape} and so no values; give at least one row")
+        raise DataError(f"{where}: has shape {array.shape}, so no values; give at least one row")
     if array.ndim == 4:
         if array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
             raise DataError(
-                f"{where}: shape {array.shape} looks like (n, C, H, W); put channels last, array.transpose(0, 2, 3, 1)"
+                f"{where}: shape {array.shape} seems to be (n, C, H, W); put channels last, array.transpose(0, 2, 3, 1)"
             )
         if array.shape[3] not in (1, 3):
             raise DataError(f"{where}: pictures with {array.shape[3]} channels (shape {array.shape}); give 1 or 3")
@@ -82,7 +83,7 @@ def checked(array: Array, where: str) -> Array:
 
 
 def converted(array: Array) -> Array | ConvertedPictures:
-    """Pictures in a type that pictures have: uint8, uint16 or float32. Tables as they are."""
+    """Pictures as uint8, uint16 or float32; tables unchanged."""
     if array.ndim == 2 or array.dtype in (np.uint8, np.uint16, np.float32):
         return array
     if array.dtype.kind == "b":
@@ -98,7 +99,7 @@ def _check_finite(array: Array, where: str) -> None:
     for start in range(0, len(array), step):
         chunk = array[start : start + step]
         if array.ndim > 2 and array.dtype.itemsize > 4:
-            with np.errstate(over="ignore"):  # what pictures will be converted to
+            with np.errstate(over="ignore"):  # pictures will be converted to float32
                 chunk = chunk.astype(np.float32)
         if not np.isfinite(chunk).all():
             place = np.argwhere(~np.isfinite(chunk))[0]
@@ -111,10 +112,12 @@ def read_array(path: Path) -> Array:
     if path.suffix.lower() != ".npy":
         array = read_idx(path)
         if array.ndim == 1:
-            raise DataError(f"{path}: holds labels, not pictures; give the file of pictures or the folder of all four")
+            raise DataError(
+                f"{path}: contains labels, not pictures; give the file of pictures or the folder of all four"
+            )
         return array
     if _starts(path).startswith(b"PK"):
-        raise DataError(f"{path}: is a .npz archive; name it so")
+        raise DataError(f"{path}: is a .npz archive; rename it to .npz")
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError, OSError) as error:
@@ -130,10 +133,10 @@ def _starts(path: Path) -> bytes:
 
 
 def read_npz(path: Path) -> dict[str, tuple[str, Array]]:
-    """{part: (the key it stands under, array)}"""
+    """{part: (its key in the file, array)}. Raises `DataError`."""
     parts: dict[str, tuple[str, Array]] = {}
     if _starts(path) == b"\x93NUMPY":
-        raise DataError(f"{path}: is a .npy file; name it so")
+        raise DataError(f"{path}: is a .npy file; rename it to .npy")
     try:
         with path.open("rb") as stream, np.lib.npyio.NpzFile(stream, allow_pickle=False) as archive:
             keys = {key.lower(): key for key in archive.files}
@@ -144,7 +147,7 @@ def read_npz(path: Path) -> dict[str, tuple[str, Array]]:
         raise _not_numpy(path, error) from error
     if not parts.keys() & {"training rows", "test rows"}:
         held = ", ".join(sorted(keys.values())) or "nothing"
-        raise DataError(f"{path}: holds {held}; name the rows X, or x_train, x_test and y_test")
+        raise DataError(f"{path}: contains {held}; name the rows X, or x_train, x_test and y_test")
     return parts
 
 
@@ -153,5 +156,5 @@ def _not_numpy(path: Path, error: Exception) -> DataError:
         return DataError(f"{path}: may not be read (permission denied); give read permission")
     text = " ".join(str(error).split())
     if "object" in text.lower():
-        return DataError(f"{path}: holds Python objects, which are not loaded; save plain numbers")
-    return DataError(f"{path}: is not a NumPy file, or damaged or cut short ({text}); save it again")
+        return DataError(f"{path}: contains Python objects, which are not loaded; save plain numbers")
+    return DataError(f"{path}: is not a NumPy file, or is damaged or truncated ({text}); save it again")

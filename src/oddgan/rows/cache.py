@@ -1,12 +1,12 @@
-"""Decode once: a memory-mapped cache of transformed pictures.
+"""A memory-mapped cache of transformed pictures, so that each picture is decoded once.
 
     CACHE/pictures/DIGEST OF THE TRANSFORM'S KEY/64x64x3-uint8/
-        rows.bin     rows of one shape and dtype, one after the other; only ever appended to
-        index.jsonl  [row, mtime_ns, size, path] for each of them, written after its row is on the disk
-        lock         held while something is appended
+        rows.bin     rows of one shape and dtype, one after the other; append-only
+        index.jsonl  [row, mtime_ns, size, path] for each of them, written after its row is on disk
+        lock         held while rows are appended
 
-A reader trusts whole lines of the index alone. A writer that is killed leaves at most some rows that no line
-names, which the next one overwrites, and half a line, which the next one cuts off.
+Readers trust only complete lines of the index. A writer that is killed leaves at most some rows without a line, which
+the next writer overwrites, and an incomplete line, which the next writer removes.
 """
 
 import errno
@@ -25,24 +25,25 @@ from typing import Any
 
 import numpy as np
 import PIL
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from ..errors import DataError, OutputError
 from .decode import Array, Unreadable, decode
-from .lock import locked
 from .threads import threaded
 
 FileKey = tuple[str, int, int]  # absolute path, when it last changed in ns, size in bytes
 
 CHUNK_BYTES = 16 * 2**20
 CHUNK_ROWS = 256  # a killed process loses no more than this many decoded pictures
-SHOWN = 10  # how many unreadable pictures an error lists
+POLL = 0.01  # seconds between attempts to take the lock
+SHOWN = 10  # unreadable pictures that an error lists
 
 
 def cache_folder() -> Path:
-    """Where oddgan caches: ODDGAN_CACHE, else the platform's folder for caches."""
-    if told := os.environ.get("ODDGAN_CACHE", "").strip():
-        return Path(told)
+    """The folder of oddgan's caches: ODDGAN_CACHE, or else the platform's cache folder."""
+    if setting := os.environ.get("ODDGAN_CACHE", "").strip():
+        return Path(setting)
     try:
         if sys.platform == "win32":
             return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "oddgan/Cache"
@@ -50,12 +51,12 @@ def cache_folder() -> Path:
             return Path.home() / "Library/Caches/oddgan"
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oddgan"
     except RuntimeError:
-        raise OutputError("there is no home folder to cache pictures in; set ODDGAN_CACHE to one") from None
+        raise OutputError("there is no home folder for the picture cache; set ODDGAN_CACHE to a folder") from None
 
 
 @dataclass(frozen=True)
 class Form:
-    """What all transformed pictures must share."""
+    """Shape and dtype, which all transformed pictures must share."""
 
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
@@ -65,7 +66,7 @@ class Form:
 
     @classmethod
     def parse(cls, name: str) -> "Form | None":
-        """The form that a folder's name spells, or None."""
+        """The form that a folder is named after, or None."""
         match = re.fullmatch(r"(\d+)x(\d+)x(\d+)-([a-z]+\d*)", name)
         return cls((int(match[1]), int(match[2]), int(match[3])), np.dtype(match[4])) if match else None
 
@@ -77,32 +78,32 @@ class Form:
 
 
 class Store:
-    """The rows of one form in one folder. `found` says which of the wanted files have a row, and where."""
+    """The rows of one form in one folder. `found`: the row of each wanted file that has one."""
 
     def __init__(self, folder: Path, form: Form, wanted: set[str]) -> None:
         self.folder, self.form = folder, form
         self.found: dict[FileKey, int] = {}
-        self.count = 0  # rows that the index names
+        self.count = 0  # rows that the index lists
         self._wanted = wanted
-        self._read = 0  # bytes of the index that are known: whole lines only
+        self._read = 0  # bytes of the index that were read: complete lines only
         self.refresh()
 
     def refresh(self) -> None:
-        """Learn what has been appended, by whichever process, since the last look."""
+        """Read what any process has appended since the last call."""
         try:
             with (self.folder / "index.jsonl").open("rb") as index:
                 index.seek(self._read)
-                news = index.read()
+                added = index.read()
             held = (self.folder / "rows.bin").stat().st_size // self.form.row_bytes
         except FileNotFoundError:
             return
-        whole = news[: news.rfind(b"\n") + 1]
+        whole = added[: added.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.splitlines():
             try:
                 row, mtime, size, path = json.loads(line)
             except ValueError:
-                continue  # a line that a crash of the machine damaged: its picture is decoded again
+                continue  # damaged by a crash of the machine: its picture is decoded again
             self.count = max(self.count, row + 1)
             if path in self._wanted:
                 self.found[path, mtime, size] = row
@@ -110,10 +111,10 @@ class Store:
             raise OutputError(f"the picture cache {self.folder} is damaged (rows are missing); delete that folder")
 
     def append(self, batch: Sequence[tuple[FileKey, Array]]) -> bool:
-        """Add the rows of `batch`, all or, on an error, none. True if another process had added some of them."""
+        """Append the rows of `batch`: all, or none on an error. True if another process had added some of them."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (
-            locked(self.folder / "lock"),
+            FileLock(self.folder / "lock").acquire(poll_interval=POLL),  # the system frees it when the holder dies
             open(self.folder / "rows.bin", "ab", buffering=0) as rows,
             open(self.folder / "index.jsonl", "ab", buffering=0) as index,
         ):
@@ -124,13 +125,13 @@ class Store:
                 rows.truncate(start)
                 for row in fresh.values():
                     _write(rows, np.ascontiguousarray(row).data.cast("B"))
-                os.fsync(rows.fileno())  # else a power cut could keep the index and lose the rows
+                os.fsync(rows.fileno())  # otherwise a power cut could keep the index and lose the rows
                 index.truncate(self._read)
                 lines = (json.dumps([n, mtime, size, path]) for n, (path, mtime, size) in enumerate(fresh, self.count))
                 _write(index, memoryview("".join(f"{line}\n" for line in lines).encode()))
             except OSError:
                 index.truncate(self._read)
-                rows.truncate(start)  # gives the disk back what no line of the index names
+                rows.truncate(start)  # frees the space of rows that are not in the index
                 raise
             self.refresh()
         return len(fresh) < len(batch)
@@ -151,8 +152,8 @@ def cached_rows(
     """See `Pictures.cached`."""
     wanted = [range(len(paths))[i] for i in indices]
     if not wanted:
-        raise DataError("no pictures were asked for; give at least one")
-    # Another Pillow may decode differently, so its rows are kept apart.
+        raise DataError("no pictures were requested; give at least one")
+    # Versions of Pillow may decode differently, so each has its own rows.
     digest = hashlib.sha256(f"1\n{PIL.__version__}\n{key}".encode()).hexdigest()[:32]
     folder = cache_folder() / "pictures" / digest
     try:
@@ -164,7 +165,7 @@ def cached_rows(
 
 
 class _Fill:
-    """One call of `cached_rows`: look up, decode what is missing, hand out."""
+    """One call of `cached_rows`: look up, decode what is missing, return."""
 
     def __init__(
         self,
@@ -179,7 +180,7 @@ class _Fill:
         self.files: dict[int, FileKey] = {}
         self.known: set[str] = set()  # the absolute paths of all wanted pictures
         self.bad: dict[int, str] = {}
-        self.store: Store | None = None  # settled by the first picture that is found or decoded
+        self.store: Store | None = None  # set by the first picture that is found or decoded
         self.first = -1  # that picture
 
     def run(self, wanted: list[int]) -> tuple[Array, NDArray[np.intp]]:
@@ -215,7 +216,7 @@ class _Fill:
     def _agree(self, i: int, form: Form) -> None:
         if self.store is not None and self.store.form != form:
             raise DataError(
-                f"pictures differ in kind: {self.name(self.first)} becomes {self.store.form} and {self.name(i)} "
+                f"pictures differ: {self.name(self.first)} becomes {self.store.form} and {self.name(i)} "
                 f"becomes {form}; bring all of them to one size, one number of channels and one depth"
             )
 
@@ -228,7 +229,7 @@ class _Fill:
             nonlocal done
             while queue:
                 i = queue.pop() if backwards else queue.popleft()
-                if self._has(i):  # another process has been here meanwhile
+                if self._has(i):  # another process has added it meanwhile
                     done += 1
                 else:
                     yield i
@@ -244,7 +245,7 @@ class _Fill:
                     self.store, self.first = Store(self.folder / str(form), form, self.known), i
                 batch.append((self.files[i], row))
                 if len(batch) >= min(CHUNK_ROWS, max(1, CHUNK_BYTES // form.row_bytes)):
-                    # Processes in each other's way share the work by going on from opposite ends.
+                    # Two processes that decode the same pictures share the work by starting from opposite ends.
                     backwards ^= self.store.append(batch)
                     batch = []
             if self.progress is not None:
@@ -291,19 +292,19 @@ class _Fill:
         if len(self.bad) > SHOWN:
             shown.append(f"and {len(self.bad) - SHOWN:,} more")
         return DataError(
-            f"{len(self.bad):,} of {total:,} pictures cannot be read: {', '.join(shown)}; mend or remove them, or go "
-            "on without them: --skip-bad"
+            f"{len(self.bad):,} of {total:,} pictures cannot be read: {', '.join(shown)}; fix or remove them, or "
+            "leave them out: --skip-bad"
         )
 
 
 def _identify(path: str) -> FileKey:
     about = os.stat(path)
-    # A copy may bring its old time of modification along, but not the time of its last change.
+    # A copy may keep its old modification time, but not its change time.
     return os.path.abspath(path), max(about.st_mtime_ns, about.st_ctime_ns), about.st_size
 
 
 def _write(stream: FileIO, data: memoryview) -> None:
-    while data:  # one call may write a part
+    while data:  # one call may write less than all
         data = data[stream.write(data) :]
 
 
@@ -314,6 +315,5 @@ def _cannot_write(folder: Path, error: OSError) -> OutputError:
             "a larger disk"
         )
     return OutputError(
-        f"the picture cache {folder} cannot be used ({error.strerror or error}); set ODDGAN_CACHE to a folder that may "
-        "be written to"
+        f"the picture cache {folder} cannot be used ({error.strerror or error}); set ODDGAN_CACHE to a writable folder"
     )

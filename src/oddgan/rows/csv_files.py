@@ -1,8 +1,11 @@
 """Tables in CSV files, read in parts, so that a file may be larger than memory.
 
-The first line names the columns. What separates values (comma, semicolon, tab or bar) is told from it. A column whose
-values are all numbers holds numbers; every other one holds categories. Empty, "NA", "N/A", "?", "nan" and "null" (in
-capitals or not) are missing values. Files are UTF-8 and may be packed with gzip.
+The first line names the columns; the separator (comma, semicolon, tab or bar) is found from it. A column whose values
+are all numbers holds numbers; every other column holds categories. Empty, "NA", "N/A", "?", "nan" and "null" (in any
+case) are missing values. Files are UTF-8 and may be compressed with gzip.
+
+Where pyarrow is installed, it reads large files (`csv_arrow`); Python's reader takes over where the two may differ, and
+raises the errors.
 """
 
 import csv
@@ -12,30 +15,32 @@ import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from . import csv_arrow
 
 if TYPE_CHECKING:
     from .tables import Kind, TableRows
 
 MISSING = frozenset({"", "na", "n/a", "?", "nan", "null"})
 SEPARATORS = ",;\t|"
-PART = 16_384  # rows that are read at a time
-BLOCK = 512  # of them that are converted at a time
-MOST_FIELD = 131_072  # characters of one value: what Python's reader allows
+PART = 16_384  # rows read at a time
+BLOCK = 512  # rows converted at a time
+MOST_FIELD = 131_072  # characters of one value: the limit of Python's reader
+FAST = 2**18  # bytes; for smaller files, importing pyarrow takes longer than reading them
 
-_YEAR = re.compile(r"[12]\d{3}")  # the one kind of number that may be a name
+_YEAR = re.compile(r"[12]\d{3}")  # the only numbers that may be column names
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 
 
 class _NotANumberError(DataError):
-    """A column of numbers holds a text. `column`: its name."""
+    """A column of numbers contains a text. `column`: its name."""
 
     def __init__(self, message: str, column: str) -> None:
         super().__init__(message)
@@ -45,22 +50,26 @@ class _NotANumberError(DataError):
 class CsvFile:
     """One CSV file.
 
-    `columns`: the names of all its columns, by its first line, or as given where the file has no such line (`names`).
-    Raises `DataError` that names the file and the line.
+    `columns`: the names of all its columns, from its first line, or `names` for a file without a header. Raises
+    `DataError` that names the file and the line.
     """
 
     def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
         self.path = path
         self.named = names is None
         self.separator = ","
+        self.one_line = True  # whether the header ends in its own line, with no quote left open
         self.columns = tuple(names) if names is not None else self._header()
 
     def count(self) -> int:
         """The number of rows."""
+        if self._fast():
+            with suppress(csv_arrow.Doubtful):
+                return sum(len(table) for table in self._tables(PART))
         return sum(1 for _ in self._rows())
 
     def kinds(self, chosen: Sequence[str], known: "Mapping[str, Kind]") -> "dict[str, Kind]":
-        """What each of the columns `chosen` holds: as `known`, else as the first rows show."""
+        """The kinds of the columns `chosen`: from `known`, or else from the first rows."""
         if all(name in known for name in chosen):
             return {name: known[name] for name in chosen}
         places = [self.columns.index(name) for name in chosen]
@@ -81,15 +90,55 @@ class CsvFile:
         from .tables import TableRows
 
         known = [_Places(kind) for kind in kinds.values()]
-        rows = self._rows()
-        while block := list(self._blocks(itertools.islice(rows, size), kinds, known)):
+        for values in self._values(kinds, known, size):
             texts = tuple(tuple(one.texts) for one in known)
-            yield TableRows(np.concatenate(block), tuple(kinds), tuple(kinds.values()), texts)
+            yield TableRows(values, tuple(kinds), tuple(kinds.values()), texts)
+
+    def _values(self, kinds: "Mapping[str, Kind]", known: "list[_Places]", size: int) -> Iterator[NDArray[np.float64]]:
+        """All rows as numbers and places, `size` at a time: read by pyarrow, and by Python from the first doubt on."""
+        done = 0
+        if self._fast():
+            with suppress(csv_arrow.Doubtful):
+                for table in self._tables(size):
+                    yield self._converted(table, kinds, known)
+                    done += len(table)
+                return
+        rows = itertools.islice(self._rows(), done, None)
+        while block := list(self._blocks(itertools.islice(rows, size), kinds, known)):
+            yield np.concatenate(block)
+
+    def _fast(self) -> bool:
+        """Whether pyarrow is installed, is worth its import, and agrees with Python on where the header ends."""
+        try:
+            large = self.path.stat().st_size >= FAST
+        except OSError:
+            return False  # reading the file will report it
+        return large and self.one_line and csv_arrow.available()
+
+    def _tables(self, size: int) -> Iterator[Any]:
+        return csv_arrow.tables(self.path, self.separator, self.columns, self.named, size, MOST_FIELD)
+
+    def _converted(self, table: Any, kinds: "Mapping[str, Kind]", known: "list[_Places]") -> NDArray[np.float64]:
+        """The rows of a pyarrow table of texts. Raises `Doubtful`, and then leaves `known` as it was."""
+        values = np.empty((len(table), len(kinds)))
+        columns = [table.column(name).combine_chunks() for name in kinds]
+        for i, kind in enumerate(kinds.values()):
+            if kind == "number":
+                try:
+                    values[:, i] = _fast_numbers(columns[i])
+                except ValueError as error:
+                    raise csv_arrow.Doubtful from error
+        if np.isinf(values[:, [kind == "number" for kind in kinds.values()]]).any():
+            raise csv_arrow.Doubtful
+        for i, kind in enumerate(kinds.values()):
+            if kind != "number":
+                values[:, i] = csv_arrow.places(columns[i], known[i])
+        return values
 
     def _blocks(
         self, rows: Iterator[tuple[int, list[str]]], kinds: "Mapping[str, Kind]", known: "list[_Places]"
     ) -> Iterator[NDArray[np.float64]]:
-        """`rows` as numbers and places, some at a time: few enough for the processor's cache."""
+        """`rows` as numbers and places, in blocks small enough for the processor's cache."""
         columns = [self.columns.index(name) for name in kinds]
         while block := list(itertools.islice(rows, BLOCK)):
             lines, split = zip(*block, strict=True)
@@ -104,8 +153,8 @@ class CsvFile:
             yield values
 
     def whole(self, chosen: Sequence[str], known: "Mapping[str, Kind]") -> "TableRows":
-        """All rows of the columns `chosen`. A column that turns out to hold texts is one of categories, unless it is
-        `known` to hold numbers."""
+        """All rows of the columns `chosen`. A column with any text holds categories, unless it is `known` to hold
+        numbers."""
         from .tables import TableRows
 
         kinds = self.kinds(chosen, known)
@@ -116,14 +165,14 @@ class CsvFile:
             except _NotANumberError as error:
                 if error.column in known:
                     raise
-                kinds[error.column] = "category"  # which its first rows did not show
+                kinds[error.column] = "category"  # its first rows were all numbers
         if not parts:
-            raise DataError(f"{self.path}: holds no rows; give at least one")
+            raise DataError(f"{self.path}: has no rows; give at least one")
         for name, texts in zip(kinds, parts[-1].texts, strict=True):
             if name not in known and any("," in text for text in texts) and all(map(_DECIMAL_COMMA.fullmatch, texts)):
                 example = next(text for text in texts if "," in text)
                 raise DataError(
-                    f"{self.path}: column {name!r} holds numbers with a decimal comma ({example}); write a point"
+                    f"{self.path}: column {name!r} has numbers with a decimal comma ({example}); use a decimal point"
                 )
         values = np.concatenate([part.values for part in parts])
         return TableRows(values, tuple(kinds), tuple(kinds.values()), parts[-1].texts)
@@ -135,6 +184,9 @@ class CsvFile:
             raise DataError(f"{self.path}: line 1 is empty; it must name the columns")
         split = {one: next(csv.reader([first], delimiter=one)) for one in SEPARATORS}
         self.separator = max(SEPARATORS, key=lambda one: len(split[one]))
+        lines = csv.reader([first, ""], delimiter=self.separator)
+        next(lines)
+        self.one_line = lines.line_num == 1 and len(first) < MOST_FIELD
         names = [name.strip() for name in split[self.separator]]
         for i, name in enumerate(names):
             if not name:
@@ -143,14 +195,14 @@ class CsvFile:
                 )
             if _is_number(name) and not _YEAR.fullmatch(name):
                 raise DataError(
-                    f"{self.path}: line 1 must name the columns, and holds the number {name}; add such a line"
+                    f"{self.path}: line 1 must name the columns, but contains the number {name}; add a header line"
                 )
             if name in names[:i]:
-                raise DataError(f"{self.path}: line 1: two columns are called {name!r}; rename one")
+                raise DataError(f"{self.path}: line 1: two columns are named {name!r}; rename one")
         return tuple(names)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """The number of the line in which each row ends, and its values; empty lines are passed over."""
+        """For each row, the number of the line in which it ends, and its values. Empty lines are skipped."""
         with self._opened() as stream:
             reader = csv.reader(stream, delimiter=self.separator)
             try:
@@ -162,11 +214,11 @@ class CsvFile:
                     if len(row) != len(self.columns):
                         raise DataError(
                             f"{self.path}: line {reader.line_num} has {len(row)} value{'s' * (len(row) != 1)} for "
-                            f"{len(self.columns)} columns; mend the line"
+                            f"{len(self.columns)} columns; fix the line"
                         )
                     yield reader.line_num, row
             except csv.Error as error:
-                raise DataError(f"{self.path}: line {reader.line_num}: {error}; mend the line") from error
+                raise DataError(f"{self.path}: line {reader.line_num}: {error}; fix the line") from error
 
     def _checked(self, found: Sequence[str], name: str, lines: Sequence[int]) -> NDArray[np.float64]:
         try:
@@ -174,14 +226,14 @@ class CsvFile:
         except ValueError:
             i = next(i for i, text in enumerate(found) if not _is_number(text) and not _is_missing(text))
             raise _NotANumberError(
-                f"{self.path}: line {lines[i]}, column {name!r}: {found[i]!r} is no number; mend it, or leave it "
-                "empty where the value is missing",
+                f"{self.path}: line {lines[i]}, column {name!r}: {found[i]!r} is not a number; fix it, or leave "
+                "it empty if the value is missing",
                 name,
             ) from None
         if np.isinf(values).any():
             i = int(np.flatnonzero(np.isinf(values))[0])
             raise DataError(
-                f"{self.path}: line {lines[i]}, column {name!r}: {found[i]} is infinite; mend it or leave it empty"
+                f"{self.path}: line {lines[i]}, column {name!r}: {found[i]} is infinite; fix it or leave it empty"
             )
         return values
 
@@ -194,9 +246,11 @@ class CsvFile:
             with opened(self.path, "rt", encoding="utf-8-sig", newline="") as stream:
                 yield stream
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.path}: is not UTF-8 ({error.reason}); save it so") from error
+            raise DataError(f"{self.path}: is not UTF-8 ({error.reason}); save it as UTF-8") from error
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{self.path}: the gzip file is damaged or cut short ({error}); fetch it again") from error
+            raise DataError(
+                f"{self.path}: the gzip file is damaged or truncated ({error}); download it again"
+            ) from error
         except PermissionError:
             raise DataError(f"{self.path}: may not be read (permission denied); give read permission") from None
         except OSError as error:
@@ -216,7 +270,7 @@ def _is_number(text: str) -> bool:
 
 
 def _numbers(texts: Sequence[str]) -> NDArray[np.float64]:
-    """Texts as numbers, NaN for missing ones. Raises `ValueError` where one is no number."""
+    """Texts as numbers, NaN for missing values. Raises `ValueError` for any other text."""
     if "_" in "".join(texts):
         raise ValueError("Python would read 1_2 as 12")
     try:
@@ -225,9 +279,17 @@ def _numbers(texts: Sequence[str]) -> NDArray[np.float64]:
         return np.array(["nan" if _is_missing(text) else text for text in texts], np.float64)
 
 
+_MISSING_SPELLINGS = csv_arrow.spellings(sorted(MISSING))
+
+
+def _fast_numbers(texts: Any) -> NDArray[np.float64]:
+    """As `_numbers`, of a pyarrow array."""
+    return csv_arrow.numbers(texts, _MISSING_SPELLINGS, _numbers)
+
+
 class _Places(dict[str, float]):
-    """Where the values of a column stand in the list of them all, by what is written in the file; NaN for missing ones.
-    New values join the list as they are met. `texts`: the list."""
+    """The place of each value in the list of a column's values, by its text in the file; NaN for missing values. New
+    values are appended to the list. `texts`: the list."""
 
     def __init__(self, kind: "Kind") -> None:
         super().__init__()
@@ -236,7 +298,7 @@ class _Places(dict[str, float]):
 
     def __missing__(self, written: str) -> float:
         text = written.strip()
-        if self.boolean:  # in whatever capitals
+        if self.boolean:  # in any case
             text = {"true": "True", "false": "False"}.get(text.lower(), text)
         place = math.nan if _is_missing(text) else float(self.texts.setdefault(text, len(self.texts)))
         self[written] = place

@@ -1,8 +1,8 @@
 """Decode one picture file into an array, or say in one line why it cannot be used.
 
-The format is told by the file's first bytes, never by its name, and each format's reader is called by
-itself: Pillow's `Image.open` would announce large pictures through Python's process-wide warning filters,
-which cannot be changed safely while other threads decode.
+The format is recognised by the file's first bytes, never by its name, and Pillow's reader of that format is called
+directly: `Image.open` would report large pictures through Python's process-wide warning filters, which cannot be
+changed safely while other threads decode.
 """
 
 import os
@@ -22,13 +22,13 @@ from ..errors import ParameterError
 Array = NDArray[Any]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
-"""What a picture's file name may end in, lower case."""
+"""Suffixes of picture files, in lower case."""
 
 SMALLEST = 8
-"""Least height and width of a picture, in pixels."""
+"""Smallest height and width of a picture, in pixels."""
 
 MAX_PIXELS = 89_478_485
-"""Largest picture that is decoded unless ODDGAN_MAX_PIXELS says otherwise: Pillow's own limit."""
+"""Pixels of the largest picture that is decoded unless ODDGAN_MAX_PIXELS is set: Pillow's own limit."""
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS: dict[int, Callable[[Array], Array]] = {
@@ -43,10 +43,10 @@ _TURNS: dict[int, Callable[[Array], Array]] = {
 
 
 class Unreadable(Exception):
-    """Why a picture cannot be used, and the mend; the caller knows what to call the file."""
+    """Why a picture cannot be used, and what to do; the caller adds the file's name."""
 
-    def __init__(self, reason: str, mend: str = "copy it again or leave it out (--skip-bad)") -> None:
-        super().__init__(f"{reason}; {mend}")
+    def __init__(self, reason: str, fix: str = "copy it again or leave it out (--skip-bad)") -> None:
+        super().__init__(f"{reason}; {fix}")
         self.reason = reason
 
 
@@ -56,10 +56,10 @@ def decode(path: str) -> Array:
         rawmode = _rawmode(image)
         try:
             image.load()
-        except Exception as error:  # Pillow's readers raise a dozen kinds on damaged files
+        except Exception as error:  # Pillow's readers raise many types on damaged files
             raise _damaged(error) from error
         array = _pixels(image, rawmode)
-        # TIFF turns itself while it loads and then no longer carries the tag.
+        # Pillow turns TIFF upright while it loads, and then drops the tag.
         turn = _TURNS.get(_orientation(image))
     if array.dtype == np.float32 and not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
@@ -68,9 +68,9 @@ def decode(path: str) -> Array:
 
 
 def header(path: str) -> tuple[int, int, int, str]:
-    """(H, W, channels, dtype name) as `decode` would give them, without decoding pixels where possible."""
+    """(H, W, channels, dtype name) of what `decode` returns, without decoding pixels where possible."""
     with _opened(path) as image:
-        if image.mode == "I":  # whether the values fit 16 bits is known from the pixels alone
+        if image.mode == "I":  # only the pixels show whether the values fit 16 bits
             array = decode(path)
             return array.shape[0], array.shape[1], 1, array.dtype.name
         width, height = image.size
@@ -85,7 +85,7 @@ def header(path: str) -> tuple[int, int, int, str]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[ImageFile]:
-    """The picture with its header read and judged, its pixels not yet decoded."""
+    """The picture with its header read and checked, its pixels not yet decoded."""
     with _stream(path) as stream:
         reader = _reader(stream.read(16))
         stream.seek(0)
@@ -107,7 +107,7 @@ def _opened(path: str) -> Iterator[ImageFile]:
                 "leave it out (--skip-bad)",
             )
         if frames > 1:
-            raise Unreadable("it holds several pictures (pages or frames)", "save each of them as a file of its own")
+            raise Unreadable("it holds several pictures (pages or frames)", "save each of them in its own file")
         if ";16" in _rawmode(image) and image.format != "BMP" and not image.mode.startswith("I"):
             raise Unreadable(
                 "it is 16-bit colour, or 16-bit grey with transparency, which would be cut to 8 bits",
@@ -138,7 +138,7 @@ def _reader(start: bytes) -> Callable[[IO[bytes]], ImageFile]:
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return PngImagePlugin.PngImageFile
     if start.startswith(b"\xff\xd8\xff"):
-        # Phones store a preview or gain map behind the picture (MPO); the base reader takes the picture.
+        # Phones store a preview or gain map after the picture (MPO); the base reader reads the picture.
         return JpegImagePlugin.JpegImageFile
     if start.startswith(b"BM"):
         return BmpImagePlugin.BmpImageFile
@@ -154,29 +154,29 @@ def _reader(start: bytes) -> Callable[[IO[bytes]], ImageFile]:
 
 def _max_pixels() -> int:
     """ODDGAN_MAX_PIXELS, read at every call; Pillow's own limit is raised with it, never lowered."""
-    told = os.environ.get("ODDGAN_MAX_PIXELS", "").strip()
-    if not told:
+    value = os.environ.get("ODDGAN_MAX_PIXELS", "").strip()
+    if not value:
         return MAX_PIXELS
-    if not (told.isascii() and told.isdigit() and int(told) > 0):
-        raise ParameterError(f"ODDGAN_MAX_PIXELS must be a number of pixels such as 200000000, not {told!r}")
-    if Image.MAX_IMAGE_PIXELS is not None and int(told) > Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = int(told)
-    return int(told)
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise ParameterError(f"ODDGAN_MAX_PIXELS must be a number of pixels such as 200000000, not {value!r}")
+    if Image.MAX_IMAGE_PIXELS is not None and int(value) > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = int(value)
+    return int(value)
 
 
 def _rawmode(image: ImageFile) -> str:
-    """How the pixels lie in the file ("RGB;16B"); empty where the reader does not say."""
+    """The layout of the pixels in the file, such as "RGB;16B"; empty where the reader does not report it."""
     arguments: Any = image.tile[0][3] if image.tile else ""
     first = arguments if isinstance(arguments, str) else next(iter(arguments or ()), "")
     return first if isinstance(first, str) else ""
 
 
 def _orientation(image: ImageFile, *, loaded: bool = True) -> int:
-    """EXIF orientation, 1 to 8. A damaged EXIF block counts as none: the pixels are still good."""
+    """EXIF orientation, 1 to 8. A damaged EXIF block is ignored, since the pixels are still good."""
     try:
-        told = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"} & image.info.keys()
-        if image.format == "PNG" and not loaded and not told:
-            # Some writers put EXIF behind the pixels, and Pillow would decode them to get there.
+        found = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"} & image.info.keys()
+        if image.format == "PNG" and not loaded and not found:
+            # Some programs write EXIF after the pixels, and Pillow would decode them to get there.
             return _png_orientation(image)
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # as in `decode`
@@ -202,7 +202,7 @@ def _is_grey(image: ImageFile) -> bool:
         return image.mode in {"1", "L", "LA", "La"}
     palette = image.palette
     assert palette is not None
-    # Not `image.getpalette()`: that decodes. TIFF lays its palette out by channel, the others by colour.
+    # Not `image.getpalette()`, which decodes. A TIFF palette is stored by channel, others by colour.
     mode = palette.rawmode or palette.mode
     values = np.frombuffer(bytes(palette.palette), np.uint8)
     colours = values.reshape(3, -1).T if mode.endswith(";L") else values.reshape(-1, len(mode))[:, :3]
@@ -218,7 +218,7 @@ def _pixels(image: ImageFile, rawmode: str) -> Array:
         return deep
     if mode == "I":
         whole = np.array(image)
-        if rawmode == "I;32N":  # stored unsigned, which Pillow reads as signed
+        if rawmode == "I;32N":  # Pillow reads unsigned values as signed
             whole = whole.view(np.uint32)
         fits = whole.min() >= 0 and whole.max() <= np.iinfo(np.uint16).max
         return whole.astype(np.uint16 if fits else np.float32)
@@ -239,7 +239,7 @@ def _pixels(image: ImageFile, rawmode: str) -> Array:
 def _damaged(error: Exception) -> Unreadable:
     text = _one_line(error)
     if "truncated" in text.lower() or isinstance(error, EOFError):
-        return Unreadable("the file is cut short (truncated)")
+        return Unreadable("the file is truncated")
     return Unreadable(f"it is damaged and cannot be decoded ({text})")
 
 

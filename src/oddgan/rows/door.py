@@ -47,12 +47,24 @@ class Expected(Protocol):
 
 
 def open_rows(X: Any, *, like: Expected | None = None) -> Rows:
-    """X as rows. See the module's table for what X may be.
+    """X as rows.
 
-    `like`: what a model takes (its preprocessor). Then one picture or one table row is taken as such, a table file is
-    read with the model's columns, and rows of the other kind are refused.
+    Parameters
+    ----------
+    X : array, tensor, DataFrame, list, data set or path
+        Whatever holds pictures or a table; the module's table lists the forms.
+    like : Expected, optional
+        What a model takes (its preprocessor). Then one picture or one table row is taken as such, a table file is read
+        with the model's columns, and rows of the other kind are refused.
 
-    Raises `DataError`, one line that says what X is and what to give instead.
+    Returns
+    -------
+    PictureRows or TableRows
+
+    Raises
+    ------
+    DataError
+        One line that says what X is and what to give instead.
     """
     rows = _opened(X, like)
     if like is not None and rows.kind != like.kind:

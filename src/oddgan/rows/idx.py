@@ -1,4 +1,4 @@
-"""IDX files, the format that MNIST is published in: raw or gzip."""
+"""IDX files, the format in which MNIST is published: raw or gzip."""
 
 import gzip
 import hashlib
@@ -16,7 +16,7 @@ from ..errors import DataError
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
-_MOST_INFLATED = 1032  # gzip cannot make more bytes out of one
+_MOST_INFLATED = 1032  # the highest compression ratio of gzip
 
 PARTS = {
     "training pictures": "train-images",
@@ -24,11 +24,11 @@ PARTS = {
     "test pictures": "t10k-images",
     "test labels": "t10k-labels",
 }
-"""The four files of a set published as MNIST is, by how their names begin."""
+"""The four files of a set in MNIST's format: how their names begin."""
 
 
 def is_idx(path: Path) -> bool:
-    """Whether a file begins as IDX does."""
+    """Whether a file starts with an IDX header."""
     try:
         with _opened(path) as stream:
             start = stream.read(4)
@@ -38,10 +38,10 @@ def is_idx(path: Path) -> bool:
 
 
 def idx_files(folder: Path) -> dict[str, Path] | None:
-    """The four files of a set as MNIST is published, by part, or None where there is none of them.
+    """The four files of a set in MNIST's format, by part, or None where there are none.
 
-    Their names may be written as published, with a dot for the last dash, and end in .gz or not. Raises `DataError`
-    where some are missing.
+    Their names may be the published ones or have a dot before "idx", with or without .gz. Raises `DataError` where only
+    some are there.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -59,8 +59,8 @@ def idx_files(folder: Path) -> dict[str, Path] | None:
 def read_idx(path: Path, *, sha256: str | None = None) -> NDArray[Any]:
     """The array in an IDX file: a memory map of a raw file, read whole from gzip.
 
-    `sha256` is what the unpacked content must have. Raises `DataError` where the file is no IDX file, cut short, too
-    long, or of another content.
+    `sha256`: the checksum that the unpacked content must have. Raises `DataError` for a file that is not IDX, is
+    truncated or too long, or has another checksum.
     """
     try:
         with _opened(path) as stream:
@@ -72,14 +72,14 @@ def read_idx(path: Path, *, sha256: str | None = None) -> NDArray[Any]:
                 raise _wrong_length(path, shape, "less")
             content = stream.read(size + 1) if zipped or sha256 is not None else None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the gzip file is damaged or cut short ({error}); fetch it again") from error
+        raise DataError(f"{path}: the gzip file is damaged or truncated ({error}); download it again") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
     length = stored - len(head) if content is None else len(content)
     if length != size:
         raise _wrong_length(path, shape, "less" if length < size else "more")
     if sha256 is not None and hashlib.sha256(head + (content or b"")).hexdigest() != sha256:
-        raise DataError(f"{path}: is not the file that was published (its checksum differs); fetch it again")
+        raise DataError(f"{path}: is not the published file (its checksum differs); download it again")
     if content is not None:
         return np.frombuffer(content, kind).reshape(shape)
     return np.memmap(path, kind, "r", offset=len(head), shape=shape)
@@ -100,11 +100,11 @@ def _header(path: Path, stream: IO[bytes] | gzip.GzipFile) -> tuple[np.dtype[Any
         raise DataError(f"{path}: not an IDX file (it begins with {start.hex() or 'nothing'}); check the file")
     sizes = stream.read(4 * start[3])
     if len(sizes) < 4 * start[3]:
-        raise DataError(f"{path}: the IDX file is cut short in its header; fetch it again")
+        raise DataError(f"{path}: the IDX file is truncated in its header; download it again")
     return np.dtype(_TYPES[start[2]]), struct.unpack(f">{start[3]}I", sizes), start + sizes
 
 
 def _wrong_length(path: Path, shape: tuple[int, ...], how: str) -> DataError:
     return DataError(
-        f"{path}: holds {how} than the {' x '.join(map(str, shape))} values that its header tells; fetch it again"
+        f"{path}: holds {how} than the {' x '.join(map(str, shape))} values that its header states; download it again"
     )

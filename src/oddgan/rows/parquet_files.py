@@ -11,13 +11,13 @@ from .csv_files import PART
 if TYPE_CHECKING:
     from .tables import Kind, TableRows
 
-BUFFER = 2**18  # bytes, of each column
+BUFFER = 2**18  # bytes per column
 
 
 class ParquetFile:
     """One Parquet file.
 
-    `columns`: the names of all its columns, except an index that pandas wrote. The file says what they hold. Raises
+    `columns`: the names of all its columns, except an index that pandas wrote. The file defines their kinds. Raises
     `MissingExtra` where pyarrow is not installed, `DataError` for a file that cannot be read.
     """
 
@@ -28,7 +28,7 @@ class ParquetFile:
             raise MissingExtra("pyarrow", "parquet", "reading Parquet") from error
         self.path = path
         with self._understood():
-            # Columns are read through buffers of their own: pyarrow would else hold all that it has read of the file.
+            # Each column has its own buffer. Otherwise pyarrow keeps everything that it has read of the file.
             self.file: Any = pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER)
             names = [str(name) for name in self.file.schema_arrow.names]
         self.columns = tuple(name for name in names if not name.startswith("__index_level_"))
@@ -46,9 +46,9 @@ class ParquetFile:
                 yield self._as_rows(pa.Table.from_batches([batch]), list(kinds), kinds)
 
     def whole(self, chosen: Sequence[str], known: "Mapping[str, Kind]") -> "TableRows":
-        """All rows of the columns `chosen`; numbers as texts where they are `known` to be categories."""
+        """All rows of the columns `chosen`. Numbers become texts where they are `known` to be categories."""
         if not self.count():
-            raise DataError(f"{self.path}: holds no rows; give at least one")
+            raise DataError(f"{self.path}: has no rows; give at least one")
         with self._understood():
             return self._as_rows(self.file.read(columns=list(chosen)), chosen, known)
 

@@ -15,21 +15,21 @@ from .decode import Array, Unreadable, decode, header
 from .threads import threaded
 
 Progress = Callable[[int, int], None]
-"""Called with (done, total) now and then during long work."""
+"""Called with (done, total) repeatedly during long work."""
 
 
 def read_picture(path: str | os.PathLike[str]) -> Array:
     """The picture in a PNG, JPEG, BMP, TIFF or WebP file.
 
-    Returns (H, W) grey or (H, W, 3) colour. 8-bit and 1-bit pictures come as uint8; 16-bit grey as uint16;
-    float grey, and whole numbers that do not fit 16 bits, as float32: values are kept, never clipped.
-    Transparency is blended onto black. A palette becomes colour, or grey if all its entries are grey. CMYK,
-    YCbCr and LAB become RGB. The picture is turned upright as its EXIF orientation says.
+    Returns (H, W) grey or (H, W, 3) colour. 8-bit and 1-bit pictures are uint8; 16-bit grey is uint16; float grey, and
+    integers that do not fit 16 bits, are float32. Values are kept, never clipped. Transparency is blended onto black. A
+    palette becomes colour, or grey if all its entries are grey. CMYK, YCbCr and LAB become RGB. The picture is turned
+    upright according to its EXIF orientation.
 
-    Raises `DataError` for whatever cannot be read whole and unaltered: no picture, damaged or cut short, an
-    animation or several pages, 16-bit colour (which Pillow would cut to 8 bits), NaN or infinite values, less
-    than 8 x 8 pixels, or more than 89 million (the environment variable ODDGAN_MAX_PIXELS raises that limit).
-    May be called from several threads at once.
+    Raises `DataError` for what cannot be read completely and unaltered: a file that is not a picture, is damaged or
+    truncated, an animation or several pages, 16-bit colour (which Pillow would cut to 8 bits), NaN or infinite values,
+    less than 8 x 8 pixels, or more than 89 million (the environment variable ODDGAN_MAX_PIXELS raises that limit).
+    Thread-safe.
     """
     try:
         return decode(os.fspath(path))
@@ -38,10 +38,10 @@ def read_picture(path: str | os.PathLike[str]) -> Array:
 
 
 class Pictures:
-    """A sequence of pictures that are decoded when they are asked for.
+    """A sequence of pictures that are decoded on access.
 
-    `pictures[i]` is what `read_picture` gives, `pictures[a:b]` another `Pictures`. `root` is the folder that
-    names are relative to; without it a picture is called by its path.
+    `pictures[i]` is what `read_picture` returns. `root` is the folder that names are relative to; without it, a
+    picture's name is its path.
     """
 
     def __init__(self, paths: Iterable[str | os.PathLike[str]], *, root: str | os.PathLike[str] | None = None) -> None:
@@ -62,16 +62,16 @@ class Pictures:
         return f"<{len(self)} pictures{where}>"
 
     def name(self, index: int) -> str:
-        """What to call picture `index`: its path relative to the root, with forward slashes."""
+        """The name of picture `index`: its path relative to the root, with forward slashes."""
         path = Path(self.paths[index])
         if self.root is not None and path.is_relative_to(self.root):
             path = path.relative_to(self.root)
         return path.as_posix()
 
     def header(self, index: int) -> tuple[int, int, int, str]:
-        """(H, W, channels, dtype name) of picture `index`, from the file's header where that tells.
+        """(H, W, channels, dtype name) of picture `index`, from the file's header where possible.
 
-        Raises `DataError` as `read_picture` does, but finds damage in the header only.
+        Raises `DataError` as `read_picture` does, but notices damage in the header only.
         """
         path = self.paths[index]
         try:
@@ -84,11 +84,11 @@ class Pictures:
         return Pictures((self.paths[operator.index(i)] for i in indices), root=self.root)
 
     def unreadable(self, start: int = 0, *, progress: Progress | None = None) -> list[tuple[str, str]]:
-        """(name, reason) of every picture from `start` on that cannot be read. Decodes all, in threads."""
+        """(name, reason) of every picture from `start` on that cannot be read. Decodes all of them, in threads."""
         return [(self.name(i), reason) for i, reason in self.find_unreadable(start, progress=progress)]
 
     def find_unreadable(self, start: int = 0, *, progress: Progress | None = None) -> list[tuple[int, str]]:
-        """As `unreadable`, with the picture's index in place of its name."""
+        """As `unreadable`, with the picture's index instead of its name."""
         bad = []
         total = len(self) - start
         for done, reason in enumerate(threaded(_reason, self.paths[start:])):
@@ -106,19 +106,19 @@ class Pictures:
         *,
         progress: Progress | None = None,
     ) -> tuple[Array, NDArray[np.intp]]:
-        """Transformed pictures from a memory-mapped cache that is filled with those it lacks.
+        """Transformed pictures from a memory-mapped cache, to which missing ones are added.
 
-        key        names the transform and all its settings: one key, one transform, for ever
+        key        identifies the transform and all its settings; a key must never be used for another transform
         transform  picture -> (h, w, C) or (h, w) array, the same shape and dtype for all; called in threads
-        indices    the pictures that are wanted
+        indices    the pictures to return
 
-        Returns (memory map (N, h, w, C), row of the map for every index). The cache lies in the folder
-        ODDGAN_CACHE, or the user's cache folder; a changed file is decoded anew, and the folder may be deleted
-        at any time. Memory stays flat. Several processes may fill it together, and one that is killed loses
-        the last moments' work only.
+        Returns (memory map (N, h, w, C), row of the map for every index). The cache is in the folder ODDGAN_CACHE, or
+        the user's cache folder. A changed file is decoded again, and the folder may be deleted at any time. Memory use
+        does not grow with the number of pictures. Several processes may fill the cache together; one that is killed
+        loses only its latest work.
 
-        Raises `DataError` that lists all unreadable pictures, or where shapes differ; `OutputError` where the
-        cache cannot be written.
+        Raises `DataError` that lists all unreadable pictures, or where shapes differ; `OutputError` where the cache
+        cannot be written.
         """
         return cached_rows(self.paths, self.name, key, transform, indices, progress)
 
@@ -132,13 +132,13 @@ def _reason(path: str) -> str | None:
 
 
 class NamedPictures(list[np.ndarray]):
-    """Decoded pictures that keep their names, so that an error can name one."""
+    """Decoded pictures with names, so that errors can name them."""
 
     def __init__(self, names: Sequence[str | int], pictures: Iterable[np.ndarray] = ()) -> None:
         super().__init__(pictures)
         self.names = list(names)
 
     def name(self, i: int) -> str:
-        """What to call picture i: its name, or its number where it has none."""
+        """The name of picture i, or its number where it has none."""
         name = self.names[i]
         return name if isinstance(name, str) else f"row {name}"

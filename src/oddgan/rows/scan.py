@@ -14,7 +14,7 @@ _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 @dataclass
 class Found:
-    """What a folder holds: its pictures' relative paths, "/" between the parts, sorted; other files by ending."""
+    """The contents of a folder: relative paths of pictures, with "/" as separator, sorted; other files by suffix."""
 
     pictures: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -29,7 +29,7 @@ class Found:
 
 
 def scan(root: Path) -> Found:
-    """All pictures below `root`, told by their names' endings. Hidden files are passed over, links followed."""
+    """All pictures below `root`, recognised by suffix. Hidden files are skipped, links followed."""
     found = Found()
     for relative in _walk(root, "", frozenset()):
         ending = _ending(relative)
@@ -42,7 +42,7 @@ def scan(root: Path) -> Found:
 
 
 def holds_pictures(root: Path) -> bool:
-    """Whether there is a picture below `root`; looks no further than the first one."""
+    """Whether there is a picture below `root`. Stops at the first one."""
     return any(_ending(relative) in SUFFIXES for relative in _walk(root, "", frozenset()))
 
 
@@ -55,7 +55,7 @@ def _walk(root: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterato
     try:
         about = folder.stat()
         if (about.st_dev, about.st_ino) in above:
-            return  # a link back to a folder that we are in
+            return  # a link back to a folder above
         above |= {(about.st_dev, about.st_ino)}
         with os.scandir(folder) as entries:
             listed = sorted((entry.name, _is_folder(entry)) for entry in entries)

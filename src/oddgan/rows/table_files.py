@@ -1,4 +1,4 @@
-"""Tables in files, read when they are asked for."""
+"""Tables in files, read on request."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,29 +15,29 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 class Columns(Protocol):
-    """The columns that a model takes, as its preprocessing knows them; `columns` is None where they have no names."""
+    """The columns that a model takes. `columns` is None where they have no names."""
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """Their names."""
+        """The names of the columns."""
 
     @property
     def kinds(self) -> "tuple[Kind, ...]":
-        """What each of them holds."""
+        """The kind of each column."""
 
 
 class TableFile:
-    """The rows of a table in a .csv, .tsv (as it is, or .gz) or .parquet file, read when they are asked for.
+    """A table in a .csv or .tsv file (plain or .gz) or in a .parquet file, read on request. Detectors take it as X.
 
-    `columns`: their names in the file's order, without those that were dropped. Detectors take it as it is. Raises
-    `DataError` that names the file and the line, `MissingExtra` for Parquet without pyarrow.
+    `columns`: the names of its columns in the file's order, without those that were dropped. Raises `DataError` that
+    names the file and the line, `MissingExtra` for Parquet without pyarrow.
     """
 
     kind = "table"
     named = False
 
     def __init__(self, path: Path, drop: Collection[str] = (), kinds: "Mapping[str, Kind] | None" = None) -> None:
-        """`drop`: names of columns that are left out. `kinds`: what columns hold, where the file shall not tell."""
+        """`drop`: names of columns to leave out. `kinds`: kinds of columns that are not inferred from the file."""
         self.path = path
         self.kinds = dict(kinds or {})
         self.file = ParquetFile(path) if path.suffix.lower() == ".parquet" else CsvFile(path)
@@ -49,23 +49,23 @@ class TableFile:
             raise DataError(f"{path}: no column is left; drop fewer")
 
     def __len__(self) -> int:
-        """The number of rows: a pass over a CSV file."""
+        """The number of rows. Reads a CSV file once."""
         return self.file.count()
 
     def typed(self, columns: Sequence[str] | None, kinds: "Sequence[Kind]") -> "TableFile":
-        """The same file as a model takes it: its `columns` in its order (None: it knows no names), of its `kinds`.
-        Raises `DataError` for columns that are missing, or that the model does not know."""
+        """The same file with the `columns` of a model in the model's order (None: they have no names), and its `kinds`.
+        Raises `DataError` for columns that are missing or that the model does not know."""
         if columns is None:
             columns = self.columns
             if len(columns) != len(kinds):
                 raise DataError(f"{self.path}: has {len(columns)} columns, and the model takes {len(kinds)}")
         if missing := [name for name in columns if name not in self.columns]:
-            raise DataError(f"{self.path}: the model was trained with the column {missing[0]!r}, and there is none")
-        if strange := [name for name in self.columns if name not in columns]:
-            flags = " ".join(f"--drop {name}" for name in strange[:5])
+            raise DataError(f"{self.path}: the model was trained with the column {missing[0]!r}, which is missing")
+        if unknown := [name for name in self.columns if name not in columns]:
+            flags = " ".join(f"--drop {name}" for name in unknown[:5])
             raise DataError(
-                f"{self.path}: the model was not trained with the column{'s' * (len(strange) > 1)} "
-                f"{', '.join(map(repr, strange[:5]))}{', ...' * (len(strange) > 5)}; drop such columns ({flags})"
+                f"{self.path}: the model was not trained with the column{'s' * (len(unknown) > 1)} "
+                f"{', '.join(map(repr, unknown[:5]))}{', ...' * (len(unknown) > 5)}; drop such columns ({flags})"
             )
         other = object.__new__(TableFile)
         other.path, other.file = self.path, self.file
@@ -73,7 +73,7 @@ class TableFile:
         return other
 
     def parts(self, size: int = PART) -> "Iterator[TableRows]":
-        """All rows, `size` at a time. What columns hold is told by the first part, where `kinds` does not say."""
+        """All rows, `size` at a time. Kinds that are not in `kinds` are inferred from the first rows."""
         kinds = self.file.kinds(self.columns, self.kinds) if isinstance(self.file, CsvFile) else self.kinds
         yield from self.file.parts({name: kinds.get(name, "number") for name in self.columns}, size)
 
@@ -83,6 +83,6 @@ class TableFile:
 
 
 def is_table_file(path: Path) -> bool:
-    """Whether a file's name ends like that of a table: .csv, .tsv, .parquet, or .csv.gz."""
+    """Whether a file has the suffix of a table: .csv, .tsv, .parquet, .csv.gz or .tsv.gz."""
     name = path.name.lower()
     return name.endswith(SUFFIXES) or name.removesuffix(".gz").endswith(SUFFIXES[:2])

@@ -1,4 +1,4 @@
-"""Map a function over items in threads, in order, with a bounded number in flight."""
+"""Map a function over items in threads, in order, with a bounded number of items in flight."""
 
 import os
 from collections import deque
@@ -11,15 +11,15 @@ Result = TypeVar("Result")
 
 
 def workers() -> int:
-    """How many threads decode side by side: the processors this process may use, at most 8."""
+    """The number of decoding threads: the processors that this process may use, at most 8."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(8, usable)
 
 
 def threaded(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`function(item)` for every item, in order. `items` is drawn lazily, a few items ahead.
+    """`function(item)` for every item, in order. `items` is consumed lazily, a few items ahead.
 
-    When the caller stops early or is interrupted, items that have not begun are dropped.
+    When the caller stops early or is interrupted, items that have not started are dropped.
     """
     pool = ThreadPoolExecutor(workers(), thread_name_prefix="oddgan-decode")
     waiting: deque[Future[Result]] = deque()
