@@ -14,7 +14,7 @@ def test_evaluate_prints_figures_and_writes_reports(oddgan, model, folder, tmp_p
     files = ("--report", "r/r.html", "--json", "r/r.json", "--markdown", "r/r.md")
     ran = oddgan("evaluate", model, folder, *files)
     assert ran.code == 0
-    for said in ("AUROC", "AUPRC", "95% interval", "chance", "scratch", "pixel AUROC", "false-alarm rate", "asked"):
+    for said in ("AUROC", "AUPRC", "95% interval", "chance", "scratch", "pixel AUROC", "false-alarm rate", "At the threshold set for"):
         assert said in ran.out
     assert len(json.loads((tmp_path / "r/r.json").read_text())["rows"]) == 14
     assert "# GANomaly on parts" in (tmp_path / "r/r.md").read_text()
@@ -26,7 +26,7 @@ def test_evaluate_takes_classes(oddgan, tmp_path):
     assert oddgan("train", "digits", "--anomaly", "1", *SMALL, "-o", "d.oddgan").code == 0
     ran = oddgan("evaluate", "d.oddgan", "digits", "--anomaly", "1", "--false-alarm-rate", "0.1")
     assert ran.code == 0
-    assert "asked: 10%" in ran.out
+    assert "At the threshold set for 10% false alarms" in ran.out
 
 
 def test_evaluate_needs_test_rows(oddgan, table_model, tmp_path):

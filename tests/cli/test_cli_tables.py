@@ -160,13 +160,13 @@ def test_generated_rows_are_in_the_users_words(oddgan, mixed):
         (("train", "FILE", *CHOSEN, "--category", "nothing", "-o", "m"), "has no column 'nothing'"),
         (("train", "wine", "--drop", "alcohol", "-o", "m"), "wine: has no columns with names: label, drop"),
         (("score", "MODEL", "FILE"), "the model was not trained with the columns 'id', 'class'; drop such columns"),
-        (("score", "MODEL", "FILE", "--drop", "bytes"), "trained with the column 'bytes', and there is none"),
+        (("score", "MODEL", "FILE", "--drop", "bytes"), "trained with the column 'bytes', which is missing"),
         (("score", "MODEL", "digits", "--drop", "x"), "digits: has no columns with names to drop"),
         (("score", "MODEL", "digits"), "the model takes tables of 4 columns"),
         (("score", "PICTURES", "FILE"), "is a table, and the model takes pictures of"),
         (("evaluate", "PICTURES", "FILE", *CHOSEN), "the model takes pictures of"),
         (("evaluate", "MODEL", "FILE", "--drop", "id", "--drop", "class"), "has no test rows"),
-        (("score", "MODEL", "BAD"), "line 3, column 'bytes': 'lots' is no number; mend it, or leave it empty"),
+        (("score", "MODEL", "BAD"), "line 3, column 'bytes': 'lots' is not a number; fix it, or leave it empty"),
     ],
 )
 def test_mistakes_are_one_line_and_code_2(oddgan, mixed, file, model, words, said, tmp_path):
@@ -190,7 +190,7 @@ def test_normal_may_be_repeated(oddgan, file):
 def test_detectors_are_compared_on_a_file(oddgan, file):
     ran = oddgan("compare", file, *CHOSEN, "--detectors", "knn,pca", "--seeds", "1", "--threads", "1")
     assert ran.code == 0, ran.err
-    assert "96 normal for training, 39 for test (15 odd); normal: benign" in ran.out
+    assert "96 normal for training, 39 for test (15 anomalous); normal: benign" in ran.out
 
 
 def test_columns_in_words_are_those_that_an_explanation_names():

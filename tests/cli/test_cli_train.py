@@ -82,7 +82,7 @@ def test_an_interrupted_run_needs_a_word(oddgan, folder, tmp_path):
     assert "--fresh" in ran.err
     ran = oddgan(*words, "--resume")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert "not a checkpoint" in ran.err
+    assert "not an oddgan checkpoint" in ran.err
     assert oddgan(*words, "--fresh").code == 0
     ran = oddgan(*words, "--resume")
     assert ran.code == 0
