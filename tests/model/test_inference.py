@@ -48,7 +48,7 @@ def test_scores_are_taken_from_them_save_where_weights_move(monkeypatch):
     fitted = [testing.small(detectors.get(name)).fit(X) for name in ("ganomaly", "adgan")]
     asked = []
     ready = inference.ready
-    monkeypatch.setattr(inference, "ready", lambda net: asked.append(net) or ready(net))
+    monkeypatch.setattr(inference, "ready", lambda net, rows: asked.append(net) or ready(net, rows))
     for det in fitted:
         det.anomaly_score(X[:3])
     assert asked == [fitted[0].net_]

@@ -238,6 +238,14 @@ def test_a_shape_that_gives_other_bits_is_not_used(pictures):
     assert not any(detector.model_.computer.shapes.known.values())
 
 
+def test_the_rest_of_many_rows_asks_nothing(pictures):
+    detector = testing.small(GANomaly, block_size=16).fit(pictures)
+    for _ in range(3):
+        detector.anomaly_score(pictures[:37])
+        detector.explain(pictures[:37])
+    assert not detector.model_.computer.shapes.known
+
+
 def test_tables_and_searches_are_not_asked(table):
     detector = testing.small(KNN).fit(table)
     detector.anomaly_score(table[:1])

@@ -160,7 +160,12 @@ def test_a_defect_that_shrinking_removes_is_found_in_tiles(large):
 def test_memory_holds_one_block_of_tiles_at_a_time(mixed, monkeypatch):
     det = tiled(block_size=4).fit(mixed)
     seen, found = [], TermComputer.found
-    monkeypatch.setattr(TermComputer, "found", lambda self, x, names: seen.append(len(x)) or found(self, x, names))
+
+    def watched(self, x, *names, **how):
+        seen.append(len(x))
+        return found(self, x, *names, **how)
+
+    monkeypatch.setattr(TermComputer, "found", watched)
     det.anomaly_score([texture(0, 60, 90)])
     assert max(seen) == 4
     assert sum(seen) == 14 * 21  # every 4 pixels, and one flush with the border

@@ -66,8 +66,8 @@ class Model:
         computer, preprocessor = self.computer, self.preprocessor
         names = ALL if everything else (*self.combination.asked, X_HAT, MAP)
         collector, prints, terms = preprocessor.collector(), [], []
-        for block in preprocessor.parts(rows).blocks(self.recipe.block_size):
-            found = computer.found(block.x, names)
+        for i, block in enumerate(preprocessor.parts(rows).blocks(self.recipe.block_size)):
+            found = computer.found(block.x, names, few=not i)
             terms.append((block, self.combination.terms(found.terms, found.embeddings)))
             heat = found.map
             if heat is None and found.x_hat is not None:

@@ -54,13 +54,13 @@ class TermComputer:
     def pooled(self, parts: Parts, preprocessor: Preprocessor, combination: Combination) -> dict[str, np.ndarray]:
         """The terms that the score is made of, (n,) float64 by name, of rows in parts."""
         names, blocks = combination.asked, parts.blocks(self.recipe.block_size)
-        found = ((block, self.found(block.x, names)) for block in blocks)
+        found = ((block, self.found(block.x, names, few=not i)) for i, block in enumerate(blocks))
         terms = ((block, combination.terms(one.terms, one.embeddings)) for block, one in found)
         return preprocessor.pooled(terms, self.recipe.top_tiles)
 
-    def found(self, x: Tensor, names: Names = ALL) -> Found:
+    def found(self, x: Tensor, names: Names = ALL, *, few: bool = False) -> Found:
         """The terms with these names of parts x (b, ...), no more than a block of them, and what else belongs to a
-        score."""
+        score. `few`: they are all there are, if they do not fill a block."""
 
         def compute(net: Any, x: Tensor) -> dict[str, Tensor]:
             recipe = self.recipe
@@ -71,7 +71,7 @@ class TermComputer:
             return results
 
         terms, embeddings = {}, []
-        results = self.compute(x, compute)
+        results = self.compute(x, compute, few=few)
         x_hat, own_map = results.pop(X_HAT, None), results.pop(MAP, None)
         for name, value in results.items():
             if name.startswith(EMBEDDING):
@@ -84,9 +84,9 @@ class TermComputer:
         """The detector's features of parts x (b, ...), (b, k) float32."""
         return self.compute(x, lambda net, x: {"z": self.recipe.embed(net, x)})["z"].numpy()
 
-    def compute(self, x: Tensor, compute: Compute) -> dict[str, Tensor]:
+    def compute(self, x: Tensor, compute: Compute, *, few: bool = False) -> dict[str, Tensor]:
         """What `compute` makes of parts x (b, ...), no more than a block of them, by name, on the CPU."""
-        size = self.shapes.smallest(x.shape[0], self) if self.recipe.pads_blocks else x.shape[0]
+        size = self.shapes.smallest(x.shape[0], self, ask=few) if self.recipe.pads_blocks else x.shape[0]
         return self._padded(x, size, compute)
 
     def _padded(self, x: Tensor, size: int, compute: Compute) -> dict[str, Tensor]:
@@ -121,26 +121,27 @@ class Shapes:
 
     A kernel's order of summation follows from the shape that it meets, not from the values: if no bit of any result
     differs for a block of random parts, they were summed in the same order, and so will all others of these shapes be.
-    The first small block of a process is padded to full size, for one row does not pay for finding out; the second one
-    asks, smallest size first. An answer holds for one number of threads.
+    The first few parts of a process are padded to full size, for they do not pay for finding out; the second few ask,
+    smallest size first. The rest of many parts, which is one small block among full ones, takes what is known. An
+    answer holds for one number of threads.
     """
 
     def __init__(self) -> None:
         self.part: tuple[int, ...] = ()  # the shape of one part
-        self.met = 0  # small blocks so far
+        self.met = 0  # how often there were few parts
         self.known: dict[tuple[int, int], bool] = {}  # by size and number of threads
         self._whole: dict[int, tuple[Tensor, dict[str, Tensor]]] = {}  # random parts and what the full block says
 
-    def smallest(self, n: int, computer: TermComputer) -> int:
-        """The smallest size for a block of n parts."""
+    def smallest(self, n: int, computer: TermComputer, *, ask: bool = False) -> int:
+        """The smallest size for a block of n parts that is known, or that can be found out."""
         full = computer.recipe.block_size
         if n == full or len(self.part) < 3 or computer.recipe.searches or computer.device.type != "cpu":
             return full  # of table rows a full block costs no more than finding out
-        self.met += 1
+        self.met += ask
         threads = torch.get_num_threads()
         size = 1 << (n - 1).bit_length()
         while size < full:
-            if self.met > 1 and (size, threads) not in self.known:
+            if ask and self.met > 1 and (size, threads) not in self.known:
                 self.known[size, threads] = self._same_bits(size, computer)
             if self.known.get((size, threads)):
                 return size
