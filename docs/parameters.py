@@ -10,19 +10,19 @@ from pathlib import Path
 
 from oddgan import detectors
 from oddgan.parameters import declared, spell
+from oddgan.report import markdown
 
 
 def table(cls: type) -> str:
     """The parameters of a detector as a Markdown table: its own first, then those of every detector."""
     own = inspect.get_annotations(cls)
     rows = sorted(declared(cls).values(), key=lambda one: one.name not in own)
-    lines = ["| parameter | default | values | meaning |", "|---|---|---|---|"]
+    cells = []
     for one in rows:
         ends = ((">=", one.param.low), ("<=", one.param.high))
         limits = [f"{sign} {end:g}" for sign, end in ends if end is not None]
-        cells = (f"`{one.name}`", f"`{one.default}`", ", ".join([spell(one.type), *limits]), one.param.help)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
+        cells.append((f"`{one.name}`", f"`{one.default}`", ", ".join([spell(one.type), *limits]), one.param.help))
+    return markdown.table(["parameter", "default", "values", "meaning"], cells, numbers_from=4)
 
 
 if __name__ == "__main__":

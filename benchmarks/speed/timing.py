@@ -1,4 +1,4 @@
-"""Two ways of doing the same work, timed in turn, so that what else the machine does falls on both."""
+"""Two ways of doing the same work, timed in turn, so that other load on the machine affects both."""
 
 import gc
 import time
@@ -61,7 +61,7 @@ def timed(call: Callable[[], object], clock: Callable[[], float] = time.perf_cou
 
 @contextmanager
 def no_collector() -> Iterator[None]:
-    """The garbage collector runs now and not within."""
+    """Runs the garbage collector now, and keeps it off within the block."""
     was_on = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -75,6 +75,13 @@ def no_collector() -> Iterator[None]:
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
     """Median, least and most."""
     return median(values), min(values), max(values)
+
+
+def reached(entry: dict) -> str:
+    """Whether the median ratio of a result reached what is required."""
+    if entry.get("reach") is None:
+        return ""
+    return "yes" if median(entry["ratios"]) >= entry["reach"] else "**no**"
 
 
 def shown(values: Sequence[float], digits: int = 3) -> str:

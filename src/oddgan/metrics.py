@@ -1,7 +1,7 @@
-"""How well scores tell odd rows from normal ones: exact figures, with intervals and chance lines.
+"""How well anomaly scores separate anomalous from normal rows: exact figures, with intervals and chance levels.
 
-Labels are true (or 1) for an anomaly; a higher score means odder. Ties are treated exactly: rows with one
-score enter a curve together, as one straight segment. Nothing here is binned or sampled, save the bootstrap.
+Labels are true (or 1) for an anomaly; a higher score means more anomalous. Ties are treated exactly: rows with equal
+scores enter a curve together, as one straight segment. Nothing is binned or sampled, except by the bootstrap.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .errors import DataError, ParameterError
 Floats = NDArray[np.float64]
 Metric = Callable[[ArrayLike, ArrayLike], float]
 
-_CHUNK = 1 << 19  # numbers held at once by one step of the bootstrap: small enough to stay in the cache
+_CHUNK = 1 << 19  # numbers per step of the bootstrap: few enough to stay in the processor's cache
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval: `value`, `low` and `high`, and `chance`, what guessing would reach.
+    """A figure with its interval: `value`, `low` and `high`, and `chance`, the value that guessing reaches.
 
-    `chance` is None where guessing has no fixed figure. Formats as "0.912 [0.871, 0.946]"; a format
+    `chance` is None where guessing has no fixed value. Formats as "0.912 [0.871, 0.946]"; a format
     specification applies to each number, so `f"{estimate:.1%}"` gives "91.2% [87.1%, 94.6%]".
     """
 
@@ -47,9 +47,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a threshold does: shares of rows flagged, with Wilson score intervals.
+    """The rates at a threshold: shares of rows flagged, with Wilson score intervals.
 
-    `false_alarm_rate` is None without normals and `detection_rate` (recall) is None without odd rows;
+    `false_alarm_rate` is None without normal rows and `detection_rate` (recall) is None without anomalous rows;
     `precision` and `f1` are NaN where they are undefined.
     """
 
@@ -58,13 +58,13 @@ class Rates:
     precision: float
     f1: float
     n_normal: int
-    n_odd: int
+    n_anomalous: int
     n_false_alarms: int
     n_detected: int
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the ROC curve: how often an odd row outscores a normal one, a tie counting half.
+    """Area under the ROC curve: how often an anomalous row outscores a normal one; a tie counts half.
 
     `labels`: (n,) bool or 0/1; `scores`: (n,). Raises DataError for NaN scores or a single class.
     """
@@ -82,22 +82,22 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
 def auprc_trapezoid(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the precision-recall curve joined by straight lines from recall 0, precision 1.
 
-    Many papers print this one. Straight lines between points of this curve flatter the detector, so prefer
-    `average_precision`. `labels`: (n,) bool or 0/1; `scores`: (n,). Raises DataError as the others do.
+    Many papers state this one. Straight lines between points of this curve overestimate the area, so prefer
+    `average_precision`. `labels`: (n,) bool or 0/1; `scores`: (n,). Raises DataError for NaN scores or a single class.
     """
     return float(_auprc_trapezoid(*_by_score(*_checked(labels, scores, "AUPRC"))))
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
     """False-alarm and detection rates at every distinct threshold, from (0, 0) to (1, 1)."""
-    odd, normal = (np.cumsum(c) for c in _by_score(*_checked(labels, scores, "a ROC curve")))
-    return np.r_[0.0, normal / normal[-1]], np.r_[0.0, odd / odd[-1]]
+    anomalous, normal = (np.cumsum(c) for c in _by_score(*_checked(labels, scores, "a ROC curve")))
+    return np.r_[0.0, normal / normal[-1]], np.r_[0.0, anomalous / anomalous[-1]]
 
 
 def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """Recall (rising) and precision at every distinct threshold; it has no point at recall 0 of its own."""
-    odd, normal = (np.cumsum(c) for c in _by_score(*_checked(labels, scores, "a precision-recall curve")))
-    return odd / odd[-1], odd / (odd + normal)
+    """Recall (rising) and precision at every distinct threshold; there is no point at recall 0."""
+    anomalous, normal = (np.cumsum(c) for c in _by_score(*_checked(labels, scores, "a precision-recall curve")))
+    return anomalous / anomalous[-1], anomalous / (anomalous + normal)
 
 
 def bootstrap(
@@ -108,17 +108,17 @@ def bootstrap(
     level: float = 0.95,
     random_state: int = 0,
 ) -> Estimate:
-    """`metric` with a percentile bootstrap interval; each class is resampled with replacement on its own.
+    """`metric` with a percentile bootstrap interval; each class is resampled separately, with replacement.
 
-    `metric`: "auroc", "average_precision" or "auprc_trapezoid" (these run vectorised on counts by score), or
-    any function (labels, scores) -> float, called `n` times. Where the classes are perfectly separated no
-    resample differs and the interval has no width: read it as "too few rows to say".
+    `metric`: "auroc", "average_precision" or "auprc_trapezoid" (computed vectorised, from counts by score), or any
+    function (labels, scores) -> float, which is called `n` times. Where the classes are perfectly separated, all
+    resamples agree and the interval has no width: read it as "too few rows to say".
     Raises ParameterError for n < 2 or a level outside (0, 1), DataError as the metric does.
     """
     if n < 2:
         raise ParameterError(f"bootstrap: n={n} resamples give no interval; use at least 2, better 1000")
     if not 0 < level < 1:
-        raise ParameterError(f"bootstrap: level={level} must lie between 0 and 1, for instance 0.95")
+        raise ParameterError(f"bootstrap: level={level} must be between 0 and 1, for instance 0.95")
     y, s = _checked(labels, scores, "the bootstrap")
     rng = np.random.default_rng(random_state)
     area = _AREAS.get(metric)
@@ -126,7 +126,7 @@ def bootstrap(
     if area is not None:
         value = float(area(*_by_score(y, s)))
         chance = 0.5 if area is _auroc else float(y.mean())
-        draws = np.concatenate([area(odd, normal) for odd, normal in _resamples(y, s, n, rng)])
+        draws = np.concatenate([area(*counts) for counts in _resamples(y, s, n, rng)])
     elif callable(metric):
         value, draws = float(metric(y, s)), np.empty(n)
         members = np.flatnonzero(y), np.flatnonzero(~y)
@@ -141,14 +141,17 @@ def bootstrap(
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
-    """The share `successes / n` with Wilson's score interval, which behaves at 0, at n and for small n."""
+    """The share `successes / n` with Wilson's score interval, which is sound at 0, at n and for small n.
+
+    Raises DataError for n = 0 and for more successes than n.
+    """
     if not 0 <= successes <= n or n == 0:
         raise DataError(f"a share needs 0 <= successes <= n and n > 0, not {successes} of {n}")
     z = NormalDist().inv_cdf((1 + level) / 2)
     share = successes / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # At the ends the interval touches the share itself, which rounding must not undo.
+    # At 0 and at n one end of the interval is the share itself; rounding must not change that.
     low = 0.0 if successes == 0 else middle - half
     high = 1.0 if successes == n else middle + half
     return Estimate(share, low, high)
@@ -157,117 +160,120 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
 def rates(labels: ArrayLike, flagged: ArrayLike, level: float = 0.95) -> Rates:
     """False-alarm rate, detection rate, precision and F1 of verdicts. `labels`, `flagged`: (n,) bool or 0/1.
 
-    One class alone is fine: what it cannot tell is None or NaN.
+    With one class alone, the rates of the other are None or NaN. Raises DataError where the sizes differ.
     """
     y, f = _boolean(labels, "labels"), _boolean(flagged, "flagged")
     if y.shape != f.shape:
         raise DataError(f"{y.size} labels for {f.size} verdicts; there must be one label for each row")
-    n_odd, n_normal = int(y.sum()), int((~y).sum())
+    n_anomalous, n_normal = int(y.sum()), int((~y).sum())
     hits, false = int((y & f).sum()), int((~y & f).sum())
     return Rates(
         false_alarm_rate=wilson(false, n_normal, level) if n_normal else None,
-        detection_rate=wilson(hits, n_odd, level) if n_odd else None,
-        precision=hits / (hits + false) if n_odd and hits + false else math.nan,
-        f1=2 * hits / (n_odd + hits + false) if n_odd else math.nan,
+        detection_rate=wilson(hits, n_anomalous, level) if n_anomalous else None,
+        precision=hits / (hits + false) if n_anomalous and hits + false else math.nan,
+        f1=2 * hits / (n_anomalous + hits + false) if n_anomalous else math.nan,
         n_normal=n_normal,
-        n_odd=n_odd,
+        n_anomalous=n_anomalous,
         n_false_alarms=false,
         n_detected=hits,
     )
 
 
 class PixelScores:
-    """Gathers masks and anomaly maps picture by picture; then pixel AUROC and AUPRO over all of them.
+    """Collects masks and anomaly maps picture by picture, for pixel AUROC and AUPRO over all of them.
 
-    Exact figures need every pixel, so it keeps 4 bytes for each normal pixel and 24 for each odd one, and
-    nothing else of a picture: 100 masks of 1 megapixel take 0.4 GB, and about that at the peak. Beyond that
-    memory grows in proportion (1,000 such masks: 4 GB); figures are never silently binned or sampled.
+    Exact figures need every pixel: 4 bytes are kept for each normal pixel and 24 for each anomalous one, and nothing
+    else of a picture. 100 masks of 1 megapixel take 0.4 GB, and hardly more at the peak; memory grows in proportion
+    (1,000 such masks: 4 GB). Figures are never binned or sampled.
     """
 
     def __init__(self) -> None:
         self._normal = np.empty(0, np.float32)
         self._n_normal = 0
-        self._odd: list[NDArray[np.float32]] = []
-        self._weights: list[Floats] = []  # of each odd pixel: 1 / size of its region
+        self._anomalous: list[NDArray[np.float32]] = []
+        self._weights: list[Floats] = []  # of each anomalous pixel: 1 / size of its region
         self._sorted: tuple[NDArray[np.float32], NDArray[np.float32], Floats] | None = None
         self.n_pictures = 0
         self.n_regions = 0
 
     def add(self, mask: ArrayLike, anomaly_map: ArrayLike) -> None:
-        """One picture: `mask` (H, W) bool or 0/1, true where odd; `anomaly_map` (H, W), higher = odder."""
+        """Add a picture: its `mask` (H, W), bool or 0/1, true where anomalous, and its `anomaly_map` (H, W).
+
+        Raises DataError where the sizes differ or the map holds NaN.
+        """
         from scipy import ndimage
 
         where = f"picture {self.n_pictures}"
         m, a = np.asarray(mask), np.asarray(anomaly_map, dtype=np.float32)
         m = _boolean(m, f"mask of {where}").reshape(m.shape)
         if m.ndim != 2 or m.shape != a.shape:
-            raise DataError(f"{where}: mask {m.shape} and anomaly map {a.shape} must be (H, W) of one size")
+            raise DataError(f"{where}: mask {m.shape} and anomaly map {a.shape} must both be (H, W) of the same size")
         if np.isnan(a).any():
             raise DataError(f"{where}: the anomaly map holds NaN; the model's weights may be damaged")
         self.n_pictures += 1
-        self._sorted = None  # first of all: what is sorted is a view of the buffer that grows below
+        self._sorted = None  # before the buffer grows: the sorted scores are a view of it
         normal = a[~m]
         end = self._n_normal + normal.size
-        if end > self._normal.size:  # grown in place where the system can: two copies would be the peak
+        if end > self._normal.size:  # in place where the system can: a copy would double the peak
             self._normal.resize(max(end, self._normal.size * 9 // 8), refcheck=False)
         self._normal[self._n_normal : end] = normal
         self._n_normal = end
         if m.any():
             regions, count = ndimage.label(m, structure=np.ones((3, 3)))  # 8-connected
             of_pixel = regions[m]
-            self._odd.append(a[m])
+            self._anomalous.append(a[m])
             self._weights.append(1.0 / np.bincount(of_pixel)[of_pixel])
             self.n_regions += int(count)
 
     def auroc(self) -> float:
-        """AUROC over pixels: how often an odd pixel outscores a normal one, a tie counting half."""
-        normal, odd, _ = self._prepared()
+        """AUROC over pixels: how often an anomalous pixel outscores a normal one; a tie counts half."""
+        normal, anomalous, _ = self._prepared()
         below = sum(
-            int(np.searchsorted(normal, part, side).sum()) for part in _parts(odd) for side in ("left", "right")
+            int(np.searchsorted(normal, part, side).sum()) for part in _parts(anomalous) for side in ("left", "right")
         )
-        return below / 2 / (normal.size * odd.size)
+        return below / 2 / (normal.size * anomalous.size)
 
     def aupro(self, limit: float = 0.3) -> float:
-        """Area under the per-region overlap curve for false-alarm rates from 0 to `limit`, over `limit`.
+        """Area under the per-region overlap curve for false-alarm rates from 0 to `limit`, divided by `limit`.
 
-        The overlap of a region (8-connected, in one mask) is the share of its pixels at or above the
-        threshold; regions count alike whatever their size. 1 is perfect; guessing reaches limit / 2.
+        The overlap of a region (8-connected, in one mask) is the share of its pixels at or above the threshold; all
+        regions have equal weight, whatever their size. 1 is perfect; guessing reaches limit / 2.
         """
         if not 0 < limit <= 1:
-            raise ParameterError(f"aupro: limit={limit} must lie in (0, 1], for instance 0.3")
-        normal, odd, weights = self._prepared()
+            raise ParameterError(f"aupro: limit={limit} must be in (0, 1], for instance 0.3")
+        normal, anomalous, weights = self._prepared()
         n = normal.size
-        # The last threshold that plays a part, and how many normal pixels lie above it and at it.
+        # The lowest threshold within the limit, and how many normal pixels are above it and at it.
         last = normal[n - max(1, math.ceil(limit * n - 1e-9))]
         above = n - int(np.searchsorted(normal, last, "right"))
         at = n - above - int(np.searchsorted(normal, last, "left"))
 
         def overlap(thresholds: NDArray[np.float32], side: Any) -> Floats:
             """Mean overlap by pixels >= threshold ("left") or > threshold ("right")."""
-            reached: Floats = weights[-1] - weights[np.searchsorted(odd, thresholds, side)]
+            reached: Floats = weights[-1] - weights[np.searchsorted(anomalous, thresholds, side)]
             return reached / self.n_regions
 
-        # Each normal pixel above `last` is a step 1/n wide, on a straight line where it ties with odd pixels.
+        # Each normal pixel above `last` is a step 1/n wide, on a straight line where it ties with anomalous pixels.
         area = sum(
             float((overlap(part, "left") + overlap(part, "right")).sum()) / 2 for part in _parts(normal[n - above :])
         )
         start, end = (float(overlap(np.array([last]), side)[0]) for side in ("right", "left"))
-        rest = limit * n - above  # of the segment at `last`, what the limit leaves
+        rest = limit * n - above  # the part of the segment at `last` that is within the limit
         stop = start + (end - start) * rest / at
         return (area + rest * (start + stop) / 2) / (limit * n)
 
     def _prepared(self) -> tuple[NDArray[np.float32], NDArray[np.float32], Floats]:
-        """Normal scores, odd scores (both rising) and the odd pixels' cumulated weights, from 0."""
+        """Normal scores, anomalous scores (both ascending) and the anomalous pixels' cumulative weights, from 0."""
         if self._sorted is None:
-            if not self._odd or not self._n_normal:
-                lacking = "normal" if self._odd else "odd"
-                raise DataError(f"no {lacking} pixel in {self.n_pictures} masks; pixel figures need both kinds")
+            if not self._anomalous or not self._n_normal:
+                missing = "normal" if self._anomalous else "anomalous"
+                raise DataError(f"no {missing} pixel in {self.n_pictures} masks; pixel figures need both kinds")
             normal = self._normal[: self._n_normal]
             normal.sort()
-            odd, weights = np.concatenate(self._odd), np.concatenate(self._weights)
-            order = np.argsort(odd)
-            self._sorted = normal, odd[order], np.r_[0.0, np.cumsum(weights[order])]
-            self._odd, self._weights = [odd], [weights]
+            anomalous, weights = np.concatenate(self._anomalous), np.concatenate(self._weights)
+            order = np.argsort(anomalous)
+            self._sorted = normal, anomalous[order], np.r_[0.0, np.cumsum(weights[order])]
+            self._anomalous, self._weights = [anomalous], [weights]
         return self._sorted
 
 
@@ -285,7 +291,7 @@ def _gathered(masks: Iterable[ArrayLike], maps: Iterable[ArrayLike]) -> PixelSco
     pixels = PixelScores()
     for mask, anomaly_map in zip_longest(masks, maps):
         if mask is None or anomaly_map is None:
-            raise DataError(f"there must be one mask for each anomaly map; only {pixels.n_pictures} have both")
+            raise DataError(f"there must be one mask for each anomaly map, but only {pixels.n_pictures} have both")
         pixels.add(mask, anomaly_map)
     return pixels
 
@@ -310,27 +316,29 @@ def _checked(labels: ArrayLike, scores: ArrayLike, what: str) -> tuple[NDArray[n
         raise DataError(f"{y.size} labels for scores of shape {s.shape}; there must be one label for each score")
     bad = np.flatnonzero(np.isnan(s))
     if bad.size:
-        raise DataError(f"{bad.size} of {s.size} scores are NaN, the first at row {bad[0]}; the model is broken")
+        raise DataError(
+            f"{bad.size} of {s.size} scores are NaN, the first at row {bad[0]}; the model's weights may be damaged"
+        )
     if y.all() or not y.any():
-        kind = "no rows" if not y.size else f"only {'odd' if y.all() else 'normal'} rows ({y.size})"
-        raise DataError(f"{what} needs normal and odd rows, but there are {kind}; add the other class to the test")
+        kind = "no rows" if not y.size else f"only {'anomalous' if y.all() else 'normal'} rows ({y.size})"
+        raise DataError(f"{what} needs normal and anomalous rows, but there are {kind}; add the other class")
     return y, s
 
 
 def _groups(s: Floats) -> tuple[NDArray[np.int64], int]:
-    """The rank of each row's score among the distinct scores, from the highest down; and their number."""
+    """The rank of each row's score among the distinct scores, from the highest down, and the number of these."""
     distinct, group = np.unique(-s, return_inverse=True)
     return group, distinct.size
 
 
 def _by_score(y: NDArray[np.bool_], s: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many odd and how many normal rows have each distinct score, from the highest down."""
+    """How many anomalous and how many normal rows have each distinct score, from the highest down."""
     group, size = _groups(s)
     return np.bincount(group[y], minlength=size), np.bincount(group[~y], minlength=size)
 
 
 def _resamples(y: NDArray[np.bool_], s: Floats, n: int, rng: np.random.Generator) -> Iterator[list[NDArray[np.int64]]]:
-    """`_by_score` of `n` stratified resamples, some at a time: two arrays (resamples, distinct scores)."""
+    """`_by_score` of `n` stratified resamples in chunks: two arrays (resamples, distinct scores) each."""
     group, size = _groups(s)
     step = max(1, _CHUNK // y.size)
     for start in range(0, n, step):
@@ -340,32 +348,32 @@ def _resamples(y: NDArray[np.bool_], s: Floats, n: int, rng: np.random.Generator
         yield [np.bincount(d.ravel(), minlength=count * size).reshape(count, size) for d in drawn]
 
 
-# Areas from counts by distinct score (highest first) along the last axis; a resample leaves empty groups.
+# Areas from counts by distinct score (highest first) along the last axis; some counts of a resample are 0.
 
 
-def _auroc(odd: NDArray[Any], normal: NDArray[Any]) -> Any:
-    hits = np.cumsum(odd, -1)
-    pairs = (normal * (2 * hits - odd)).sum(-1)  # twice: hits before the group, and half of those in it
+def _auroc(anomalous: NDArray[Any], normal: NDArray[Any]) -> Any:
+    hits = np.cumsum(anomalous, -1)
+    pairs = (normal * (2 * hits - anomalous)).sum(-1)  # twice the sum of hits before the group and half of those in it
     return pairs / (2.0 * hits[..., -1] * normal.sum(-1))
 
 
-def _precision(odd: NDArray[Any], normal: NDArray[Any]) -> tuple[Any, Any]:
-    hits = np.cumsum(odd, -1)
+def _precision(anomalous: NDArray[Any], normal: NDArray[Any]) -> tuple[Any, Any]:
+    hits = np.cumsum(anomalous, -1)
     flagged = hits + np.cumsum(normal, -1)
     precision = np.ones(flagged.shape)  # while nothing is flagged, as at recall 0
     np.divide(hits, flagged, out=precision, where=flagged > 0)
     return precision, hits[..., -1]
 
 
-def _average_precision(odd: NDArray[Any], normal: NDArray[Any]) -> Any:
-    precision, total = _precision(odd, normal)
-    return (odd * precision).sum(-1) / total
+def _average_precision(anomalous: NDArray[Any], normal: NDArray[Any]) -> Any:
+    precision, total = _precision(anomalous, normal)
+    return (anomalous * precision).sum(-1) / total
 
 
-def _auprc_trapezoid(odd: NDArray[Any], normal: NDArray[Any]) -> Any:
-    precision, total = _precision(odd, normal)
+def _auprc_trapezoid(anomalous: NDArray[Any], normal: NDArray[Any]) -> Any:
+    precision, total = _precision(anomalous, normal)
     before = np.concatenate([np.ones((*precision.shape[:-1], 1)), precision[..., :-1]], -1)
-    return (odd * (precision + before)).sum(-1) / (2 * total)
+    return (anomalous * (precision + before)).sum(-1) / (2 * total)
 
 
 _AREAS: dict[Hashable, Callable[[Any, Any], Any]] = {

@@ -19,9 +19,9 @@ def _root(monkeypatch):
 
 
 def test_the_page_is_what_the_results_give():
-    """`python -m benchmarks --write` writes it."""
-    from benchmarks.__main__ import RESULTS, read
-    from benchmarks.speed import page
+    """`python -m benchmarks.pages.speed` writes it."""
+    from benchmarks.pages import speed as page
+    from benchmarks.speed.results import RESULTS, read
 
     assert page.PAGE.exists() == RESULTS.exists()
     if RESULTS.exists():
@@ -31,7 +31,7 @@ def test_the_page_is_what_the_results_give():
 
 
 def test_a_page_says_what_is_reached_and_what_is_not():
-    from benchmarks.speed import page
+    from benchmarks.pages import speed as page
 
     entry = {"what": "a thing", "against": "another", "ratios": [2.0, 3.0, 4.0], "ours": [0.001], "theirs": [0.003]}
     entry |= {"unit": "seconds an update", "reach": 2.5, "aim": 5, "accuracy": {"AUROC": 0.95}, "threads": 2}
@@ -71,7 +71,7 @@ def test_the_garbage_collector_is_as_it_was(monkeypatch):
 
 def test_the_command_lists_its_works_and_refuses_others():
     def run(*arguments):
-        command = [sys.executable, "-m", "benchmarks", *arguments]
+        command = [sys.executable, "-m", "benchmarks.speed", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     listed = run("--list")
@@ -89,7 +89,16 @@ def test_a_quick_run_leaves_an_entry(tmp_path):
 
     file = tmp_path / "speed.json"
     file.write_text(json.dumps({"other": {"ratios": [1.0]}}))
-    command = [sys.executable, "-m", "benchmarks", "--only", "outlier-tables-forest", "--quick", "--json", str(file)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed",
+        "--only",
+        "outlier-tables-forest",
+        "--quick",
+        "--json",
+        str(file),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     run = subprocess.run(
         [*command, "--threads", "1"], cwd=ROOT, capture_output=True, text=True, check=False, env=environment

@@ -1,4 +1,4 @@
-"""`oddgan.compare`: the figures are those of `evaluate`, nothing is run twice, and what was broken off goes on."""
+"""`oddgan.compare`: the figures are those of `evaluate`, no run is repeated, and an interrupted run continues."""
 
 import dataclasses
 import json
@@ -14,13 +14,16 @@ from oddgan import KNN, GANomaly, evaluate, testing
 from oddgan.data import Pictures, Split
 from oddgan.data.masks import Masks
 from oddgan.errors import DataError, OutputError, ParameterError
-from oddgan.evaluation.cells import HEAD, fingerprint
+from oddgan.evaluation.cells import fingerprint
+from oddgan.evaluation.runner import CELLS
 from oddgan.hooks import Hook
+from oddgan.report import to_json, to_markdown
+from oddgan.report.comparison import table as table_of
 
 
 @pytest.fixture
 def split(table):
-    """60 normal rows to train on; 20 others and 10 odd ones to test."""
+    """60 normal rows to train on; 20 others and 10 anomalous ones to test."""
     test = np.concatenate([table[60:], table[60:70] + 3 * table.std(0)])
     return Split(name="rows", train=table[:60], test=test, labels=np.arange(30) >= 20, note="a note")
 
@@ -30,9 +33,9 @@ def small(**changes):
 
 
 def compare(split, detectors, **how):
-    """With two seeds, unless told."""
-    told = []
-    return oddgan.compare(split, detectors, **{"seeds": (0, 1), "tell": told.append} | how), told
+    """With two seeds by default; the comparison and its messages."""
+    messages = []
+    return oddgan.compare(split, detectors, **{"seeds": (0, 1), "report": messages.append} | how), messages
 
 
 def without_times(cells):
@@ -77,17 +80,17 @@ def test_names_take_the_defaults(split):
     assert found.contenders[0].figures["auroc"].deviation is None
 
 
-def test_what_is_done_is_not_run_again(split, tmp_path, monkeypatch):
+def test_finished_runs_are_not_repeated(split, tmp_path, monkeypatch):
     path = tmp_path / "made" / "runs.jsonl"
     first, _ = compare(split, {"gan": small()}, results=path)
     before = path.read_bytes()
     assert before.count(b"\n") == 2
     fit = GANomaly.fit
     monkeypatch.setattr(GANomaly, "fit", None)  # would fail
-    again, told = compare(split, {"by another name": small()}, results=path)
+    again, messages = compare(split, {"by another name": small()}, results=path)
     assert again.cells == first.cells
     assert path.read_bytes() == before
-    assert all("done before" in line for line in told)
+    assert all("done before" in line for line in messages)
 
     fits = []
     monkeypatch.setattr(GANomaly, "fit", lambda self, *a, **k: fits.append(self.random_state) or fit(self, *a, **k))
@@ -98,7 +101,7 @@ def test_what_is_done_is_not_run_again(split, tmp_path, monkeypatch):
     assert path.read_bytes().count(b"\n") == 6
 
 
-def test_a_run_is_told_by_all_that_its_figures_depend_on(split, tmp_path, monkeypatch):
+def test_a_run_is_identified_by_everything_that_its_figures_depend_on(split, tmp_path, monkeypatch):
     path = tmp_path / "runs.jsonl"
 
     def lines_after(changed=split, **parameters):
@@ -125,10 +128,10 @@ def test_a_torn_line_is_run_again_and_replaced(split, tmp_path):
     first, second = content.splitlines(keepends=True)
     for torn in (second[: len(second) // 2], second[:3], second[:-1]):
         path.write_bytes(first + torn)
-        found, told = compare(split, {"near": KNN()}, results=path)
-        assert ["done before" in line for line in told] == [True, False, False]
+        found, messages = compare(split, {"near": KNN()}, results=path)
+        assert ["done before" in line for line in messages] == [True, False, False]
         assert without_times(found.cells) == without_times(whole.cells)
-        assert path.read_bytes().startswith(first + HEAD)
+        assert path.read_bytes().startswith(first + CELLS.head)
         assert [json.loads(line)["seed"] for line in path.read_text().splitlines()] == [0, 1]
 
 
@@ -136,7 +139,10 @@ def test_a_torn_line_is_run_again_and_replaced(split, tmp_path):
 def test_another_file_is_refused_and_left_alone(split, tmp_path, content):
     path = tmp_path / "runs.jsonl"
     path.write_text(content)
-    with pytest.raises(DataError, match=r"runs.jsonl: line 1 is no cell of a comparison; give another file"):
+    with pytest.raises(
+        DataError,
+        match=r"runs.jsonl: line 1 is no cell of a comparison, or was written by another release; give another",
+    ):
         compare(split, {"near": KNN()}, results=path)
     assert path.read_text() == content
     path.write_text('{"cell": 2, "key": ""}\n')
@@ -151,30 +157,30 @@ def test_results_that_cannot_be_written_are_named_before_training(split, tmp_pat
         compare(split, {"near": KNN()}, results=tmp_path / "file" / "runs.jsonl")
 
 
-def test_a_detector_that_cannot_be_trained_is_noted_and_the_others_go_on(split, tmp_path):
+def test_a_detector_that_cannot_be_trained_is_noted_and_the_comparison_continues(split, tmp_path):
     path = tmp_path / "runs.jsonl"
     for _ in range(2):
-        found, told = compare(split, {"not this": Untrainable(), "near": KNN()}, results=path)
+        found, messages = compare(split, {"not this": Untrainable(), "near": KNN()}, results=path)
         failed, near = found.contenders
         assert failed.errors == {0: "Untrainable takes pictures only", 1: "Untrainable takes pictures only"}
         assert failed.figures == near.errors == {}
         assert near.figures["auroc"].deviation is not None
-        assert "| not this | – | – |" in found.to_markdown()
-        assert "not this failed with seed 1: Untrainable takes pictures only" in found.to_markdown()
-    assert any("Untrainable takes pictures only (done before)" in line for line in told)
+        assert "| not this | – | – |" in to_markdown(found)
+        assert "not this failed with seed 1: Untrainable takes pictures only" in to_markdown(found)
+    assert any("Untrainable takes pictures only (done before)" in line for line in messages)
 
 
-class BreaksOff(Hook):
+class Interrupts(Hook):
     def on_update(self, moment):
         if moment.update == 7:
             raise KeyboardInterrupt
 
 
-def test_a_run_that_was_broken_off_goes_on_from_its_checkpoint(split, tmp_path, monkeypatch):
+def test_an_interrupted_run_continues_from_its_checkpoint(split, tmp_path, monkeypatch):
     whole, _ = compare(split, {"gan": small()}, results=tmp_path / "whole.jsonl")
     path = tmp_path / "runs.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        compare(split, {"gan": small()}, results=path, checkpoint_seconds=0, hooks=[BreaksOff()])
+        compare(split, {"gan": small()}, results=path, checkpoint_seconds=0, hooks=[Interrupts()])
     assert path.read_bytes() == b""
     assert len(list(tmp_path.glob("runs.jsonl.*.ckpt"))) == 1
     updates = []
@@ -194,17 +200,17 @@ def test_a_run_that_was_broken_off_goes_on_from_its_checkpoint(split, tmp_path, 
 def test_markdown_and_json(split):
     split = dataclasses.replace(split, name="toy")
     found, _ = compare(split, {"near|er": KNN(), "gan": small()})
-    lines = found.to_markdown().splitlines()
+    lines = to_markdown(found).splitlines()
     assert lines[0] == "# Detectors on toy"
     head, rule, near, gan = [line for line in lines if line.startswith("|")]
-    assert head.startswith("| detector | AUROC | AUPRC | detected | false alarms | asked | seconds to train |")
+    assert head.startswith("| detector | AUROC | AUPRC | detected | false alarms | requested | seconds to train |")
     assert rule.count("---:") == 7
     auroc = found.contenders[0].figures["auroc"]
     assert near.startswith(f"| near\\|er | {auroc.mean:.3f} ± {auroc.deviation:.3f} |")
     assert len(gan.split("|")) == len(head.split("|"))
-    assert "over seeds 0, 1; 30 test rows" in found.to_markdown()
-    assert "AUPRC of 0.333" in found.to_markdown()
-    document = json.loads(found.to_json())
+    assert "over seeds 0, 1; 30 test rows" in to_markdown(found)
+    assert "AUPRC of 0.333" in to_markdown(found)
+    document = json.loads(to_json(found))
     assert (document["schema"], document["schema_version"]) == ("oddgan.comparison", 1)
     assert document["detectors"][0]["figures"]["auroc"]["values"] == list(auroc.values)
     assert [cell["seed"] for cell in document["cells"]] == [0, 1, 0, 1]
@@ -224,7 +230,7 @@ def test_pictures_with_masks_have_pixel_figures(pictures):
     assert knn.figures["pixel_auroc"].mean == e.pixel["pixel_auroc"]
     assert knn.figures["aupro"].mean == e.pixel["aupro_0.3"]
     assert "aupro" not in lof.figures
-    head, (_, line) = found.table()
+    head, (_, line) = table_of(found)
     assert line[head.index("pixel AUROC")] == "–"
 
 
@@ -237,7 +243,7 @@ def test_pictures_with_masks_have_pixel_figures(pictures):
         (["nogan"], {}, ParameterError, "detector 'nogan' is unknown"),
         ({"a": KNN(k=0)}, {}, ParameterError, "k=0: must be at least 1"),
         (["knn"], {"seeds": ()}, ParameterError, "at least one"),
-        (["knn"], {"seeds": (1, 1)}, ParameterError, "different"),
+        (["knn"], {"seeds": (1, 1)}, ParameterError, "distinct"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_anything_is_read(detectors, how, error, message):
@@ -245,9 +251,9 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_read(detectors, h
         compare(None, detectors, **how)
 
 
-def test_data_that_tells_nothing_is_refused(split):
+def test_data_without_both_classes_is_refused(split):
     for changes in ({"train": None}, {"labels": None}, {"test": None, "labels": None}, {"labels": np.ones(30, bool)}):
-        with pytest.raises(DataError, match=r"rows: (no normal rows|has no test rows labelled normal and odd)"):
+        with pytest.raises(DataError, match=r"rows: (no normal rows|has no test rows labelled normal and anomalous)"):
             compare(dataclasses.replace(split, **changes), ["knn"])
 
 

@@ -1,4 +1,4 @@
-"""`evaluate` with a small detector of its own: odd is what is bright."""
+"""`evaluate` with a small detector: bright is anomalous."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -68,16 +68,16 @@ def toy():
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 3 == 0
     test, masks = Pictures(), []
-    for i, odd in enumerate(labels):
+    for i, anomalous in enumerate(labels):
         shape = (8, 8) if i % 2 else (10, 6, 3)
         picture = rng.integers(0, 150, shape, dtype=np.uint8)
         mask = np.zeros((2 * shape[0], 2 * shape[1]), dtype=bool)
-        if odd:
+        if anomalous:
             picture[:2, :2] = rng.integers(130, 255)
             mask[:4, :4] = True
         test.append(picture)
         masks.append(mask)
-    kinds = tuple("good" if not odd else "scratch" if i % 2 else "dent" for i, odd in enumerate(labels))
+    kinds = tuple("good" if not anomalous else "scratch" if i % 2 else "dent" for i, anomalous in enumerate(labels))
     return split(test, labels, kinds, masks)
 
 
@@ -103,7 +103,7 @@ def test_figures_are_those_of_the_metrics(toy, detector):
     assert found.history["G.con"] == [0.5, 0.25]
 
 
-def test_figures_by_kind_set_each_kind_against_all_normals(toy, detector):
+def test_figures_by_kind_compare_each_kind_with_all_normals(toy, detector):
     found = evaluate(detector, toy, bootstrap=50)
     assert [(kind.kind, kind.is_anomaly, kind.n) for kind in found.by_kind] == [
         ("good", False, 40),
@@ -134,12 +134,12 @@ def test_maps_are_compared_at_the_size_of_the_mask(toy, detector):
     assert found.pixel["pixel_auroc"] > 0.8
 
 
-def test_masks_that_are_missing_are_left_out_and_said(toy, detector):
+def test_missing_masks_are_left_out_and_reported(toy, detector):
     masks = list(toy.masks)
-    masks[0] = masks[1] = None  # of an odd and of a normal picture
+    masks[0] = masks[1] = None  # of an anomalous and of a normal picture
     found = evaluate(detector, split(toy.test, toy.labels, toy.kinds, masks), bootstrap=50)
     assert found.n_masks == 58
-    assert "pixel figures leave out odd pictures without a mask: 1" in found.warnings
+    assert "anomalous pictures without a mask, not in the pixel figures: 1" in found.warnings
     blank = [np.zeros_like(mask) for mask in toy.masks]
     found = evaluate(detector, split(toy.test, toy.labels, toy.kinds, blank), bootstrap=50)
     assert found.pixel == {}
@@ -166,12 +166,13 @@ def test_large_pictures_come_in_chunks_of_one_block(detector):
     assert detector.chunks == [4, 4, 1]
 
 
-def test_examples_are_the_oddest_the_worst_misses_and_the_worst_false_alarms(toy, detector, monkeypatch):
+def test_examples_are_the_most_anomalous_rows_the_worst_misses_and_the_worst_false_alarms(toy, detector, monkeypatch):
     monkeypatch.setattr("oddgan.evaluation.run.CHUNK_ROWS", 8)
     found = evaluate(detector, toy, examples=6, bootstrap=50)
-    groups = {group: [e for e in found.examples if e.group == group] for group in ("oddest", "miss", "false alarm")}
+    names = ("most anomalous", "miss", "false alarm")
+    groups = {group: [e for e in found.examples if e.group == group] for group in names}
     order = np.argsort(-found.scores, kind="stable")
-    assert [e.row for e in groups["oddest"]] == order[:6].tolist()
+    assert [e.row for e in groups["most anomalous"]] == order[:6].tolist()
     missed = [int(i) for i in order[::-1] if toy.labels[i] and not found.is_anomaly[i]]
     assert sorted(e.score for e in groups["miss"]) == [found.scores[i] for i in missed[:3]]
     assert all(e.label and not e.is_anomaly for e in groups["miss"])
@@ -201,7 +202,7 @@ def test_examples_are_shown_as_8_bit_and_not_too_large(detector):
 
 
 class Wordless(Brightest):
-    """Says how odd a row is and not where."""
+    """Gives scores and no maps."""
 
     def explain(self, rows):
         return SimpleNamespace(**vars(super().explain(rows)) | {"reconstruction": None, "anomaly_map": None})
@@ -239,21 +240,21 @@ def test_without_labels_there_are_scores_and_verdicts(toy, detector):
     assert found.labels is found.kinds is found.rates is None
     assert (found.estimates, found.by_kind, found.pixel) == ({}, (), {})
     assert found.is_anomaly.any()
-    assert {e.group for e in found.examples} == {"oddest"}
+    assert {e.group for e in found.examples} == {"most anomalous"}
     assert found.examples[0].label is None
 
 
 def test_only_normals_give_a_false_alarm_rate(toy, detector):
-    normals = [p for p, odd in zip(toy.test, toy.labels, strict=True) if not odd]
+    normals = [p for p, anomalous in zip(toy.test, toy.labels, strict=True) if not anomalous]
     found = evaluate(detector, split(normals, np.zeros(40, bool), ("good",) * 40))
     assert found.estimates == {}
     assert found.rates.detection_rate is None
     assert found.rates.n_false_alarms == found.is_anomaly.sum()
     assert [kind.kind for kind in found.by_kind] == ["good"]
-    assert any(line.startswith("no odd rows in the test") for line in found.warnings)
-    odd = evaluate(detector, split(toy.test[:1], np.ones(1, bool), ("dent",)))
-    assert odd.by_kind[0].auroc is None
-    assert any(line.startswith("no normal rows in the test") for line in odd.warnings)
+    assert any(line.startswith("no anomalous test rows") for line in found.warnings)
+    alone = evaluate(detector, split(toy.test[:1], np.ones(1, bool), ("dent",)))
+    assert alone.by_kind[0].auroc is None
+    assert any(line.startswith("no normal test rows") for line in alone.warnings)
 
 
 def test_data_that_cannot_be_evaluated_is_refused(toy, detector):
@@ -270,73 +271,77 @@ def test_data_that_cannot_be_evaluated_is_refused(toy, detector):
 
 
 def warned(scores, labels, *, calibration=None, kinds=None, **more):
-    """The warnings for a table of one column, calibrated on 999 normals like the test's unless told."""
+    """The warnings for a table of one column, calibrated by default on 999 normals like the test's."""
     rng = np.random.default_rng(9)
     detector = Brightest(rng.normal(size=999) if calibration is None else calibration)
     table = np.asarray(scores, dtype=float)[:, None]
     return evaluate(detector, split(table, np.asarray(labels, bool), kinds, **more), bootstrap=200).warnings
 
 
-def normals_and_odd(shift, n=100):
+def normals_and_anomalies(shift, n=100):
     rng = np.random.default_rng(2)
     return np.r_[rng.normal(size=n), rng.normal(size=n) + shift], np.r_[np.zeros(n), np.ones(n)]
 
 
 def test_a_sound_evaluation_has_no_warnings():
-    assert warned(*normals_and_odd(1.5)) == ()
+    assert warned(*normals_and_anomalies(1.5)) == ()
 
 
 @pytest.mark.parametrize(
     ("shift", "message"),
-    [(-1.5, "inverted on this data"), (0.05, "cannot be told from chance"), (50, "interval has no width")],
+    [
+        (-1.5, "normal rows get the higher scores"),
+        (0.05, "not distinguishable from chance"),
+        (50, "interval has no width"),
+    ],
 )
-def test_areas_that_need_a_word(shift, message):
-    assert any(message in line for line in warned(*normals_and_odd(shift)))
+def test_areas_that_need_a_warning(shift, message):
+    assert any(message in line for line in warned(*normals_and_anomalies(shift)))
 
 
 def test_constant_scores_are_named():
     lines = warned(np.ones(60), np.arange(60) < 30)
-    assert any("all 60 scores are the same (1)" in line for line in lines)
+    assert any("all 60 scores are equal (1)" in line for line in lines)
     assert not any("chance (0.5)" in line for line in lines)
 
 
 def test_few_rows_are_named():
-    scores, labels = normals_and_odd(1.5)
+    scores, labels = normals_and_anomalies(1.5)
     lines = warned(scores[85:103], labels[85:103], kinds=("good",) * 15 + ("dent",) * 3)
-    assert any(line.startswith("only 3 odd rows in the test") for line in lines)
-    assert any(line.startswith("only 15 normal rows in the test") for line in lines)
-    assert any(line.endswith("figures say little: dent (3)") for line in lines)
-    assert any(line.startswith("only 1 odd row in the test") for line in warned(scores[:101], labels[:101]))
+    assert any(line.startswith("only 3 anomalous test rows") for line in lines)
+    assert any(line.startswith("only 15 normal test rows") for line in lines)
+    assert any(line.endswith("figures mean little: dent (3)") for line in lines)
+    assert any(line.startswith("only 1 anomalous test row:") for line in warned(scores[:101], labels[:101]))
 
 
 def test_a_wrong_false_alarm_rate_is_named_with_its_direction():
-    scores, labels = normals_and_odd(3)
+    scores, labels = normals_and_anomalies(3)
     drifted = np.where(labels, scores, scores + 1)
-    assert any("of 100 test normals were flagged" in w and "more than chance" in w for w in warned(drifted, labels))
+    assert any("of 100 normal test rows were flagged" in w and "more than chance" in w for w in warned(drifted, labels))
     quiet = np.where(labels, scores, scores - 2)
-    assert any("0 of 100 test normals" in w and "fewer than chance" in w for w in warned(quiet, labels))
+    assert any("0 of 100 normal test rows" in w and "fewer than chance" in w for w in warned(quiet, labels))
 
 
 def test_a_small_calibration_set_explains_many_false_alarms():
-    """20% where 10% was asked is no surprise with 19 calibration rows, though it is with 999."""
+    """20% where 10% was requested is no surprise with 19 calibration rows, though it is with 999."""
     scores = np.r_[np.zeros(80), np.full(20, 9.0), np.full(100, 10.0)]
     labels = np.r_[np.zeros(100), np.ones(100)]
     few = warned(scores, labels, calibration=np.arange(19) / 19)
     many = warned(scores, labels, calibration=np.arange(999) / 999)
     assert not any("than chance explains" in line for line in few)
-    assert any("20 of 100 test normals were flagged (20.0%) where 10.0% was asked" in line for line in many)
+    assert any("20 of 100 normal test rows were flagged (20.0%) where 10.0% was requested" in line for line in many)
     assert any("no p-value can be below 0.05: only 19 normal rows" in line for line in few)
 
 
-def test_a_threshold_that_catches_nothing_is_named():
+def test_a_threshold_that_detects_nothing_is_named():
     scores = np.r_[np.linspace(0, 1, 100), np.full(50, 0.7)]
     lines = warned(scores, np.arange(150) >= 100, calibration=np.linspace(0, 1, 199))
     assert any("flagged no more often than normal ones (0.0% and" in line for line in lines)
 
 
 def test_pictures_that_were_skipped_are_named():
-    lines = warned(*normals_and_odd(1.5), skipped=(("a.png", "truncated"), ("b.png", "no picture")))
-    assert any(line.endswith("cannot be read: 2, the first a.png (truncated)") for line in lines)
+    lines = warned(*normals_and_anomalies(1.5), skipped=(("a.png", "truncated"), ("b.png", "no picture")))
+    assert any(line.endswith("cannot be read: 2, the first is a.png (truncated)") for line in lines)
 
 
 def test_the_range_of_the_false_alarm_rate_shrinks_with_calibration_rows(toy, detector):

@@ -64,7 +64,7 @@ def test_curves_equal_scikit_learn():
     ("labels", "scores", "message"),
     [
         ([0, 0], [1, 2], "only normal rows"),
-        ([1, 1], [1, 2], "only odd rows"),
+        ([1, 1], [1, 2], "only anomalous rows"),
         ([], [], "no rows"),
         ([0, 1, 0], [1, 2, np.nan], "first at row 2"),
         ([0, 1], [1, 2, 3], "2 labels"),
@@ -105,13 +105,15 @@ def test_bootstrap_resamples_keep_the_size_of_each_class():
         pair for step in metrics._resamples(y, s, 300, np.random.default_rng(0)) for pair in zip(*step, strict=True)
     ]
     assert len(counts) == 300
-    assert {(int(odd.sum()), int(normal.sum())) for odd, normal in counts} == {(int(y.sum()), int((~y).sum()))}
-    odd, normal = counts[7]
+    assert {(int(anomalous.sum()), int(normal.sum())) for anomalous, normal in counts} == {
+        (int(y.sum()), int((~y).sum()))
+    }
+    anomalous, normal = counts[7]
     values = -np.unique(-s)  # from the highest down
-    expanded = np.concatenate([np.repeat(values, odd), np.repeat(values, normal)])
+    expanded = np.concatenate([np.repeat(values, anomalous), np.repeat(values, normal)])
     truth = np.arange(50) < y.sum()
     for name in AREAS:
-        assert float(metrics._AREAS[name](odd, normal)) == pytest.approx(by_sklearn(name, truth, expanded))
+        assert float(metrics._AREAS[name](anomalous, normal)) == pytest.approx(by_sklearn(name, truth, expanded))
 
 
 def test_bootstrap_depends_on_its_seed_alone_and_widens_with_level():
@@ -149,7 +151,7 @@ def test_rates_at_a_threshold():
     assert found.false_alarm_rate.value == 0.25
     assert found.detection_rate.value == 0.5
     assert (found.precision, found.f1) == (0.5, sk.f1_score(labels, flagged))
-    assert (found.n_normal, found.n_odd, found.n_false_alarms, found.n_detected) == (4, 2, 1, 1)
+    assert (found.n_normal, found.n_anomalous, found.n_false_alarms, found.n_detected) == (4, 2, 1, 1)
 
 
 def test_rates_of_one_class_say_what_they_can():
@@ -158,10 +160,10 @@ def test_rates_of_one_class_say_what_they_can():
     assert normals.false_alarm_rate.value == 0.5
     assert math.isnan(normals.precision)
     assert math.isnan(normals.f1)
-    odd = metrics.rates([1, 1], [0, 0])
-    assert odd.false_alarm_rate is None
-    assert odd.f1 == 0
-    assert math.isnan(odd.precision)
+    anomalous = metrics.rates([1, 1], [0, 0])
+    assert anomalous.false_alarm_rate is None
+    assert anomalous.f1 == 0
+    assert math.isnan(anomalous.precision)
     with pytest.raises(DataError, match="labels for"):
         metrics.rates([0, 1], [0])
 
@@ -240,21 +242,21 @@ def test_pixel_auroc_equals_scikit_learn(levels, monkeypatch):
 
 
 def test_pixel_figures_refuse_what_does_not_fit():
-    odd, map_ = np.array([[1, 0]]), np.array([[0.5, 0.1]])
+    anomalous, map_ = np.array([[1, 0]]), np.array([[0.5, 0.1]])
     for masks, maps, message in (
-        ([odd], [np.zeros((2, 2))], r"picture 0: mask \(1, 2\) and anomaly map \(2, 2\)"),
-        ([odd * 255], [map_], "0/1"),
-        ([odd], [map_ * np.nan], "NaN"),
-        ([odd, odd], [map_], "only 1 have both"),
-        ([odd * 0], [map_], "no odd pixel in 1 masks"),
-        ([odd * 0 + 1], [map_], "no normal pixel"),
-        ([], [], "no odd pixel in 0 masks"),
+        ([anomalous], [np.zeros((2, 2))], r"picture 0: mask \(1, 2\) and anomaly map \(2, 2\)"),
+        ([anomalous * 255], [map_], "0/1"),
+        ([anomalous], [map_ * np.nan], "NaN"),
+        ([anomalous, anomalous], [map_], "only 1 have both"),
+        ([anomalous * 0], [map_], "no anomalous pixel in 1 masks"),
+        ([anomalous * 0 + 1], [map_], "no normal pixel"),
+        ([], [], "no anomalous pixel in 0 masks"),
     ):
         with pytest.raises(DataError, match=message):
             metrics.pixel_auroc(masks, maps)
     for limit in (0.0, 1.1):
         with pytest.raises(ParameterError, match="limit"):
-            metrics.aupro([odd], [map_], limit)
+            metrics.aupro([anomalous], [map_], limit)
 
 
 def test_pictures_may_be_added_after_a_figure_was_read():

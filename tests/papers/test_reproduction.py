@@ -8,14 +8,17 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pytest
 
+import oddgan
 from oddgan import detectors, metrics, papers
 from oddgan.data import Labelled
 from oddgan.errors import ParameterError
 from oddgan.evaluation.cells import Cell
+from oddgan.evaluation.figures import FIGURES
 from oddgan.papers import protocols, published, reproduction
-from oddgan.papers.figures import FIGURES, agreement, auprc_at, figures, verdicts
-from oddgan.papers.page import markdown
+from oddgan.papers.figures import agreement, auprc_at, figures, verdicts
 from oddgan.papers.published import MEAN, Budget, Row, Run
+from oddgan.report import to_markdown
+from oddgan.report.reproduction import page as markdown
 from oddgan.rows.tables import TableRows
 
 TABLES = papers.tables()
@@ -47,12 +50,12 @@ def test_a_table_is_whole(table):
             one.detector.check_parameters()
 
 
-def test_every_table_that_is_asked_for_is_there():
+def test_every_expected_table_exists():
     assert set(TABLES) >= {
         "egbad-mnist", "egbad-kdd99", "survey-kdd99", "survey-mnist", "survey-fashion-mnist", "ocgan-mnist",
         "ganomaly-mnist", "ganomaly-ablation", "alad-kdd99", "alad-arrhythmia", "alad-cifar10", "anogan-speed",
     }  # fmt: skip
-    with pytest.raises(ParameterError, match=r"no table is called 'egbad'; there are alad-"):
+    with pytest.raises(ParameterError, match=r"no table is called 'egbad'; choose among alad-"):
         papers.table("egbad")
 
 
@@ -72,7 +75,7 @@ def test_clean_means_scaled():
 
 @pytest.fixture
 def numbered():
-    """300 pictures, each of one grey value of its own, of classes 0, 1, 2; 240 are the training part."""
+    """300 pictures, each of a different grey value, of classes 0, 1, 2; 240 are the training set."""
     rows = np.arange(300, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
     return Labelled(rows=rows, classes=np.array(["0", "1", "2"] * 100), trained=240)
 
@@ -88,7 +91,7 @@ def judged(monkeypatch, held, kind, protocol, group="1", seed=0, **limits):
 
 @pytest.mark.parametrize("protocol", protocols.PROTOCOLS)
 @pytest.mark.parametrize("kind", ["egbad-pictures", "ganomaly-pictures", "one-class", "alad-pictures"])
-def test_who_is_on_which_side(monkeypatch, numbered, kind, protocol):
+def test_which_rows_are_for_training_and_test(monkeypatch, numbered, kind, protocol):
     made = judged(monkeypatch, numbered, kind, protocol)
     train, test = numbers(made.train), numbers(made.test)
     normal = numbered.classes == "1" if kind in ("one-class", "alad-pictures") else numbered.classes != "1"
@@ -118,10 +121,14 @@ def test_egbads_leak_is_what_its_code_has(monkeypatch):
 
 def test_limits_keep_both_kinds_and_are_the_same_for_every_seed(monkeypatch, numbered):
     a, b = (judged(monkeypatch, numbered, "one-class", "exact", seed=s, train=20, test=15) for s in (0, 1))
-    assert (len(a.train), len(a.test), int(a.labels.sum())) == (20, 15, 10)  # two thirds are odd, as without limits
+    assert (len(a.train), len(a.test), int(a.labels.sum())) == (
+        20,
+        15,
+        10,
+    )  # two thirds are anomalous, as without limits
     assert (a.train == b.train).all()
     assert (a.test == b.test).all()
-    assert a.facts["rows"] == {"train": 20, "test": 15, "odd": 10}
+    assert a.facts["rows"] == {"train": 20, "test": 15, "anomalous": 10}
 
 
 def kdd(values, classes):
@@ -156,7 +163,7 @@ def test_kdd99_leaves_copies_out_of_the_clean_test(monkeypatch):
 def test_arrhythmia_is_34_flags_against_32():
     made = protocols.task("arrhythmia", "arrhythmia", "exact", "", 0)
     assert (len(made.train), len(made.test), int(made.labels.sum())) == (226, 226, 32)
-    assert made.facts["odd rows trained on"] == 34
+    assert made.facts["anomalous rows trained on"] == 34
     assert int((np.arange(226) >= np.percentile(np.arange(226), made.percentile)).sum()) == 34
     first, second = (protocols.task("arrhythmia", "arrhythmia", "clean", "", seed) for seed in (0, 1))
     assert int(first.labels.sum()) == 66
@@ -170,7 +177,7 @@ def test_kdd99_has_121_columns_and_its_copies():
     assert made.train.shape[1] == 121
     assert made.labels.mean() == pytest.approx(0.1965, abs=0.002)
     assert made.facts["share of the test's normal rows that equal a training row"] == pytest.approx(0.87, abs=0.005)
-    assert made.facts["share of the test's odd rows that equal a training row"] == 0
+    assert made.facts["share of the test's anomalous rows that equal a training row"] == 0
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -204,7 +211,7 @@ def test_thresholds():
     assert found["false_alarms"] == pytest.approx(1 / 80, abs=1 / 80)
     assert "precision" not in figures(labels, scores, percentile=80.0)
     assert "f1_at_percentile" not in figures(labels, scores, calibrate=scores)
-    assert figures(labels, np.where(labels, np.nan, scores))["auroc"] == 1  # what cannot be scored is odd
+    assert figures(labels, np.where(labels, np.nan, scores))["auroc"] == 1  # what cannot be scored is anomalous
 
 
 def test_agreement_is_of_ranks():
@@ -246,30 +253,30 @@ def small(monkeypatch):
 
 
 def test_a_table_is_run_once(small, tmp_path):
-    kept, told = tmp_path / "small.jsonl", []
-    found = papers.reproduce("small", classes=["0"], results=kept, report=told.append)
+    kept, messages = tmp_path / "small.jsonl", []
+    found = papers.reproduce("small", classes=["0"], results=kept, report=messages.append)
     assert len(found.cells) == 4  # two trainings, two protocols
     lines = kept.read_text().splitlines()
     assert [json.loads(line)["facts"]["protocol"] for line in lines] == ["exact", "exact", "clean", "clean"]
     assert 3 in json.loads(lines[0])["facts"]["updates"].values()
-    told.clear()
-    again = papers.reproduce("small", classes=["0"], results=kept, report=told.append)
+    messages.clear()
+    again = papers.reproduce("small", classes=["0"], results=kept, report=messages.append)
     assert kept.read_text().splitlines() == lines
-    assert all(line.endswith("(done before)") for line in told)
-    assert again.to_markdown() == found.to_markdown()
+    assert all(line.endswith("(done before)") for line in messages)
+    assert to_markdown(again) == to_markdown(found)
     kept.write_text("\n".join(lines[:2]) + "\n" + lines[2][:50])  # killed while it wrote
     papers.reproduce("small", classes=["0"], results=kept)
     assert [json.loads(line)["key"] for line in kept.read_text().splitlines()] == [
         json.loads(line)["key"] for line in lines
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["small.jsonl"]
-    everything = papers.reproduce("small", results=kept, report=told.append)
+    everything = papers.reproduce("small", results=kept, report=messages.append)
     assert len(everything.cells) == 8
 
 
 def test_what_the_page_says(small, tmp_path):
     found = papers.reproduce("small", results=tmp_path / "small.jsonl")
-    page = found.to_markdown()
+    page = to_markdown(found)
     first = page.partition("Exact, ")[0].splitlines()  # the table of methods; those by class follow
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in first if line.startswith("| ")]
     lines = {line[0]: dict(zip(cells[0][1:], line[1:], strict=True)) for line in cells}
@@ -289,12 +296,12 @@ def test_what_the_page_says(small, tmp_path):
     assert "development data" in page
     assert "exact: share of the test normals trained on: " in page
     assert "Budget fast: updates = 3, at most 60 training rows, at most 20 test rows." in page
-    only = papers.reproduce("small", classes=["0"], results=tmp_path / "small.jsonl").to_markdown()
+    only = to_markdown(papers.reproduce("small", classes=["0"], results=tmp_path / "small.jsonl"))
     assert "| GAN, latents | 0.500 |" in only
 
 
-def test_the_page_tells_protocols_apart_where_they_ran_otherwise(small):
-    """Budgets and seeds of each, and the limits of budgets that trained nothing as well."""
+def test_the_page_distinguishes_protocols_that_ran_differently(small):
+    """Budgets and seeds of each, and the limits of budgets that trained nothing too."""
     clean = papers.reproduce("small", classes=["0"], runs=["knn"], protocol="clean", seeds=2).cells
     exact = papers.reproduce("small", classes=["0"], runs=["knn"], protocol="exact", budget="paper", seeds=1).cells
     page = markdown(small, [*clean, *exact])
@@ -304,12 +311,12 @@ def test_the_page_tells_protocols_apart_where_they_ran_otherwise(small):
     assert "Budget paper: what the source spends." in page
 
 
-def test_agreement_among_the_lines_of_one_training_is_told(small):
+def test_agreement_among_the_lines_of_one_training_is_stated(small):
     rows = [Row(name=name, run="gan", term=name) for name in ("feature", "latent_l1", "residual")]
     found = papers.reproduce("small", runs=["gan"], protocol="clean").cells
     page = markdown(replace(small, rows=tuple(rows)), found)
     rho = np.mean([cell.facts["agreement"]["feature / residual"] for cell in found])
-    assert f"feature / residual {rho:.2f}" in page.partition("Agreement of ranks, clean (Spearman's rho, mean): ")[2]
+    assert f"feature / residual {rho:.2f}" in page.partition("Agreement of ranks, clean (mean of Spearman's rho): ")[2]
     assert "Agreement" not in markdown(replace(small, rows=tuple(rows[:2])), found)
 
 
@@ -329,7 +336,7 @@ def test_pairs_are_compared(small):
     assert "(3 pairs)" not in markdown(replace(small, beside="knn"), cells[:-1])
 
 
-def test_what_cannot_be_asked_for(small):
+def test_unknown_choices_are_refused(small):
     for wrong, message in (
         ({"protocol": "dirty"}, "must be exact, clean or both"),
         ({"budget": "huge"}, "has no budget 'huge'; it has paper, fast"),
@@ -346,7 +353,7 @@ def test_a_training_that_fails_is_noted(small, monkeypatch):
     monkeypatch.setattr(published, "tables", lambda: {"small": table})
     found = papers.reproduce("small", classes=["0"], protocol="clean")
     assert [cell.error is not None for cell in found.cells] == [True, False]
-    assert "gan, clean, seed 0 failed: training broke down" in found.to_markdown()
+    assert "gan, clean, seed 0 failed: training diverged" in to_markdown(found)
     mixed = [*papers.reproduce("small", protocol="clean").cells, *found.cells]
     assert "failed" in markdown(small, mixed)
 
@@ -369,7 +376,7 @@ def test_a_term_without_a_rank_is_no_failure(small, monkeypatch):
 
 
 def test_what_weighs_terms_is_tuned_on_many_rows(small, monkeypatch):
-    """Where no row is put aside: two rows' scale would be no scale."""
+    """Where no row is held out: the scale of two rows would be meaningless."""
     seen = {}
     cls = detectors.get("ganomaly")
     fit = cls.fit
@@ -397,7 +404,7 @@ def test_speed_is_of_the_same_batch(tmp_path):
 def test_results_are_of_one_release(small, tmp_path, monkeypatch):
     kept = tmp_path / "small.jsonl"
     papers.reproduce("small", classes=["0"], runs=["knn"], results=kept)
-    monkeypatch.setattr(reproduction, "__version__", "99")
+    monkeypatch.setattr(oddgan, "__version__", "99")
     papers.reproduce("small", classes=["0"], runs=["knn"], results=kept)
     assert len(kept.read_text().splitlines()) == 4
 

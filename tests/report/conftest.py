@@ -32,7 +32,7 @@ def _example(group, row, e, **more):
 
 @pytest.fixture
 def evaluation():
-    """60 pictures, 20 of them odd, of kinds with names that HTML and Markdown must not take at their word."""
+    """60 pictures, 20 of them anomalous, of kinds whose names HTML and Markdown must escape."""
     rng = np.random.default_rng(0)
     labels = np.arange(60) >= 40
     scores = rng.random(60) + labels * 0.8
@@ -71,7 +71,7 @@ def evaluation():
     }
     return Evaluation(
         data="toy & co",
-        note="40 normal, 20 odd",
+        note="40 normal, 20 anomalous",
         detector={
             "detector": "GANomaly",
             "oddgan": "0.1.0",
@@ -91,9 +91,9 @@ def evaluation():
         false_alarm_range=(0.001, 0.06),
         n_calibrate=49,
         history=history,
-        warnings=("only <20> odd rows",),
+        warnings=("only <20> anomalous rows",),
         examples=(
-            _example("oddest", 59, e),
+            _example("most anomalous", 59, e),
             _example("miss", 41, e),
             _example("false alarm", 3, e, mask=None, picture=np.full((8, 10, 3), 200, np.uint8)),
         ),
@@ -103,7 +103,7 @@ def evaluation():
 
 @pytest.fixture
 def unlabelled(evaluation):
-    """The same rows of a data set that nobody has labelled, and of a table."""
+    """The same rows, unlabelled and of a table."""
     example = dataclasses.replace(
         evaluation.examples[0],
         label=None,

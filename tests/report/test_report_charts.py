@@ -1,4 +1,4 @@
-"""Charts put data where it belongs."""
+"""Charts draw data at the right places."""
 
 import math
 import re
@@ -40,7 +40,7 @@ def test_axes_turn_data_into_pixels():
 
 
 def test_a_histogram_has_the_shares_of_each_group():
-    groups = {"normal": np.repeat([0.0, 1.0], [3, 1]), "odd": np.full(7, 2.0)}
+    groups = {"normal": np.repeat([0.0, 1.0], [3, 1]), "anomalous": np.full(7, 2.0)}
     svg = charts.score_histogram(groups, 1.5)
     ET.fromstring(svg)
     heights = [

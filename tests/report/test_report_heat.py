@@ -1,4 +1,4 @@
-"""Heat maps leave alone what is normal, and tiny pictures stay sharp."""
+"""Heat maps leave normal pixels as they are, and tiny pictures stay sharp."""
 
 import dataclasses
 
@@ -8,6 +8,7 @@ from PIL import Image
 
 from oddgan.errors import DataError, OutputError, ParameterError
 from oddgan.report import heat_map_grid, overlay
+from oddgan.report.colours import inferno
 from oddgan.report.heat import OUTLINE, outlined, views
 
 
@@ -31,6 +32,13 @@ def test_heat_grows_with_the_map_and_ends_at_vmax(picture):
     assert sorted(change) == change
     assert change[-1] == change[-2] > 40
     assert overlay(picture, np.full((6, 9), np.nan), 1.0).dtype == np.uint8
+
+
+def test_the_colours_are_matplotlibs():
+    matplotlib = pytest.importorskip("matplotlib")
+    table = matplotlib.colormaps["inferno"](np.linspace(0.35, 0.87, 256))[:, :3]
+    np.testing.assert_array_equal(inferno(), np.rint(table * 255))
+    assert inferno().dtype == np.uint8
 
 
 def test_overlay_refuses_what_does_not_fit(picture):

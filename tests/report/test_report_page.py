@@ -19,7 +19,7 @@ VOID = {"meta", "img", "br", "line", "rect", "path", "circle"}
 
 
 class Checked(HTMLParser):
-    """Gathers tags, and fails on one that is not closed in order."""
+    """Collects tags, and fails on one that is not closed in order."""
 
     def __init__(self, text):
         super().__init__()
@@ -57,15 +57,15 @@ def test_the_page_is_well_formed_and_says_what_was_found(evaluation):
         "Figures",
         "By kind",
         "Examples",
-        "What the threshold promises",
+        "What the threshold guarantees",
         "Training",
         "Model card",
     ]
     text = " ".join(parsed.text)
     for part in (
-        "only <20> odd rows",
+        "only <20> anomalous rows",
         f"AUROC {evaluation.estimates['auroc'].value:.3f}",
-        "At the threshold set for 2% false alarms it caught",
+        "At the threshold set for 2% false alarms it detected",
         "of 40 normal rows",
         "0.812",
         "<b>scratch</b>",
@@ -87,13 +87,14 @@ def test_the_page_loads_nothing_and_runs_nothing(evaluation):
     assert not any(name.startswith("on") for _, attrs in parsed.tags for name in attrs)
 
 
-def test_pictures_are_png_files_with_text_for_those_who_cannot_see(evaluation):
+def test_pictures_are_png_files_with_text_for_screen_readers(evaluation):
     parsed = Checked(to_html(evaluation))
     images = parsed.named("img")
     assert len(images) == 2 * len(evaluation.examples)
     assert all(attrs["alt"] for attrs in images)
     assert re.search(
-        r"Heat map of test/059<script>.png, oddest at the (upper|middle|lower) (left|centre|right)", images[1]["alt"]
+        r"Heat map of test/059<script>.png, most anomalous at the (upper|middle|lower) (left|centre|right)",
+        images[1]["alt"],
     )
     with Image.open(io.BytesIO(base64.b64decode(images[0]["src"].partition(",")[2]))) as picture:
         assert picture.size == (int(images[0]["width"]), int(images[0]["height"])) == (180, 144)
@@ -108,14 +109,14 @@ def test_pictures_are_png_files_with_text_for_those_who_cannot_see(evaluation):
 
 
 def test_each_example_says_whether_the_verdict_was_right(evaluation):
-    odd, normal = (dataclasses.replace(evaluation.examples[0], label=label) for label in (True, False))
+    anomalous, normal = (dataclasses.replace(evaluation.examples[0], label=label) for label in (True, False))
     verdicts = {
-        (odd, True): ("caught", "right"),
-        (odd, False): ("missed", "wrong"),
+        (anomalous, True): ("detected", "right"),
+        (anomalous, False): ("missed", "wrong"),
         (normal, True): ("false alarm", "wrong"),
         (normal, False): ("passed", "right"),
-        (dataclasses.replace(odd, label=None), True): ("flagged", "plain"),
-        (dataclasses.replace(odd, label=None), False): ("not flagged", "plain"),
+        (dataclasses.replace(anomalous, label=None), True): ("flagged", "plain"),
+        (dataclasses.replace(anomalous, label=None), False): ("not flagged", "plain"),
     }
     for (example, flagged), verdict in verdicts.items():
         assert page._verdict(dataclasses.replace(example, is_anomaly=flagged)) == verdict
@@ -127,7 +128,7 @@ def test_without_labels_the_page_has_scores_verdicts_and_table_examples(unlabell
         "GANomaly on toy & co",
         "Scores",
         "Examples",
-        "What the threshold promises",
+        "What the threshold guarantees",
         "Model card",
     ]
     text = " ".join(parsed.text)
@@ -165,7 +166,7 @@ def test_only_normals_still_make_a_page(evaluation):
     )
     text = " ".join(Checked(to_html(normals)).text)
     assert "False alarms" in text
-    assert "Anomalies caught" not in text
+    assert "Anomalies detected" not in text
     assert "ROC curve" not in text
 
 

@@ -1,4 +1,4 @@
-"""Markdown and JSON say the same as the evaluation, and break on no name or number."""
+"""Markdown and JSON agree with the evaluation, and no name or number breaks them."""
 
 import json
 import math
@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
+from oddgan.evaluation.figures import FIGURES, number
 from oddgan.metrics import Estimate
-from oddgan.report import SCHEMA_VERSION, to_json, to_markdown
-from oddgan.report.text import interval, number, percent
+from oddgan.report import SCHEMA_VERSION, text, to_json, to_markdown
+from oddgan.report.text import interval, percent
 
 
 def refuse(constant):
@@ -18,7 +19,7 @@ def refuse(constant):
 def test_json_is_strict_and_complete(evaluation):
     found = json.loads(to_json(evaluation), parse_constant=refuse)
     assert (found["schema"], found["schema_version"]) == ("oddgan.evaluation", SCHEMA_VERSION)
-    assert found["data"] == {"name": "toy & co", "note": "40 normal, 20 odd", "rows": 60}
+    assert found["data"] == {"name": "toy & co", "note": "40 normal, 20 anomalous", "rows": 60}
     assert found["calibration"] == {
         "threshold": 1.0,
         "false_alarm_rate": 0.02,
@@ -27,7 +28,7 @@ def test_json_is_strict_and_complete(evaluation):
     }
     area = evaluation.estimates["auroc"]
     assert found["estimates"]["auroc"] == {"value": area.value, "low": area.low, "high": area.high, "chance": 0.5}
-    assert found["rates"]["n_odd"] == 20
+    assert found["rates"]["n_anomalous"] == 20
     assert found["by_kind"][0]["auroc"] is None
     assert found["by_kind"][1]["kind"] == "a|b"
     assert found["pixel"]["aupro_0.3"] == 0.8123
@@ -56,7 +57,7 @@ def test_the_documented_keys_are_the_keys(evaluation):
     of_rows = [{**row, "terms": {}} for row in found["rows"]]
     listed = keys({name: {} if name in free else value for name, value in found.items()} | {"rows": of_rows})
     for key in listed | {"value", "low", "high", "chance"}:
-        assert f'"{key}"' in to_json.__doc__
+        assert f'"{key}"' in text.to_json.__doc__
 
 
 def test_json_without_labels(unlabelled):
@@ -68,7 +69,7 @@ def test_json_without_labels(unlabelled):
 def test_markdown_tables_are_tables(evaluation):
     lines = to_markdown(evaluation).splitlines()
     assert lines[0] == "# GANomaly on toy & co"
-    assert "- only <20> odd rows" in lines
+    assert "- only <20> anomalous rows" in lines
     blocks = "\n".join(lines).split("\n\n")
     tables = [block.splitlines() for block in blocks if block.startswith("|")]
     assert [len(table) for table in tables] == [2 + 3 + 4 + 3, 2 + 3]
@@ -80,20 +81,22 @@ def test_markdown_tables_are_tables(evaluation):
 
 
 def test_markdown_without_labels(unlabelled):
-    text = to_markdown(unlabelled)
-    assert "no labels" in text
-    assert "|" not in text
+    page = to_markdown(unlabelled)
+    assert "no labels" in page
+    assert "|" not in page
 
 
 @pytest.mark.parametrize(
-    ("share", "text"),
+    ("share", "expected"),
     [(0, "0%"), (1, "100%"), (0.41, "41%"), (0.0654, "6.5%"), (0.0025, "0.25%"), (math.nan, "–"), (None, "–")],
 )
-def test_percentages_have_the_decimals_that_they_need(share, text):
-    assert percent(share) == text
+def test_percentages_have_the_decimals_that_they_need(share, expected):
+    assert percent(share) == expected
 
 
 def test_numbers_and_intervals():
     assert (number(0.12345), number(None), number(np.inf)) == ("0.123", "–", "–")
+    assert (FIGURES["auroc"].spelt(0.12345), FIGURES["auroc"].spelt(None)) == ("0.123", "–")
+    assert (FIGURES["seconds_to_train"].spelt(12.345), FIGURES["seconds_to_train"].spelt(None)) == ("12.3", "–")
     estimate = Estimate(0.5, 0.25, 0.75)
     assert (interval(estimate), interval(estimate, share=True), interval(None)) == ("0.250 to 0.750", "25% to 75%", "")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def search(G: Any, D: Any, x: Tensor, start: Tensor, *, steps: int, lr: float, w_dis: float = 0.1) -> Tensor:
-    """The scores (n,) of rows x (n, ...), each searched for by itself from `start` (latent_dim,); G and D frozen, in
+    """The scores (n,) of rows x (n, ...), each searched for separately from `start` (latent_dim,); G and D frozen, in
     evaluation mode."""
     return torch.stack([_one(G, D, row[None], start, steps, lr, w_dis) for row in x])
 

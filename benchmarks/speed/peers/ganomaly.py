@@ -67,7 +67,7 @@ def scores(G: Any, x: Tensor, size: int) -> Tensor:
 
 
 def plain(net: nn.Module) -> nn.Module:
-    """A copy of a network with the same weights, of PyTorch's own layers and memory order, all of it trainable."""
+    """A trainable copy of a network with the same weights, in PyTorch's own layers and memory order."""
     copied = copy.deepcopy(net).to(memory_format=torch.contiguous_format).requires_grad_()  # type: ignore[call-overload]
     for module in list(copied.modules()):
         for name, child in module.named_children():

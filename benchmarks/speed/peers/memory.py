@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 STATM = Path("/proc/self/statm")
-EVERY = 0.002  # seconds between two looks
+EVERY = 0.002  # seconds between two samples
 
 
 def peak(call: Callable[[], object]) -> float | None:
-    """MiB that this process holds at most while `call` runs, above what it held before; None where the system does
-    not tell (it is not Linux).
+    """The peak memory of this process while `call` runs, in MiB above what it held before; None on systems other than
+    Linux.
 
-    What earlier calls left unused is given back to the system first, or a call that finds it there would look modest.
+    Memory that earlier calls freed is first returned to the system: a call that reuses it would seem to need less.
     """
     if not STATM.exists():
         return None

@@ -1,4 +1,4 @@
-"""PyOD, in an environment of its own: it needs other packages than oddgan, and must not share a process with it."""
+"""PyOD in an environment of its own: it needs other packages than oddgan, and must not share a process with it."""
 
 import json
 import os
@@ -18,10 +18,10 @@ DRIVER = Path(__file__).with_name("pyod_driver.py")
 
 def python(plan: Plan) -> Path:
     """The Python that has PyOD: ODDGAN_PYOD_PYTHON, or that of an environment which is made here once."""
-    if told := os.environ.get("ODDGAN_PYOD_PYTHON"):
-        if not Path(told).exists():
-            raise Skip(f"ODDGAN_PYOD_PYTHON={told}: there is no such file")
-        return Path(told)
+    if given := os.environ.get("ODDGAN_PYOD_PYTHON"):
+        if not Path(given).exists():
+            raise Skip(f"ODDGAN_PYOD_PYTHON={given}: no such file")
+        return Path(given)
     folder = plan.keep / "pyod"
     found = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     ready = folder / f"ready-{VERSION}"
@@ -68,7 +68,7 @@ class Peer:
         self.process.wait(60)
 
     def fit(self, detector: str, seed: int, **arguments: Any) -> dict[str, float]:
-        """Seconds of `fit`, by its own clock, and the AUROC on the test rows."""
+        """Seconds of `fit` by the process's clock, processor seconds of fitting and scoring, and the test's AUROC."""
         asked = {"detector": detector, "rows": str(self.rows), "seed": seed, "arguments": arguments}
         assert self.process.stdin
         print(json.dumps(asked), file=self.process.stdin, flush=True)

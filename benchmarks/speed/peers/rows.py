@@ -1,4 +1,4 @@
-"""The rows that both sides get."""
+"""The rows that both sides get, and how networks see them."""
 
 import os
 from functools import cache
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from .. import Skip
 
@@ -14,7 +15,7 @@ DEVELOPMENT_DIGITS = (1, 4, 9)  # of MNIST: nothing that is reported elsewhere i
 
 
 def pictures(n: int, shape: tuple[int, int, int]) -> np.ndarray:
-    """n smooth pictures (n, H, W, C) of bytes: waves of all directions, and some noise."""
+    """n smooth pictures (n, H, W, C) uint8: waves in all directions, and some noise."""
     channels, height, width = shape
     random = np.random.default_rng(0)
     down, across = np.mgrid[0:height, 0:width] / height
@@ -25,24 +26,24 @@ def pictures(n: int, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def data_folder(name: str) -> Path:
-    """A data set's folder under ODDGAN_DATA; else the work is skipped."""
+    """A data set's folder under ODDGAN_DATA; without it, the work is skipped."""
     folder = Path(os.environ.get("ODDGAN_DATA", ".")) / name
     if "ODDGAN_DATA" not in os.environ or not folder.is_dir():
         raise Skip(f"set ODDGAN_DATA to a folder that holds {name} (docs/data.md says where to get it)")
     return folder
 
 
-def digits_as_vectors(odd: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """scikit-learn's digits as vectors (n, 64) in [-1, 1]: training rows without the odd digit; test rows; which of
-    these are odd."""
+def digits_as_vectors(anomaly: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """scikit-learn's digits as vectors (n, 64) in [-1, 1]: training rows without the digit `anomaly`; test rows;
+    which of these are anomalous."""
     from sklearn.datasets import load_digits
 
     held = load_digits()
     values = held.data / 8 - 1
-    order = np.random.default_rng(0).permutation(np.flatnonzero(held.target != odd))
-    normal, is_odd = order[: len(order) // 5], np.flatnonzero(held.target == odd)
-    test = np.concatenate([normal, is_odd])
-    return values[order[len(order) // 5 :]], values[test], np.isin(test, is_odd)
+    order = np.random.default_rng(0).permutation(np.flatnonzero(held.target != anomaly))
+    normal, anomalous = order[: len(order) // 5], np.flatnonzero(held.target == anomaly)
+    test = np.concatenate([normal, anomalous])
+    return values[order[len(order) // 5 :]], values[test], np.isin(test, anomalous)
 
 
 def mnist(part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +58,7 @@ def mnist(part: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def digit(normal: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of MNIST: all training pictures of one digit, n test pictures of it and n of others, which of them are odd."""
+    """MNIST: all training pictures of one digit; n test pictures of it and n of others; which of them are others."""
     held, labels = mnist("train")
     tests, kinds = mnist("t10k")
     random = np.random.default_rng(normal)
@@ -69,25 +70,25 @@ def digit(normal: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def kdd99(development: bool = False) -> dict[str, np.ndarray]:
     """KDD Cup 1999 (10 percent) as the literature's 121 columns and halves; as there, attacks are normal. By name:
 
-    "train" rows (10,000); of the other half "normal" rows, "new" ones (normal rows that equal no attack of the training
-    half, as one in eight does not) and "odd" ones. `development`: all of them are from the half that the literature
-    trains on, so that what is chosen on them has seen nothing of the test half.
+    "train" rows (10,000); of the other half "normal" rows, "new" rows (normal rows that equal no attack of the
+    training half, which is one in eight) and "anomalous" rows. `development`: all are from the half that the literature
+    trains on, so that nothing chosen on them depends on the test half.
     """
     from oddgan.data.public_tables import read_kdd99
     from oddgan.data.split import hold_out
 
     held = read_kdd99(data_folder("kddcup99"))
     table, classes = held.rows, held.classes
-    is_odd = classes == "normal."
+    anomalous = classes == "normal."
     train, test = hold_out(len(table), 0.5)
     random = np.random.default_rng(0)
     if development:
         train, test = (np.sort(part) for part in np.array_split(random.permutation(train), 2))
-    attacks, normal = train[~is_odd[train]], test[~is_odd[test]]
+    attacks, normal = train[~anomalous[train]], test[~anomalous[test]]
     seen = {row.tobytes() for row in table[attacks].values}
     new = normal[[row.tobytes() not in seen for row in table[normal].values]]
     parts = {"train": (attacks, KDD_ROWS), "normal": (normal, TEST_ROWS), "new": (new, TEST_ROWS)}
-    parts["odd"] = test[is_odd[test]], TEST_ROWS
+    parts["anomalous"] = test[anomalous[test]], TEST_ROWS
     values = _columns(table)
     return {name: values[random.permutation(numbers)[:n]] for name, (numbers, n) in parts.items()}
 
@@ -101,3 +102,12 @@ def _columns(table: Any) -> np.ndarray:
         else:
             parts.append(values[:, None] == np.unique(values))
     return np.concatenate(parts, 1).astype(np.float64)
+
+
+def as_networks_see(det: Any, rows: Any) -> torch.Tensor:
+    """Rows (n, ...) float32 as a fitted detector's networks see them."""
+    from oddgan.rows import open_rows
+
+    model = det.model_
+    blocks = model.preprocessor.parts(open_rows(rows)).blocks(model.recipe.block_size)
+    return torch.cat([block.x for block in blocks]).contiguous()

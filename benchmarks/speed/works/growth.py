@@ -1,8 +1,8 @@
 """How time and memory grow: with rows, with the size of pictures, with the steps and the starts of a search.
 
-Every point is a process of its own, one after the other, so that its peak memory is its own. `facts["series"]` holds,
-for each series, the sizes, the seconds, the megabytes at the peak (the rows' own included, that of the loaded libraries
-not), the medians over the rounds, and of both the slope on logarithmic axes: 1 is in proportion, 0 is flat.
+Every point is a process of its own, one after the other, so that peak memory is that of the point. For each series,
+`facts["series"]` holds the sizes, the seconds and the megabytes at the peak (including the rows, not the loaded
+libraries), as medians over the rounds, and the slope of both on logarithmic axes: 1 is proportional, 0 is constant.
 """
 
 import json
@@ -78,18 +78,18 @@ def growth(plan: Plan) -> dict[str, Any]:
         raise Skip("peak memory is read from /proc, which only Linux has")
     rounds = 1 if plan.quick else min(3, plan.rounds)
     series = {}
-    for name, told in SERIES.items():
-        sizes = told["sizes"][:2] if plan.quick else told["sizes"]
+    for name, given in SERIES.items():
+        sizes = given["sizes"][:2] if plan.quick else given["sizes"]
         points: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
         for _ in range(rounds):
             for size in sizes:
-                points[size].append(measured(of_size(told, size, plan.quick), plan.threads))
-        values = [size * size for size in sizes] if told["by"] == "pixels" else sizes
+                points[size].append(measured(of_size(given, size, plan.quick), plan.threads))
+        values = [size * size for size in sizes] if given["by"] == "pixels" else sizes
         seconds, megabytes = (
             [median(one[what] for one in points[size]) for size in sizes] for what in ("seconds", "megabytes")
         )
         series[name] = {
-            "by": told["by"],
+            "by": given["by"],
             "values": values,
             "seconds": seconds,
             "megabytes": megabytes,
@@ -109,18 +109,18 @@ def growth(plan: Plan) -> dict[str, Any]:
     }
 
 
-def of_size(told: dict[str, Any], size: int, quick: bool) -> dict[str, Any]:
-    """One point's cell: the series' own, of this size."""
-    cell = {"rows": 256, "updates": 2, "epochs": None, "parameters": {}, **told["cell"]}
+def of_size(given: dict[str, Any], size: int, quick: bool) -> dict[str, Any]:
+    """The cell of one point: the series' cell, of this size."""
+    cell = {"rows": 256, "updates": 2, "epochs": None, "parameters": {}, **given["cell"]}
     cell["parameters"] = dict(cell["parameters"])
-    if told["by"] == "rows":
+    if given["by"] == "rows":
         cell["rows"] = size // 10 if quick else size
         if cell["work"] == "fit":
             cell["epochs"], cell["updates"] = 1, None
-    elif told["by"] == "pixels":
+    elif given["by"] == "pixels":
         cell["shape"] = [size, size]
     else:
-        cell["parameters"][told["by"]] = size
+        cell["parameters"][given["by"]] = size
     if quick:
         cell["parameters"]["width"] = 4
         cell["updates"] = cell["updates"] and 2
@@ -129,7 +129,7 @@ def of_size(told: dict[str, Any], size: int, quick: bool) -> dict[str, Any]:
 
 def measured(cell: dict[str, Any], threads: int) -> dict[str, float]:
     """Seconds, and the peak in MB above what there was before, of one cell in a process of its own."""
-    # glibc keeps what was freed for later unless told otherwise, and a peak would say more of it than of the work
+    # by default glibc keeps freed memory, and the peak would depend more on that than on the work
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MALLOC_TRIM_THRESHOLD_": "0"}
     command = [sys.executable, "-c", "import sys; from benchmarks.speed.works.growth import cell; cell(sys.argv[1])"]
     root = Path(__file__).resolve().parents[3]
@@ -140,26 +140,26 @@ def measured(cell: dict[str, Any], threads: int) -> dict[str, float]:
     return found
 
 
-def cell(told: str) -> None:
+def cell(given: str) -> None:
     """The work of one process: print its seconds and megabytes."""
     import time
 
     import oddgan
     from oddgan import detectors
 
-    what = json.loads(told)
+    what = json.loads(given)
     shape = what["shape"]
     random = np.random.default_rng(0)
     few = random.integers(0, 256, (64 + 16, *shape), dtype=np.uint8) if len(shape) > 1 else random.normal(size=(80, 10))
     many = np.concatenate([few] * -(-what["rows"] // len(few)))[: what["rows"]]
     make = detectors.get(what["detector"])
-    # What the libraries load and set up when they are first used is no growth; the rows are.
+    # What libraries load and set up when they are first used is not growth; the rows are.
     make(updates=2, width=2, latent_dim=2, random_state=0, device="cpu").fit(few[:20].reshape(20, -1)[:, :10])
     before = status("VmRSS") - many.nbytes / 2**20
 
     def detector(**budget: Any) -> oddgan.Detector:
-        given = {"size": tuple(shape)} if len(shape) > 1 else {}
-        return make(random_state=0, device="cpu", **given, **what["parameters"], **budget)
+        fixed = {"size": tuple(shape)} if len(shape) > 1 else {}
+        return make(random_state=0, device="cpu", **fixed, **what["parameters"], **budget)
 
     warm = detector(updates=2).fit(few, calibrate=few[:8], tune=few[:8])
     if what["work"] == "score":
@@ -180,12 +180,12 @@ def status(name: str) -> float:
 
 
 def clear_peak() -> None:
-    """Let the peak begin anew at what is held now."""
+    """Reset the peak to the memory in use now."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def slope(sizes: list[int], values: list[float]) -> float:
-    """Least squares of log value on log size."""
+    """The slope of log value on log size, by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 

@@ -1,4 +1,4 @@
-"""What reading costs: training from a folder of pictures, and scoring a Parquet file larger than memory should be."""
+"""What reading costs: training from a folder of pictures, and scoring a large Parquet file."""
 
 import os
 import subprocess
@@ -15,8 +15,8 @@ from .. import Plan, Skip, Work
 from ..timing import Ratios, no_collector
 
 COLUMNS = 10
-PART = 100_000  # rows that are made at a time, and rows in a group of the Parquet file
-IN_MEMORY = 1_000_000  # rows of the batch that the file is compared with
+PART = 100_000  # rows made at a time, and rows in a group of the Parquet file
+IN_MEMORY = 1_000_000  # rows of the batch with which the file is compared
 
 
 # --- a folder of pictures ------------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ def folder_10000(plan: Plan) -> dict[str, Any]:
 
 
 def make_pictures(folder: Path, n: int) -> None:
-    """n grey PNG of 64x64 that compress like photographs of one kind of thing."""
+    """n grey PNG of 64x64 that compress like photographs of similar objects."""
     from PIL import Image
 
     random = np.random.default_rng(0)
@@ -86,7 +86,7 @@ def cache_in(folder: Path):
 
 
 def updates(rows: Any, size: int, quick: bool, timed: int) -> float:
-    """Seconds an update, over so many updates after the first epoch."""
+    """Seconds per update, over `timed` updates after the first epoch."""
     from oddgan import hooks, papers
 
     class Clock(hooks.Hook):
@@ -110,14 +110,15 @@ def updates(rows: Any, size: int, quick: bool, timed: int) -> float:
 
 
 class Enough(Exception):
-    """Training has gone on for long enough to be timed."""
+    """Training has run long enough to be timed."""
 
 
 def drawing(rows: Any, size: int) -> float:
     """Seconds to draw one batch of 64 as training does, the median of many."""
-    from oddgan.preprocessing import PicturePreprocessor, as_pictures
+    from oddgan.preprocessing import PicturePreprocessor
+    from oddgan.rows import open_rows
 
-    pictures = as_pictures(rows)
+    pictures = open_rows(rows)
     numbers = np.arange(len(pictures))
     prepared = PicturePreprocessor.fit(pictures, numbers, size=size).prepare(pictures, numbers)
     random, spent = np.random.default_rng(0), []
@@ -190,15 +191,15 @@ def parquet_10m(plan: Plan) -> dict[str, Any]:
         explained.append((batch[1] + again[1]) / 2 / count)
     return {
         "what": f"`oddgan score` of {n:,} table rows of {COLUMNS} columns from Parquet to Parquet, GANomaly, the whole "
-        "process, with p-values, verdicts and the columns that are odd",
-        "against": f"anomaly_score of {count:,} such rows in memory, which says none of these",
+        "process, with p-values, verdicts and the anomalous columns",
+        "against": f"anomaly_score of {count:,} such rows in memory, without any of these",
         "reach": 0.8,
         "aim": None,
         **Ratios(ours, theirs).entry(),
         "unit": "seconds a row",
         "facts": {
             "rows a second": 1 / median(ours),
-            "ratio to explain, which says all of these, of as many rows in memory": median(
+            "ratio to explain, which gives all of these, for as many rows in memory": median(
                 b / a for a, b in zip(ours, explained, strict=True)
             ),
             **{f"peak memory, MB, of {rows:,} rows": median(found) for rows, found in peaks.items()},
@@ -239,15 +240,17 @@ def score(plan: Plan, saved: Path, table: Path) -> tuple[float, float]:
 
 def in_memory(plan: Plan, saved: Path, table: Path) -> tuple[float, float]:
     """Seconds of anomaly_score and of explain for a table in memory, in a process of its own."""
-    environment = os.environ | {"OMP_WAIT_POLICY": "passive"}  # as the command sets it: the same threads on both sides
-    told = subprocess.run(
+    environment = os.environ | {
+        "OMP_WAIT_POLICY": "passive"
+    }  # as the command sets it, for the same threads on both sides
+    printed = subprocess.run(
         [sys.executable, "-c", BATCH, str(saved), str(table), str(plan.threads)],
         check=True,
         capture_output=True,
         text=True,
         env=environment,
     ).stdout.split()
-    return float(told[0]), float(told[1])
+    return float(printed[0]), float(printed[1])
 
 
 WORKS: dict[str, Work] = {"folder-10000": folder_10000, "parquet-10m": parquet_10m}

@@ -1,4 +1,4 @@
-"""What it costs to have scikit-learn's detectors wrapped: oddgan's isolation forest and one-class SVM against them."""
+"""The cost of wrapping scikit-learn's detectors: oddgan's isolation forest and one-class SVM against the originals."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ COLUMNS = 20
 
 
 def table(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Training rows, as many test rows, and which of these are odd: columns that hang together, or do not."""
+    """Training rows, as many test rows, and which of these are anomalous: their columns are not correlated."""
     random = np.random.default_rng(0)
     mix = random.normal(size=(5, COLUMNS))
 
@@ -24,19 +24,19 @@ def table(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return np.tanh(random.normal(size=(n, 5))) @ mix + 0.3 * random.normal(size=(n, COLUMNS))
 
     train, test = normal(rows), normal(rows)
-    is_odd = np.arange(rows) % 2 == 1
-    test[is_odd] = random.permuted(test[is_odd], axis=0)
-    return train, test, is_odd
+    anomalous = np.arange(rows) % 2 == 1
+    test[anomalous] = random.permuted(test[anomalous], axis=0)
+    return train, test, anomalous
 
 
 def wrapped(name: str, rows: int, theirs: Callable[[np.ndarray], Any]) -> Work:
-    """Fit to so many rows and score as many, by oddgan's detector `name` and by scikit-learn's own, as `theirs` makes
-    it for the rows that oddgan fits to."""
+    """Fit to `rows` rows and score as many, with oddgan's detector `name` and with scikit-learn's, which `theirs` makes
+    for the rows that oddgan fits to."""
 
     def work(plan: Plan) -> dict[str, Any]:
         import oddgan
 
-        train, test, is_odd = table(rows // 10 if plan.quick else rows)
+        train, test, anomalous = table(rows // 10 if plan.quick else rows)
         det = getattr(oddgan, name)(random_state=0)
         scores: dict[str, np.ndarray] = {}
 
@@ -44,7 +44,7 @@ def wrapped(name: str, rows: int, theirs: Callable[[np.ndarray], Any]) -> Work:
             scores["oddgan"] = det.fit(train).anomaly_score(test)
 
         def plain() -> None:
-            fitted = det.training_["rows"]  # those that oddgan holds back are not for training here either
+            fitted = det.training_["rows"]  # the rows that oddgan holds out are not for training here either
             scaler = StandardScaler().fit(train[:fitted])
             estimator = theirs(scaler.transform(train[:fitted]))
             scores["scikit-learn"] = -estimator.score_samples(scaler.transform(test))
@@ -57,15 +57,15 @@ def wrapped(name: str, rows: int, theirs: Callable[[np.ndarray], Any]) -> Work:
             "aim": None,
             **found.entry(),
             "unit": "seconds to fit and score",
-            "accuracy": {f"AUROC, {who}": float(roc_auc_score(is_odd, score)) for who, score in scores.items()},
+            "accuracy": {f"AUROC, {who}": float(roc_auc_score(anomalous, score)) for who, score in scores.items()},
             "facts": {
                 "rows given to oddgan": len(train),
                 "what oddgan does besides": "checks every value, fingerprints training rows, scores the rows that it "
-                "held back, and scores in blocks of one size",
+                "held out, and scores in blocks of one size",
             },
         }
 
-    work.__doc__ = f"scikit-learn's {name}, in oddgan's frame and by itself"
+    work.__doc__ = f"scikit-learn's {name}, wrapped by oddgan and by itself"
     return work
 
 

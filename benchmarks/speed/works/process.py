@@ -1,4 +1,4 @@
-"""The whole command `oddgan score` on one picture, from the shell's point of view."""
+"""The whole command `oddgan score` on one picture, as the shell sees it."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ IMPORTS = [sys.executable, "-c", "import torch, sklearn.base"]
 
 
 def environment(plan: Plan) -> dict[str, str]:
-    """Of the commands that are timed: modules are compiled once, as they are where packages were installed."""
+    """Environment of the timed commands: modules are compiled once, as in an installed package."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return kept | {"PYTHONPYCACHEPREFIX": str(plan.folder / "compiled"), "OMP_NUM_THREADS": str(plan.threads)}
 

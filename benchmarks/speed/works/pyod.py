@@ -12,20 +12,20 @@ from ..peers.rows import digits_as_vectors
 from ..timing import Ratios, timed
 
 BUDGETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
-ROWS = "scikit-learn's digits as vectors in [-1, 1], 5 is odd"
-SLOW = 3  # rounds at most of what takes a minute
+ROWS = "scikit-learn's digits as vectors in [-1, 1], 5 is the anomaly"
+SLOW = 3  # rounds at most, of works that take a minute
 
 
 def anogan(plan: Plan) -> dict[str, Any]:
     """PyOD's AnoGAN: seconds to fit"""
     import oddgan
 
-    train, test, is_odd = digits_as_vectors()
+    train, test, anomalous = digits_as_vectors()
     short = {"epochs": 1, "epochs_query": 1} if plan.quick else {}
     det = oddgan.AnoGAN(random_state=0, device="cpu", **({"updates": 5, "steps": 2} if plan.quick else {}))
     found = Ratios([], [])
     aurocs: dict[str, list[float]] = {"oddgan": [], "PyOD": []}
-    with Peer(plan, train, test, is_odd) as peer:
+    with Peer(plan, train, test, anomalous) as peer:
         for seed in range(2 if plan.quick else min(plan.rounds, SLOW)):
             det.set_params(random_state=seed)
             for side in ("oddgan", "PyOD") if seed % 2 == 0 else ("PyOD", "oddgan"):
@@ -35,7 +35,7 @@ def anogan(plan: Plan) -> dict[str, Any]:
                     aurocs[side].append(answer["auroc"])
                 else:
                     found.ours.append(timed(lambda: det.fit(train)))
-                    aurocs[side].append(float(roc_auc_score(is_odd, det.anomaly_score(test))))
+                    aurocs[side].append(float(roc_auc_score(anomalous, det.anomaly_score(test))))
     return {
         "what": f"AnoGAN, fit to {len(train)} rows of {train.shape[1]} columns",
         "against": "PyOD 3.6.7's AnoGAN; each side with its defaults and its own networks",
@@ -56,19 +56,19 @@ def anogan(plan: Plan) -> dict[str, Any]:
 
 
 def alad(plan: Plan) -> dict[str, Any]:
-    """PyOD's ALAD: seconds of fit to its AUROC"""
+    """PyOD's ALAD: seconds of fit until its AUROC is reached"""
     import oddgan
 
-    train, test, is_odd = digits_as_vectors()
+    train, test, anomalous = digits_as_vectors()
     found = Ratios([], [])
     aurocs: dict[str, list[float]] = {"oddgan": [], "PyOD": []}
     needed = []
-    with Peer(plan, train, test, is_odd) as peer:
+    with Peer(plan, train, test, anomalous) as peer:
         for seed in range(2 if plan.quick else plan.rounds):
             answer = peer.fit("ALAD", seed, **({"epochs": 2} if plan.quick else {}))
-            for updates in BUDGETS:  # the same seed takes the same way, so a longer run passes through a shorter one
+            for updates in BUDGETS:  # with the same seed, a longer run passes through the states of a shorter one
                 det = oddgan.ALAD(random_state=seed, device="cpu", updates=updates)
-                auroc = float(roc_auc_score(is_odd, det.fit(train).anomaly_score(test)))
+                auroc = float(roc_auc_score(anomalous, det.fit(train).anomaly_score(test)))
                 if auroc >= answer["auroc"]:
                     break
             found.ours.append(timed(lambda det=det: det.fit(train)))

@@ -1,6 +1,6 @@
-"""Searching a latent space: AnoGAN's 500 steps, an encoder's start in their place, and ADGAN's private weights."""
+"""Searching a latent space: AnoGAN's 500 steps, a start from an encoder instead, and ADGAN's private weights."""
 
-import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,32 +12,32 @@ from ..peers import adgan, anogan
 from ..peers.agreement import agreement, compared
 from ..peers.ganomaly import plain
 from ..peers.memory import peak
-from ..peers.rows import DEVELOPMENT_DIGITS, digit, digits_as_vectors, pictures
+from ..peers.rows import DEVELOPMENT_DIGITS, as_networks_see, digit, digits_as_vectors, pictures
 from ..timing import interleaved
-from .scoring import needs_scoring_precision, relative
+from .scoring import relative
 
 STEPS = 500
 BLOCK = 64
-ALONE = 4  # pictures that are searched for one at a time in a round: their price does not depend on how many
+ALONE = 4  # pictures searched for one at a time in a round: the cost of each does not depend on their number
 ROUNDS = 5  # at most: a round takes half a minute
-ENOUGH = 0.005  # AUROC, by which a shorter search may fall short of 500 steps and still be called equal
+ENOUGH = 0.005  # AUROC: a shorter search that loses no more than this against 500 steps is called equal
 FROM_ENCODER = (0, 1, 2, 5, 10, 20, 50, 100)
 SAME_NETWORKS = "the widespread Keras implementation's for MNIST, 839,937 weights in G"
 
 
 def model(normal: int, quick: bool, **changes: Any) -> tuple[Any, np.ndarray, np.ndarray]:
     """AnoGAN with the Keras implementation's networks, trained on one digit; test pictures, half of them of other
-    digits and well mixed; which of these are odd. Few rows are held back, since calibrating searches for each."""
+    digits, shuffled; which of these are anomalous. Few rows are held out, since calibration searches for each."""
     from oddgan import papers
 
-    train, test, is_odd = digit(normal, 32 if quick else 160)
+    train, test, anomalous = digit(normal, 32 if quick else 160)
     order = np.random.default_rng(0).permutation(len(test))
     small = {"width": 4} if quick else {}
     det = papers.detector(
         "anogan", "mnist", variant="keras", random_state=0, device="cpu", calibrate_fraction=0.01, **changes, **small
     )
     det.set_params(updates=10 if quick else 1500, steps=changes.get("steps", steps(quick)))
-    return det.fit(train[:200] if quick else train), test[order], is_odd[order]
+    return det.fit(train[:200] if quick else train), test[order], anomalous[order]
 
 
 def steps(quick: bool) -> int:
@@ -46,10 +46,9 @@ def steps(quick: bool) -> int:
 
 
 def searching(det: Any, **way: Any) -> Any:
-    """The same model, searching in another way."""
-    other = copy.copy(det)
-    other.fitted_parameters_ = {**det.fitted_parameters_, **way}
-    return other
+    """The same model with another kind of search."""
+    model = det.model_
+    return type(det).from_model(replace(model, recipe=model.recipe.fixed(**way)))
 
 
 class OneAtATime:
@@ -73,9 +72,8 @@ def anogan_500(plan: Plan, precision: str, reach: float) -> dict[str, Any]:
     normal = DEVELOPMENT_DIGITS[1]
     changes = {}
     if precision != "float32":
-        needs_scoring_precision()
         changes["scoring_precision"] = precision
-    det, new, is_odd = model(normal, plan.quick, **changes)
+    det, new, anomalous = model(normal, plan.quick, **changes)
     theirs = OneAtATime(det, new, steps(plan.quick))
     turn = iter(range(10**9))
 
@@ -87,10 +85,10 @@ def anogan_500(plan: Plan, precision: str, reach: float) -> dict[str, Any]:
     if precision == "float32":
         n = len(theirs.scores)
         scores = {"one at a time": np.array(theirs.scores), "in blocks": det.anomaly_score(new[:n])}
-        accuracy = compared(scores, is_odd[:n]) | {"pictures": n}
+        accuracy = compared(scores, anomalous[:n]) | {"pictures": n}
     else:
         exact, _, _ = model(normal, plan.quick)
-        accuracy = agreement(exact, det, new, is_odd)
+        accuracy = agreement(exact, det, new, anomalous)
     entry = found.entry(per=BLOCK)
     return {
         "what": f"AnoGAN, {det.steps} steps for each picture, MNIST networks, blocks of {BLOCK}, {precision}",
@@ -105,7 +103,7 @@ def anogan_500(plan: Plan, precision: str, reach: float) -> dict[str, Any]:
         "facts": {
             "networks": SAME_NETWORKS,
             "a round": f"{BLOCK} pictures of ours, {ALONE} of the peer's",
-            "the peer's weights": "ask for no gradients",
+            "the peer's weights": "require no gradients",
             "model": f"trained on MNIST's digit {normal} (development data)",
             "early stop": "none: every picture takes every step on both sides",
         },
@@ -130,7 +128,7 @@ def anogan_encoder(plan: Plan) -> dict[str, Any]:
 
     def auroc(way: dict[str, Any]) -> float:
         name = f"{way['steps']} from {'the encoder' if way['start'] == 'encoder' else 'the prior'}"
-        found = [roc_auc_score(is_odd, searching(det, **way).anomaly_score(new)) for det, new, is_odd in models]
+        found = [roc_auc_score(anomalous, searching(det, **way).anomaly_score(new)) for det, new, anomalous in models]
         tried[name] = dict(zip(map(str, DEVELOPMENT_DIGITS), map(float, found), strict=True))
         return float(np.mean(found))
 
@@ -166,7 +164,7 @@ def adgan_search(plan: Plan, det: Any, X: np.ndarray, new: np.ndarray, what: str
     """ADGAN's scores of some rows by the public call, against a loop over rows and starts."""
     det.fit(X)
     G = plain(det.net_["G"]).eval().requires_grad_(False)
-    x = torch.cat([block.contiguous() for block, _, _ in det._blocks(det._rows(new), lambda net, x: {})])
+    x = as_networks_see(det, new)
     asked = {name: getattr(det, name) for name in ("steps", "z_lr", "weights_lr")}
 
     def theirs() -> np.ndarray:

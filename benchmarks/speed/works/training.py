@@ -16,17 +16,17 @@ from oddgan.hooks import Hook, Moment
 
 from .. import Plan, Work, roofline
 from ..peers import egbad, ganomaly
-from ..peers.rows import TEST_ROWS, kdd99, pictures
+from ..peers.rows import TEST_ROWS, as_networks_see, kdd99, pictures
 from ..timing import Ratios, no_collector, timed
 
-WARM = 2  # updates of ours before anything counts; one of them is counted out in floating-point operations
+WARM = 2  # updates of oddgan before timing starts; in one of them, floating-point operations are counted
 
 
 class Turns(Hook):
     """A hook that times the updates of a running fit in turn with a peer's.
 
-    Each round is `updates` of ours, with all that the loop does between one call of the hook and the next, and as many
-    of the peer's. The order is swapped from round to round: ours, theirs; theirs, ours; and so on.
+    Each round has `updates` of oddgan's, including all that the loop does between one call of the hook and the next,
+    and as many of the peer's. The order is swapped from round to round: ours, theirs; theirs, ours; and so on.
     """
 
     def __init__(self, theirs: Callable[[], object], rounds: int, updates: int) -> None:
@@ -38,7 +38,7 @@ class Turns(Hook):
 
     @property
     def needed(self) -> int:
-        """Updates that the fit must have."""
+        """How many updates the fit needs."""
         return WARM + self.rounds * self.updates
 
     def on_start(self, moment: Moment) -> None:
@@ -124,19 +124,19 @@ def ganomaly_step(shape: tuple[int, int, int], reach: float, aim: float | None, 
     return work
 
 
-GOALS = (0.99, 0.985, 0.98)  # AUROC; the first that oddgan comes up to is what both are to reach
-BUDGETS = (50, 100, 200, 400, 800, 1600, 3200)  # updates of ours, each a training of its own
+GOALS = (0.99, 0.985, 0.98)  # AUROC; the first one that oddgan reaches is the goal of both
+BUDGETS = (50, 100, 200, 400, 800, 1600, 3200)  # updates of oddgan's, each a separate training
 LOOK_EVERY = 100  # updates of the peer's between two looks at its AUROC, which are not timed
-PATIENCE = 20  # times ours, after which the peer is stopped and the ratio is a lower bound
-AMONG_ROUNDS = 100  # updates of the peer's that are timed in each round, to say what one takes
-# Chosen on kdd99(development=True), where no setting that was tried came up to 0.99: rates of 2e-4 to 4e-3, batches of
-# 64 to 256, the residual weighed with 0 to 200, averages of 0.99 and 0.999, 10,000 rows or all, four ways of scaling.
-# This one came to 0.988 after 1,500 updates, untrained networks to 0.972.
+PATIENCE = 20  # the peer is stopped after this multiple of our time; the ratio is then a lower bound
+AMONG_ROUNDS = 100  # updates of the peer's that are timed in each round
+# Chosen on kdd99(development=True), where no setting that was tried reached 0.99: rates of 2e-4 to 4e-3, batches of 64
+# to 256, the residual weighted with 0 to 200, averages of 0.99 and 0.999, 10,000 rows or all, four ways of scaling.
+# This one reached 0.988 after 1,500 updates, untrained networks 0.972.
 CHOSEN = {"batch_size": 256, "lr": 1e-3, "log_tails": True}
 
 
 class Seconds(Hook):
-    """Of training, from its first update to the end of what follows the last: averages and statistics."""
+    """Seconds of training, from the first update to the end, including averages and statistics after the last one."""
 
     spent = 0.0
 
@@ -150,7 +150,7 @@ class Seconds(Hook):
 def egbad_kdd99(plan: Plan) -> dict[str, Any]:
     """EGBAD on KDD Cup 1999: seconds of training to an AUROC of 0.99"""
     rows = kdd99()
-    test = np.concatenate([rows["normal"], rows["new"], rows["odd"]])
+    test = np.concatenate([rows["normal"], rows["new"], rows["anomalous"]])
     clock = Seconds()
 
     def trained(updates: int) -> Any:
@@ -208,7 +208,7 @@ def egbad_kdd99(plan: Plan) -> dict[str, Any]:
 
 
 def aurocs(scores: np.ndarray, rows: dict[str, np.ndarray]) -> tuple[float, float]:
-    """Of scores of the normal rows, the new ones and the odd ones: odd against normal, and odd against new."""
+    """From scores of normal, new and anomalous rows: AUROC of anomalous against normal, and against new rows."""
     parts = np.split(scores, np.cumsum([len(rows["normal"]), len(rows["new"])]))
     normal, new = (np.concatenate([part, parts[2]]) for part in parts[:2])
     sides = [np.arange(len(both)) >= len(both) - len(parts[2]) for both in (normal, new)]
@@ -216,24 +216,24 @@ def aurocs(scores: np.ndarray, rows: dict[str, np.ndarray]) -> tuple[float, floa
 
 
 class Course:
-    """The peer's training under way, on the rows that a fitted detector's networks see."""
+    """A training of the peer, on the rows that a fitted detector's networks see."""
 
     def __init__(self, det: Any, rows: dict[str, np.ndarray], test: np.ndarray) -> None:
         torch.manual_seed(0)
         net = det.build(det.preprocessor_.shape)
         self.peer = egbad.Peer(net["G"], net["E"], net["D"], det.latent_dim)
         self.det, self.rows, self.updates, self.auroc = det, rows, 0, 0.0
-        self.train, self.test = (prepared(det, part) for part in (rows["train"], test))
+        self.train, self.test = (as_networks_see(det, part) for part in (rows["train"], test))
 
     def run(self, updates: int) -> None:
-        """So many updates."""
+        """Make `updates` updates."""
         for _ in range(updates):
             places = torch.randint(len(self.train), (2, 50))
             self.peer.step(self.train[places[0]], self.train[places[1]])
         self.updates += updates
 
     def run_to(self, goal: float, seconds: float) -> bool:
-        """Train until the AUROC of the last or of the averaged weights is there, or for so long; whether it is."""
+        """Train until the last or the averaged weights reach an AUROC of `goal`, or `seconds` pass; whether they do."""
         spent = 0.0
         while spent < seconds and self.auroc < goal:
             spent += timed(lambda: self.run(LOOK_EVERY))
@@ -244,15 +244,9 @@ class Course:
         view = torch.nn.ModuleDict(nets).eval()
         with torch.no_grad():
             found = self.det.score_rows(view, self.test)[self.det.score_by]
-            scores = found() if callable(found) else found  # a term may be left uncomputed until it is asked for
         for net in self.peer.net.values():
             net.train()
-        return aurocs(scores.numpy(), self.rows)[0]
-
-
-def prepared(det: Any, rows: np.ndarray) -> torch.Tensor:
-    """Rows as a fitted detector's networks see them."""
-    return torch.cat([x for x, _, _ in det._blocks(det._rows(rows), lambda net, x: {})]).contiguous()
+        return aurocs(found.numpy(), self.rows)[0]
 
 
 WORKS: dict[str, Work] = {

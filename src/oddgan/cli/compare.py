@@ -83,7 +83,8 @@ def compare(
     goes to every detector that has the parameter. A comparison that is interrupted or killed goes on where it was when
     the command is given again; another detector or seed is added in the same way.
     """
-    from ..evaluation import compare as side_by_side
+    from .. import report
+    from ..evaluation import compare as run_comparison
     from .reading import check_readable, open_split
     from .train import name_of, set_threads
 
@@ -100,7 +101,7 @@ def compare(
     if threads is not None:
         set_threads(threads)
     with terminal.resumable() as hooks:
-        found = side_by_side(
+        found = run_comparison(
             split,
             contenders,
             seeds=range(seeds),
@@ -109,15 +110,15 @@ def compare(
             hooks=hooks,
             report=terminal.note,
         )
-    head, lines = found.table()
+    head, lines = report.comparison.table(found)
     terminal.say(split.note)
     terminal.say()
     terminal.table(head, lines)
     terminal.say()
-    for line in found.notes():
+    for line in report.comparison.notes(found):
         terminal.say(line)
-    write_text(markdown, found.to_markdown)
-    write_text(json, found.to_json)
+    write_text(markdown, lambda: report.to_markdown(found))
+    write_text(json, lambda: report.to_json(found))
     terminal.written(kept, markdown, json)
     if all(one.errors for one in found.contenders):
         raise typer.Exit(1)

@@ -1,14 +1,15 @@
 """An evaluation on the terminal."""
 
 from ..evaluation import Evaluation
-from ..report.text import AREAS, FIGURES, KINDS, figure_rows, headline, interval, kind_rows, number
+from ..evaluation.figures import FIGURES, number
+from ..report.text import FIGURE_HEAD, KIND_HEAD, figure_rows, headline, interval, kind_rows
 from . import terminal
 
 
 def headline_figures(evaluation: Evaluation) -> list[str]:
-    """The areas with interval and chance, and what the threshold does, a line each."""
+    """The areas with interval and chance, and the rates at the threshold, one line each."""
     lines = [
-        f"{AREAS[name]} {number(area.value)} ({interval(area)}; chance {number(area.chance)})"
+        f"{FIGURES[name].head} {number(area.value)} ({interval(area)}; chance {number(area.chance)})"
         for name, area in evaluation.estimates.items()
         if name != "auprc_trapezoid"
     ]
@@ -22,10 +23,10 @@ def show(evaluation: Evaluation) -> None:
     terminal.say(e.note)
     terminal.say()
     if rows := figure_rows(e):
-        terminal.table(FIGURES, rows)
+        terminal.table(FIGURE_HEAD, rows)
         terminal.say()
     if e.by_kind:
-        terminal.table(KINDS, kind_rows(e))
+        terminal.table(KIND_HEAD, kind_rows(e))
         terminal.say()
     for line in headline(e):
         terminal.say(line)

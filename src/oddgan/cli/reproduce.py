@@ -57,6 +57,7 @@ def reproduce(
         return
     if table is None:
         raise ParameterError(f"say which TABLE: {', '.join(papers.tables())}")
+    from ..report import reproduction as page
     from .train import set_threads
 
     wanted = papers.table(table)
@@ -79,16 +80,15 @@ def reproduce(
             hooks=hooks,
             report=terminal.note,
         )
-    head, lines = found.lines()
+    head, lines = page.methods(wanted, found.cells)
     terminal.say(wanted.title)
     terminal.say(wanted.source)
     terminal.say()
     terminal.table(head, lines)
     terminal.say()
-    for note in found.notes():
+    for note in page.notes(wanted, found.cells):
         terminal.say(note)
-    if markdown is not None:
-        write_text(markdown, found.to_markdown)
+    write_text(markdown, lambda: page.page(wanted, found.cells))
     terminal.written(kept, markdown)
 
 

@@ -88,7 +88,7 @@ class AnoGAN(NeuralDetector):
     max_held_out_rows = 200
     max_reference_rows = 800
     # Hundreds of steps, each on the sign of a residual, amplify rounding differences between kernels. A generous bound:
-    # `benchmarks/anogan_start.py` measures the difference between blocks of 64 and of 1.
+    # `benchmarks/studies/anogan_start.py` measures the difference between blocks of 64 and of 1.
     tolerance = 1e-2
 
     def check_parameters(self) -> None:

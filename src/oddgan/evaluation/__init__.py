@@ -1,7 +1,7 @@
-"""How a fitted detector does on rows it has never seen: figures with intervals, by kind, and examples.
+"""Evaluation of a fitted detector on test rows: figures with intervals, figures by kind, and examples.
 
-The test rows are read in chunks and every figure comes from one pass. Nothing of the detector changes here:
-its threshold was set on normals held out of training, before any test row was seen.
+The test rows are read in chunks, and every figure comes from one pass. The detector is not changed: its threshold was
+set on normal rows held out of training, before any test row was seen.
 """
 
 from .comparison import Comparison, Contender, Spread, compare

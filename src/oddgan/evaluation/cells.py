@@ -1,25 +1,21 @@
-"""Cells: trainings that are judged, each run once.
+"""What a cell is: one detector, trained with one seed and judged on test rows; and what its figures depend on."""
 
-A cell is one detector, trained with one seed on some rows and judged on others. `run` runs those that a record does not
-have yet; `compare`, `papers.reproduce` and the studies in `benchmarks/` differ in what they plan, not in how it is run.
-"""
+from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError, OutputError
 from ..rows import open_rows
 
-VERSION = 1
-HEAD = f'{{"cell": {VERSION}, '.encode()
-"""How every line begins."""
+if TYPE_CHECKING:
+    from ..detector import Detector
+
 CHUNK_BYTES = 2**24
 
 
@@ -27,9 +23,9 @@ CHUNK_BYTES = 2**24
 class Cell:
     """One detector, trained with one seed and judged on the test rows.
 
-    `key` stands for everything that the figures depend on. `figures` by name (`oddgan.evaluation.comparison.FIGURES`);
-    None is a figure that there is none of. `error`: in place of figures, why the detector could not be trained on these
-    rows. `facts`: what else there is to know of the run.
+    `key` identifies everything that the figures depend on. `figures` by name (`oddgan.evaluation.figures.FIGURES`);
+    None is a figure that does not exist for these rows. `error`: why the detector could not be trained on these rows;
+    there are no figures then. `facts`: what else is known about the run.
     """
 
     key: str
@@ -42,117 +38,38 @@ class Cell:
     facts: Mapping[str, Any]
 
 
-class Record:
-    """The cells in a file, each a line of JSON; without a path, in memory only.
-
-    A line is written at once when its cell is done. What a killed process left of a last line is not read, and is
-    replaced by the next. Raises `DataError` for a file that holds anything else, `OutputError` for a place that cannot
-    be written.
-    """
-
-    def __init__(self, path: str | Path | None) -> None:
-        self.path = None if path is None else Path(path)
-        self._cells: dict[str, Cell] = {}
-        self._torn: int | None = None  # where an unfinished last line begins
-        if self.path is not None:
-            self._write(self.path, b"")  # what cannot be written is told before the first run, not after it
-            self._read(self.path)
-
-    def get(self, key: str) -> Cell | None:
-        """The cell of that key, if it is done."""
-        return self._cells.get(key)
-
-    def cells(self) -> tuple[Cell, ...]:
-        """All that are done, in the order in which they were."""
-        return tuple(self._cells.values())
-
-    def add(self, cell: Cell) -> None:
-        """Keep a cell. Raises `OutputError` where its line cannot be written."""
-        if self.path is not None:
-            self._write(self.path, HEAD + json.dumps(asdict(cell), allow_nan=False).encode()[1:] + b"\n")
-        self._cells[cell.key] = cell
-
-    def _write(self, path: Path, line: bytes) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if self._torn is not None:
-                os.truncate(path, self._torn)
-                self._torn = None
-            with path.open("ab", buffering=0) as file:
-                file.write(line)
-        except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(f"{path}: cannot be written ({reason}); choose another place") from error
-
-    def _read(self, path: Path) -> None:
-        start = 0
-        for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
-            if not line.endswith(b"\n") and HEAD.startswith(line[: len(HEAD)]):
-                self._torn = start
-                return
-            try:
-                found = json.loads(line)
-                version = found.pop("cell")
-                cell = Cell(**found)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise DataError(
-                    f"{path}: line {number} is no cell of a comparison; give another file for the results"
-                ) from error
-            if version != VERSION:
-                raise DataError(f"{path}: line {number} is of another release (format {version}); give another file")
-            self._cells[cell.key] = cell
-            start += len(line)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Planned:
-    """A cell that is to be run. `key`: what its figures depend on. `name`: what a reader calls it. `make`: run it, with
-    the file of its checkpoint, or None where nothing is kept. `found`: what becomes of a cell that is there already."""
-
-    key: str
-    name: str
-    make: Callable[[Path | None], Cell]
-    found: Callable[[Cell], Cell] = lambda cell: cell
-
-
-def run(
-    planned: Sequence[Planned],
-    record: Record,
-    summary: Callable[[Cell], str],
-    report: Callable[[str], None] = lambda line: None,
-) -> list[Cell]:
-    """The planned cells, in order: from the record, or run now and recorded at once.
-
-    A cell that was broken off goes on from its checkpoint, which lies beside the record and is gone when the cell is
-    done. `report` is called with a line when a cell begins and when it ends; `summary`: what that line has of a cell.
-    """
-    cells = []
-    for number, one in enumerate(planned, 1):
-        what = f"[{number}/{len(planned)}] {one.name}"
-        cell = record.get(one.key)
-        if cell is not None:
-            cell = one.found(cell)
-            report(f"{what}: {summary(cell)} (done before)")
-        else:
-            report(f"{what}: running")
-            checkpoint = None if record.path is None else record.path.with_name(f"{record.path.name}.{one.key}.ckpt")
-            cell = one.make(checkpoint)
-            record.add(cell)
-            if checkpoint is not None:
-                checkpoint.unlink(missing_ok=True)
-            report(f"{what}: {summary(cell)}")
-        cells.append(cell)
-    return cells
-
-
 def key_of(**parts: Any) -> str:
-    """A name for what these JSON-able values describe: equal values, equal name."""
+    """A key for these JSON-able values: equal values, equal key."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def parameters_of(detector: Detector) -> dict[str, Any]:
+    """The detector's parameters, JSON-able."""
+    from ..parameters import plain
+
+    return {name: plain(value) for name, value in detector.get_params(deep=False).items()}
+
+
+def versions() -> dict[str, str]:
+    """The versions that figures depend on, of oddgan, torch, numpy and scikit-learn, in this order."""
+    import sklearn
+    import torch
+
+    from .. import __version__
+
+    return {
+        "oddgan": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+
+
 def fingerprint(*parts: Any) -> str:
-    """A name for the content of these arrays, tables, pictures and masks; where they lie in files, of the files' bytes.
-    Everything is read once, and nothing is held."""
+    """A hash of the content of these arrays, tables, pictures and masks; for files, of their bytes.
+
+    Everything is read once, and nothing is kept in memory.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for number, part in enumerate(parts):
         digest.update(b"part %d" % number)

@@ -1,4 +1,4 @@
-"""The few rows that are kept for looking at, as pictures ready to show."""
+"""The few test rows that are kept as examples, as pictures ready for display."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from ..data import Split
     from ..detector import Explanation
 
-LONGEST_SIDE = 768  # of an example: it is there to be looked at
-COLUMNS = 5  # of a table row: those with the largest share in its score
+LONGEST_SIDE = 768  # of an example: enough to look at
+COLUMNS = 5  # of a table row: those with the largest share in its residual
 
 
 class Gallery:
-    """The oddest rows, the worst misses and the worst false alarms among all rows added so far."""
+    """The most anomalous rows, the worst misses and the worst false alarms among all rows added so far."""
 
     def __init__(self, size: int, split: Split, labels: np.ndarray | None, facts: Mapping[str, Any]) -> None:
         self.labels = labels
         self.kinds = split.kinds
         preprocessing = facts.get("preprocessing")
         self.value_range = preprocessing.get("value_range") if isinstance(preprocessing, Mapping) else None
-        self.sizes: dict[Group, int] = {"oddest": size, "miss": size // 2, "false alarm": size // 2}
+        self.sizes: dict[Group, int] = {"most anomalous": size, "miss": size // 2, "false alarm": size // 2}
         self.best: dict[Group, list[tuple[float, int, Example]]] = {group: [] for group in self.sizes}
 
     def add(
@@ -37,13 +37,15 @@ class Gallery:
         names: Sequence[str],
         masks: Sequence[np.ndarray | None],
     ) -> None:
-        """Offer `rows`, the test rows from `start` on, with the masks of these rows."""
+        """Offer `rows`, which are the test rows from `start` on, with their masks."""
         scores, flagged = np.asarray(found.score), np.asarray(found.is_anomaly, dtype=bool)
-        offers: dict[Group, tuple[np.ndarray, np.ndarray]] = {"oddest": (scores, np.ones(len(scores), dtype=bool))}
+        offers: dict[Group, tuple[np.ndarray, np.ndarray]] = {
+            "most anomalous": (scores, np.ones(len(scores), dtype=bool))
+        }
         if self.labels is not None:
-            odd = self.labels[start : start + len(scores)]
-            offers["miss"] = -scores, odd & ~flagged
-            offers["false alarm"] = scores, ~odd & flagged
+            anomalous = self.labels[start : start + len(scores)]
+            offers["miss"] = -scores, anomalous & ~flagged
+            offers["false alarm"] = scores, ~anomalous & flagged
         for group, (keys, fits) in offers.items():
             new = [(float(keys[j]), start + int(j), None) for j in np.flatnonzero(fits)]
             ranked = sorted([*self.best[group], *new], key=lambda offer: (-offer[0], offer[1]))
@@ -53,7 +55,7 @@ class Gallery:
             ]
 
     def examples(self) -> tuple[Example, ...]:
-        """All of them: oddest first, then misses, then false alarms."""
+        """All of them: the most anomalous rows first, then misses, then false alarms."""
         return tuple(example for best in self.best.values() for _, _, example in best)
 
     def _example(
@@ -90,7 +92,7 @@ class Gallery:
 
 
 def _shown_range(picture: np.ndarray, value_range: Sequence[float] | None) -> tuple[float, float]:
-    """The values to show as black and white: the type's, the model's, or else the picture's own."""
+    """The values shown as black and white: those of the type, of the model, or of the picture."""
     if picture.dtype == np.uint8:
         return 0.0, 255.0
     low, high = value_range if value_range is not None else (np.min(picture), np.max(picture))
@@ -98,7 +100,7 @@ def _shown_range(picture: np.ndarray, value_range: Sequence[float] | None) -> tu
 
 
 def _shown(picture: np.ndarray, low: float, high: float) -> np.ndarray:
-    """A picture as uint8 for showing, (H, W) or (H, W, 3), at most LONGEST_SIDE a side."""
+    """A picture as uint8 for display, (H, W) or (H, W, 3), no side longer than LONGEST_SIDE."""
     from PIL import Image
 
     if picture.ndim == 3:

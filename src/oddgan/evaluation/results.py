@@ -1,4 +1,4 @@
-"""What an evaluation is: plain frozen data, which a report turns into pages."""
+"""The results of an evaluation: plain frozen data, from which `oddgan.report` makes pages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ import numpy as np
 
 from ..metrics import Estimate, Rates
 
-Group = Literal["oddest", "miss", "false alarm"]
+Group = Literal["most anomalous", "miss", "false alarm"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
-    """One test row to look at.
+    """One test row kept as an example.
 
-    Of a picture: `picture` and `reconstruction` (of the model's size) are uint8 for showing, (H, W) or
-    (H, W, 3); `anomaly_map` (float32) and `mask` (bool) are (H, W) of the picture's size. Long sides are
-    shrunk to 768. A detector that locates nothing gives no reconstruction and no map. Of a table row:
-    `columns`, those with the largest share in the score, largest first.
+    For a picture: `picture` and `reconstruction` (of the model's size) are uint8 for display, (H, W) or (H, W, 3);
+    `anomaly_map` (float32) and `mask` (bool) are (H, W) of the picture's size. The longest side is reduced to 768. A
+    detector without anomaly maps gives no reconstruction and no map. For a table row: `columns`, the columns with the
+    largest shares in the residual, largest first.
     """
 
     group: Group
@@ -40,8 +40,8 @@ class Example:
 class Kind:
     """The test rows of one kind.
 
-    `auroc` sets them against all normals, and is None for a kind of normals; `flagged` is the share with the
-    verdict "anomaly": detections, or false alarms for a kind of normals.
+    `auroc` compares them with all normal rows, and is None for a normal kind; `flagged` is the share with the verdict
+    "anomaly": detections, or false alarms for a normal kind.
     """
 
     kind: str
@@ -57,14 +57,13 @@ class Kind:
 class Evaluation:
     """What `evaluate` found. Arrays have one entry per test row, in the split's order.
 
-    `estimates` has "auroc", "average_precision" and "auprc_trapezoid", and is empty unless the test has
-    normal and odd rows. `rates` is None without labels. `pixel` has "pixel_auroc", "aupro_0.3" and
-    "aupro_0.05", from `n_masks` masks, and is empty without masks.
+    `estimates` has "auroc", "average_precision" and "auprc_trapezoid", and is empty unless there are normal and
+    anomalous test rows. `rates` is None without labels. `pixel` has "pixel_auroc", "aupro_0.3" and "aupro_0.05", from
+    `n_masks` masks, and is empty without masks.
 
-    `false_alarm_rate` is what the threshold was set for; `false_alarm_range` is what that can mean for this
-    one set of `n_calibrate` rows: for 9 of 10 such sets the true rate lies within it. `map_scale` is the
-    value that heat maps show as fully odd. `history` has one entry per epoch in each column: "stage",
-    "epoch", "update", then every loss term as "PLAYER.term".
+    `false_alarm_rate` is what the threshold was set for; `false_alarm_range` holds the true rate for 9 of 10
+    calibration sets of `n_calibrate` rows. `map_scale` is the value that heat maps show at full strength.
+    `history` has one entry per epoch in each column: "stage", "epoch", "update", then every loss term as "PLAYER.term".
     """
 
     data: str

@@ -1,4 +1,4 @@
-"""One pass over the test rows, in chunks."""
+"""`evaluate`: one pass over the test rows, in chunks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..detector import Detector, Explanation
 
 AREAS = ("auroc", "average_precision", "auprc_trapezoid")
-CHUNK_PIXELS = 8_000_000  # in pictures held at once, when a block of them is not more already
+CHUNK_PIXELS = 8_000_000  # of the pictures in a chunk, unless one block already has more
 CHUNK_ROWS = 1024
 
 
@@ -33,13 +33,13 @@ def evaluate(
     random_state: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Score `split.test` with a fitted `detector` and compare with `split.labels`, as far as there are any.
+    """Score `split.test` with a fitted `detector` and compare the verdicts with `split.labels`, if it has labels.
 
-    `examples`: how many of the oddest rows to keep for looking at, and half as many each of the misses with
-    the lowest score and of the false alarms with the highest. `bootstrap`: resamples behind each interval of
-    an area. `progress(done, total)` is called after each chunk. Memory does not grow with the number of
-    pictures, except by their masks' pixels (see `PixelScores`). Maps are resized to the mask's own size.
-    Raises DataError where the split has no test rows or a score is not a finite number.
+    `examples`: how many of the most anomalous rows to keep as examples, and half as many each of the misses with the
+    lowest scores and of the false alarms with the highest. `bootstrap`: resamples for the interval of each area.
+    `progress(done, total)` is called after each chunk. Memory does not grow with the number of pictures, except for the
+    pixels under masks (see `PixelScores`). Maps are resized to the mask's size. Raises `ParameterError` for a negative
+    number of examples, `DataError` where the split has no test rows or a score is not a finite number.
     """
     if examples < 0:
         raise ParameterError(f"evaluate: examples={examples} must be 0 or more")
@@ -52,7 +52,7 @@ def evaluate(
     names = tuple(rows.name(i) for i in range(len(rows)))
     seen = _Seen(names, split, labels, Gallery(examples, split, labels, facts))
     fitted = facts["parameters"]
-    block = 1 if fitted["tile"] else fitted["block_size"]  # a picture's tiles fill blocks by themselves
+    block = 1 if fitted["tile"] else fitted["block_size"]  # the tiles of one picture fill blocks
     for start, part in in_chunks(rows, block):
         seen.add(start, part, detector.explain(part))
         if progress is not None:
@@ -65,7 +65,7 @@ def evaluate(
             estimates[name] = metrics.bootstrap(name, labels, scores, bootstrap, random_state=random_state)
     rates = None if labels is None else metrics.rates(labels, flagged)
     of_kinds = by_kind(scores, flagged, labels, kinds, bootstrap, random_state)
-    asked, n_calibrate = float(detector.false_alarm_rate_), int(detector.n_calibrate_)
+    requested, n_calibrate = float(detector.false_alarm_rate_), int(detector.n_calibrate_)
     pixel, missing = seen.pixel_figures()
     return Evaluation(
         data=split.name,
@@ -84,14 +84,14 @@ def evaluate(
         pixel=pixel,
         n_masks=seen.pixels.n_pictures,
         threshold=float(detector.threshold_),
-        false_alarm_rate=asked,
-        false_alarm_range=false_alarm_range(asked, n_calibrate),
+        false_alarm_rate=requested,
+        false_alarm_range=false_alarm_range(requested, n_calibrate),
         n_calibrate=n_calibrate,
         history={name: list(column) for name, column in detector.history_.items()},
         warnings=(
             *_trained_on(seen),
             *_left_out(split),
-            *warnings(scores, estimates, rates, of_kinds, asked, n_calibrate),
+            *warnings(scores, estimates, rates, of_kinds, requested, n_calibrate),
             *missing,
         ),
         examples=seen.gallery.examples(),
@@ -100,7 +100,7 @@ def evaluate(
 
 
 class _Seen:
-    """What the pass gathers: numbers of every row, pixels under masks, and a few examples."""
+    """What the pass collects: scores and verdicts of every row, pixels under masks, and a few examples."""
 
     def __init__(self, names: tuple[str, ...], split: Split, labels: np.ndarray | None, gallery: Gallery) -> None:
         self.names, self.masks, self.labels, self.gallery = names, split.masks, labels, gallery
@@ -108,13 +108,13 @@ class _Seen:
         self.p_values: list[np.ndarray] = []
         self.flagged: list[np.ndarray] = []
         self.terms: dict[str, list[np.ndarray]] = {}
-        self.heats: list[float] = []  # of each picture: what the oddest hundredth of its pixels exceeds
+        self.heats: list[float] = []  # of each picture: the 0.99 quantile of its map
         self.pixels = metrics.PixelScores()
         self.known: list[np.ndarray] = []  # whether each row was trained on
-        self.unmasked = 0  # odd pictures without a mask
+        self.unmasked = 0  # anomalous pictures without a mask
 
     def add(self, start: int, rows: Rows, found: Explanation) -> None:
-        """`found` is the detector's explanation of `rows`, the test rows from `start` on."""
+        """Add the detector's explanation `found` of `rows`, which are the test rows from `start` on."""
         scores = np.asarray(found.score, dtype=np.float64)
         broken = np.flatnonzero(~np.isfinite(scores))
         if broken.size:
@@ -140,28 +140,30 @@ class _Seen:
         if mask is None:
             self.unmasked += self.labels is None or bool(self.labels[i])
             return None
-        from ..preprocessing.pictures import resize_map  # the maps' own resizing
+        from ..preprocessing.pictures import resize_map  # resizes as the maps themselves were resized
 
         mask = np.asarray(mask)
         self.pixels.add(mask, resize_map(anomaly_map, mask.shape))
         return mask
 
     def pixel_figures(self) -> tuple[dict[str, float], list[str]]:
-        """Pixel AUROC and AUPRO, and a warning on masks that are missing."""
+        """Pixel AUROC and AUPRO, and a warning about missing masks."""
         pixels = self.pixels
         if not pixels.n_pictures:
             return {}, []
         if not pixels.n_regions:
-            return {}, ["no mask marks an odd pixel, so there are no pixel figures"]
+            return {}, ["no mask marks an anomalous pixel, so there are no pixel figures"]
         figures = {
             "pixel_auroc": pixels.auroc(),
             "aupro_0.3": pixels.aupro(0.3),
             "aupro_0.05": pixels.aupro(0.05),
         }
-        return figures, [f"pixel figures leave out odd pictures without a mask: {self.unmasked}"] * (self.unmasked > 0)
+        return figures, [f"anomalous pictures without a mask, not in the pixel figures: {self.unmasked}"] * (
+            self.unmasked > 0
+        )
 
     def map_scale(self, flagged: np.ndarray) -> float:
-        """The typical heat of a flagged picture, or the highest of all where none is flagged."""
+        """The median heat of the flagged pictures, or the highest heat of all where none is flagged."""
         if not self.heats:
             return 1.0
         heats = np.array(self.heats)
@@ -175,7 +177,7 @@ def _trained_on(seen: _Seen) -> list[str]:
     total, first = len(seen.names), seen.names[known[0]]
     return [
         f"{known.size} of {total} test rows equal rows that the model was trained on, the first {first}: "
-        "figures on them are no test"
+        "they do not test the model"
     ]
 
 
@@ -183,11 +185,11 @@ def _left_out(split: Split) -> list[str]:
     if not split.skipped:
         return []
     (name, reason), n = split.skipped[0], len(split.skipped)
-    return [f"pictures left out of the data because they cannot be read: {n}, the first {name} ({reason})"]
+    return [f"pictures skipped because they cannot be read: {n}, the first is {name} ({reason})"]
 
 
 def in_chunks(rows: Rows, block: int) -> Iterator[tuple[int, Rows]]:
-    """Rows some at a time, read now, in whole scoring blocks: the number of the first, and the rows."""
+    """The rows in chunks of whole scoring blocks, each read when needed: the number of its first row, and its rows."""
     pixels = math.prod(rows.header(0)[:2]) if isinstance(rows, PictureRows) else 1
     step = block * max(1, min(CHUNK_PIXELS // (block * pixels), CHUNK_ROWS // block))
     for start in range(0, len(rows), step):

@@ -138,7 +138,7 @@ def together(b: int, k: int, weights: int) -> int:
 
     Copies share no computation; all that can be saved is the overhead of calls, which dominates for small networks.
     Therefore all copies of 1, 2, 4 ... rows are optimised together for a small network, and one at a time for a large
-    one, which is faster in each case (`benchmarks/private_weights.py`).
+    one, which is faster in each case (`benchmarks/studies/private_weights.py`).
     """
     if weights > SMALL_GENERATOR:
         return 1

@@ -2,13 +2,14 @@
 
     oddgan.papers.detector("ganomaly", "mnist", random_state=0)
 
-returns the estimator as the paper configured it. Where the authors' code disagrees with the paper, both are there:
+returns the estimator as the paper configured it. Where the authors' code disagrees with the paper, there are both:
 `variant="paper"` and `variant="code"`. The values are data (`configurations/DETECTOR.toml`), each with its source;
-values that no source at hand confirms are listed there as remembered.
+values that no available source confirms are listed there as remembered.
 
     oddgan.papers.reproduce("egbad-kdd99")
 
-runs a table of a paper (`tables/NAME.toml`) by its own protocol and by a clean one, beside what was published.
+runs a table of a paper (`tables/NAME.toml`) by its own protocol and by a clean one, beside the published values;
+`oddgan.report.to_markdown` shows the result.
 """
 
 from .configured import configurations, detector

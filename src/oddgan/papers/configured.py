@@ -19,12 +19,12 @@ def configurations() -> dict[str, dict[str, dict[str, Any]]]:
 def detector(name: str, dataset: str, *, variant: str = "paper", **changes: Any) -> Detector:
     """The detector `name` as its paper (or, `variant="code"`, its authors' code) configured it for `dataset`.
 
-    `changes` replace single parameters. Raises `ParameterError` for a name that is not there.
+    `changes` replace single parameters. Raises `ParameterError` for an unknown name or a value out of range.
     """
     found: Any = _read()
     for what, key in (("detector", name.lower()), ("data set", dataset.lower()), ("variant", variant)):
         if key not in found:
-            raise ParameterError(f"{what} {key!r} has no configuration; there are {', '.join(sorted(found))}")
+            raise ParameterError(f"{what} {key!r} has no configuration; choose among {', '.join(sorted(found))}")
         found = found[key]
     cls = detectors.get(name)
     parameters = {key: tuple(v) if isinstance(v, list) else v for key, v in found["parameters"].items()}

@@ -1,7 +1,8 @@
-"""The papers' protocols: which rows are trained on, which are judged, and where the threshold comes from.
+"""The papers' protocols: which rows are for training, which for the test, and where the threshold comes from.
 
-"exact" is what the source's code does, leaks included; "clean" is the same question without them: no row on both
-sides, scaling and threshold from training rows. What a protocol leaks is measured and kept in `Task.facts`.
+"exact" is what the source's code does, leaks included; "clean" is the same question without them: no row in both
+training and test, scaling from training rows, threshold from held-out rows. What a protocol leaks is measured and kept
+in `Task.facts`.
 """
 
 from collections.abc import Callable
@@ -17,17 +18,17 @@ from ..data import Labelled, labelled
 Protocol = Literal["exact", "clean"]
 PROTOCOLS: tuple[Protocol, ...] = ("exact", "clean")
 
-CALIBRATION_ROWS = 1_000  # of a clean protocol, at most
-SOURCES_SEED = 42  # of EGBAD's and ALAD's splits
+CALIBRATION_ROWS = 1_000  # at most, of a clean protocol
+SOURCES_SEED = 42  # for EGBAD's and ALAD's splits
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Rows to train on, rows to judge, and which of these are odd.
+    """Training rows, test rows, and which of these are anomalous.
 
-    `calibrate`: normals that are no part of the training rows, for the threshold; None where the protocol is exact.
-    `percentile`: of the test rows' scores, which the source takes for the threshold; None where it has none.
-    `encode`: what is still to be done to train and test rows. `facts`: numbers of rows, and what leaks.
+    `calibrate`: normal rows held out of training, for the threshold; None where the protocol is exact. `percentile`:
+    the percentile of the test rows' scores that is the source's threshold; None where it has none. `encode`: a function
+    still to be applied to training and test rows. `facts`: numbers of rows, and what leaks.
     """
 
     train: Any
@@ -51,9 +52,9 @@ def task(
 ) -> Task:
     """The rows of one cell.
 
-    `kind`: a name of `TASKS`; `group`: the class that the cell is about, "" where there is none; `train` and `test`: at
-    most so many rows to train on, and to judge, of which as large a share is odd as without the limit. Raises
-    `DataError` where the data is not at hand.
+    `kind`: a name in `TASKS`; `group`: the class that the cell is about, "" where there is none; `train` and `test`:
+    limits on the numbers of training and test rows, which leave the share of anomalies as it is. Raises `DataError`
+    where the data is not available.
     """
     made = TASKS[kind](_all_rows(data), protocol, group, seed)
     if protocol == "clean" and made.calibrate is None:
@@ -64,20 +65,20 @@ def task(
     if made.calibrate is not None:
         made = replace(made, calibrate=some(made.calibrate, test))
     if test is not None and test < len(made.labels):
-        kinds = [np.flatnonzero(made.labels == odd) for odd in (False, True)]
+        kinds = [np.flatnonzero(made.labels == anomalous) for anomalous in (False, True)]
         share = made.labels.mean()
         kept = [some(kind, max(1, round(test * of))) for kind, of in zip(kinds, (1 - share, share), strict=True)]
         numbers = np.sort(np.concatenate(kept))
         made = replace(made, test=made.test[numbers], labels=made.labels[numbers])
     if made.encode is not None:
         made = replace(made, train=made.encode(made.train), test=made.encode(made.test))
-    rows = {"train": len(made.train), "test": len(made.test), "odd": int(made.labels.sum())}
+    rows = {"train": len(made.train), "test": len(made.test), "anomalous": int(made.labels.sum())}
     rows |= {} if made.calibrate is None else {"calibrate": len(made.calibrate)}
     return replace(made, facts={"rows": rows, **made.facts})
 
 
 def some(rows: Any, most: int | None) -> Any:
-    """`most` of the rows, or all of them, in their order; the same ones at every call."""
+    """At most `most` of the rows, in their order; the same ones at every call."""
     if most is None or len(rows) <= most:
         return rows
     return rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:most])]
@@ -89,24 +90,25 @@ def _all_rows(data: str) -> Labelled:
 
 
 def egbad_pictures(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:
-    """EGBAD's MNIST: one class is odd; 80 percent of all others to train on, 20 percent and every odd row for the test.
+    """EGBAD's MNIST: one class is anomalous; 80 percent of all others are for training, 20 percent and every anomalous
+    row for the test.
 
-    Exact: the authors' generator moves on between drawing the training and the test rows, so the two are shares of
-    different orders, and most test normals are training rows.
+    Exact: the authors' random generator advances between drawing the training and the test rows, so the two are taken
+    from different orders, and most normal test rows are training rows.
     """
     del seed
-    normal, odd = (np.flatnonzero(mask) for mask in (held.classes != group, held.classes == group))
+    normal, anomalous = (np.flatnonzero(mask) for mask in (held.classes != group, held.classes == group))
     random = np.random.RandomState(SOURCES_SEED)
     cut = int(0.8 * len(normal))
     first = random.permutation(len(normal))
     second = random.permutation(len(normal)) if protocol == "exact" else first
     train, test = normal[first[:cut]], normal[second[cut:]]
     facts = {"share of the test normals trained on": float(np.isin(test, train).mean())}
-    return _of(held, train, test, odd, facts=facts)
+    return _of(held, train, test, anomalous, facts=facts)
 
 
 def one_class(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:
-    """One class is normal: its official training rows, and the whole official test part. Nothing leaks."""
+    """One class is normal: its official training rows, and the whole official test set. Nothing leaks."""
     del protocol, seed
     numbers, normal = np.arange(len(held.classes)), held.classes == group
     tested = numbers >= held.trained
@@ -114,21 +116,22 @@ def one_class(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task
 
 
 def ganomaly_pictures(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:
-    """GANomaly's: one class is odd; 80 percent of all others to train on; the rest and every odd row for the test.
+    """GANomaly's: one class is anomalous; 80 percent of all others are for training; the rest and every anomalous row
+    for the test.
 
-    The authors' code draws the split by the run's seed. It also takes the best epoch on the test and batch statistics
-    at test time, which oddgan does not, in neither protocol.
+    The authors' code draws the split with the run's seed. It also chooses the best epoch on the test rows and uses
+    batch statistics at test time; oddgan does neither, in both protocols.
     """
     del protocol
-    normal, odd = (np.flatnonzero(mask) for mask in (held.classes != group, held.classes == group))
+    normal, anomalous = (np.flatnonzero(mask) for mask in (held.classes != group, held.classes == group))
     order = np.random.RandomState(seed).permutation(len(normal))
     cut = int(0.8 * len(normal))
-    return _of(held, normal[order[:cut]], normal[order[cut:]], odd)
+    return _of(held, normal[order[:cut]], normal[order[cut:]], anomalous)
 
 
 def alad_pictures(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:
     """ALAD's CIFAR-10 and SVHN: both parts merged and divided 80 to 20; one class is normal; a quarter of the training
-    rows is put aside for validation, which nothing here needs."""
+    rows is held out for validation, which is not needed here."""
     del protocol, seed
     order = np.random.RandomState(SOURCES_SEED).permutation(len(held.classes))
     cut = int(0.8 * len(order))
@@ -138,32 +141,33 @@ def alad_pictures(held: Labelled, protocol: Protocol, group: str, seed: int) -> 
 
 
 def kdd99(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:
-    """KDD Cup 1999, 10 percent: attacks are normal and `normal.` is odd; half of the rows to train on, of which only
-    attacks are taken; of the other half odd rows are at most a fifth; the threshold is at the test's 80th percentile.
+    """KDD Cup 1999, 10 percent: attacks are normal and `normal.` is anomalous; the attacks in one half of the rows are
+    for training; in the test, from the other half, at most a fifth is anomalous; the threshold is the 80th percentile
+    of the test's scores.
 
-    Exact: most of the test's normal rows are copies of training rows. Columns of 0 and 1 for the categories are made
-    with all rows. Clean: no test row equals a training row, and no calibration row equals either; odd rows are a fifth
-    of what is left; columns are made with training rows.
+    Exact: most of the test's normal rows are copies of training rows. The categories become columns of 0 and 1 by all
+    rows. Clean: no test row equals a training row, and no calibration row equals either; a fifth of what remains is
+    anomalous; columns are made from training rows.
     """
     del group
-    odd = held.classes == "normal."
-    order = np.random.RandomState(SOURCES_SEED).permutation(len(odd))
+    anomalous = held.classes == "normal."
+    order = np.random.RandomState(SOURCES_SEED).permutation(len(anomalous))
     half = len(order) // 2
     train, test = order[:half], order[half:]
-    train = train[~odd[train]]
-    inliers, outliers = test[~odd[test]], test[odd[test]]
+    train = train[~anomalous[train]]
+    inliers, outliers = test[~anomalous[test]], test[anomalous[test]]
     names = _names(held)
     copies = [np.isin(names[part], names[train]) for part in (inliers, outliers)]
     facts: dict[str, Any] = {
         f"share of the test's {what} rows that equal a training row": float(mask.mean())
-        for what, mask in zip(("normal", "odd"), copies, strict=True)
+        for what, mask in zip(("normal", "anomalous"), copies, strict=True)
     }
     if protocol == "exact":
         made = _of(held, train, inliers, outliers[: int(len(inliers) * 0.2 / 0.8)], facts=facts)
         return replace(made, percentile=80.0, encode=one_hot)
     facts = {f"left out, {name}": value for name, value in facts.items()}
     inliers, outliers = inliers[~copies[0]], outliers[~copies[1]]
-    # Test rows are rows of their own; so are calibration rows to be, or they would say nothing of them.
+    # No test row equals a training row; nor must a calibration row, or they would not be exchangeable.
     alone = np.random.RandomState(seed).permutation(np.unique(names[train]))[:CALIBRATION_ROWS]
     mine = np.isin(names[train], alone)
     _, first = np.unique(names[train[mine]], return_index=True)
@@ -173,7 +177,7 @@ def kdd99(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:
 
 @lru_cache(maxsize=1)
 def _names(held: Labelled) -> NDArray[np.intp]:
-    """A number for each row of a table, the same for equal rows."""
+    """A number for each row of a table: equal rows, equal numbers."""
     values: Any = np.ascontiguousarray(held.rows.values)  # type: ignore[union-attr]  # a table
     _, names = np.unique(values.view([("", values.dtype)] * values.shape[1]).ravel(), return_inverse=True)
     found: NDArray[np.intp] = names.ravel()
@@ -181,24 +185,24 @@ def _names(held: Labelled) -> NDArray[np.intp]:
 
 
 def arrhythmia(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:
-    """ALAD's Arrhythmia. Exact: half of all rows, drawn once by scikit-learn's splitter, to train on, odd ones
-    included; the threshold is at the test's 85th percentile. Clean: half of the normals to train on, drawn by the seed;
-    the other half and every odd row for the test."""
+    """ALAD's Arrhythmia. Exact: half of all rows, drawn once by scikit-learn's splitter, are for training, anomalous
+    ones included; the threshold is the 85th percentile of the test's scores. Clean: half of the normal rows, drawn with
+    the seed, are for training; the other half and every anomalous row for the test."""
     del group
-    odd = held.classes == "anomaly"
+    anomalous = held.classes == "anomaly"
     if protocol == "exact":
         from sklearn.model_selection import train_test_split
 
-        train, test = train_test_split(np.arange(len(odd)), test_size=0.5, random_state=SOURCES_SEED)
-        made = _of(held, train, test[~odd[test]], test[odd[test]])
-        return replace(made, percentile=85.0, facts={"odd rows trained on": int(odd[train].sum())})
-    normal = np.random.RandomState(seed).permutation(np.flatnonzero(~odd))
+        train, test = train_test_split(np.arange(len(anomalous)), test_size=0.5, random_state=SOURCES_SEED)
+        made = _of(held, train, test[~anomalous[test]], test[anomalous[test]])
+        return replace(made, percentile=85.0, facts={"anomalous rows trained on": int(anomalous[train].sum())})
+    normal = np.random.RandomState(seed).permutation(np.flatnonzero(~anomalous))
     cut = len(normal) // 2
-    return _of(held, normal[:cut], normal[cut:], np.flatnonzero(odd))
+    return _of(held, normal[:cut], normal[cut:], np.flatnonzero(anomalous))
 
 
 def one_hot(rows: Any) -> NDArray[np.float64]:
-    """The rows of a table as numbers alone, unscaled, with a column of 0 and 1 for every value of a category."""
+    """The rows of a table as numbers, unscaled, with a column of 0 and 1 for every value of a category."""
     parts = []
     for i, kind in enumerate(rows.kinds):
         values = rows.values[:, i].astype(np.float64)
@@ -207,10 +211,14 @@ def one_hot(rows: Any) -> NDArray[np.float64]:
 
 
 def _of(
-    held: Labelled, train: NDArray[Any], normal: NDArray[Any], odd: NDArray[Any], facts: dict[str, Any] | None = None
+    held: Labelled,
+    train: NDArray[Any],
+    normal: NDArray[Any],
+    anomalous: NDArray[Any],
+    facts: dict[str, Any] | None = None,
 ) -> Task:
-    """The task with these rows. Test rows are mixed, so that no score can live on their order."""
-    test = np.concatenate([normal, odd])
+    """The task with these rows. Test rows are shuffled, so that no score can depend on their order."""
+    test = np.concatenate([normal, anomalous])
     labels = np.arange(len(test)) >= len(normal)
     order = np.random.default_rng(0).permutation(len(test))
     rows = held.rows

@@ -1,24 +1,24 @@
 """The papers' tables, as data: `tables/NAME.toml`.
 
-title, source      what it is and where it stands
-data               a public set's name
-task               a name of `oddgan.papers.protocols.TASKS`, or "speed"
+title, source      the table, and where it was published
+data               the name of a public data set
+task               a name in `oddgan.papers.protocols.TASKS`, or "speed"
 classes            the groups that it has cells for; [""] where it has no classes
-development        those among them that recipes were chosen on
-figure             the source's own figure, by its name in `oddgan.papers.figures.FIGURES`
-protocols          "exact" and "clean" unless it is said: where nothing leaks there is but one
+development        those among them on which recipes were chosen
+figure             the source's figure, by its name in `oddgan.evaluation.figures.FIGURES`
+protocols          by default "exact" and "clean"; only one where nothing leaks
 seeds              how many the source averages over
-beside             a run that the others' AUROC is compared with, seed by seed
+beside             a run with which the others' AUROC is compared, seed by seed
 notes              what a reader must know
 
-[budgets.NAME]     "paper" is what the source spends; "fast" ends in minutes. rows to train on and to judge at
-                   most, classes, seeds, and parameters for every detector that is trained; of updates
-                   a run that has fewer itself keeps its own
+[budgets.NAME]     "paper" is what the source spends; "fast" takes minutes. Limits on training and test rows, classes,
+                   seeds, and parameters for every detector that is trained; a run that needs fewer updates than
+                   the budget allows keeps its own number
 [runs.NAME]        one training: detector, its configuration (of = [data set, variant]) or none, parameters;
                    clean: what the clean protocol changes; updates: the source's
-[[rows]]           a line of the table: name, run, term (a term of the detector's score; none: its score)
+[[rows]]           a line of the table: name, run, term (a term of the detector's score; without one, its score)
                    published: figure -> class (or "mean") -> value; standing: "verified" or "remembered"; source
-[[others]]         published lines that oddgan has no detector for
+[[others]]         published lines of methods that oddgan does not have
 """
 
 import tomllib
@@ -31,12 +31,12 @@ from typing import Any
 from ..errors import ParameterError
 
 MEAN = "mean"
-"""The key of what is published of all classes together."""
+"""The key of a published value over all classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a run may spend; None is without limit. `parameters` are for detectors whose networks are trained."""
+    """What a run may spend; None is no limit. `parameters` are for detectors whose networks are trained."""
 
     train: int | None = None
     test: int | None = None
@@ -59,7 +59,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line. `published` by figure and class; `standing` says whether a stored text confirms it."""
+    """One line. `published` by figure and class; `standing` says whether an available text confirms it."""
 
     name: str
     run: str | None = None
@@ -72,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table of a paper, with what it takes to run it."""
+    """A table of a paper, with everything that is needed to run it."""
 
     name: str
     title: str
@@ -101,9 +101,9 @@ def tables() -> dict[str, Table]:
 
 
 def table(name: str) -> Table:
-    """The table `name`. Raises `ParameterError` where there is none."""
+    """The table `name`. Raises `ParameterError` for an unknown name."""
     if name not in tables():
-        raise ParameterError(f"no table is called {name!r}; there are {', '.join(tables())}")
+        raise ParameterError(f"no table is called {name!r}; choose among {', '.join(tables())}")
     return tables()[name]
 
 

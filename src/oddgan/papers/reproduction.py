@@ -1,10 +1,9 @@
-"""A paper's table, run by us: its protocol as it was, the clean one beside it, over seeds, beside what was published.
+"""A table of a paper, reproduced: by its own protocol and by a clean one, over seeds, beside what was published.
 
     found = oddgan.papers.reproduce("egbad-kdd99", budget="fast", results="egbad-kdd99.jsonl")
-    print(found.to_markdown())
+    print(oddgan.report.to_markdown(found))
 
-Each training is a cell: a protocol, a class and a seed. Cells stream into a file as they come; one that is there is
-never run twice, and one that was broken off goes on from its checkpoint.
+Each training is a cell: a protocol, a class and a seed. `oddgan.evaluation.runner` runs the cells and keeps them.
 """
 
 import math
@@ -17,38 +16,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 import torch
 
-from .. import __version__, detectors, machine
+from .. import detectors, machine
 from ..detector import Detector
-from ..errors import DataError, ParameterError, TrainingError
-from ..evaluation import cells as runner
-from ..evaluation.cells import Cell, Planned, Record, key_of
+from ..errors import ParameterError
+from ..evaluation import runner
+from ..evaluation.cells import Cell, key_of, parameters_of, versions
+from ..evaluation.figures import FIGURES
+from ..evaluation.runner import CELLS, Attempt, Facts, Figures, Job, Record, judged
 from ..hooks import Hook
 from ..kit.recipe import NeuralRecipe
-from ..parameters import declared, plain
+from ..parameters import declared
 from . import protocols, speed
 from .configured import detector as configured
-from .figures import FIGURES, agreement, figures
-from .page import markdown, methods, notes
+from .figures import agreement, figures
 from .protocols import PROTOCOLS, Protocol, Task
 from .published import Run, Table, table
 
 VERSION = 1
-"""Of protocols and figures: raised when they change, so that cells of before are not taken for those of now."""
+"""Of protocols and figures: raised when they change, so that cells made before are not taken for current ones."""
 
-TUNED_ON = 1_000  # training rows, where no row is put aside
+TUNED_ON = 1_000  # training rows, where no row is held out
 
 SCORE = "score"
-"""The name of a detector's score among its terms: what `score_by` says, weighed as it weighs them."""
+"""The name of a detector's score among its terms: what `score_by` selects."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A training of a table that is to be run. `detector` is unfitted and has the cell's seed. `of`: a name for what it
-    is of; `key`: one for that and where it runs.
-    """
+    """A training of a table that is to be run. `detector` is unfitted and has the cell's seed. `of` identifies what the
+    cell is about, and `key` also where it is run: device and versions."""
 
     run: Run
     protocol: Protocol
@@ -62,23 +60,11 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """What came of a table: its cells, by what they are of."""
+    """A table and its cells, in the order in which they were planned. `oddgan.report` makes a page of it."""
 
     table: Table
     budget: str
     cells: tuple[Cell, ...]
-
-    def to_markdown(self) -> str:
-        """The table as GitHub-flavoured Markdown: published, ours, difference; the clean protocol; what to know."""
-        return markdown(self.table, self.cells)
-
-    def lines(self) -> tuple[list[str], list[list[str]]]:
-        """Head and lines of the table of methods, in words."""
-        return methods(self.table, list(self.cells))
-
-    def notes(self) -> list[str]:
-        """What a reader must know."""
-        return notes(self.table, list(self.cells))
 
 
 def reproduce(
@@ -92,33 +78,33 @@ def reproduce(
     results: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
     hooks: Iterable[Hook] = (),
-    report: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda message: None,
 ) -> Reproduction:
-    """Run the table `name` as far as its cells are not in `results` yet.
+    """Run the cells of the table `name` that are not in `results` yet.
 
-    `protocol`: "exact", as the source did it; "clean"; or "both". `seeds`: how many, from 0 on; `classes` and `runs`:
-    some of the table's; without them, what the budget says. `budget`: "paper", what the source spends, or one of the
-    table's smaller ones. `results`: a file of JSON lines. `hooks` watch the training; `report` is called with a line
-    when a cell begins and when it ends.
+    `protocol`: "exact", as the source did it; "clean"; or "both". `seeds`: how many, starting at 0; `classes` and
+    `runs`: some of the table's. By default, the budget decides. `budget`: "paper", what the source spends, or one of
+    the table's smaller ones. `results`: a file of JSON lines. `hooks` watch the training; `report` is called with a
+    message when a cell begins and when it ends.
 
-    Raises `ParameterError` for a name that is not there, `DataError` where the data is not at hand, `OutputError` when
-    the results cannot be written. Two processes must not write one file of results at a time.
+    Raises `ParameterError` for an unknown name, `DataError` where the data is not available, `OutputError` when the
+    results cannot be written. Two processes must not write one file of results at the same time.
     """
     wanted = table(name)
-    record, watching = Record(results), tuple(hooks)
-
-    def planned(one: Training) -> Planned:
-        return Planned(
-            key=one.key,
-            name=f"{one.run.name}, {one.protocol}{one.group and f', class {one.group}'}, seed {one.seed}",
-            make=lambda checkpoint: _cell(wanted, one, checkpoint, checkpoint_seconds, watching),
-            # Found by what it depends on: another table, or another budget, may have run it.
-            found=lambda cell: replace(cell, facts={**cell.facts, **_place(wanted, one)}),
-        )
-
-    todo = [planned(one) for one in plan(wanted, protocol, seeds, classes, runs, budget)]
-    cells = runner.run(todo, record, lambda cell: _summary(cell, wanted.figure), report)
-    return Reproduction(table=wanted, budget=budget, cells=tuple(cells))
+    planned = list(plan(wanted, protocol, seeds, classes, runs, budget))
+    cells = runner.run(
+        (_job(wanted, one) for one in planned),
+        Record(results, CELLS),
+        summary=lambda cell: _summary(cell, wanted.figure),
+        checkpoint_seconds=checkpoint_seconds,
+        hooks=hooks,
+        report=report,
+    )
+    # A cell is found by what it depends on: another table or another budget may have run it.
+    placed = (
+        replace(cell, facts={**cell.facts, **_place(wanted, one)}) for cell, one in zip(cells, planned, strict=True)
+    )
+    return Reproduction(table=wanted, budget=budget, cells=tuple(placed))
 
 
 def plan(
@@ -129,7 +115,10 @@ def plan(
     runs: Iterable[str] | None = None,
     budget: str = "fast",
 ) -> Iterator[Training]:
-    """The cells of a table, in the order in which they are run: all lines of a class and seed together."""
+    """The cells of a table, in the order in which they are run: all runs of a class and seed together.
+
+    Arguments as for `reproduce`. Raises `ParameterError` for anything that the table does not have.
+    """
     if protocol not in (*PROTOCOLS, "both"):
         raise ParameterError(f"protocol={protocol!r}: must be exact, clean or both")
     if budget not in wanted.budgets:
@@ -169,7 +158,7 @@ def trainings(wanted: Table, budget: str) -> int:
 
 
 def unfitted(wanted: Table, run: Run, protocol: Protocol, group: str = "", budget: str = "paper") -> Detector:
-    """The detector of a run, unfitted. A data set called "{class}" in its configuration is the group."""
+    """The unfitted detector of a run. In its configuration's data set, "{class}" stands for the group."""
     changes = dict(run.parameters) | (dict(run.clean) if protocol == "clean" else {})
     if run.of is not None:
         dataset, variant = (part.replace("{class}", group) for part in run.of)
@@ -180,8 +169,8 @@ def unfitted(wanted: Table, run: Run, protocol: Protocol, group: str = "", budge
         known = declared(type(det))
         smaller = {name: value for name, value in wanted.budgets[budget].parameters.items() if name in known}
         if "updates" in smaller:
-            least = min(smaller["updates"], det.updates or smaller["updates"])  # a recipe may need less
-            smaller = {"epochs": None, **smaller, "updates": least}
+            fewest = min(smaller["updates"], det.updates or smaller["updates"])  # a recipe may need fewer
+            smaller = {"epochs": None, **smaller, "updates": fewest}
         det.set_params(**smaller)
     return det
 
@@ -191,59 +180,56 @@ def _chosen(table: str, what: str, known: Iterable[str], asked: Iterable[str] | 
     if asked is None:
         return list(usual or known)
     found = [str(one) for one in asked]
-    if strange := [one for one in found if one not in known]:
-        raise ParameterError(f"{table} has no {what} {strange[0]!r}; it has {', '.join(known)}")
+    if unknown := [one for one in found if one not in known]:
+        raise ParameterError(f"{table} has no {what} {unknown[0]!r}; it has {', '.join(known)}")
     return [one for one in known if one in found]
 
 
 def identity(wanted: Table, protocol: str, group: str, budget: str, detector: Detector) -> str:
-    """A name for what a cell is of, wherever it is run."""
+    """Identifies what a cell is about, wherever it is run."""
     limits = wanted.budgets[budget]
     return key_of(
         table=[wanted.data, wanted.task, protocol, group, VERSION],
         rows=[limits.train, limits.test],
         detector=type(detector).__name__,
-        parameters={name: plain(value) for name, value in detector.get_params(deep=False).items()},
+        parameters=parameters_of(detector),
     )
 
 
 def _key(of: str, detector: Detector) -> str:
-    """A name for everything that a cell's figures depend on: what it is `of`, device and versions."""
-    versions = [__version__, torch.__version__, np.__version__, sklearn.__version__]
-    return key_of(of=of, device=machine.device(detector.device).type, versions=versions)
+    """Identifies everything that a cell's figures depend on: what it is `of`, device and versions."""
+    return key_of(of=of, device=machine.device(detector.device).type, versions=list(versions().values()))
 
 
-def _cell(
-    wanted: Table, one: Training, checkpoint: Path | None, checkpoint_seconds: float, hooks: tuple[Hook, ...]
-) -> Cell:
-    found: dict[str, float | None] = {}
-    facts: dict[str, Any] = {}
-    error = None
+def _job(wanted: Table, one: Training) -> Job[Cell]:
+    title = f"{one.run.name}, {one.protocol}{one.group and f', class {one.group}'}, seed {one.seed}"
+    return Job(key=one.key, title=title, run=lambda attempt: _cell(wanted, one, attempt))
+
+
+def _cell(wanted: Table, one: Training, attempt: Attempt) -> Cell:
     task = None
     if wanted.task != "speed":
         limits = wanted.budgets[one.budget]
         place = one.protocol, one.group, one.seed
         task = protocols.task(wanted.task, wanted.data, *place, train=limits.train, test=limits.test)
-    try:
-        if task is None:
-            found, facts = speed.measure(one.detector, one.group)
-        else:
-            found, facts = _judged(one.detector, task, checkpoint, checkpoint_seconds, hooks)
-    except (DataError, ParameterError, TrainingError) as reason:
-        error = str(reason)
-    versions = {"oddgan": __version__, "torch": torch.__version__, "numpy": np.__version__}
+
+    def judge() -> tuple[Figures, Facts]:
+        return speed.measure(one.detector, one.group) if task is None else _judged(one.detector, task, attempt)
+
+    found, facts, error = judged(judge)
+    parameters, of_packages = parameters_of(one.detector), versions()
     return Cell(
         key=one.key,
         data=wanted.data if task is not None else one.group,
         detector=type(one.detector).__name__,
-        parameters={name: plain(value) for name, value in one.detector.get_params(deep=False).items()},
+        parameters=parameters,
         seed=one.seed,
         figures={name: _finite(value) for name, value in found.items()},
         error=error,
         facts={
             **_place(wanted, one),
             **facts,
-            "versions": versions,
+            "versions": {name: of_packages[name] for name in ("oddgan", "torch", "numpy")},
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         },
     )
@@ -264,23 +250,19 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _judged(
-    detector: Detector, task: Task, checkpoint: Path | None, checkpoint_seconds: float, hooks: tuple[Hook, ...]
-) -> tuple[dict[str, float | None], dict[str, Any]]:
+def _judged(detector: Detector, task: Task, attempt: Attempt) -> tuple[Figures, Facts]:
     """Fit, score, and the figures of every term, named "TERM FIGURE"."""
     if task.calibrate is None:
-        # Exact: the source puts no row aside, so none is. What weighs terms is tuned on training rows; the threshold
-        # that two of them give is of no use and not used.
-        held = {"tune": protocols.some(task.train, TUNED_ON), "calibrate": task.train[:2]}
+        # Exact: the source holds no row out, so none is. What weighs terms is tuned on training rows; the threshold
+        # that two of them give means nothing and is not used.
+        held_out = {"tune": protocols.some(task.train, TUNED_ON), "calibrate": task.train[:2]}
     else:
-        held = {"calibrate": protocols.some(task.calibrate, detector.max_held_out_rows)}
-    resumed = checkpoint is not None and checkpoint.exists()
+        held_out = {"calibrate": protocols.some(task.calibrate, detector.max_held_out_rows)}
+    fit = attempt.fit(detector, task.train, **held_out)
     started = time.perf_counter()
-    detector.fit(task.train, **held, checkpoint=checkpoint, checkpoint_seconds=checkpoint_seconds, hooks=hooks)
-    trained = time.perf_counter()
     terms = _terms(detector, task.test)
-    explained = time.perf_counter()
-    calibrate = {} if task.calibrate is None else _terms(detector, held["calibrate"])
+    seconds = time.perf_counter() - started
+    calibrate = {} if task.calibrate is None else _terms(detector, held_out["calibrate"])
     found: dict[str, float | None] = {}
     for term, scores in terms.items():
         for name, value in figures(task.labels, scores, calibrate.get(term), task.percentile).items():
@@ -288,12 +270,12 @@ def _judged(
     facts = {
         **task.facts,
         "updates": detector.training_.get("updates"),
-        "seconds to train": None if resumed else round(trained - started, 2),
-        "milliseconds to explain a row": round(1e3 * (explained - trained) / len(task.test), 4),
+        "seconds to train": None if fit.seconds is None else round(fit.seconds, 2),
+        "milliseconds to explain a row": round(1e3 * seconds / len(task.test), 4),
         "agreement": {pair: _finite(value) for pair, value in agreement(terms).items()} if len(terms) > 2 else {},
     }
     if calibrate:
-        facts["false alarms asked"] = detector.false_alarm_rate_
+        facts["false alarms requested"] = detector.false_alarm_rate_
     return found, facts
 
 
@@ -305,7 +287,7 @@ def _terms(detector: Detector, rows: Any) -> dict[str, np.ndarray]:
 def _summary(cell: Cell, figure: str) -> str:
     if cell.error is not None:
         return f"failed: {cell.error}"
-    value: Mapping[str, float | None] = cell.figures
-    name = figure if f"{SCORE} {figure}" in value else "auroc"
-    shown = value[f"{SCORE} {name}"]
-    return f"{FIGURES[name]} {'none' if shown is None else f'{shown:.3f}'}"
+    values: Mapping[str, float | None] = cell.figures
+    name = figure if f"{SCORE} {figure}" in values else "auroc"
+    value = values[f"{SCORE} {name}"]
+    return f"{FIGURES[name].head} {'none' if value is None else f'{value:.3f}'}"

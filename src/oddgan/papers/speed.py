@@ -1,4 +1,4 @@
-"""What scoring costs with a source's networks: milliseconds a batch, which no weight changes."""
+"""What scoring costs with a source's networks: milliseconds per batch, which do not depend on the weights."""
 
 import time
 from statistics import median
@@ -9,13 +9,13 @@ from ..detector import Detector
 from .protocols import one_hot
 
 BATCH = 64
-ROUNDS = 3  # after one that is not counted, unless one takes so long that
-SECONDS = 20.0  # a round of it is enough
+ROUNDS = 3  # after one that is not counted
+SECONDS = 20.0  # a first round that takes longer is the only one, and counts
 TRAINED_ON = 200
 
 
 def measure(detector: Detector, data: str) -> tuple[dict[str, float | None], dict[str, Any]]:
-    """Milliseconds to score a batch of 64 rows of `data`, after a training of no account, and facts."""
+    """Milliseconds to score a batch of 64 rows of `data`, after a training of one update; and facts."""
     held = labelled(data)
     rows = held.rows[:TRAINED_ON]
     if not hasattr(rows, "dtype"):

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG, coloured by the page's style sheet: no library, no script, sharp in print."""
+"""Small charts as inline SVG, coloured by the page's style sheet: no library and no script, sharp in print."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,12 +12,12 @@ from ..metrics import Estimate
 Points = Iterable[tuple[float, float]]
 
 BINS = 40
-SQUEEZED = 0.15  # a threshold this far left, as a share of the width, calls for a logarithmic scale
+SQUEEZED = 0.15  # a threshold in this leftmost share of the width calls for a logarithmic scale
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """A plot's area: turns data into pixels. Without ticks of their own the axes get round ones."""
+    """The area of a plot: converts data to pixels. Axes without given ticks get round ones."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -42,16 +42,16 @@ class Axes:
         return self.height - self.bottom
 
     def px(self, value: float) -> float:
-        """Where a value lies across, in pixels."""
+        """The horizontal position of a value, in pixels."""
         low, high, at = (math.log(v) if self.log else v for v in (*self.x, value))
         return self.left + (at - low) / (high - low) * (self.end - self.left)
 
     def py(self, value: float) -> float:
-        """Where a value lies down, in pixels."""
+        """The vertical position of a value, in pixels."""
         return self.base - (value - self.y[0]) / (self.y[1] - self.y[0]) * (self.base - self.top)
 
     def path(self, points: Points, css: str, *, close: bool = False) -> str:
-        """A line through data points, without those that fall on one spot; a NaN breaks it."""
+        """A line through data points; points on the same spot are drawn once, and a NaN interrupts the line."""
         parts: list[str] = []
         pen, last = "M", ""
         for x, y in points:
@@ -84,11 +84,11 @@ class Axes:
         return "".join(parts)
 
     def upright(self, css: str, x: float, above: int = 0) -> str:
-        """A vertical line over the plot's height, and so many pixels above."""
+        """A vertical line over the plot's height, and `above` pixels higher."""
         return line(css, self.px(x), self.top - above, self.px(x), self.base)
 
     def dot(self, x: float, y: float, note: str = "") -> str:
-        """A point, its note beside it on the side with more room."""
+        """A point with a note beside it, on the side with more space."""
         px, py, late = self.px(x), self.py(y), x > 0.7 * self.x[1]
         text = label(
             "note", px + (-10 if late else 10), py + (18 if y > 0.12 else -8), note, "end" if late else "start"
@@ -96,7 +96,7 @@ class Axes:
         return f'<circle class="dot" cx="{px:.1f}" cy="{py:.1f}" r="4.5"/>{text if note else ""}'
 
     def svg(self, title: str, *parts: str) -> str:
-        """The chart; `title` says what it shows to those who cannot see it."""
+        """The chart; `title` describes it for screen readers."""
         return (
             f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(title)}">'
             f"{''.join(parts)}</svg>"
@@ -109,12 +109,12 @@ def line(css: str, x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def label(css: str, x: float, y: float, text: str, anchor: str) -> str:
-    """Text at a place in pixels; `anchor` is "start", "middle" or "end"."""
+    """Text at a position in pixels; `anchor` is "start", "middle" or "end"."""
     return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from `low` to `high`, about so many."""
+    """About `about` round numbers from `low` to `high`."""
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
@@ -123,9 +123,9 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def score_histogram(groups: dict[str, np.ndarray], threshold: float) -> str:
-    """How scores spread: `groups` maps "normal", "odd" or "all" to scores; each group's bars add up to 1.
+    """The distribution of scores: `groups` maps "normal", "anomalous" or "all" to scores; a group's bars add up to 1.
 
-    The scale is logarithmic where the highest scores would squeeze what lies below the threshold into a corner.
+    The scale is logarithmic where the highest scores would squeeze everything below the threshold into a corner.
     """
     every = np.concatenate([*groups.values(), [threshold]])
     low, high = float(every.min()), float(every.max())
@@ -133,7 +133,7 @@ def score_histogram(groups: dict[str, np.ndarray], threshold: float) -> str:
     if high - low <= 1e-9 * abs(high):
         low, high = low - 0.5, high + 0.5
     edges = np.geomspace(low, high, BINS + 1) if log else np.linspace(low, high, BINS + 1)
-    edges[0], edges[-1] = low, high  # what geomspace rounds would drop the lowest and highest row
+    edges[0], edges[-1] = low, high  # rounding in geomspace would drop the lowest or the highest row
     shares = {name: np.histogram(s, edges)[0] / s.size for name, s in groups.items()}
     axes = Axes(
         x=(low, high),
@@ -157,7 +157,7 @@ def score_histogram(groups: dict[str, np.ndarray], threshold: float) -> str:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten, with twice and five times them where there is room."""
+    """Powers of ten, with their double and fivefold where there is space."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = (1, 2, 5) if last - first <= 3 else (1,)
     return [v for k in range(first, last + 1) for m in steps if low <= (v := m * 10.0**k) <= high]
@@ -187,24 +187,24 @@ def steps(recall: np.ndarray, precision: np.ndarray) -> list[tuple[float, float]
 
 
 def p_value_histogram(p_values: np.ndarray, n_calibrate: int) -> str:
-    """p-values in (0, 1], level for normals, and the band in which 95% of such bars lie.
+    """p-values in (0, 1], which are uniform for normal rows, and the band that holds 95% of such bars.
 
-    The band allows for both samples, test rows and calibration rows (a beta-binomial count).
+    The band accounts for both samples, test rows and calibration rows (a beta-binomial count).
     """
     n, bins = p_values.size, 10
     share = 1 / bins
-    # Bars hold their upper end: with n + 1 a multiple of 10 each holds as many of the possible p-values.
+    # Bars include their upper end: if n + 1 is a multiple of 10, each holds the same number of possible p-values.
     bar = np.clip(np.ceil(p_values * bins - 1e-9).astype(int) - 1, 0, bins - 1)
     filled = np.bincount(bar, minlength=bins) / n
     spread = 1.96 * math.sqrt(share * (1 - share) / n * (n_calibrate + 1 + n) / (n_calibrate + 2))
     axes = Axes(x=(0, 1), y=(0, 1.15 * max(float(filled.max()), share + spread)), height=270)
-    parts = [axes.frame("p-value", "share of the test normals", percent=True)]
+    parts = [axes.frame("p-value", "share of the normal test rows", percent=True)]
     for i, value in enumerate(map(float, filled)):
         box = _box("bar", axes.px(i * share) + 1, axes.py(value), axes.px((i + 1) * share) - 1, axes.base)
         parts.append(f"<g><title>{i * share:.1f} to {(i + 1) * share:.1f}: {value:.1%}</title>{box}</g>")
     parts.append(_box("band", axes.left, axes.py(share + spread), axes.end, axes.py(max(0.0, share - spread))))
     parts.append(axes.path([(0, share), (1, share)], "chance"))
-    return axes.svg(f"Histogram of the p-values of {n} test normals, expected {share:.0%} in each bar", *parts)
+    return axes.svg(f"Histogram of the p-values of {n} normal test rows, expected {share:.0%} in each bar", *parts)
 
 
 def _box(css: str, x1: float, y1: float, x2: float, y2: float) -> str:
@@ -212,7 +212,7 @@ def _box(css: str, x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def training_curve(name: str, values: Sequence[float | None], updates: Sequence[int], stages: Sequence[str]) -> str:
-    """One loss term over the run's updates, with a line where a stage begins."""
+    """One loss term over the run's updates, with a vertical line where a stage begins."""
     y = [math.nan if v is None else float(v) for v in values]
     finite = [v for v in y if math.isfinite(v)] or [0.0]
     low, high = min(finite), max(finite)
@@ -238,7 +238,7 @@ def training_curve(name: str, values: Sequence[float | None], updates: Sequence[
 
 
 def strip(estimate: Estimate) -> str:
-    """An estimate in a table's cell: its interval and value on a scale from 0 to 1, chance as a tick."""
+    """An estimate drawn in a table cell: its interval and value on a scale from 0 to 1, chance as a tick."""
     axes = Axes(x=(0, 1), y=(0, 1), width=120, height=16, left=4, right=4, top=2, bottom=2)
     low, value, high = (axes.px(v) for v in (estimate.low, estimate.value, estimate.high))
     parts = [line("grid", axes.left, 8, axes.end, 8), line("range", low, 8, high, 8)]

@@ -1,8 +1,7 @@
-"""Heat maps over pictures: what looks normal keeps its look, what looks odd glows."""
+"""Heat maps over pictures: normal pixels stay as they are, anomalous ones glow."""
 
 import io
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,31 +9,22 @@ import numpy as np
 from ..errors import DataError, ParameterError
 from ..evaluation import Example
 from ..files import whole_file
+from .colours import inferno
 
-STRONGEST = 0.85  # opacity of the heat where the map reaches vmax: the picture still shows through
-OUTLINE = (0, 255, 230)  # of a mask: far from every colour of the map
-TILE = 160  # shorter side that tiny pictures are enlarged to in a grid; others get at most twice that
+STRONGEST = 0.85  # opacity of the heat where the map reaches vmax: the picture is still visible
+OUTLINE = (0, 255, 230)  # of a mask: distinct from every colour of the map
+TILE = 160  # shorter side to which tiny pictures are enlarged in a grid; other pictures get at most twice that
 _CAPTION = 13
 _GAP = 14
 _SEAM = 4
 
 
-@lru_cache(maxsize=1)
-def _colours() -> np.ndarray:
-    """(256, 3) uint8: matplotlib's inferno without its ends: black would darken what is barely odd, and pale
-    yellow would be lost on white."""
-    import matplotlib
-
-    table = matplotlib.colormaps["inferno"](np.linspace(0.35, 0.87, 256))
-    return np.asarray(np.rint(table[:, :3] * 255), dtype=np.uint8)
-
-
 def overlay(picture: np.ndarray, anomaly_map: np.ndarray, vmax: float) -> np.ndarray:
     """A heat map over a picture, (H, W, 3) uint8.
 
-    `picture`: uint8, (H, W) or (H, W, 3); `anomaly_map`: (H, W), 0 leaves the picture as it is, `vmax` and more
-    is shown as fully odd. Use one `vmax` for all pictures that are to be compared. Raises DataError when the
-    sizes differ, ParameterError for a vmax that is not above 0.
+    `picture`: uint8, (H, W) or (H, W, 3); `anomaly_map`: (H, W); 0 leaves the picture as it is, `vmax` and above get
+    the full strength. Use the same `vmax` for all pictures that are to be compared. Raises DataError when the sizes
+    differ, ParameterError for a vmax that is not above 0.
     """
     if not vmax > 0:
         raise ParameterError(f"overlay: vmax={vmax} must be above 0")
@@ -43,12 +33,12 @@ def overlay(picture: np.ndarray, anomaly_map: np.ndarray, vmax: float) -> np.nda
         raise DataError(f"overlay: picture {colour.shape[:2]} and map {np.shape(anomaly_map)} differ in size")
     heat = np.clip(np.nan_to_num(np.asarray(anomaly_map, dtype=np.float32) / vmax), 0.0, 1.0)
     opacity = (STRONGEST * heat)[..., None]
-    mixed = (1 - opacity) * colour + opacity * _colours()[np.rint(heat * 255).astype(np.intp)]
+    mixed = (1 - opacity) * colour + opacity * inferno()[np.rint(heat * 255).astype(np.intp)]
     return np.asarray(np.rint(mixed), dtype=np.uint8)
 
 
 def outlined(picture: np.ndarray, mask: np.ndarray, width: int = 1) -> np.ndarray:
-    """`picture` (H, W, 3) uint8 with the border of `mask` (H, W) bool drawn just outside it, `width` pixels wide."""
+    """`picture` (H, W, 3) uint8 with a line, `width` pixels wide, just outside `mask` (H, W) bool."""
     around = mask.copy()
     for _ in range(width):
         padded = np.pad(around, 1)
@@ -59,10 +49,11 @@ def outlined(picture: np.ndarray, mask: np.ndarray, width: int = 1) -> np.ndarra
 
 
 def views(example: Example, vmax: float, side: int, longest: int) -> list[np.ndarray]:
-    """The picture and its heat map with the mask's outline, both (H, W, 3) uint8 of one size; of a detector that
-    makes no maps the picture alone, with the outline.
+    """The picture and its heat map with the mask's outline, both (H, W, 3) uint8 of the same size; without an anomaly
+    map, the picture alone, with the outline.
 
-    Tiny pictures are enlarged by a whole factor to `side` or more; others are shrunk to at most `longest`.
+    Tiny pictures are enlarged by a whole factor to `side` or more; large ones are reduced to at most `longest`. Raises
+    DataError for a row of a table.
     """
     if example.picture is None:
         raise DataError(f"{example.name}: a row of a table has no heat map; give examples of pictures")
@@ -77,7 +68,7 @@ def views(example: Example, vmax: float, side: int, longest: int) -> list[np.nda
 
 
 def png(picture: np.ndarray) -> bytes:
-    """`picture` (uint8) as a PNG file."""
+    """`picture` (uint8) encoded as PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -88,11 +79,11 @@ def png(picture: np.ndarray) -> bytes:
 def heat_map_grid(
     examples: Sequence[Example], path: str | Path, *, vmax: float | None = None, columns: int = 3
 ) -> None:
-    """Write a PNG: for each example its picture, its reconstruction and its heat map, as far as there are any.
+    """Write a PNG that shows, for each example, its picture, and its reconstruction and heat map if it has them.
 
-    `vmax`: the map's value that is shown as fully odd (`Evaluation.map_scale`); None takes the median peak of
-    the examples. `columns`: examples side by side. Tiny pictures are enlarged without blur. Raises DataError
-    without pictures, OutputError when `path` cannot be written.
+    `vmax`: the map's value that is shown at full strength (`Evaluation.map_scale`); None takes the median peak of the
+    examples. `columns`: examples per line. Tiny pictures are enlarged without blur. Raises DataError without pictures,
+    OutputError when `path` cannot be written.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -110,19 +101,19 @@ def heat_map_grid(
         x, y = (i % columns) * cell_w + _GAP, (i // columns) * cell_h + _GAP
         for j, view in enumerate(row):
             sheet.paste(Image.fromarray(view), (x + j * (width + _SEAM), y))
-        verdict = "odd" if example.is_anomaly else "normal"
+        verdict = "anomaly" if example.is_anomaly else "normal"
         name = example.name if example.kind is None else f"{example.name} ({example.kind})"
         numbers = f"score {example.score:.4g}, p {example.p_value:.3g}: {verdict}"
         for line, (text, colour) in enumerate(((name, "#111111"), (numbers, "#555555"))):
             while draw.textlength(text, font=font) > text_width and len(text) > 2:
-                text = "…" + text[2:]  # the end of a path says more than its beginning
+                text = "…" + text[2:]  # the end of a path is the more specific part
             draw.text((x, y + height + 4 + line * (_CAPTION + 5)), text, fill=colour, font=font)
     with whole_file(path) as file:
         file.write(png(np.asarray(sheet)))
 
 
 def _panels(example: Example, vmax: float) -> list[np.ndarray]:
-    """Picture, reconstruction and heat map, as far as there are any: all (H, W, 3) uint8 of one size."""
+    """The picture, and the reconstruction and heat map if there are any: all (H, W, 3) uint8 of the same size."""
     picture, *heat = views(example, vmax, TILE, 2 * TILE)
     if example.reconstruction is None:
         return [picture, *heat]
@@ -147,7 +138,7 @@ def _shown_size(picture: np.ndarray, side: int, longest: int) -> tuple[int, int]
 
 
 def _sized(view: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """A picture (uint8) or map (float32) of another size: without blur where it grows by a whole factor."""
+    """A picture (uint8) or map (float32), resized: without blur where it is enlarged by a whole factor."""
     from PIL import Image
 
     if view.shape[:2] == size:

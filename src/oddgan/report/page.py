@@ -11,15 +11,16 @@ import numpy as np
 
 from .. import metrics
 from ..evaluation import Evaluation, Example
+from ..evaluation.figures import FIGURES, number
 from ..files import whole_file
 from . import charts, text
 from .heat import png, views
 
-SIDE, LONGEST = 144, 320  # of the pictures in the page: tiny ones are enlarged, large ones shrunk
+SIDE, LONGEST = 144, 320  # of the pictures in the page: tiny ones are enlarged, large ones reduced
 GROUPS = {
-    "oddest": ("The oddest rows", "The highest scores of the whole test, oddest first."),
-    "miss": ("Worst misses", "Odd rows below the threshold, those with the lowest scores first."),
-    "false alarm": ("Worst false alarms", "Normal rows above the threshold, those with the highest scores first."),
+    "most anomalous": ("Most anomalous rows", "The highest scores of all test rows, highest first."),
+    "miss": ("Worst misses", "Anomalous rows below the threshold, lowest score first."),
+    "false alarm": ("Worst false alarms", "Normal rows above the threshold, highest score first."),
 }
 
 
@@ -31,7 +32,7 @@ def write_html(evaluation: Evaluation, path: str | Path) -> None:
 
 
 def to_html(evaluation: Evaluation) -> str:
-    """One HTML page with everything in it: styles, charts and pictures; it loads nothing and runs no script."""
+    """One self-contained HTML page with its styles, charts and pictures: it loads nothing and runs no script."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -42,7 +43,7 @@ def to_html(evaluation: Evaluation) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
-        "number": text.number,
+        "number": number,
         "percent": text.percent,
         "interval": text.interval,
         "strip": charts.strip,
@@ -57,12 +58,12 @@ def to_html(evaluation: Evaluation) -> str:
         histogram=charts.score_histogram(_groups(e), e.threshold),
         groups=list(_groups(e)),
         curves=_curves(e),
-        pixel=[(text.PIXEL[name], value, text.PIXEL_CHANCE[name]) for name, value in e.pixel.items()],
+        pixel=[(FIGURES[name].head, value, FIGURES[name].chance) for name, value in e.pixel.items()],
         galleries=_galleries(e),
         p_values=_p_values(e),
         players=_players(e),
         card=_card(e.detector),
-        areas=text.AREAS,
+        figures=FIGURES,
     )
 
 
@@ -71,18 +72,23 @@ def _template(name: str) -> str:
 
 
 def _tiles(e: Evaluation) -> list[tuple[str, str, str, str]]:
-    """The few figures on top: name, value, and two lines on how sure it is."""
+    """The few figures on top: name, value, and two lines about its certainty."""
     found = []
-    for name, label in (("auroc", "AUROC"), ("average_precision", "AUPRC")):
+    for name in ("auroc", "average_precision"):
         if name in e.estimates:
             area = e.estimates[name]
             found.append(
-                (label, text.number(area.value), f"{text.interval(area)}", f"chance {text.number(area.chance)}")
+                (
+                    FIGURES[name].short,
+                    number(area.value),
+                    f"{text.interval(area)}",
+                    f"chance {number(area.chance)}",
+                )
             )
     if e.rates is not None:
         r = e.rates
         for label, rate, n, of, kind in (
-            ("Anomalies caught", r.detection_rate, r.n_detected, r.n_odd, "odd"),
+            ("Anomalies detected", r.detection_rate, r.n_detected, r.n_anomalous, "anomalous"),
             ("False alarms", r.false_alarm_rate, r.n_false_alarms, r.n_normal, "normal"),
         ):
             if rate is not None:
@@ -100,28 +106,28 @@ def _tiles(e: Evaluation) -> list[tuple[str, str, str, str]]:
             ("Flagged", text.percent(flagged / e.scores.size), f"{flagged} of {e.scores.size} rows", "no labels")
         )
     if e.pixel:
-        pixel = {name: text.number(value) for name, value in e.pixel.items()}
+        pixel = {name: number(value) for name, value in e.pixel.items()}
         details = f"to 5%: {pixel['aupro_0.05']}", f"pixel AUROC {pixel['pixel_auroc']}"
-        found.append(("AUPRO (to 30%)", pixel["aupro_0.3"], *details))
+        found.append((FIGURES["aupro_0.3"].short, pixel["aupro_0.3"], *details))
     return found
 
 
 def _groups(e: Evaluation) -> dict[str, np.ndarray]:
     if e.labels is None:
         return {"all": e.scores}
-    groups = {"normal": e.scores[~e.labels], "odd": e.scores[e.labels]}
+    groups = {"normal": e.scores[~e.labels], "anomalous": e.scores[e.labels]}
     return {name: scores for name, scores in groups.items() if scores.size}
 
 
 def _curves(e: Evaluation) -> list[dict[str, Any]]:
     if not e.estimates or e.labels is None or e.rates is None:
         return []
-    caught, false = (rate.value if rate else math.nan for rate in (e.rates.detection_rate, e.rates.false_alarm_rate))
+    detected, false = (rate.value if rate else math.nan for rate in (e.rates.detection_rate, e.rates.false_alarm_rate))
     alarms, found = metrics.roc_curve(e.labels, e.scores)
     recall, precision = metrics.precision_recall_curve(e.labels, e.scores)
     areas = e.estimates["auroc"], e.estimates["average_precision"]
-    roc = charts.curve("ROC", zip(alarms, found, strict=True), areas[0], (false, caught))
-    pr = charts.curve("Precision-recall", charts.steps(recall, precision), areas[1], (caught, e.rates.precision))
+    roc = charts.curve("ROC", zip(alarms, found, strict=True), areas[0], (false, detected))
+    pr = charts.curve("Precision-recall", charts.steps(recall, precision), areas[1], (detected, e.rates.precision))
     return [
         {"name": "ROC curve", "svg": roc, "area": f"AUROC {areas[0]:.3f}", "chance": areas[0].chance},
         {"name": "Precision-recall curve", "svg": pr, "area": f"AUPRC {areas[1]:.3f}", "chance": areas[1].chance},
@@ -129,13 +135,13 @@ def _curves(e: Evaluation) -> list[dict[str, Any]]:
 
 
 def _p_values(e: Evaluation) -> Any:
-    """The histogram for test normals; none where there are too few to show a shape."""
+    """The histogram for normal test rows; None where there are too few to show a shape."""
     normal = e.p_values[~e.labels] if e.labels is not None else np.empty(0)
     return charts.p_value_histogram(normal, e.n_calibrate) if normal.size >= 10 else None
 
 
 def _players(e: Evaluation) -> dict[str, list[dict[str, Any]]]:
-    """The curves of every loss term, by player: "G.adv" is the term adv of player G."""
+    """The curves of all loss terms, by player: "G.adv" is the term adv of player G."""
     players: dict[str, list[dict[str, Any]]] = {}
     stages, updates = e.history.get("stage", ()), _running_total(e.history)
     for column, values in e.history.items():
@@ -147,7 +153,7 @@ def _players(e: Evaluation) -> dict[str, list[dict[str, Any]]]:
 
 
 def _running_total(history: Mapping[str, Sequence[Any]]) -> list[int]:
-    """Updates since the start of the run at each line of the history; a stage counts its own from 0."""
+    """Updates since the start of the run at each line of the history; each stage counts from 0."""
     totals: list[int] = []
     before = 0
     stages, updates = history.get("stage", ()), history.get("update", ())
@@ -186,17 +192,17 @@ def _item(example: Example, e: Evaluation) -> dict[str, Any]:
 
 
 def _verdict(example: Example) -> tuple[str, str]:
-    """In words, and as a class of the style sheet: was the verdict right?"""
+    """Whether the verdict was right, as text and as a class of the style sheet."""
     flagged, label = example.is_anomaly, example.label
     if label is None:
         return ("flagged" if flagged else "not flagged"), "plain"
     if label:
-        return ("caught", "right") if flagged else ("missed", "wrong")
+        return ("detected", "right") if flagged else ("missed", "wrong")
     return ("false alarm", "wrong") if flagged else ("passed", "right")
 
 
 def _where(anomaly_map: np.ndarray) -> str:
-    """Where a map peaks, in words, for those who cannot see it."""
+    """Where a map peaks, as text for screen readers."""
     y, x = np.unravel_index(int(np.argmax(anomaly_map)), anomaly_map.shape)
     row = ("upper", "middle", "lower")[int(3 * y // anomaly_map.shape[0])]
     column = ("left", "centre", "right")[int(3 * x // anomaly_map.shape[1])]
@@ -208,13 +214,13 @@ def _embedded(picture: np.ndarray) -> str:
 
 
 def _card(facts: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    """The detector's facts as tables: one for each group of facts, and "model" for those in no group."""
+    """The detector's facts as tables: one for each group of facts, and "model" for facts without a group."""
     single = [(name, _short(value)) for name, value in facts.items() if not isinstance(value, Mapping)]
     return {"model": single} | {name: _flat(value) for name, value in facts.items() if isinstance(value, Mapping)}
 
 
 def _flat(facts: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested facts as (dotted name, value) pairs for a table; long lists are cut."""
+    """Nested facts as (dotted name, value) pairs for a table; long lists are truncated."""
     if isinstance(facts, Mapping):
         return [
             pair for key, value in facts.items() for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))

@@ -1,17 +1,16 @@
 """What convolutions as matrix products gain in training: an update of GANomaly with the paper's networks, in bfloat16.
 
-    python benchmarks/convolutions.py [THREADS]
+    python -m benchmarks.studies.convolutions [THREADS]
 
-One training run for each picture size, whose updates take the ways in turn: PyTorch's convolutions throughout, and
-layers that span the picture as products (`Span`, `Spread`). Each update's time is divided into that of the plain one
-before it: above 1 is faster.
+One training run for each picture size, whose updates alternate between two ways: PyTorch's convolutions throughout, and
+layers that span the picture as products (`Span`, `Spread`). The time of each plain update is divided by that of the
+update after it: above 1 is faster.
 """
 
 import json
 import platform
 import sys
 import time
-from pathlib import Path
 from statistics import quantiles
 
 import numpy as np
@@ -21,7 +20,9 @@ import oddgan
 from oddgan.hooks import Hook
 from oddgan.networks import convolution
 
-RESULTS = Path(__file__).parent / "results" / "convolutions.jsonl"
+from . import RESULTS
+
+FILE = RESULTS / "convolutions.jsonl"
 WARM, ROUNDS = 2, 30
 WAYS = {
     "plain": {"_by_products": lambda layer, x: False},
@@ -30,7 +31,7 @@ WAYS = {
 
 
 class Turns(Hook):
-    """Takes one way after the other, an update each, and notes their seconds."""
+    """Uses one way after the other, for one update each, and notes the seconds."""
 
     def __init__(self) -> None:
         self.known = {name: getattr(convolution, name) for way in WAYS.values() for name in way}
@@ -72,7 +73,7 @@ def main() -> None:
             }
         )
         print(json.dumps(lines[-1]), flush=True)
-    RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    FILE.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 if __name__ == "__main__":

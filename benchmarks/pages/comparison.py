@@ -1,12 +1,15 @@
-"""The tables of docs/comparison.md and of the detectors' pages, from the committed runs; `detectors.py --write`."""
-
-import json
+"""docs/comparison.md and the measured section of every detector's page, from benchmarks/results/detectors.jsonl and
+pyod.jsonl: `python -m benchmarks.pages.comparison`."""
 
 import numpy as np
 
-from detectors import CASES, HERE, KDD_ROWS, MNIST_UPDATES, TEST_ROWS, runs
+from oddgan.evaluation.runner import lines_of
+from oddgan.report import markdown
 
-DOCS = HERE.parent / "docs"
+from ..studies import pyod_peers
+from ..studies.detectors import CASES, KDD_ROWS, MNIST_UPDATES, TEST_ROWS, runs
+from . import DOCS
+
 START, END = "<!-- measured -->", "<!-- /measured -->"
 GROUPS = {
     "the GAN line": "DCGAN AnoGAN ADGAN EGBAD ALAD GANomaly FAnoGAN SkipGANomaly OCGAN ContraD",
@@ -32,14 +35,13 @@ def write() -> None:
 def all_runs() -> dict[tuple[str, str], list[dict]]:
     """Ours and PyOD's, by the detector's name in lower case and the case."""
     found = runs()
-    peers = HERE / "results" / "pyod.jsonl"
-    for line in map(json.loads, peers.read_text("utf-8").splitlines() if peers.exists() else []):
+    for line in lines_of(pyod_peers.FILE, pyod_peers.FORM):
         found.setdefault((line["detector"].lower(), line["case"]), []).append(line)
     return found
 
 
 def cell(lines: list[dict], key: str, digits: int = 3) -> str:
-    """Mean and deviation over seeds; how many seeds, where they are not three."""
+    """Mean and deviation over seeds; and the number of seeds, where it is not three."""
     if not lines:
         return ""
     values = [line[key] for line in lines if line.get(key) is not None]
@@ -52,11 +54,8 @@ def cell(lines: list[dict], key: str, digits: int = 3) -> str:
     return f"{np.mean(values):.{digits}f}{spread}{few}"
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
-
-
 def by_group(found: dict, cases: list[str], key: str, digits: int = 3) -> list[list[str]]:
+    """A row for each detector with a figure by case, under a row for each group of detectors."""
     rows = []
     for group, names in GROUPS.items():
         lines = []
@@ -71,18 +70,18 @@ def by_group(found: dict, cases: list[str], key: str, digits: int = 3) -> list[l
 
 
 def section(found: dict, name: str) -> str:
-    """What a detector's own page shows."""
+    """The measured section of a detector's page."""
     rows = []
     for case in CASES:
         lines = found.get((name, case), [])
         if lines:
             keys = ("auroc", "auprc", "chance_auprc", "detected", "false_alarms", "asked_false_alarms")
             rows.append([case, *(cell(lines, key) for key in keys)])
-    head = ["data", "AUROC", "AUPRC", "chance", "detected", "false alarms", "asked"]
+    head = ["data", "AUROC", "AUPRC", "chance", "detected", "false alarms", "requested"]
     text = (
-        "Its defaults, mean and deviation over three seeds (another number is in brackets).\n"
-        "[The comparison](../comparison.md) says what the data are, and has the times.\n"
-        f"Made by `python benchmarks/detectors.py --only {name}`.\n\n{table(head, rows)}"
+        "Its defaults, mean and deviation over three seeds (any other number is in brackets).\n"
+        "[The comparison](../comparison.md) describes the data and has the times.\n"
+        f"Made by `python -m benchmarks.studies.detectors --only {name}`.\n\n{markdown.table(head, rows)}"
         if rows
         else "Not measured yet."
     )
@@ -90,22 +89,22 @@ def section(found: dict, name: str) -> str:
 
 
 def comparison(found: dict) -> str:
-    """The page that sets all detectors side by side."""
+    """The page that compares all detectors."""
     line = next(iter(found.values()))[0]
     return f"""# All detectors, side by side
 
-Made by `python benchmarks/detectors.py` (PyOD's rows: `benchmarks/pyod_peers.py`) and written by `python
-benchmarks/detectors.py --write`; every run is a line of `benchmarks/results/detectors.jsonl`. Every detector runs with
-its defaults, on the same rows. Training sees normals alone; the last step is taken; no test label chooses anything.
-Mean and standard deviation over three seeds (where another number of runs was made, it is in brackets). oddgan
+Made by `python -m benchmarks.studies.detectors` (PyOD: `python -m benchmarks.studies.pyod_peers`) and written by
+`python -m benchmarks.pages.comparison`; every run is a line of `benchmarks/results/detectors.jsonl`. Every detector
+runs with its defaults, on the same rows. Training sees normal rows alone; the last step is taken; no test label chooses
+anything. Mean and standard deviation over three seeds (any other number of runs is in brackets). oddgan
 {line["versions"]["oddgan"]}, torch {line["versions"]["torch"]}, {line["machine"]}, one thread.
 
-How to read it: where a row of *scikit-learn's* is as good as the GANs on data like yours, use it: it is simpler and
-faster. [Choosing a detector](choosing.md) says when a GAN has a case.
+How to read it: where a detector of *scikit-learn's* is as good as the GANs on data like yours, use it: it is simpler
+and faster. [Choosing a detector](choosing.md) says when a GAN has advantages.
 
 ## AUROC
 
-{table(["detector", *MAIN], by_group(found, MAIN, "auroc"))}
+{markdown.table(["detector", *MAIN], by_group(found, MAIN, "auroc"))}
 
 - *digits 5*, *digits 8*: scikit-learn's 8x8 digits, that digit held out as the anomaly.
 - *mnist 3*, *mnist 8*: MNIST, that digit is the normal class; trained on its official training rows for
@@ -115,32 +114,36 @@ faster. [Choosing a detector](choosing.md) says when a GAN has a case.
 - For VAE, DSEBM and DAGMM *arrhythmia* and *thyroid* are development data: their default scores were chosen with a look
   at them, at breast cancer and at digits 1, 4 and 9. FAnoGAN's number of critic steps was chosen with a look at
   *thyroid*. The other defaults were chosen on digits 1, 4 and 9 and on breast cancer.
-- At most {TEST_ROWS} test rows of each kind, drawn once for all detectors. PyOD sees flat rows, and all normals: ours
-  hold 20 to 30 percent back to calibrate.
+- At most {TEST_ROWS} test rows of each class, drawn once for all detectors. PyOD sees flat rows, and trains on all
+  normal rows: oddgan's detectors hold out 20 to 30 percent to calibrate.
 
 ## False alarms at the threshold that was set without labels
 
-Asked: 0.01, or what few calibration rows allow (arrhythmia: 0.025). On *kdd99* the promise cannot hold: calibration
-rows may equal training rows there, as most rows of that set do, and the test rows were chosen not to.
+Requested: 0.01, or the least that few calibration rows allow (arrhythmia: 0.025). On *kdd99* the guarantee cannot hold:
+there, calibration rows may equal training rows, as most rows of that set do, and the test rows were chosen not to.
 
-{table(["detector", *MAIN], by_group(found, MAIN, "false_alarms"))}
+{markdown.table(["detector", *MAIN], by_group(found, MAIN, "false_alarms"))}
 
 ## Seconds to train
 
-Processor time of one thread. The machine is shared with other work, whose use of caches and clock shows: compare orders
-of magnitude, not more.
+Processor time of one thread. The machine is shared with other work, which affects caches and clock rate: compare orders
+of magnitude only.
 
-{table(["detector", *MAIN], by_group(found, MAIN, "cpu_seconds_to_train", 1))}
+{markdown.table(["detector", *MAIN], by_group(found, MAIN, "cpu_seconds_to_train", 1))}
 
 ## Milliseconds to score a row
 
-Processor time of one thread, too.
+Processor time of one thread, as above.
 
-{table(["detector", *MAIN], by_group(found, MAIN, "cpu_milliseconds_to_score_a_row", 2))}
+{markdown.table(["detector", *MAIN], by_group(found, MAIN, "cpu_milliseconds_to_score_a_row", 2))}
 
 ## When the training rows are not all normal
 
-AUROC on *digits 5* when this share of the training rows are fives that nobody noticed.
+AUROC on *digits 5* when this share of the training rows are unnoticed fives.
 
-{table(["detector", *CONTAMINATED.values()], by_group(found, list(CONTAMINATED), "auroc"))}
+{markdown.table(["detector", *CONTAMINATED.values()], by_group(found, list(CONTAMINATED), "auroc"))}
 """
+
+
+if __name__ == "__main__":
+    write()

@@ -1,10 +1,11 @@
-"""What ADGAN's search costs with copies of the generator moved together, one by one, and in a plain loop over rows.
+"""What ADGAN's search costs with copies of the generator optimised together, one by one, and in a plain loop over rows.
 
-    python benchmarks/private_weights.py           # milliseconds for one row and one start, 5 steps; some minutes
-    python benchmarks/private_weights.py --table
+    python -m benchmarks.studies.private_weights           # milliseconds for one row and one start, 5 steps; minutes
+    python -m benchmarks.studies.private_weights --table
 
-"loop": for each row and start a deep copy, torch's own optimiser and five steps. "one by one" and "n together" are what
-`oddgan.search.refine` can do, and "chosen" is what it does. Best of three, one thread; nothing else should be running.
+"loop": for each row and start, a deep copy, torch's optimiser and five steps. "one by one" and "n together" are ways
+that `oddgan.kit.search.refine` has, and "chosen" is the one that it takes. Best of three, one thread; nothing else
+should be running.
 """
 
 import copy
@@ -12,21 +13,23 @@ import json
 import platform
 import sys
 import time
-from pathlib import Path
 
 import torch
 
 from oddgan.kit import search
 from oddgan.networks import adgan
+from oddgan.report import markdown
 
-RESULTS = Path(__file__).parent / "results" / "private_weights.jsonl"
+from . import RESULTS
+
+FILE = RESULTS / "private_weights.jsonl"
 GENERATORS = [((6,), 4, 64), ((121,), 15, 64), ((1, 8, 8), 8, 32), ((1, 16, 16), 32, 32), ((1, 28, 28), 32, 16)]
 GENERATORS += [((1, 28, 28), 98, 32), ((1, 28, 28), 98, 64), ((3, 32, 32), 100, 64)]
 ROWS, STARTS, STEPS, Z_LR, WEIGHTS_LR = 16, 2, 5, 0.25, 5e-5
 
 
 def loop(G: torch.nn.Module, x: torch.Tensor, starts: torch.Tensor) -> None:
-    """The search as one would write it for one row."""
+    """The search as written for one row."""
     for row in x:
         for start in starts:
             own, z = copy.deepcopy(G).requires_grad_(), start[None].clone().requires_grad_()
@@ -40,7 +43,7 @@ def loop(G: torch.nn.Module, x: torch.Tensor, starts: torch.Tensor) -> None:
 
 
 def grouped(G: torch.nn.Module, x: torch.Tensor, starts: torch.Tensor, group: int | None) -> None:
-    """`refine`, with so many copies together; None: as it chooses."""
+    """`refine` with `group` copies together; None: as it chooses."""
     chosen = search.together
     if group is not None:
         search.together = lambda *_: group
@@ -61,7 +64,7 @@ def best(run, *arguments) -> float:
 
 
 def main() -> None:
-    """Measure every generator and write the result file anew."""
+    """Measure every generator and rewrite the result file."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     lines = []
@@ -75,20 +78,18 @@ def main() -> None:
         lines.append({"shape": shape, "width": width, "weights": weights, "milliseconds": times})
         lines[-1] |= {"torch": torch.__version__, "machine": f"{platform.machine()}, one thread"}
         print(lines[-1], flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    FILE.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def table() -> str:
     """The result file as a Markdown table."""
-    found = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    found = [json.loads(line) for line in FILE.read_text().splitlines()]
     ways = list(found[0]["milliseconds"])
-    lines = [f"| rows of | weights | {' | '.join(ways)} |", "|---" * (len(ways) + 2) + "|"]
+    rows = []
     for line in found:
-        shape = "x".join(map(str, line["shape"]))
-        cells = [f"{line['milliseconds'][way]:.2f}" for way in ways]
-        lines.append(f"| {shape} | {line['weights']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        times = [f"{line['milliseconds'][way]:.2f}" for way in ways]
+        rows.append(["x".join(map(str, line["shape"])), str(line["weights"]), *times])
+    return markdown.table(["rows of", "weights", *ways], rows)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """When bfloat16 pays in training: milliseconds an update of GANomaly in float32 and in bfloat16, by picture size.
 
-    python benchmarks/precision.py [THREADS]
+    python -m benchmarks.studies.precision [THREADS]
 
 Both run on the same rows with the same networks, in turn; the ratio's median, least and most over the rounds are
-printed. The rule in force is `oddgan.machine.LEAST_PIXELS_FOR_BF16`. An absolute time on a shared machine proves
+printed. The rule in use is `oddgan.machine.LEAST_PIXELS_FOR_BF16`. An absolute time on a shared machine proves
 nothing.
 """
 
@@ -11,7 +11,6 @@ import json
 import platform
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,12 +18,14 @@ import torch
 from oddgan import hooks
 from oddgan.detectors.ganomaly import GANomaly
 
-RESULTS = Path(__file__).parent / "results" / "precision.jsonl"
+from . import RESULTS
+
+FILE = RESULTS / "precision.jsonl"
 WARM, TIMED, ROUNDS = 4, 8, 5
 
 
 class Clock(hooks.Hook):
-    """Seconds at every update."""
+    """Notes the time of every update."""
 
     def on_start(self, moment):
         self.at = []
@@ -34,14 +35,14 @@ class Clock(hooks.Hook):
 
 
 def milliseconds(X: np.ndarray, precision: str) -> float:
-    """Of one update, after a warm-up."""
+    """Milliseconds of one update, after a warm-up."""
     clock = Clock()
     GANomaly(random_state=0, updates=WARM + TIMED, precision=precision, device="cpu").fit(X, hooks=[clock])
     return 1e3 * (clock.at[-1] - clock.at[WARM - 1]) / TIMED
 
 
 def main() -> None:
-    """Measure every size and write one line each."""
+    """Measure every size and write one line for each."""
     torch.set_num_threads(int(sys.argv[1]) if sys.argv[1:] else 1)
     lines = []
     for shape in ((8, 8), (16, 16), (24, 24), (28, 28), (32, 32), (48, 48, 3)):
@@ -58,7 +59,7 @@ def main() -> None:
             }
         )
         print(json.dumps(lines[-1]), flush=True)
-    RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    FILE.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """oddgan's speed beside its peers', in one run.
 
-    python -m benchmarks                       # everything; hours
-    python -m benchmarks --only NAME,...       # some works; --list names them
-    python -m benchmarks --missing             # those that the result file does not have yet
-    python -m benchmarks --write               # docs/speed.md from the result file
+    python -m benchmarks.speed                       # everything; hours
+    python -m benchmarks.speed --only NAME,...       # some works; --list names them
+    python -m benchmarks.speed --missing             # those that the result file does not have yet
+    python -m benchmarks.pages.speed                 # docs/speed.md from the result file
 
 Run it from the repository's root, on a machine that does nothing else. Both sides of a work run in turn, on the same
 rows with the same networks and threads. Real data is read where ODDGAN_DATA points; PyOD is installed in an environment
@@ -12,7 +12,6 @@ of its own under .bench, or ODDGAN_PYOD_PYTHON names a Python that has it.
 
 import argparse
 import datetime
-import json
 import os
 import platform
 import shutil
@@ -23,13 +22,12 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # wherever it is started from
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or a busy neighbour decides what is measured: see threads.py
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or busy processes decide what is measured: see studies/threads
 
-from benchmarks.speed import Plan, Skip, Work, works  # noqa: E402
+from . import Plan, Skip, Work, works
+from .results import RESULTS, read, write
 
-RESULTS = Path(__file__).parent / "results" / "speed.json"
+ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 10
 
 
@@ -41,21 +39,8 @@ def all_works() -> dict[str, Work]:
     return {name: found[name] for name in sorted(found)}
 
 
-def read(path: Path) -> dict[str, dict]:
-    """The entries of a result file by the name of the work; none where there is no file."""
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
-
-
-def write(path: Path, entries: dict[str, dict]) -> None:
-    """The result file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(dict(sorted(entries.items())), indent=1, ensure_ascii=False) + "\n", "utf-8")
-    part.replace(path)
-
-
 def circumstances(threads: int, load: float | None) -> dict:
-    """What the figures depend on beside the work: versions, the kind of machine, what else ran before."""
+    """What the figures depend on apart from the work: versions, the kind of machine, its load before."""
     import numpy
     import sklearn
     import torch
@@ -77,7 +62,7 @@ def circumstances(threads: int, load: float | None) -> dict:
 
 
 def rounded(value):
-    """JSON-able, with floats to six digits: more would be noise, and diffs of the result file are to be read."""
+    """JSON-able, with floats to six digits: more would be noise, and diffs of the result file stay readable."""
     if isinstance(value, dict):
         return {str(name): rounded(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
@@ -87,8 +72,7 @@ def rounded(value):
 
 def verdict(entry: dict) -> str:
     """One line for the terminal."""
-    from benchmarks.speed.page import reached
-    from benchmarks.speed.timing import shown
+    from .timing import reached, shown
 
     if not entry.get("ratios"):
         return "measured"
@@ -98,12 +82,12 @@ def verdict(entry: dict) -> str:
 
 
 def run(names: list[str], rounds: int, threads: int, file: Path, quick: bool) -> int:
-    """Run the works one after the other and keep each result as it comes; the number that were skipped."""
+    """Run the works one after the other and keep each result at once. Returns how many were skipped."""
     import torch
 
     known, skipped = all_works(), 0
     torch.set_num_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # of processes that a work starts
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for processes that a work starts
     for name in names:
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         started = time.monotonic()
@@ -116,7 +100,7 @@ def run(names: list[str], rounds: int, threads: int, file: Path, quick: bool) ->
             continue
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        torch.set_num_threads(threads)  # whatever a work has set
+        torch.set_num_threads(threads)  # a work may have changed it
         minutes = {"minutes": (time.monotonic() - started) / 60}
         entry = rounded(entry | circumstances(threads, load) | minutes | ({"quick": True} if quick else {}))
         write(file, read(file) | {name: entry})
@@ -125,7 +109,7 @@ def run(names: list[str], rounds: int, threads: int, file: Path, quick: bool) ->
 
 
 def chosen(known: dict[str, Work], only: str | None) -> list[str]:
-    """The names that `only` asks for: a work's own name, or what several begin with; all without it."""
+    """The names that `only` selects: a work's name, or a prefix of several names; without it, all."""
     if not only:
         return list(known)
     found: set[str] = set()
@@ -140,32 +124,26 @@ def chosen(known: dict[str, Work], only: str | None) -> list[str]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", metavar="NAME,...", help="some works, by name or by the beginning of names")
     parser.add_argument("--missing", action="store_true", help="the works that the result file does not have yet")
     parser.add_argument("--json", metavar="FILE", type=Path, default=RESULTS, help="the result file")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds of each work; {ROUNDS}")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's threads; one for each core")
-    parser.add_argument("--quick", action="store_true", help="see that everything runs; the figures mean nothing")
+    parser.add_argument("--quick", action="store_true", help="check that everything runs; the figures mean nothing")
     parser.add_argument("--list", action="store_true", help="the works")
-    parser.add_argument("--write", action="store_true", help="write docs/speed.md from the result file")
-    told = parser.parse_args()
-    if told.quick and told.json == RESULTS:
-        told.json = ROOT / ".bench" / "quick.json"
+    options = parser.parse_args()
+    if options.quick and options.json == RESULTS:
+        options.json = ROOT / ".bench" / "quick.json"
     known = all_works()
-    if told.list:
+    if options.list:
         print("\n".join(f"{name:24} {(work.__doc__ or '').splitlines()[0]}" for name, work in known.items()))
         return
-    if told.write:
-        from benchmarks.speed import page
-
-        page.write(read(told.json))
-        return
-    names = chosen(known, told.only)
-    if told.missing:
-        names = [name for name in names if name not in read(told.json)]
-    if names and run(names, told.rounds, told.threads, told.json, told.quick) == len(names):
+    names = chosen(known, options.only)
+    if options.missing:
+        names = [name for name in names if name not in read(options.json)]
+    if names and run(names, options.rounds, options.threads, options.json, options.quick) == len(names):
         sys.exit("nothing could be run")
 
 

@@ -1,16 +1,16 @@
 """Why two threads can be many times slower than one: OpenMP's ways of waiting, beside neighbours that keep a core busy.
 
-    python benchmarks/threads.py [--quick] [--only SETTING,...]
+    python -m benchmarks.studies.threads [--quick] [--only SETTING,...]
 
 Every cell is a process of its own with two torch threads (`one thread`: with one), started with the setting's variables
-in its environment, that trains a tiny network (121-64-32-1, batch 50) and a convolutional one (1x32x32, batch 64)
-beside neighbours: processes that count in a loop of Python, or a second process of the very same kind. For each it
-notes milliseconds a step, by the clock and of processor time, and how often a step was taken off its core by the
-scheduler (involuntary switches). Cells come in rounds, all settings in each, so what else the machine does falls on
-all of them. Prints the table of medians and writes benchmarks/results/threads.jsonl, one line a cell.
+in its environment. It trains a tiny network (121-64-32-1, batch 50) and a convolutional one (1x32x32, batch 64) beside
+neighbours: processes that count in a Python loop, or a second process of the same kind. For each network it notes
+milliseconds per step, by the clock and of processor time, and how often a step was preempted (involuntary context
+switches). Cells run in rounds, all settings in each, so that other load on the machine affects all of them. Prints the
+table of medians and writes benchmarks/results/threads.jsonl, one line per cell.
 
-What to look for: processor time of two threads far above that of one is waiting in a loop; many milliseconds a step
-with hardly any more processor time than those is a thread that waits for one that has no core.
+How to read it: processor time of two threads far above that of one is busy waiting; many milliseconds per step with
+hardly more processor time than that is a thread that waits for another one that has no core.
 """
 
 import argparse
@@ -20,10 +20,11 @@ import platform
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 
-RESULTS = Path(__file__).parent / "results" / "threads.jsonl"
+from . import RESULTS
+
+FILE = RESULTS / "threads.jsonl"
 ROUNDS = 3
 SECONDS = 1.0  # of each network in each cell
 
@@ -45,7 +46,7 @@ OWN = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OMP_PROC_BIND", "GOMP_SPINCOUNT", 
 
 
 def cell(seconds: float) -> dict:
-    """Run both networks in this process and say what a step took."""
+    """Run both networks in this process; what a step took."""
     import resource
     import time
 
@@ -92,7 +93,7 @@ def cell(seconds: float) -> dict:
 
 @contextmanager
 def loops(count: int):
-    """So many processes that do nothing but count."""
+    """`count` processes that do nothing but count."""
     running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -103,16 +104,16 @@ def loops(count: int):
 
 
 def measured(setting: str, neighbour: str, seconds: float) -> dict:
-    """One cell; beside its like, the mean of the two."""
+    """One cell; with a neighbour of the same kind, the mean of the two."""
     environment = {name: value for name, value in os.environ.items() if name not in OWN}
     environment |= {"OMP_NUM_THREADS": "2", **SETTINGS[setting]}
-    command = [sys.executable, __file__, "--cell", str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.studies.threads", "--cell", str(seconds)]
     started = [
         subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(2 if neighbour == "its like" else 1)
     ]
     for one in started:
-        one.stdout.readline()  # it has loaded torch
+        one.stdout.readline()  # once it has loaded torch
     load = os.getloadavg()[0]
     with loops(NEIGHBOURS[neighbour]):
         for one in started:
@@ -126,7 +127,7 @@ def measured(setting: str, neighbour: str, seconds: float) -> dict:
 
 
 def table(lines: list[dict]) -> str:
-    """Median milliseconds a step (and of processor time), by setting and neighbour."""
+    """Median milliseconds per step (and of processor time), by setting and neighbour."""
     text = []
     for name in ("tiny", "conv"):
         text += [f"{name} network, ms a step (processor ms)", f"{'':18}" + "".join(f"{n:>20}" for n in NEIGHBOURS)]
@@ -150,20 +151,20 @@ def main() -> None:
     parser.add_argument("--neighbours", default=",".join(NEIGHBOURS))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--quick", action="store_true", help="one short round that writes no results")
-    told = parser.parse_args()
-    if told.cell is not None:
-        print(json.dumps(cell(told.cell)))
+    options = parser.parse_args()
+    if options.cell is not None:
+        print(json.dumps(cell(options.cell)))
         return
     lines = []
-    for _ in range(1 if told.quick else told.rounds):
-        for neighbour in told.neighbours.split(","):
-            for setting in told.only.split(","):
-                lines.append(measured(setting, neighbour, 0.3 if told.quick else SECONDS))
+    for _ in range(1 if options.quick else options.rounds):
+        for neighbour in options.neighbours.split(","):
+            for setting in options.only.split(","):
+                lines.append(measured(setting, neighbour, 0.3 if options.quick else SECONDS))
                 print(json.dumps(lines[-1]), flush=True)
     print(table(lines))
-    if not told.quick:
+    if not options.quick:
         about = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-        RESULTS.write_text("".join(json.dumps({**line, **about}) + "\n" for line in lines))
+        FILE.write_text("".join(json.dumps({**line, **about}) + "\n" for line in lines))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,19 @@
 
 import math
 from html import escape
-from pathlib import Path
 
+from oddgan.report import markdown
 from oddgan.report.charts import Axes, label, line
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "speed"
-COLOURS = ("#3b82d0", "#d97706", "#3f9d5a", "#a855c7")  # told apart on white and on black, and by the eyes of most
+from . import DOCS
+
+FOLDER = DOCS / "speed"
+COLOURS = (
+    "#3b82d0",
+    "#d97706",
+    "#3f9d5a",
+    "#a855c7",
+)  # distinct on white and on black, and for most colour-blind readers
 UNITS = {"rows": "rows", "pixels": "pixels of a picture", "steps": "steps of a search", "starts": "starts of a search"}
 WIDTH, HEIGHT, LINE = 380, 250, 17
 MARGIN = 30  # for the last label of the right plot
@@ -20,29 +27,27 @@ STYLE = (
 HEAD = """\
 ## How it grows
 
-Seconds and peak memory (the rows' own included, that of the loaded libraries not) against the size of the work, each
-point in a process of its own. A slope on logarithmic axes of 1 means in proportion, 0 means flat.
+Seconds and peak memory (including the rows, not the loaded libraries) against the size of the work, each point in a
+process of its own. A slope of 1 on logarithmic axes means proportional growth, 0 means none.
 """
 
 
 def growth_section(results: dict[str, dict]) -> str:
-    """The section as Markdown; nothing where growth was not measured."""
+    """The section as Markdown; empty where growth was not measured."""
     series = series_of(results)
     if not series:
         return ""
     lines = [HEAD]
     lines += [f"![Seconds and megabytes against {UNITS[by]}](speed/{by}.svg)\n" for by in kinds(series)]
-    lines += [
-        "| series | against | from, to | seconds | slope | MB | slope |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for name, one in series.items():
         values = f"{one['values'][0]:,}, {one['values'][-1]:,}"
         cells = [name, UNITS[one["by"]], values]
         for what in ("seconds", "megabytes"):
             cells += [f"{one[what][0]:.3g}, {one[what][-1]:.3g}", f"{one[f'slope of {what}']:.2f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    head = ["series", "against", "from, to", "seconds", "slope", "MB", "slope"]
+    return "\n".join([*lines, markdown.table(head, rows, numbers_from=2)]) + "\n"
 
 
 def plots(results: dict[str, dict]) -> dict[str, str]:
@@ -70,7 +75,7 @@ def kinds(series: dict[str, dict]) -> list[str]:
 
 
 def plot(by: str, series: dict[str, dict]) -> str:
-    """Seconds on the left, megabytes on the right, one line a series."""
+    """Seconds on the left, megabytes on the right, one line per series."""
     height = HEIGHT + LINE * len(series) + 8
     parts = [panel(by, "seconds", series), f'<g transform="translate({WIDTH})">{panel(by, "megabytes", series)}</g>']
     for i, name in enumerate(series):
@@ -91,7 +96,7 @@ def panel(by: str, what: str, series: dict[str, dict]) -> str:
     found = [value for one in series.values() for value in one[what]]
     low, high = math.floor(math.log10(min(found))), math.ceil(math.log10(max(found)))
     high = max(high, low + 1)
-    # `Axes` has no logarithms upright, so it gets them taken.
+    # `Axes` has no vertical logarithmic scale, so it gets the logarithms.
     axes = Axes(x=(sizes[0], sizes[-1]), y=(low, high), width=WIDTH, height=HEIGHT, log=True)
     parts = []
     for power in range(low, high + 1):
@@ -115,7 +120,7 @@ def panel(by: str, what: str, series: dict[str, dict]) -> str:
 
 
 def labelled(sizes: list[int], axes: Axes) -> list[int]:
-    """The sizes that have room for their numbers, the first among them."""
+    """The sizes whose labels have enough space, beginning with the first."""
     kept = sizes[:1]
     for size in sizes[1:]:
         if axes.px(size) - axes.px(kept[-1]) > 52:

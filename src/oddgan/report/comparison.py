@@ -1,0 +1,79 @@
+"""A comparison of detectors as a table, as Markdown and as JSON."""
+
+import json
+from typing import Any
+
+from ..evaluation import Comparison, Spread
+from ..evaluation.figures import FIGURES
+from . import markdown
+
+SCHEMA_VERSION = 1
+
+
+def table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table, as text. Figures that no detector has are left out."""
+    contenders = comparison.contenders
+    shown = [name for name in FIGURES if any(name in one.figures for one in contenders)]
+    rows = [[one.name, *(_spelt(name, one.figures.get(name)) for name in shown)] for one in contenders]
+    return ["detector", *(FIGURES[name].short for name in shown)], rows
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader must know: what the figures are means of, what guessing reaches, and which runs failed."""
+    seeds = ", ".join(map(str, comparison.seeds))
+    over = f"Mean ± standard deviation over seeds {seeds}" if len(comparison.seeds) > 1 else f"Seed {seeds}"
+    lines = []
+    if any(one.figures for one in comparison.contenders):
+        lines = [
+            f"{over}; {comparison.n_test:,} test rows. Guessing gives an AUROC of 0.5 and an AUPRC of "
+            f"{comparison.chance:.3f}; AUPRC is average precision.",
+            "Detected and false alarms are shares of the anomalous and of the normal test rows at the threshold, which "
+            "was set without labels for the requested false-alarm rate. Times are medians on this machine; a resumed "
+            "run has no time to train.",
+        ]
+    for one in comparison.contenders:
+        for seed, error in one.errors.items():
+            lines.append(f"{one.name} failed with seed {seed}: {error}")
+    return lines
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """The table as GitHub-flavoured Markdown, with its notes."""
+    head, rows = table(comparison)
+    listed = [f"- {' '.join(line.split())}" for line in notes(comparison)]
+    title = f"# Detectors on {comparison.data}"
+    return "\n".join([title, "", comparison.note, "", markdown.table(head, rows), "", *listed, ""])
+
+
+def to_json(comparison: Comparison) -> str:
+    """Everything as strict JSON: "schema" ("oddgan.comparison"), "schema_version"; "data": {"name", "note", "rows",
+    "chance"}; "seeds"; "detectors": [{"name", "detector", "parameters", "figures": {name: {"mean", "deviation",
+    "median", "values"}}, "errors": {seed: text}}]; "cells": every run. A key may be added within a version."""
+    document = {
+        "schema": "oddgan.comparison",
+        "schema_version": SCHEMA_VERSION,
+        "data": {
+            "name": comparison.data,
+            "note": comparison.note,
+            "rows": comparison.n_test,
+            "chance": comparison.chance,
+        },
+        "seeds": comparison.seeds,
+        "detectors": comparison.contenders,
+        "cells": comparison.cells,
+    }
+    return json.dumps(document, default=_fields, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+
+
+def _spelt(name: str, spread: Spread | None) -> str:
+    figure = FIGURES[name]
+    if spread is None:
+        return figure.spelt(None)
+    if figure.time:
+        return figure.spelt(spread.median)
+    return figure.spelt(spread.mean) + ("" if spread.deviation is None else f" ± {figure.spelt(spread.deviation)}")
+
+
+def _fields(value: Any) -> Any:
+    """A dataclass as a JSON-able mapping."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}

@@ -1,0 +1,63 @@
+"""The studies find their committed lines, and run what is missing with the runner of cells."""
+
+from pathlib import Path
+
+import pytest
+
+from oddgan.evaluation.runner import Record, lines_of, run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _root(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def test_committed_lines_are_found_by_their_keys():
+    from benchmarks.studies import ganomaly_defaults, quality, recipes
+
+    jobs = {
+        quality: quality.jobs([]),
+        ganomaly_defaults: ganomaly_defaults.jobs([]),
+        recipes: [*recipes.digits(), *recipes.arrhythmia(), *recipes.copies()],
+    }
+    for study, some in jobs.items():
+        keys = {study.FORM.key(line) for line in lines_of(study.FILE, study.FORM)}
+        assert keys == {one.key for one in some}, study.__name__
+
+
+def test_committed_lines_of_detectors_are_cells_of_the_study():
+    from benchmarks.studies import detectors, pyod_peers
+
+    from oddgan import detectors as known
+
+    jobs = {one.key for one in detectors.jobs(known.names(), detectors.CASES, detectors.SEEDS)}
+    keys = {detectors.FORM.key(line) for line in lines_of(detectors.FILE, detectors.FORM)}
+    assert keys <= jobs
+    assert len(keys) == sum(map(len, detectors.runs().values()))
+    assert {line["case"] for line in lines_of(pyod_peers.FILE, pyod_peers.FORM)} <= set(detectors.CASES)
+
+
+def test_a_missing_cell_is_run_and_kept(tmp_path):
+    from benchmarks.studies import detectors
+
+    jobs = detectors.jobs(["knn"], ["digits 5"], [0])
+    for _ in range(2):
+        (line,) = run(jobs, Record(tmp_path / "lines.jsonl", detectors.FORM), summary=str)
+    (kept,) = lines_of(tmp_path / "lines.jsonl", detectors.FORM)
+    assert kept == line
+    committed = next(one for one in detectors.runs()["knn", "digits 5"] if one["seed"] == 0)
+    assert list(line) == list(committed)
+    assert line["auroc"] == pytest.approx(committed["auroc"], abs=1e-6)
+    assert line["rows"] == committed["rows"]
+
+
+def test_every_study_and_page_can_be_started():
+    """None does anything but at its own command."""
+    from importlib import import_module
+
+    for room in ("studies", "pages"):
+        for path in sorted((ROOT / "benchmarks" / room).glob("[a-z]*.py")):
+            module = import_module(f"benchmarks.{room}.{path.stem}")
+            assert f"python -m benchmarks.{room}." in module.__doc__ or path.stem == "speed_growth", path
