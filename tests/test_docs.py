@@ -68,7 +68,7 @@ def test_changelog_and_version_agree():
 
 
 def test_every_detector_has_a_page_with_its_parameters():
-    """The table is the declaration's: `python docs/parameters.py` writes it."""
+    """Tables are the declarations': `python docs/parameters.py` writes them; shared ones stand once."""
     from oddgan import detectors
 
     sys.path.insert(0, str(ROOT / "docs"))
@@ -76,9 +76,10 @@ def test_every_detector_has_a_page_with_its_parameters():
         import parameters
     finally:
         sys.path.pop(0)
+    assert parameters.PAGE.read_text("utf-8") == parameters.shared(), "run: python docs/parameters.py"
     for name in detectors.names():
         page = (ROOT / "docs" / "detectors" / f"{name}.md").read_text("utf-8")
-        assert parameters.table(detectors.get(name)) in page, f"run: python docs/parameters.py {name}"
+        assert page == parameters.with_table(page, detectors.get(name)), f"run: python docs/parameters.py ({name})"
 
 
 def test_the_evidence_for_the_defaults_is_current():

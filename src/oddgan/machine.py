@@ -13,8 +13,8 @@ from .errors import ParameterError
 _alone = threading.RLock()
 _TINY = 1e-310  # a denormal number
 
-# A cautious choice: bfloat16 is a little faster from 16x16 on (benchmarks/studies/precision.py), but its effect on scores has
-# been studied on larger pictures only.
+# A cautious choice: bfloat16 is a little faster from 16x16 on (benchmarks/studies/precision.py), but its effect on
+# scores has been studied on larger pictures only.
 LEAST_PIXELS_FOR_BF16 = 32 * 32
 
 

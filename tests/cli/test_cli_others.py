@@ -14,7 +14,16 @@ def test_evaluate_prints_figures_and_writes_reports(oddgan, model, folder, tmp_p
     files = ("--report", "r/r.html", "--json", "r/r.json", "--markdown", "r/r.md")
     ran = oddgan("evaluate", model, folder, *files)
     assert ran.code == 0
-    for said in ("AUROC", "AUPRC", "95% interval", "chance", "scratch", "pixel AUROC", "false-alarm rate", "At the threshold set for"):
+    for said in (
+        "AUROC",
+        "AUPRC",
+        "95% interval",
+        "chance",
+        "scratch",
+        "pixel AUROC",
+        "false-alarm rate",
+        "At the threshold set for",
+    ):
         assert said in ran.out
     assert len(json.loads((tmp_path / "r/r.json").read_text())["rows"]) == 14
     assert "# GANomaly on parts" in (tmp_path / "r/r.md").read_text()

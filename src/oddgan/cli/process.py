@@ -16,8 +16,8 @@ def patient_threads() -> None:
     By default they wait in a loop. A thread that has no core because something else has it is then waited for with the
     core that it needs, at every operation of a network: training beside a busy neighbour is many times slower than with
     one thread. Where they sleep at once, a small network pays for waking them. A thousand turns of the loop, then
-    sleep, costs little on either side (`benchmarks/studies/threads.py`); OpenMP libraries other than GNU's, which do not know
-    that variable, sleep at once. It counts before torch is loaded only.
+    sleep, costs little on either side (`benchmarks/studies/threads.py`); OpenMP libraries other than GNU's, which do
+    not know that variable, sleep at once. It counts before torch is loaded only.
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
         os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}

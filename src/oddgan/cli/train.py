@@ -165,7 +165,7 @@ def name_of(data: str) -> str:
 
 
 def _checkpoint(model: Path, given: Path | None, resume: bool, fresh: bool) -> Path:
-    """Where the run is kept; an earlier run's file is neither taken nor thrown away unless the user says so."""
+    """Where the run is kept; an earlier run's file is neither used nor discarded unless the user asks for it."""
     if resume and fresh:
         raise ParameterError("--resume and --fresh are both given; choose one")
     path = given or model.with_name(f"{model.name}.ckpt")

@@ -129,7 +129,7 @@ def as_table(X: Any) -> TableRows:
 
     A DataFrame's numbers, texts, categories and booleans are understood, and each of them may be missing. Arrays are
     not copied. Raises `DataError` that names the row and column of an infinite value, of a NaN in an array, and of a
-    column that is of another type.
+    column of any other type.
     """
     if isinstance(X, TableRows):
         return X
