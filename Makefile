@@ -19,7 +19,7 @@ demo: setup
 	$(BIN)/oddgan demo
 
 test: setup
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 check: setup
 	$(BIN)/ruff check .
