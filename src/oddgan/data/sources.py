@@ -33,24 +33,40 @@ def load(
 ) -> Split:
     """A data set, divided into normal training rows and test rows.
 
-    source    a folder of pictures (flat; MVTec AD; train and test; normal and abnormal), an .npy or .npz file (a table
-              (n, d), or pictures (n, H, W) or (n, H, W, 3)), a CSV or Parquet file (a table), an IDX file or the folder
-              of the four files in which MNIST is published, or the name of a public set (see `datasets`). An existing
-              path takes precedence over a name.
-    normal, anomaly    names of the classes that are normal, or anomalous, in a labelled set: give one of the two
-    label     the column of a CSV or Parquet file that holds the classes; it is used for nothing else
-    drop, category    columns of a CSV or Parquet file to leave out, and columns of numbers that are categories (codes)
-    like      the `preprocessor_` of a model, which says which columns of a CSV or Parquet file to read, and their kinds
-    all_rows  use all rows of a CSV or Parquet file for the test, as for a file that was not used in training
-    skip_bad  leave out pictures that cannot be read, and name them in `Split.skipped`; decodes every picture once
-    progress  called with (done, total) while pictures are checked
-
     An .npz file holds X, or x_train and optionally y_train, x_test, y_test (0 normal, 1 anomalous) and masks
     (n_test, H, W). Where a set has no test part, a fixed share of its normal rows is held out for the test, the same
-    in every call.
+    in every call. Pictures are decoded on access, so unreadable ones are reported only then, unless `skip_bad` is true.
 
-    Raises `DataError`, one line that names the file and what to do, for data that cannot be used. Pictures are decoded
-    on access, so unreadable ones are reported only then, unless `skip_bad` is true.
+    Parameters
+    ----------
+    source : path or str
+        A folder of pictures (flat; MVTec AD; train and test; normal and abnormal), an .npy or .npz file (a table
+        (n, d), or pictures (n, H, W) or (n, H, W, 3)), a CSV or Parquet file (a table), an IDX file or the folder of
+        the four files in which MNIST is published, or the name of a public set (see `datasets`). An existing path
+        takes precedence over a name.
+    normal, anomaly : collection of str, optional
+        Names of the classes that are normal, or anomalous, in a labelled set: give one of the two.
+    label : str, optional
+        The column of a CSV or Parquet file that holds the classes; it is used for nothing else.
+    drop, category : collection of str
+        Columns of a CSV or Parquet file to leave out, and columns of numbers that are categories (codes).
+    like : Columns, optional
+        The `preprocessor_` of a model, which says which columns of a CSV or Parquet file to read, and their kinds.
+    all_rows : bool
+        Use all rows of a CSV or Parquet file for the test, as for a file that was not used in training.
+    skip_bad : bool
+        Leave out pictures that cannot be read, and name them in `Split.skipped`; decodes every picture once.
+    progress : callable, optional
+        Called with (done, total) while pictures are checked.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    DataError
+        The data cannot be used; one line that names the file and what to do.
     """
     path = _existing(os.fspath(source))
     if path is not None and path.is_file() and is_table_file(path):

@@ -86,15 +86,40 @@ def compare(
 ) -> Comparison:
     """Train each of `detectors` with each of `seeds` on the split's normal rows, and judge it on the test rows.
 
-    `detectors`: unfitted detectors under names of your own, or names of detectors, which get their defaults. `seeds`
-    replace their random_state. `results`: a file of JSON lines, one per finished run; a run that is in it (same data,
-    detector, parameters, seed, device and versions) is not repeated, and an interrupted run continues from its
-    checkpoint, which is kept beside the file and written every `checkpoint_seconds`. `hooks` watch the training
-    (`oddgan.hooks`); `report` is called with a message when a run begins and when it ends.
+    A detector that cannot be trained on these rows gets the reason in its cell, and the comparison continues.
 
-    A detector that cannot be trained on these rows gets the reason in its cell, and the comparison continues. Raises
-    `DataError` without labelled test rows of both classes, `ParameterError` for parameters out of range,
-    `ArtifactError` for a damaged checkpoint, `OutputError` when the results cannot be written.
+    Parameters
+    ----------
+    split : Split
+        Normal rows to train on, and test rows with labels of both classes.
+    detectors : mapping of str to Detector, or iterable of str
+        Unfitted detectors under names of your own, or names of detectors, which get their defaults.
+    seeds : iterable of int
+        Replace the detectors' random_state.
+    results : path, optional
+        A file of JSON lines, one per finished run. A run that is in it (same data, detector, parameters, seed, device
+        and versions) is not repeated, and an interrupted one continues from its checkpoint beside the file.
+    checkpoint_seconds : float
+        Seconds from one checkpoint of a run to the next.
+    hooks : iterable of Hook
+        Watch the training (`oddgan.hooks`).
+    report : callable
+        Called with a message when a run begins and when it ends.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    DataError
+        The split has no labelled test rows of both classes.
+    ParameterError
+        A parameter is out of range.
+    ArtifactError
+        A checkpoint is damaged.
+    OutputError
+        The results cannot be written.
     """
     from sklearn.base import clone
 

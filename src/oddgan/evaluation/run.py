@@ -35,11 +35,35 @@ def evaluate(
 ) -> Evaluation:
     """Score `split.test` with a fitted `detector` and compare the verdicts with `split.labels`, if it has labels.
 
-    `examples`: how many of the most anomalous rows to keep as examples, and half as many each of the misses with the
-    lowest scores and of the false alarms with the highest. `bootstrap`: resamples for the interval of each area.
-    `progress(done, total)` is called after each chunk. Memory does not grow with the number of pictures, except for the
-    pixels under masks (see `PixelScores`). Maps are resized to the mask's size. Raises `ParameterError` for a negative
-    number of examples, `DataError` where the split has no test rows or a score is not a finite number.
+    Memory does not grow with the number of pictures, except for the pixels under masks (see `PixelScores`). Maps are
+    resized to the mask's size.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted.
+    split : Split
+        Its test rows, and their labels, kinds and masks as far as there are any.
+    examples : int
+        How many of the most anomalous rows to keep as examples, and half as many each of the misses with the lowest
+        scores and of the false alarms with the highest.
+    bootstrap : int
+        Resamples for the interval of each area.
+    random_state : int
+        Seed of the resamples.
+    progress : callable, optional
+        Called with (done, total) after each chunk.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    DataError
+        The split has no test rows, or a score is not a finite number.
+    ParameterError
+        A negative number of examples.
     """
     if examples < 0:
         raise ParameterError(f"evaluate: examples={examples} must be 0 or more")
