@@ -1,6 +1,7 @@
 # make demo    set up, then learn scikit-learn's digits without one of them, and find it
-# make test    set up, then the tests
-# make check   set up, then lint, format and types
+# make test    set up, then the tests, which must cover what pyproject.toml says
+# make check   set up, then lint, format and types, and the wheel
+# make wheel   set up, then build the wheel, install it into an environment of its own, and run the demo there
 # make bench   set up, then oddgan's speed beside its peers'; hours, on a machine that does nothing else
 # make clean   remove what demo, test and check leave behind; the environment stays (rm -rf .venv removes it)
 #
@@ -13,7 +14,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check bench clean setup
+.PHONY: demo test check wheel bench clean setup
 
 demo: setup
 	$(BIN)/oddgan demo
@@ -25,6 +26,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/wheel_check.py
+
+wheel: setup
+	$(BIN)/python tests/wheel_check.py
 
 bench: setup
 	$(BIN)/python -m benchmarks.speed
@@ -38,5 +43,5 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf demo-output dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo-output dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,18 +1,24 @@
-"""What is released: versions agree, and the wheel has every file."""
+"""What is released: versions and metadata agree, and the wheel has every file and runs."""
 
+import email
+import importlib
+import itertools
 import re
-import subprocess
-import sys
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 import oddgan
+import wheel_check
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = TOOLS["project"]
 
 
 def test_changelog_and_version_agree():
@@ -22,45 +28,57 @@ def test_changelog_and_version_agree():
 
 
 def test_all_extras_are_those_that_a_user_may_want():
-    extras = PROJECT["project"]["optional-dependencies"]
+    extras = PROJECT["optional-dependencies"]
     (everything,) = extras["all"]
     listed = set(re.fullmatch(r"oddgan\[(.*)\]", everything)[1].split(","))
     assert listed == extras.keys() - {"all", "dev"}
 
 
+def test_the_oldest_python_is_the_same_everywhere():
+    oldest = PROJECT["requires-python"].removeprefix(">=")
+    listed = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
+    assert min(listed, key=lambda version: int(version[2:])) == oldest == TOOLS["tool"]["mypy"]["python_version"]
+    assert f"v < ({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_every_dependency_has_a_pin_that_it_allows():
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text("utf-8").split())
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    lists = (TOOLS["build-system"]["requires"], PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+    needed = [one for one in map(Requirement, itertools.chain(*lists)) if one.name != "oddgan"]
+    assert not [str(one) for one in needed if pins.get(canonicalize_name(one.name), "") not in one.specifier]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
-    (built,) = folder.glob("oddgan-*.whl")
-    return built
+    return wheel_check.build(tmp_path_factory.mktemp("wheel"))
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel):
-    package = ROOT / "src" / "oddgan"
-    files = {p.relative_to(package.parent).as_posix() for p in package.rglob("*") if p.is_file()}
+    assert wheel_check.held(wheel) == wheel_check.expected()
+
+
+def test_the_wheel_has_the_projects_metadata(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if name.startswith("oddgan/")}
-    assert held == {name for name in files if "__pycache__" not in name}
+        place = f"oddgan-{oddgan.__version__}.dist-info"
+        metadata = email.message_from_bytes(archive.read(f"{place}/METADATA"))
+        scripts = archive.read(f"{place}/entry_points.txt").decode()
+        assert f"{place}/licenses/LICENSE" in archive.namelist()
+    assert metadata["Name"] == PROJECT["name"]
+    assert metadata["Version"] == oddgan.__version__
+    assert metadata["Summary"] == PROJECT["description"]
+    assert metadata["License-Expression"] == PROJECT["license"]
+    assert SpecifierSet(metadata["Requires-Python"]) == SpecifierSet(PROJECT["requires-python"])
+    assert set(metadata.get_all("Provides-Extra")) == PROJECT["optional-dependencies"].keys()
+    assert dict(re.findall(r"^(\S+) = (\S+)$", scripts, flags=re.M)) == PROJECT["scripts"]
+
+
+def test_the_console_script_exists():
+    module, function = PROJECT["scripts"]["oddgan"].split(":")
+    assert callable(getattr(importlib.import_module(module), function))
 
 
 def test_the_wheel_runs_in_an_environment_of_its_own(wheel, tmp_path):
-    """Its own files alone, beside the libraries that are installed here."""
-    place = tmp_path / "site"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place), str(wheel)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    code = f"import sys; sys.path.insert(0, {str(place)!r}); import oddgan; from oddgan.cli import main; "
-    code += f"assert oddgan.__file__.startswith({str(place)!r}); sys.exit(main(['--version']))"
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert run.stdout == f"oddgan {oddgan.__version__}\n"
-
-
-@pytest.mark.slow
-def test_the_wheel_runs_the_demo(wheel, tmp_path):
-    place = tmp_path / "site"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place), str(wheel)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    code = f"import sys; sys.path.insert(0, {str(place)!r}); from oddgan.cli import main; sys.exit(main(['demo']))"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert (tmp_path / "demo-output" / "report.html").stat().st_size > 10_000
+    """Its own files alone, beside the libraries that are installed here. `make wheel` runs the demo as well."""
+    commands = wheel_check.installed(wheel, tmp_path / "environment")
+    assert wheel_check.run(commands, "oddgan", "--version", folder=tmp_path) == f"oddgan {oddgan.__version__}\n"

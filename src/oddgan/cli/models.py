@@ -71,7 +71,7 @@ def datasets(
     if fetch is not None:
         with terminal.bar(f"fetching {fetch}") as bar:
             place = sources.fetch(fetch, lambda file, done, size: bar(done, size or done + 1))
-        terminal.say(f"{fetch} lies in {place}")
+        terminal.say(f"{fetch} is in {place}")
         return
     known = sources.datasets()
     found = [
@@ -86,7 +86,7 @@ def datasets(
         terminal.table(("not found", "how to get it"), [(one.name, f"{one.how} into {one.where}") for one in missing])
         terminal.say()
     terminal.say(
-        "Data sets lie in the folder that the environment variable ODDGAN_DATA names. Nothing is downloaded unasked; "
+        "Data sets are in the folder that the environment variable ODDGAN_DATA names. Nothing is downloaded unasked; "
         "--fetch NAME gets a set whose files have an address."
     )
 
