@@ -7,7 +7,7 @@ clipped: a picture brighter than any in training should look it.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.pictures import SMALLEST_SIDE, PictureRows, as_stored_type, look_at
-from . import fingerprints
-from .parts import Block, Collector, Parts, Values, joined
+from .one_part import OnePart
+from .parts import Block, Collector, Parts
 from .prepared import OnePartEach
 
 LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: what a CPU trains in minutes
@@ -28,7 +28,7 @@ CHUNK = 256  # pictures at a time in a pass over all of them
 
 
 @dataclass(frozen=True)
-class PicturePreprocessor:
+class PicturePreprocessor(OnePart):
     """How pictures reach the networks.
 
     `size`: (H, W) of the networks' pictures. `channels`: theirs. `dtype`: "uint8" or "float32" (every other type).
@@ -117,15 +117,6 @@ class PicturePreprocessor:
         """The pictures in blocks, read as they are asked for."""
         return _Read(self, rows)
 
-    def pooled(self, parts: Iterable[tuple[Block, Values]], top: int) -> dict[str, np.ndarray]:
-        """The terms of rows, (n,) by name, from those of their parts: each row is one part."""
-        del top
-        return joined(values for _, values in parts)
-
-    def averaged(self, parts: Iterable[tuple[Block, np.ndarray]]) -> np.ndarray:
-        """Vectors of rows (n, k), from those of their parts."""
-        return np.concatenate([vectors for _, vectors in parts])
-
     def collector(self) -> Collector:
         """What puts maps and reconstructions together by row."""
         return _Pictures(self)
@@ -133,14 +124,6 @@ class PicturePreprocessor:
     def heat(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Where parts x differ from their reconstructions, (b, h, w): the mean absolute residual over channels."""
         return (x - x_hat).abs().mean(1)
-
-    def fingerprints(self, block: Block) -> np.ndarray:
-        """Fingerprints (r,) uint64 of the rows that end in the block."""
-        return fingerprints.of_tensor(block.x)
-
-    def trained_on(self, prepared: Any) -> np.ndarray:
-        """Sorted fingerprints (n,) uint64 of training rows."""
-        return fingerprints.of_rows(prepared)
 
     def with_conversion(self, convert: bool) -> Self:
         """The same, accepting and converting pictures that differ from the training pictures, or not."""

@@ -4,7 +4,7 @@ What is learnt, and how: `oddgan.preprocessing.table_columns`. How it is applied
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.tables import BOOLEANS, Kind, TableRows, as_table
-from . import fingerprints
-from .parts import Block, Collector, Parts, Values, joined
+from .one_part import OnePart
+from .parts import Block, Collector, Parts
 from .prepared import OnePartEach
 from .table_columns import Categories, Floats, Numbers, Scaling
 from .table_encoder import TableEncoder
@@ -35,7 +35,7 @@ _SCALED: dict[Scaling, str] = {
 
 
 @dataclass(frozen=True, eq=False)
-class TablePreprocessor:
+class TablePreprocessor(OnePart):
     """How the k columns of a table reach the networks, as (d,) float32.
 
     `columns`: the user's names, None where there are none. `kinds`: "number", "category" or "boolean" of each.
@@ -154,15 +154,6 @@ class TablePreprocessor:
         """The rows in blocks."""
         return _Read(self, self.matched(rows))
 
-    def pooled(self, parts: Iterable[tuple[Block, Values]], top: int) -> dict[str, np.ndarray]:
-        """The terms of rows, (n,) by name, from those of their parts: each row is one part."""
-        del top
-        return joined(values for _, values in parts)
-
-    def averaged(self, parts: Iterable[tuple[Block, np.ndarray]]) -> np.ndarray:
-        """Vectors of rows (n, k), from those of their parts."""
-        return np.concatenate([vectors for _, vectors in parts])
-
     def collector(self) -> Collector:
         """What puts shares and reconstructions together by row."""
         return _Rows(self)
@@ -170,14 +161,6 @@ class TablePreprocessor:
     def heat(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Where rows x differ from their reconstructions, (b, d): the absolute residual."""
         return (x - x_hat).abs()
-
-    def fingerprints(self, block: Block) -> np.ndarray:
-        """Fingerprints (b,) uint64 of the rows in the block."""
-        return fingerprints.of_tensor(block.x)
-
-    def trained_on(self, prepared: "PreparedTable") -> np.ndarray:
-        """Sorted fingerprints (n,) uint64 of training rows."""
-        return fingerprints.of_rows(prepared)
 
     def with_conversion(self, convert: bool) -> "TablePreprocessor":
         """Raises `ParameterError`: conversion is for pictures."""

@@ -1,0 +1,30 @@
+"""Rows of one part each: a whole picture, a table row."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from . import fingerprints
+from .parts import Block, Values, joined
+
+
+class OnePart:
+    """What a preprocessor does for parts whose rows have no others."""
+
+    def pooled(self, parts: Iterable[tuple[Block, Values]], top: int) -> dict[str, np.ndarray]:
+        """The terms of rows, (n,) by name, from those of their parts: each row is one part."""
+        del top
+        return joined(values for _, values in parts)
+
+    def averaged(self, parts: Iterable[tuple[Block, np.ndarray]]) -> np.ndarray:
+        """Vectors of rows (n, k), from those of their parts."""
+        return np.concatenate([vectors for _, vectors in parts])
+
+    def fingerprints(self, block: Block) -> np.ndarray:
+        """Fingerprints (b,) uint64 of the rows in the block."""
+        return fingerprints.of_tensor(block.x)
+
+    def trained_on(self, prepared: Any) -> np.ndarray:
+        """Sorted fingerprints (n,) uint64 of training rows."""
+        return fingerprints.of_rows(prepared)
