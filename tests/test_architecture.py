@@ -19,6 +19,7 @@ PACKAGE = Path(oddgan.__file__).parent
 ROWS = [
     {"errors"},
     {
+        "cautions",
         "files",
         "parameters",
         "hooks",

@@ -44,7 +44,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "load": "detectors",
 }
-_MODULES = {"data", "errors", "hooks", "kit", "metrics", "papers", "report", "testing"}
+_MODULES = {"cautions", "data", "errors", "hooks", "kit", "metrics", "papers", "report", "testing"}
 
 __all__ = [
     "ADGAN",

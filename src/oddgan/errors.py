@@ -9,6 +9,8 @@
     ├── OutputError (OSError)         a result cannot be written
     └── MissingExtra (ImportError)    an optional dependency is not installed
 
+    OddganWarning (UserWarning)       what may mislead, though work goes on; its kinds are in `oddgan.cautions`
+
 Each message is one line: what is wrong, where, and what to do about it. The command line turns an
 `OddganError` into that line and exit code 2 (the user can fix it) or 1 (training failed).
 """
@@ -47,3 +49,17 @@ class MissingExtra(OddganError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f'{purpose} needs {package}: pip install "oddgan[{extra}]"')
+
+
+class OddganWarning(UserWarning):
+    """Base of every warning that oddgan gives: something may mislead, though work goes on.
+
+    Attributes
+    ----------
+    code : str
+        What was found, for a program to act on: "few-rows", "weak-rate", ...
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code

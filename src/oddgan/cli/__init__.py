@@ -39,15 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from ..errors import OddganError, TrainingError
+    from ..errors import OddganError, OddganWarning, TrainingError
     from .app import app_for
-    from .terminal import Interrupted, complain
+    from .terminal import Interrupted, complain, show_warning
 
     debug = "--debug" in arguments
     try:
         with warnings.catch_warnings():
             if not debug and not sys.warnoptions:
                 warnings.simplefilter("ignore")  # of the libraries: they speak to programmers
+                warnings.simplefilter("always", OddganWarning)
+                warnings.showwarning = show_warning
             code = app_for(arguments)(arguments, prog_name="oddgan", standalone_mode=False) or 0
         if code == 130:
             complain("interrupted")

@@ -45,6 +45,13 @@ def complain(text: str) -> None:
     print(f"oddgan: {' '.join(text.split())}", file=sys.stderr)
 
 
+def show_warning(message: Warning | str, *where: object, **more: object) -> None:
+    """In place of `warnings.showwarning`: what the warning says, on standard error, unless --quiet."""
+    del where, more
+    if not quiet:
+        complain(f"warning: {message}")
+
+
 def facts(*pairs: tuple[str, str | Sequence[str]]) -> None:
     """Labels and one line or several that are to be said of each, in two columns, on standard output."""
     from rich.table import Table

@@ -5,7 +5,7 @@ Training, tuning and calibration rows are disjoint. Calibration rows are read on
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import machine, preprocessing, training
+from .. import cautions, machine, preprocessing, training
 from ..errors import DataError
 from ..hooks import Hook
 from ..kit.recipe import ALL, NeuralRecipe, Recipe
@@ -44,8 +44,14 @@ def fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> M
     """Train on normal rows, then calibrate on normals that were held out of training.
 
     `tune`, `calibrate`: normals for score weights and for the threshold, whatever `open_rows` takes; where they are
-    None, rows are held out. Raises what `Detector.fit` does.
+    None, rows are held out. Raises what `Detector.fit` does. Warnings become facts of the model.
     """
+    with cautions.kept() as found:
+        model = _fit(recipe, rows, tune=tune, calibrate=calibrate, run=run)
+    return replace(model, facts={**model.facts, "warnings": found})
+
+
+def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> Model:
     if len(rows) < LEAST_ROWS:
         raise DataError(f"n_samples = {len(rows)}: give at least {LEAST_ROWS} normal rows, better some hundreds")
     seed = seed_of(recipe.random_state, run.checkpoint)
