@@ -67,11 +67,13 @@ def test_neighbours_are_exact_where_rows_crowd_far_out():
     assert [float(known.distance([row[None]])[0]) for row in new] == known.distance([new]).tolist()
 
 
-def test_too_few_distinct_rows_are_noticed_before_training():
-    X = np.repeat(np.random.default_rng(0).normal(size=(4, 3)), 25, 0)
-    mend = "needs more than 5 training rows that differ and there are 4: give more, or set neighbours to 3"
-    with pytest.raises(DataError, match=mend):
-        oddgan.VAE(local="density", neighbours=5, updates=10**9).fit(X)
+def test_too_few_rows_are_noticed_before_training():
+    X = np.random.default_rng(0).normal(size=(8, 3))
+    fix = "needs more than 7 training rows and there are 6: give more, or set neighbours to 5"
+    with pytest.raises(DataError, match=fix):
+        oddgan.VAE(local="density", neighbours=7, updates=10**9).fit(X)
+    with pytest.raises(DataError, match="all of them equal: set local to off"):
+        oddgan.VAE(local="density", neighbours=7, updates=10**9).fit(np.ones((50, 3)))
 
 
 def test_kept_tiles_are_distinct():
@@ -115,7 +117,7 @@ def test_copies_of_training_rows_stay_finite():
 def test_too_few_and_broken_rows_are_refused():
     with pytest.raises(
         DataError,
-        match="more than 3 training rows that differ and there are 3: give more, or set neighbours to 2",
+        match="more than 3 training rows and there are 3: give more, or set neighbours to 2",
     ):
         Reference.of([np.zeros((3, 2))], {}, 3)
     with pytest.raises(DataError, match="no finite features"):

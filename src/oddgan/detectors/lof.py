@@ -2,22 +2,25 @@
 
     x --> the k nearest training rows --> the density around them, relative to that around x
 
-scikit-learn's `LocalOutlierFactor` on rows in the form that networks get them. Departures:
+The factor is that of `local="density"` (`oddgan.verdict.reference`), on rows in the form that networks get them.
+Departures:
 
 - New rows are compared with normal training rows (scikit-learn's `novelty=True`); the paper looks for outliers within
   one set.
 - At most `max_rows` training rows are used.
-- Neighbours are found with a tree, never by a matrix product over many rows, whose rounding depends on the other rows.
+- Among more than k copies of a row the k-distance is 0 and the density infinite, and true outliers look normal beside
+  the copies' neighbours (scikit-learn's does so). Here the k-th nearest row that differs counts, as the paper proposes
+  below definition 6, and all copies are neighbours. Without copies the factor is scikit-learn's.
 """
 
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from sklearn.neighbors import LocalOutlierFactor
 
 from ..kit.estimators import EstimatorDetector
 from ..kit.recipe import detector
 from ..parameters import Param
+from ..verdict import Reference
 
 
 @detector
@@ -38,11 +41,13 @@ class LOF(EstimatorDetector):
     reconstructs = False
     locates = False
 
-    def estimator(self, rows: np.ndarray, seed: int) -> Any:
+    def estimator(self, rows: np.ndarray, seed: int) -> Reference:
         """The densities at the rows; not random."""
-        k = min(self.k, len(rows) - 1)
-        return LocalOutlierFactor(n_neighbors=k, algorithm="ball_tree", novelty=True, n_jobs=1).fit(rows)
+        places, copies = np.unique(rows, axis=0, return_counts=True)
+        if len(places) == 1:  # constant rows: any other row is far from them
+            places, copies = np.repeat(places, 2, axis=0), np.repeat(copies / 2, 2)
+        return Reference.of([places], {}, min(self.k, len(rows) - 1), copies=copies.astype(np.float64))
 
-    def judge(self, estimator: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def judge(self, estimator: Reference, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Definition 7."""
-        return {"factor": -estimator.score_samples(rows)}
+        return {"factor": estimator.outlier_factor([rows])}

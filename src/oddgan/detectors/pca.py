@@ -6,6 +6,8 @@ for Residuals Associated With Principal Component Analysis", Technometrics 21, 1
 scikit-learn's `PCA` on rows in the form that networks get them: the linear autoencoder. Departures:
 
 - At most `max_rows` training rows are used.
+- At least one direction is left out, for else every row is reconstructed exactly. The columns of a category sum to 1,
+  which rules one direction out for every row: it does not count, nor do constant columns.
 - The residual is a mean over columns in place of a sum, which gives the same ranking.
 - The threshold comes from conformal p-values of held-out normal rows, not from a normal distribution.
 """
@@ -56,8 +58,8 @@ class PCA(Detector):
         if (x != x[0]).any():  # identical rows have no components
             count = self.components if self.components < 1 else min(int(self.components), *x.shape)
             fitted = decomposition.PCA(count, random_state=int(torch.randint(2**31 - 1, ()))).fit(x)
-            # At least one direction is left out, whatever the share.
-            net.A.keep(torch.from_numpy(fitted.components_[: x.shape[1] - 1]))
+            # At least one direction is left out, whatever the share, beside those that categories' columns rule out.
+            net.A.keep(torch.from_numpy(fitted.components_[: x.shape[1] - _ruled_out(x) - 1]))
 
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """The residual and x_hat, in float64 and row by row: the rounding of a matrix product depends on all rows."""
@@ -73,3 +75,9 @@ class PCA(Detector):
         """z = A (x - mean)."""
         mean, A = (net[name].rows.double().cpu() for name in ("mean", "A"))
         return torch.stack([A @ (row - mean[0]) for row in x.flatten(1).double().cpu()]).float()
+
+
+def _ruled_out(x: np.ndarray) -> int:
+    """In how many directions rows (m, d) cannot vary, since columns of 0 and 1 follow from each other."""
+    flags = x[:, ((x == 0) | (x == 1)).all(0)]
+    return flags.shape[1] - int(np.linalg.matrix_rank(flags - flags.mean(0))) if flags.size else 0

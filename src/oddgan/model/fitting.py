@@ -74,7 +74,7 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     net, history, facts = _trained(recipe, preprocessor.shape, prepared, trained_on, seed, run)
 
     computer = TermComputer(recipe, net)
-    reference = None if candidates is None else _reference(computer, candidates)
+    reference = None if candidates is None else _reference(computer, *candidates)
     combination = Combination(recipe.local, score_terms(recipe), reference)
     if combination.needs_tuning and "tune" in held_out:
         combination = combination.tuned(computer.pooled(held_out["tune"], preprocessor, combination))
@@ -123,18 +123,19 @@ def score_terms(recipe: Recipe) -> tuple[str, ...]:
     return recipe.combined_terms if recipe.score_by == "combined" else (recipe.score_by,)
 
 
-def _candidates(recipe: Recipe, prepared: Any, seed: int) -> SelectedRows:
-    """The training rows, or tiles, that may become reference rows: distinct ones, for a copy has nothing to add, at
-    most `max_reference_rows`, drawn by the seed."""
+def _candidates(recipe: Recipe, prepared: Any, seed: int) -> tuple[SelectedRows, np.ndarray]:
+    """The training rows, or tiles, that may become reference rows: distinct ones, at most `max_reference_rows`, drawn
+    by the seed; and how many of the rows looked through equal each of them, (m,) float64."""
     most = recipe.max_reference_rows
     parts = prepared.sample(most, seed)
     order = np.random.default_rng([seed, len(parts)]).permutation(len(parts))[: COPIES * most]
-    kept = SelectedRows(parts, order[fingerprints.distinct(SelectedRows(parts, order))][:most])
-    check_neighbours(recipe.neighbours, len(kept))
-    return kept
+    first, copies = fingerprints.distinct(SelectedRows(parts, order))
+    kept = SelectedRows(parts, order[first][:most])
+    check_neighbours(recipe.neighbours, len(kept), copies[:most])
+    return kept, copies[:most].astype(np.float64)
 
 
-def _reference(computer: TermComputer, candidates: SelectedRows) -> Reference:
+def _reference(computer: TermComputer, candidates: SelectedRows, copies: np.ndarray) -> Reference:
     """The candidates' embeddings and terms, as far as `REFERENCE_NUMBERS` goes."""
     recipe = computer.recipe
     names = () if recipe.local in ALONE else ALL
@@ -152,7 +153,9 @@ def _reference(computer: TermComputer, candidates: SelectedRows) -> Reference:
         if gathered >= most:
             break
     whole = [np.concatenate(blocks)[:most] for blocks in zip(*embeddings, strict=True)]
-    return Reference.of(whole, {name: value[:most] for name, value in joined(terms).items()}, recipe.neighbours)
+    kept = {name: value[:most] for name, value in joined(terms).items()}
+    made_in = recipe.block_size if recipe.near == "features" and recipe.pads_blocks else 0
+    return Reference.of(whole, kept, recipe.neighbours, copies=copies[: len(whole[0])], block_size=made_in)
 
 
 def _trained(

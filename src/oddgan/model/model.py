@@ -66,7 +66,7 @@ class Model:
         computer, preprocessor = self.computer, self.preprocessor
         names = ALL if everything else (*self.combination.asked, X_HAT, MAP)
         collector, prints, terms = preprocessor.collector(), [], []
-        for i, block in enumerate(preprocessor.parts(rows).blocks(self.recipe.block_size)):
+        for i, block in enumerate(preprocessor.parts(rows).blocks(computer.block_size)):
             found = computer.found(block.x, names, few=not i)
             terms.append((block, self.combination.terms(found.terms, found.embeddings)))
             heat = found.map
@@ -90,7 +90,7 @@ class Model:
 
     def features(self, rows: Rows) -> np.ndarray:
         """The detector's features of each row as vectors (n, k) float32; of a picture in tiles, the mean over them."""
-        blocks = self.preprocessor.parts(rows).blocks(self.recipe.block_size)
+        blocks = self.preprocessor.parts(rows).blocks(self.computer.block_size)
         return self.preprocessor.averaged((block, self.computer.features(block.x)) for block in blocks)
 
     def generate(self, n: int, seed: int) -> np.ndarray:
@@ -102,7 +102,7 @@ class Model:
     @cached_property
     def computer(self) -> TermComputer:
         """What computes parts' terms."""
-        computer = TermComputer(self.recipe, self.net)
+        computer = TermComputer(self.recipe, self.net, self.combination.reference)
         computer.shapes.part = tuple(self.preprocessor.shape)
         return computer
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .. import machine
 from ..kit.recipe import ALL, Names, Recipe
 from ..preprocessing.parts import Parts, Preprocessor
-from ..verdict import Combination
+from ..verdict import Combination, Reference
 from . import inference
 
 X_HAT, MAP, EMBEDDING = "x_hat", "map", "embedding "  # what blocks hold beside terms; embeddings are numbered
@@ -39,12 +39,19 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class TermComputer:
-    """Computes parts' terms with the networks `net` in blocks of `recipe.block_size`. Takes no lock and no random
-    state; several threads may use it."""
+    """Computes parts' terms with the networks `net` in blocks of `block_size`: the recipe's, or that in which
+    `reference` rows were computed, if there are any. Takes no lock and no random state; several threads may use it."""
 
     recipe: Recipe
     net: nn.ModuleDict
+    reference: Reference | None = None
     shapes: "Shapes" = field(default_factory=lambda: Shapes(), repr=False)
+
+    @cached_property
+    def block_size(self) -> int:
+        """How many parts are computed together."""
+        made_in = 0 if self.reference is None else self.reference.block_size
+        return made_in or self.recipe.block_size
 
     @cached_property
     def device(self) -> torch.device:
@@ -53,7 +60,7 @@ class TermComputer:
 
     def pooled(self, parts: Parts, preprocessor: Preprocessor, combination: Combination) -> dict[str, np.ndarray]:
         """The terms that the score is made of, (n,) float64 by name, of rows in parts."""
-        names, blocks = combination.asked, parts.blocks(self.recipe.block_size)
+        names, blocks = combination.asked, parts.blocks(self.block_size)
         found = ((block, self.found(block.x, names, few=not i)) for i, block in enumerate(blocks))
         terms = ((block, combination.terms(one.terms, one.embeddings)) for block, one in found)
         return preprocessor.pooled(terms, self.recipe.top_tiles)
@@ -101,7 +108,7 @@ class TermComputer:
         with machine.scoring(device):
             net = self.net
             if not self.recipe.adapts_weights:
-                net = inference.ready(net, self.recipe.block_size if self.recipe.pads_blocks else 0)
+                net = inference.ready(net, self.block_size if self.recipe.pads_blocks else 0)
             with machine.autocast(device, torch.bfloat16 if reduced else torch.float32):
                 results = compute(net, block.to(device))
         return {name: value[:n].cpu() for name, value in results.items()}
@@ -134,7 +141,7 @@ class Shapes:
 
     def smallest(self, n: int, computer: TermComputer, *, ask: bool = False) -> int:
         """The smallest size for a block of n parts that is known, or that can be found out."""
-        full = computer.recipe.block_size
+        full = computer.block_size
         if n == full or len(self.part) < 3 or computer.recipe.searches or computer.device.type != "cpu":
             return full  # of table rows a full block costs no more than finding out
         self.met += ask
@@ -150,7 +157,7 @@ class Shapes:
 
     def _same_bits(self, size: int, computer: TermComputer) -> bool:
         """Whether blocks of `size` give every part of a full block the bits that the full block gives it."""
-        full, threads = computer.recipe.block_size, torch.get_num_threads()
+        full, threads = computer.block_size, torch.get_num_threads()
         if threads not in self._whole:
             x = torch.randn(full, *self.part, generator=torch.Generator().manual_seed(0))
             self._whole[threads] = x, computer.everything(x, full)

@@ -15,10 +15,11 @@ def of_rows(rows: PreparedRows) -> np.ndarray:
     return np.sort(_in_order(rows, spread(len(rows), AT_MOST)))
 
 
-def distinct(rows: PreparedRows) -> np.ndarray:
-    """The numbers of rows that equal none before them, ascending."""
-    _, first = np.unique(_in_order(rows, np.arange(len(rows))), return_index=True)
-    return np.sort(first)
+def distinct(rows: PreparedRows) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers (m,) of rows that equal none before them, ascending, and how many rows equal each (m,)."""
+    _, first, count = np.unique(_in_order(rows, np.arange(len(rows))), return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return first[order], count[order]
 
 
 def _in_order(rows: PreparedRows, numbers: np.ndarray) -> np.ndarray:

@@ -77,8 +77,16 @@ class Reference:
     """m reference rows, and what they are like.
 
     `embeddings`: what rows are compared in, each by itself; `terms`, of their scores, (m,) float64 by name; a row is
-    compared with the `k` nearest of them. `k_distance` (m,): each one's distance to its k-th nearest other in the first
-    embedding; `density` (m,): its local reachability density there (Breunig et al. 2000, definitions 3 and 6).
+    compared with the `k` nearest training rows. Reference rows differ from each other; `copies` (m,) float64 says how
+    many training rows each stands for, None where each is one, and all of them are neighbours: a row that equals many
+    training rows has near neighbours, however far the others are. `k_distance` (m,): each one's distance to its k-th
+    nearest other in the first embedding; `density` (m,): its local reachability density there (Breunig et al. 2000,
+    definitions 3 and 6). Among copies the paper's k-distance would be 0 and the density infinite; the k-th nearest row
+    that differs takes its place, as the paper proposes below definition 6.
+
+    `block_size`: of the blocks in which the embeddings were computed, 0 where that is not known. Networks round
+    differently in blocks of another size, and among rows that lie close together that rounding is no small part of a
+    distance.
     """
 
     k: int
@@ -86,18 +94,46 @@ class Reference:
     terms: Mapping[str, np.ndarray]
     k_distance: np.ndarray
     density: np.ndarray
+    copies: np.ndarray | None = None
+    block_size: int = 0
 
     @classmethod
-    def of(cls, embeddings: Sequence[np.ndarray], terms: Mapping[str, np.ndarray], k: int) -> "Reference":
+    def of(
+        cls,
+        embeddings: Sequence[np.ndarray],
+        terms: Mapping[str, np.ndarray],
+        k: int,
+        *,
+        copies: np.ndarray | None = None,
+        block_size: int = 0,
+    ) -> "Reference":
         """Keep these training rows, of which each embedding is (m, f). Raises `DataError` when they are too few, or one
         has no finite features."""
-        check_neighbours(k, len(embeddings[0]))
+        if copies is not None and (copies == 1).all():
+            copies = None
+        check_neighbours(k, len(embeddings[0]), copies)
         if not all(np.isfinite(vectors).all() for vectors in embeddings):
             raise DataError("a training row has no finite features: training may have broken down; lower lr")
         kept = tuple(Embedding(np.ascontiguousarray(vectors, dtype=np.float32)) for vectors in embeddings)
-        others, distances = kept[0].nearest(kept[0].vectors, k, itself=True)
+        others, distances = kept[0].nearest(kept[0].vectors, _places(k, len(kept[0].vectors)), itself=True)
         k_distance = distances[:, -1]
-        return cls(k, kept, terms, k_distance, _density(k_distance, others, distances))
+        if (k_distance > 0).any():  # rows that differ may still have equal features
+            k_distance = np.where(k_distance > 0, k_distance, k_distance[k_distance > 0].min())
+        if copies is None:
+            counts = None
+        else:  # a row's own copies are its nearest neighbours
+            others = np.column_stack([np.arange(len(others)), others])
+            distances = np.column_stack([np.zeros(len(others)), distances])
+            counts = copies[others]
+            counts[:, 0] -= 1
+        density = _density(k_distance, others, distances, _weights(counts, k))
+        return cls(k, kept, terms, k_distance, density, copies, block_size)
+
+    def _nearest(self, embedding: int, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Of rows (n, f): the nearest reference rows (n, p) in that embedding, their distances (n, p), and how many of
+        the k nearest training rows each stands for (n, p), None where each is one."""
+        others, distances = self.embeddings[embedding].nearest(vectors, _places(self.k, len(self.k_distance)))
+        return others, distances, None if self.copies is None else _weights(self.copies[others], self.k)
 
     def ratio(self, embeddings: Sequence[np.ndarray], terms: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Each term (n,) of rows with these embeddings, over its mean among the k reference rows nearest to each in the
@@ -105,10 +141,10 @@ class Reference:
 
         A term that can be negative (an energy, a logit) has no ratio: its difference from that mean is taken.
         """
-        others, _ = self.embeddings[0].nearest(embeddings[0], self.k)
+        others, _, weights = self._nearest(0, embeddings[0])
         result = {}
         for name, value in terms.items():
-            usual = self.terms[name][others].mean(1)
+            usual = _mean(self.terms[name][others], weights)
             result[name] = value - usual if self.terms[name].min() < 0 else value / (usual + SMALLEST)
         return result
 
@@ -116,15 +152,17 @@ class Reference:
         """The local outlier factor (n,) float64 of rows with these embeddings, in the first of them: about 1 among
         training rows, and more the emptier a row's place is, compared with its neighbours' places (Breunig et al. 2000,
         definition 7)."""
-        others, distances = self.embeddings[0].nearest(embeddings[0], self.k)
-        factor: np.ndarray = self.density[others].mean(1) / _density(self.k_distance, others, distances)
-        return factor
+        others, distances, weights = self._nearest(0, embeddings[0])
+        own = _density(self.k_distance, others, distances, weights)
+        return np.asarray(_mean(self.density[others], weights) / own)
 
     def distance(self, embeddings: Sequence[np.ndarray]) -> np.ndarray:
         """The mean Euclidean distance (n,) float64 to the k nearest, of rows with these embeddings, (n, f) each; of
         several embeddings the geometric mean of each one's, in which no embedding's scale counts."""
-        pairs = zip(self.embeddings, embeddings, strict=True)
-        means: list[np.ndarray] = [kept.nearest(vectors, self.k)[1].mean(1) for kept, vectors in pairs]
+        means = []
+        for i, vectors in enumerate(embeddings):
+            _, distances, weights = self._nearest(i, vectors)
+            means.append(_mean(distances, weights))
         if len(means) == 1:
             return means[0]
         product: np.ndarray = np.exp(np.mean(np.log(np.add(means, SMALLEST)), 0))
@@ -135,7 +173,9 @@ class Reference:
         arrays = {f"features.{i}": embedding.vectors for i, embedding in enumerate(self.embeddings)}
         arrays |= {"reach": self.k_distance, "density": self.density}  # as the first files call it
         arrays |= {f"term.{name}": value for name, value in self.terms.items()}
-        return {"rows": len(self.k_distance), "neighbours": self.k}, arrays
+        if self.copies is not None:
+            arrays["copies"] = self.copies
+        return {"rows": len(self.k_distance), "neighbours": self.k, "block_size": self.block_size}, arrays
 
     @classmethod
     def from_manifest(cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Reference":
@@ -144,21 +184,50 @@ class Reference:
         # The first files have one embedding, without a number.
         embeddings = [arrays[name] for name in sorted(arrays) if name.split(".")[0] == "features"]
         k, parts = facts["neighbours"], [*embeddings, arrays["reach"], arrays["density"], *terms.values()]
-        counted = isinstance(k, int) and 1 <= k < facts["rows"] and bool(embeddings)
+        copies, block_size = arrays.get("copies"), facts.get("block_size", 0)
+        parts += [] if copies is None else [copies]
+        total = facts["rows"] if copies is None else float(copies.sum())
+        counted = isinstance(k, int) and 1 <= k < total and bool(embeddings) and isinstance(block_size, int)
         if not counted or any(len(part) != facts["rows"] for part in parts):
             raise ArtifactError("the reference rows are incomplete")
-        return cls(k, tuple(map(Embedding, embeddings)), terms, arrays["reach"], arrays["density"])
+        kept = tuple(map(Embedding, embeddings))
+        return cls(k, kept, terms, arrays["reach"], arrays["density"], copies, block_size)
 
 
-def check_neighbours(k: int, n: int) -> None:
-    """Raise `DataError` when n reference rows are too few to find k nearest among."""
-    if n <= k:
-        fix = f"give more, or set neighbours to {n - 1}" if n > 1 else "set local to off"
-        raise DataError(f"neighbours={k} needs more than {k} training rows that differ and there are {n}: {fix}")
+def check_neighbours(k: int, n: int, copies: np.ndarray | None = None) -> None:
+    """Raise `DataError` when n reference rows, which stand for so many `copies` each (n,), are too few to find k
+    nearest among."""
+    total = n if copies is None else int(copies.sum())
+    if n < 2 or total <= k:
+        fix = f"give more, or set neighbours to {total - 1}" if n > 1 else "set local to off"
+        count = f"{total}" if n > 1 else f"{total}, all of them equal"
+        raise DataError(f"neighbours={k} needs more than {k} training rows and there are {count}: {fix}")
 
 
-def _density(k_distance: np.ndarray, others: np.ndarray, distances: np.ndarray) -> np.ndarray:
+def _places(k: int, m: int) -> int:
+    """Among how many of m reference rows the k nearest training rows are found; a row is not its own neighbour."""
+    return max(1, min(k, m - 1))
+
+
+def _weights(counts: np.ndarray | None, k: int) -> np.ndarray | None:
+    """How many of the k nearest are at each place, (n, p), where places with so many rows `counts` (n, p) come in
+    order."""
+    if counts is None:
+        return None
+    before = np.cumsum(counts, axis=1) - counts
+    return np.minimum(counts, np.maximum(k - before, 0))
+
+
+def _mean(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """The mean (n,) of values (n, p) of neighbours."""
+    if weights is None:
+        return np.asarray(values.mean(1))
+    return np.asarray((weights * values).sum(1) / weights.sum(1))
+
+
+def _density(
+    k_distance: np.ndarray, others: np.ndarray, distances: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray:
     """Local reachability density (n,): one over the mean of the distances to the nearest, none taken for less than that
     neighbour's own k-distance."""
-    density: np.ndarray = 1 / (np.maximum(distances, k_distance[others]).mean(1) + SMALLEST)
-    return density
+    return np.asarray(1 / (_mean(np.maximum(distances, k_distance[others]), weights) + SMALLEST))
