@@ -69,6 +69,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             (n, H, W, C), a torch tensor (n, C, H, W), a list of arrays, Pillow images or paths, or a map-style data
             set, which is read lazily. Or the path of a folder of pictures or of a table file (`oddgan.rows`).
         y : ignored
+            For scikit-learn's sake. Where it holds several classes, a warning says that all rows are trained on.
         tune, calibrate : as X, optional
             More normals for the weights of score terms and for the threshold; without them rows of X are held out.
         checkpoint : path, optional
@@ -76,6 +77,11 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             no networks.
         hooks : iterable of Hook
             Watch the training (`oddgan.hooks`).
+
+        Warns
+        -----
+        oddgan.errors.OddganWarning
+            What may mislead; kept in `training_["warnings"]` (`oddgan.cautions`).
 
         Raises
         ------
@@ -91,7 +97,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.check_parameters()
         self.__dict__.pop("model_", None)  # a fit that is broken off leaves nothing of an older one
         run = fitting.Run(checkpoint=checkpoint, seconds=checkpoint_seconds, hooks=tuple(hooks))
-        self.model_ = fitting.fit(self, open_rows(X), tune=tune, calibrate=calibrate, run=run)
+        self.model_ = fitting.fit(self, open_rows(X), y, tune=tune, calibrate=calibrate, run=run)
         return self
 
     # --- asking the model -------------------------------------------------------------------------------------------

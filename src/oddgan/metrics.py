@@ -196,8 +196,9 @@ class PixelScores:
         self.n_pictures = 0
         self.n_regions = 0
 
-    def add(self, mask: ArrayLike, anomaly_map: ArrayLike) -> None:
-        """Add a picture: its `mask` (H, W), bool or 0/1, true where anomalous, and its `anomaly_map` (H, W).
+    def add(self, mask: ArrayLike, anomaly_map: ArrayLike, counted: ArrayLike | None = None) -> None:
+        """Add a picture: its `mask` (H, W), bool or 0/1, true where anomalous, and its `anomaly_map` (H, W). Of these,
+        pixels where `counted` (H, W) is false are left out.
 
         Raises DataError where the sizes differ or the map holds NaN.
         """
@@ -212,7 +213,9 @@ class PixelScores:
             raise DataError(f"{where}: the anomaly map holds NaN; the model's weights may be damaged")
         self.n_pictures += 1
         self._sorted = None  # before the buffer grows: the sorted scores are a view of it
-        normal = a[~m]
+        inside = np.ones_like(m) if counted is None else np.asarray(counted, dtype=bool)
+        m = m & inside
+        normal = a[~m & inside]
         end = self._n_normal + normal.size
         if end > self._normal.size:  # in place where the system can: a copy would double the peak
             self._normal.resize(max(end, self._normal.size * 9 // 8), refcheck=False)

@@ -44,14 +44,38 @@ def info(
             ),
             ("trained", f"{trained_on(trained)}; {place}"),
             ("made", f"by oddgan {manifest['oddgan']} ({versions})"),
+            *[("warnings", [one["message"] for one in trained["warnings"]])] * bool(trained.get("warnings")),
         ]
     )
     terminal.say()
     parameters = declared(type(detector)).items()
+    used = _used(detector)
     rows = [
-        (name, written(getattr(detector, name)), _changed(getattr(detector, name), d.default)) for name, d in parameters
+        (name, written(getattr(detector, name)) + used.get(name, ""), _changed(getattr(detector, name), d.default))
+        for name, d in parameters
     ]
     terminal.table(("parameter", "value", "default"), rows, numbers_from=3)
+
+
+def _used(detector: Any) -> dict[str, str]:
+    """What the fit took where a parameter left it open, by name."""
+    model = detector.model_
+    manifest = model.preprocessor.to_manifest()[0]
+    taken: dict[str, Any] = {"false_alarm_rate": model.calibration.rate}
+    for name in ("size", "channels", "value_range", "stride"):
+        if name in manifest:
+            taken[name] = manifest[name]
+    counts = [f"{count:,} {stage}" for stage, count in model.facts.get("updates", {}).items()]
+    if counts and not any((detector.updates, detector.epochs, detector.minutes)):
+        taken["updates"] = ", ".join(counts)
+    open_ones = {name for name in taken if getattr(detector, name) in (None, "auto")}
+    return {name: f" ({_spelt(taken[name])})" for name in open_ones}
+
+
+def _spelt(value: Any) -> str:
+    from .flags import written
+
+    return f"{value:.3g}" if isinstance(value, float) else written(tuple(value) if isinstance(value, list) else value)
 
 
 def _changed(value: Any, default: Any) -> str:

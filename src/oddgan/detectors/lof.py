@@ -13,7 +13,7 @@ Departures:
   below definition 6, and all copies are neighbours. Without copies the factor is scikit-learn's.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 

@@ -8,9 +8,11 @@ import numpy as np
 from .. import metrics
 from ..metrics import Estimate, Rates
 from .results import Kind
+from .rivals import FAIR
 
 FEW = 20  # with fewer rows of a class its intervals are so wide that a warning is due
 FEW_OF_A_KIND = 5
+LEAST_TESTED = 10  # rows on either side of a test of distributions
 SURPRISE = 0.005  # on either side: a correct false-alarm rate gets a warning once in 100 tests
 
 
@@ -126,3 +128,34 @@ def _false_alarm_warning(rates: Rates, observed: float, requested: float, n_cali
                 f"{count} of {rates.n_normal} normal test rows were flagged ({observed:.1%}) where {requested:.1%} "
                 f"was requested, {word} than chance explains: they differ from the calibration rows"
             )
+
+
+def unlike_calibration(normal: np.ndarray, calibration: np.ndarray) -> Iterator[str]:
+    """Whether the scores of normal test rows, (n,), are distributed as the calibration rows' are, by the two-sample
+    test of Kolmogorov and Smirnov: then their p-values are uniform."""
+    from scipy import stats
+
+    if min(len(normal), len(calibration)) < LEAST_TESTED:
+        return
+    chance = stats.ks_2samp(normal, calibration).pvalue
+    if chance < SURPRISE:
+        p = (1 + (calibration[None] >= normal[:, None]).sum(1)) / (len(calibration) + 1)
+        low, high = float((p > 0.9).mean()), float((p <= 0.1).mean())
+        yield (
+            f"p-values of normal test rows are not uniform ({low:.0%} are above 0.9 and {high:.0%} up to 0.1, "
+            "where 10% each is due): normal test rows differ from the calibration rows, by another camera, lamp or "
+            "season for instance, and the figures may measure that"
+        )
+
+
+def plain_rivals(areas: Mapping[str, float], estimates: Mapping[str, Estimate]) -> Iterator[str]:
+    """Whether something that needs no detector separates anomalies about as well."""
+    own = estimates.get("auroc")
+    if own is None or not areas:
+        return
+    name, best = max(areas.items(), key=lambda item: item[1])
+    if best >= FAIR and best >= own.low:
+        yield (
+            f"{name} alone has AUROC {best:.3f} (the detector: {own.value:.3f}): what separates the anomalies of this "
+            "set may be lighting or compression rather than a defect"
+        )

@@ -1,7 +1,7 @@
 """The results of an evaluation: plain frozen data, from which `oddgan.report` makes pages."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -53,7 +53,7 @@ class Kind:
     median_score: float
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Evaluation:
     """What `evaluate` found. Arrays have one entry per test row, in the split's order.
 
@@ -63,6 +63,8 @@ class Evaluation:
 
     `false_alarm_rate` is what the threshold was set for; `false_alarm_range` holds the true rate for 9 of 10
     calibration sets of `n_calibrate` rows. `map_scale` is the value that heat maps show at full strength.
+    `rivals`: of pictures, what needs no detector: AUROC of "mean grey", "deviation" and "file size", each in its better
+    direction. `skipped`: (name, reason) of what was left out since it cannot be used.
     `history` has one entry per epoch in each column: "stage", "epoch", "update", then every loss term as "PLAYER.term".
     """
 
@@ -89,3 +91,11 @@ class Evaluation:
     warnings: tuple[str, ...]
     examples: tuple[Example, ...]
     map_scale: float
+    rivals: Mapping[str, float] = field(default_factory=dict)
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        from ..report.text import headline
+
+        named = f"Evaluation of {self.detector.get('detector', 'a detector')} on {self.data}"
+        return "\n".join([named, *(f"warning: {line}" for line in self.warnings), *headline(self)])

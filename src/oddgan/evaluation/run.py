@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import metrics
 from ..errors import DataError, ParameterError
 from ..rows import PictureRows, Rows, open_rows
+from . import rivals
 from .examples import Gallery
-from .findings import by_kind, false_alarm_range, warnings
+from .findings import by_kind, false_alarm_range, plain_rivals, unlike_calibration, warnings
 from .results import Evaluation
 
 if TYPE_CHECKING:
@@ -74,11 +75,16 @@ def evaluate(
     facts = detector.info()
     rows = open_rows(split.test)
     names = tuple(rows.name(i) for i in range(len(rows)))
-    seen = _Seen(names, split, labels, Gallery(examples, split, labels, facts))
+    seen = _Seen(names, split, labels, Gallery(examples, split, labels, facts), facts)
     fitted = facts["parameters"]
     block = 1 if fitted["tile"] else fitted["block_size"]  # the tiles of one picture fill blocks
     for start, part in in_chunks(rows, block):
-        seen.add(start, part, detector.explain(part))
+        seen.add(
+            start,
+            part,
+            detector.explain(part),
+            [rows.file_size(start + i) for i in range(len(part))] if isinstance(rows, PictureRows) else [],
+        )
         if progress is not None:
             progress(start + len(part), len(seen.names))
     scores, flagged = np.concatenate(seen.scores), np.concatenate(seen.flagged)
@@ -91,6 +97,8 @@ def evaluate(
     of_kinds = by_kind(scores, flagged, labels, kinds, bootstrap, random_state)
     requested, n_calibrate = float(detector.false_alarm_rate_), int(detector.n_calibrate_)
     pixel, missing = seen.pixel_figures()
+    plain = rivals.areas(seen.plain, labels)
+    normal = scores[~labels] if labels is not None else scores[:0]
     return Evaluation(
         data=split.name,
         note=split.note,
@@ -113,20 +121,33 @@ def evaluate(
         n_calibrate=n_calibrate,
         history={name: list(column) for name, column in detector.history_.items()},
         warnings=(
+            *(f"of the training: {one['message']}" for one in facts["training"].get("warnings", ())),
             *_trained_on(seen),
             *_left_out(split),
             *warnings(scores, estimates, rates, of_kinds, requested, n_calibrate),
+            *unlike_calibration(normal, detector.model_.calibration.scores),
+            *plain_rivals(plain, estimates),
             *missing,
+            *seen.unseen_marks(),
         ),
         examples=seen.gallery.examples(),
         map_scale=seen.map_scale(flagged),
+        rivals=plain,
+        skipped=split.skipped,
     )
 
 
 class _Seen:
     """What the pass collects: scores and verdicts of every row, pixels under masks, and a few examples."""
 
-    def __init__(self, names: tuple[str, ...], split: Split, labels: np.ndarray | None, gallery: Gallery) -> None:
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        split: Split,
+        labels: np.ndarray | None,
+        gallery: Gallery,
+        facts: Mapping[str, Any],
+    ) -> None:
         self.names, self.masks, self.labels, self.gallery = names, split.masks, labels, gallery
         self.scores: list[np.ndarray] = []
         self.p_values: list[np.ndarray] = []
@@ -136,9 +157,13 @@ class _Seen:
         self.pixels = metrics.PixelScores()
         self.known: list[np.ndarray] = []  # whether each row was trained on
         self.unmasked = 0  # anomalous pictures without a mask
+        self.plain: dict[str, list[float]] = {}  # what needs no detector, of each picture
+        self.network = facts["preprocessing"].get("size") if not facts["parameters"]["tile"] else None
+        self.tiny: list[str] = []  # pictures whose mask is smaller than a pixel of the networks' pictures
 
-    def add(self, start: int, rows: Rows, found: Explanation) -> None:
-        """Add the detector's explanation `found` of `rows`, which are the test rows from `start` on."""
+    def add(self, start: int, rows: Rows, found: Explanation, sizes: list[int | None]) -> None:
+        """Add the detector's explanation `found` of `rows`, which are the test rows from `start` on; pictures in files
+        of so many bytes."""
         scores = np.asarray(found.score, dtype=np.float64)
         broken = np.flatnonzero(~np.isfinite(scores))
         if broken.size:
@@ -150,6 +175,9 @@ class _Seen:
         self.known.append(np.asarray(found.trained_on, dtype=bool))
         for name, values in found.terms.items():
             self.terms.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
+        if isinstance(rows, PictureRows):
+            for name, column in rivals.of_pictures(rows, sizes).items():
+                self.plain.setdefault(name, []).extend(column)
         masks: list[np.ndarray | None] = [None] * len(scores)
         if rows.kind == "pictures" and found.anomaly_map is not None:
             for j, anomaly_map in enumerate(found.anomaly_map):
@@ -167,6 +195,8 @@ class _Seen:
         from ..preprocessing.pictures import resize_map  # resizes as the maps themselves were resized
 
         mask = np.asarray(mask)
+        if self.network is not None and 0 < mask.sum() * math.prod(self.network) < mask.size:
+            self.tiny.append(self.names[i])
         self.pixels.add(mask, resize_map(anomaly_map, mask.shape))
         return mask
 
@@ -185,6 +215,16 @@ class _Seen:
         return figures, [f"anomalous pictures without a mask, not in the pixel figures: {self.unmasked}"] * (
             self.unmasked > 0
         )
+
+    def unseen_marks(self) -> list[str]:
+        """A warning about masks that are smaller than what the networks see."""
+        if not self.tiny or self.network is None:
+            return []
+        h, w = self.network
+        return [
+            f"in {len(self.tiny)} pictures the mask covers less than one pixel of the networks' {h}x{w}, the first is "
+            f"{self.tiny[0]}: such marks are lost when pictures shrink; train with tile (--tile 64) or a larger size"
+        ]
 
     def map_scale(self, flagged: np.ndarray) -> float:
         """The median heat of the flagged pictures, or the highest heat of all where none is flagged."""

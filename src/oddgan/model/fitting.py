@@ -23,6 +23,7 @@ from ..preprocessing.prepared import PreparedRows, SelectedRows
 from ..rows import Rows, open_rows
 from ..training.checkpoint import Checkpoint, seed_of
 from ..verdict import ALONE, Calibration, Combination, Reference, check_neighbours, check_rate
+from . import checks
 from .model import Model
 from .terms import TermComputer
 
@@ -40,13 +41,15 @@ class Run:
     hooks: tuple[Hook, ...] = ()
 
 
-def fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> Model:
+def fit(recipe: Recipe, rows: Rows, y: Any = None, *, tune: Any, calibrate: Any, run: Run) -> Model:
     """Train on normal rows, then calibrate on normals that were held out of training.
 
     `tune`, `calibrate`: normals for score weights and for the threshold, whatever `open_rows` takes; where they are
-    None, rows are held out. Raises what `Detector.fit` does. Warnings become facts of the model.
+    None, rows are held out; `y`: labels, which are ignored. Raises what `Detector.fit` does. Warnings become facts of
+    the model.
     """
     with cautions.kept() as found:
+        checks.warn_of_labels(y)
         model = _fit(recipe, rows, tune=tune, calibrate=calibrate, run=run)
     return replace(model, facts={**model.facts, "warnings": found})
 
@@ -54,6 +57,7 @@ def fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> M
 def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> Model:
     if len(rows) < LEAST_ROWS:
         raise DataError(f"n_samples = {len(rows)}: give at least {LEAST_ROWS} normal rows, better some hundreds")
+    checks.warn_of_rows(rows)
     seed = seed_of(recipe.random_state, run.checkpoint)
     recipe = recipe.fixed(random_state=seed if not isinstance(recipe.random_state, int | None) else recipe.random_state)
     train, held = hold_out(recipe, len(rows), seed, tune=tune is None, calibrate=calibrate is None)
@@ -79,12 +83,15 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     if combination.needs_tuning and "tune" in held_out:
         combination = combination.tuned(computer.pooled(held_out["tune"], preprocessor, combination))
     scores = combination.score(computer.pooled(held_out["calibrate"], preprocessor, combination))
+    calibration = Calibration.of(scores, recipe.false_alarm_rate)
+    checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
+    checks.warn_of_calibration(calibration, recipe.false_alarm_rate, len(train))
     return Model(
         recipe=recipe,
         net=net,
         preprocessor=preprocessor,
         combination=combination,
-        calibration=Calibration.of(scores, recipe.false_alarm_rate),
+        calibration=calibration,
         history=history,
         facts={"rows": len(train), "seed": seed, **facts},
         trained_on=trained_on,

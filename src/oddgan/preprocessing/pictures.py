@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..cautions import DataWarning, warn
 from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.pictures import SMALLEST_SIDE, PictureRows, as_stored_type, look_at
 from .one_part import OnePart
@@ -24,6 +25,8 @@ from .prepared import OnePartEach
 
 LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: what a CPU trains in minutes
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
+MOST_SHRUNK = 4.0  # pixels along a side that become one before a fit warns of it
+SAME_SHAPE = 1.1  # how far height over width may differ where proportions count as kept
 CHUNK = 256  # pictures at a time in a pass over all of them
 
 
@@ -77,6 +80,8 @@ class PicturePreprocessor(OnePart):
             native_channels=found.native_channels,
             convert=convert,
         )
+        if size is None:
+            _warn_of_sizes(found.sides, result.size)
         return result._ranged(value_range, pictures, numbers)
 
     def _ranged(self, value_range: tuple[float, float] | None, pictures: PictureRows, numbers: np.ndarray) -> Self:
@@ -298,6 +303,30 @@ def resize_map(anomaly_map: np.ndarray, size: Sequence[int]) -> np.ndarray:
         return anomaly_map
     x = torch.from_numpy(np.ascontiguousarray(anomaly_map))[None, None]
     return F.interpolate(x, size=tuple(size), mode="bilinear", antialias=True)[0, 0].numpy()
+
+
+def _warn_of_sizes(sides: np.ndarray, size: tuple[int, int]) -> None:
+    """Of pictures (n, 2) that lose details, or their proportions, when they are resized to `size`."""
+    typical = np.median(sides, axis=0)
+    shrink = float(np.max(typical / size))
+    if shrink > MOST_SHRUNK:
+        warn(
+            DataWarning,
+            "pictures-shrink",
+            f"pictures of {typical[0]:.0f}x{typical[1]:.0f} become {spell(size)}: one pixel of the networks stands for "
+            f"{shrink:.0f}x{shrink:.0f}, and smaller marks and fine texture vanish; tile=64 (--tile 64) looks at "
+            "pictures at their own resolution, a larger size keeps more",
+        )
+    if len(np.unique(sides, axis=0)) > 1:
+        ratio = sides[:, 0] / sides[:, 1]
+        low, high = sides[ratio.argmin()], sides[ratio.argmax()]
+        bent = f", and their proportions with it: {spell(tuple(low))} as {spell(tuple(high))}"
+        warn(
+            DataWarning,
+            "mixed-sizes",
+            f"pictures of {len(np.unique(sides, axis=0)):,} sizes all become {spell(size)}"
+            f"{bent if ratio.max() > SAME_SHAPE * ratio.min() else ''}; tile (--tile N) resizes none",
+        )
 
 
 def spell(size: tuple[int, int] | None) -> str:

@@ -59,6 +59,7 @@ def to_html(evaluation: Evaluation) -> str:
         groups=list(_groups(e)),
         curves=_curves(e),
         pixel=[(FIGURES[name].head, value, FIGURES[name].chance) for name, value in e.pixel.items()],
+        rivals=[text.rival_row(name, area) for name, area in e.rivals.items()],
         galleries=_galleries(e),
         p_values=_p_values(e),
         players=_players(e),

@@ -84,7 +84,13 @@ def figure_rows(e: Evaluation) -> list[tuple[str, ...]]:
                 rows.append(_row(name, rate.value, interval(rate, share=True), beside))
         rows += [_row("precision", e.rates.precision), _row("f1", e.rates.f1)]
     rows += [_row(name, value, chance=number(FIGURES[name].chance)) for name, value in e.pixel.items()]
+    rows += [rival_row(name, value) for name, value in e.rivals.items()]
     return rows
+
+
+def rival_row(name: str, area: float) -> tuple[str, str, str, str]:
+    """What needs no detector, as a row of a table under `FIGURE_HEAD`."""
+    return f"AUROC of {name} alone", number(area), "", "0.500 or more"
 
 
 def _row(name: str, value: float, between: str = "", chance: str = "") -> tuple[str, ...]:
@@ -134,7 +140,8 @@ def to_json(evaluation: Evaluation) -> str:
     "n_calibrate"}; "estimates": {name: {"value", "low", "high", "chance"}}; "rates": {"false_alarm_rate" and
     "detection_rate" as estimates, "precision", "f1", "n_normal", "n_anomalous", "n_false_alarms", "n_detected"} or
     null; "by_kind": [{"kind", "is_anomaly", "n", "n_flagged", "flagged", "auroc", "median_score"}]; "pixel":
-    {name: value}; "n_masks"; "warnings": [text]; "history": {column: [values]}; "rows": [{"name", "score",
+    {name: value}; "n_masks"; "rivals": {name: AUROC of what needs no detector}; "skipped": [{"name", "reason"}];
+    "warnings": [text]; "history": {column: [values]}; "rows": [{"name", "score",
     "p_value", "is_anomaly", "label", "kind", "terms": {name: value}}] in the test's order. A key may be added
     within a version; a key that is removed or changes its meaning makes a new version.
     """
@@ -167,6 +174,8 @@ def to_json(evaluation: Evaluation) -> str:
         "by_kind": e.by_kind,
         "pixel": e.pixel,
         "n_masks": e.n_masks,
+        "rivals": e.rivals,
+        "skipped": [{"name": name, "reason": reason} for name, reason in e.skipped],
         "warnings": e.warnings,
         "history": e.history,
         "rows": rows,

@@ -73,6 +73,13 @@ class PictureRows:
         """What to call row i in a message: its file, or its number."""
         return str(self.source.name(i)) if self.named else f"row {i}"
 
+    def file_size(self, i: int) -> int | None:
+        """Bytes of row i's file; None where rows are no files."""
+        try:
+            return Path(self.source.paths[i]).stat().st_size
+        except (AttributeError, OSError):
+            return None
+
     def header(self, i: int) -> tuple[int, int, int, str]:
         """(H, W, channels, dtype as it came) of row i, without decoding a file where its source can tell."""
         if hasattr(self.source, "header"):

@@ -215,7 +215,7 @@ def _weights(counts: np.ndarray | None, k: int) -> np.ndarray | None:
     if counts is None:
         return None
     before = np.cumsum(counts, axis=1) - counts
-    return np.minimum(counts, np.maximum(k - before, 0))
+    return np.asarray(np.minimum(counts, np.maximum(k - before, 0)))
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
