@@ -49,7 +49,12 @@ class Brightest:
             "detector": "Brightest",
             "parameters": {"tile": None, "block_size": self.block_size},
             "preprocessing": {"value_range": (0.0, 200.0)},
+            "training": {},
         }
+
+    @property
+    def model_(self):
+        return SimpleNamespace(calibration=SimpleNamespace(scores=self.calibration))
 
 
 class Pictures(list):

@@ -80,6 +80,20 @@ class Labelled:
     trained: int = 0
 
 
+class EveryClass(frozenset[str]):
+    """All classes of a set, where the user said that all of them are normal: then there is nothing to test on."""
+
+
+def resolve(names: Collection[str], known: Collection[str]) -> list[str]:
+    """The classes that `names` mean: each is a class of exactly that name, or else several, separated by commas."""
+    found: list[str] = []
+    for name in [names] if isinstance(names, str) else map(str, names):
+        whole = name in known or name.strip() not in known and "," not in name
+        parts = [name] if whole else [part.strip() for part in name.split(",")]
+        found += [part for part in parts if part.strip()]
+    return found
+
+
 def normal_classes(
     where: str,
     classes: Collection[str],
@@ -87,7 +101,10 @@ def normal_classes(
     anomaly: Collection[str] | None,
     default: Collection[str] | None = None,
 ) -> frozenset[str]:
-    """Which of `classes` are normal: as the user says with `normal` or `anomaly`, or else `default`."""
+    """Which of `classes` are normal: as the user says with `normal` or `anomaly`, or else `default`.
+
+    `normal="all"` means every class, unless one is called so; the result is an `EveryClass` where all are normal.
+    """
     known = ", ".join(sorted(classes))
     if normal is not None and anomaly is not None:
         raise DataError(f"{where}: normal and anomaly are both given; give one of them, the other classes follow")
@@ -96,12 +113,18 @@ def normal_classes(
         if default is None:
             raise DataError(f"{where} has the classes {known}: say which are normal, or which are the anomaly")
         return frozenset(default)
-    given = frozenset([given] if isinstance(given, str) else map(str, given))
+    given = frozenset(resolve(given, classes))
+    if normal is not None and given == {"all"} and "all" not in classes:
+        return EveryClass(classes)
     if unknown := sorted(given - frozenset(classes)):
         raise DataError(f"{where} has no class {', '.join(unknown)}; its classes are {known}")
     normals = given if normal is not None else frozenset(classes) - given
-    if not normals or normals == frozenset(classes):
-        raise DataError(f"{where}: {'no' if not normals else 'every'} class is normal; its classes are {known}")
+    if not normals:
+        raise DataError(f"{where}: no class is normal; its classes are {known}")
+    if normals == frozenset(classes):
+        if normal is None:
+            raise DataError(f"{where}: every class is normal; its classes are {known}")
+        return EveryClass(normals)
     return normals
 
 
@@ -129,7 +152,9 @@ def official_split(
     test_classes: NDArray[np.str_],
     normals: Collection[str],
 ) -> Split:
-    """Train on the normal classes' training rows, test on all test rows."""
+    """Train on the normal classes' training rows, test on all test rows, unless all classes are normal."""
+    if isinstance(normals, EveryClass):
+        return Split(name=name, train=train, note=all_normal(name, len(train), len(test)))
     chosen = np.isin(train_classes, list(normals))
     if not chosen.any():
         raise DataError(f"{name}: no training row is of class {', '.join(sorted(normals))}; name another class")
@@ -152,7 +177,12 @@ def held_out_split(
     share: float,
     masks: Sequence[NDArray[np.bool_] | None] | None = None,
 ) -> Split:
-    """For sets without a test part: `share` of the normal rows and every anomaly are held out for the test."""
+    """For sets without a test part: `share` of the normal rows and every anomaly are held out for the test.
+
+    Where all classes are normal, all rows are for training.
+    """
+    if isinstance(normals, EveryClass):
+        return Split(name=name, train=rows, note=all_normal(name, len(rows)))
     good = np.flatnonzero(np.isin(classes, list(normals)))
     if len(good) < 2:
         raise DataError(
@@ -174,6 +204,12 @@ def held_out_split(
         note=f"{name}: {counts(len(kept), anomalous[test])}; normal: {', '.join(sorted(normals))}; a fixed "
         f"{share:.0%} of the normals is held out for the test",
     )
+
+
+def all_normal(name: str, train: int, unused: int = 0) -> str:
+    """ "days: 50 normal for training, no test part, since every class is normal"."""
+    left = f"; test part not used: {unused:,}" if unused else ""
+    return f"{name}: {train:,} normal for training, no test part, since every class is normal{left}"
 
 
 def counts(train: int, anomalous: NDArray[np.bool_]) -> str:
