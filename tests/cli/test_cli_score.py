@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 import sys
 
@@ -31,15 +32,16 @@ def read(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_csv_on_standard_output_reads_back_exactly(oddgan, model, folder):
+def test_csv_on_standard_output_reads_back_to_nine_digits(oddgan, model, folder):
     ran = oddgan("score", model, folder)
     assert ran.code == 0
     rows, detector = read(ran.out), package.load(model)
     pictures = data.rows(folder)
     assert [row["path"] for row in rows] == [pictures.name(i) for i in range(len(pictures))]
     found = detector.explain([pictures[i] for i in range(len(pictures))])
-    np.testing.assert_array_equal([float(row["score"]) for row in rows], found.score)
-    np.testing.assert_array_equal([float(row["p_value"]) for row in rows], found.p_value)
+    np.testing.assert_allclose([float(row["score"]) for row in rows], found.score, rtol=1e-8)
+    np.testing.assert_allclose([float(row["p_value"]) for row in rows], found.p_value, rtol=1e-8)
+    assert all(row["score"] == f"{float(row['score']):.9g}" for row in rows)
     assert [row["verdict"] == "anomaly" for row in rows] == found.is_anomaly.tolist()
     assert f"44 rows: {found.is_anomaly.sum()} anomal" in ran.err
 
@@ -49,7 +51,9 @@ def test_parquet_holds_the_same(oddgan, model, folder, tmp_path):
     lines = read(oddgan("score", model, folder).out)
     assert oddgan("score", model, folder, "-o", "new/s.parquet").out == ""
     rows = pq.read_table(tmp_path / "new/s.parquet").to_pylist()
-    assert [{**row, "score": repr(row["score"]), "p_value": repr(row["p_value"])} for row in rows] == lines
+    assert [row["score"] for row in rows] == package.load(model).anomaly_score(data.rows(folder)).tolist()
+    text = [{**row, "score": f"{row['score']:.9g}", "p_value": f"{row['p_value']:.9g}"} for row in rows]
+    assert text == lines
 
 
 def test_parquet_without_pyarrow_says_what_to_install(oddgan, model, folder, monkeypatch):
@@ -102,18 +106,24 @@ def test_fail_on_anomaly(oddgan, model, folder):
 def test_unreadable_pictures_stop_it_and_nothing_is_written(oddgan, model, spoiled, tmp_path):
     ran = oddgan("score", model, spoiled, "-o", "s.csv", "--maps", "maps")
     assert (ran.code, ran.out) == (2, "")
-    assert "unreadable: test/good/bad.png: " in ran.err
-    assert "unreadable: train/good/cut.png: " in ran.err
-    assert "2 of 46 pictures cannot be read" in ran.complaint
+    assert "unusable: test/good/bad.png: " in ran.err
+    assert "unusable: train/good/cut.png: " in ran.err
+    assert "2 of 46 rows cannot be used" in ran.complaint
     assert [p.name for p in tmp_path.iterdir()] == ["spoiled"]
     assert oddgan("score", model, spoiled).out == ""
 
 
 def test_skip_bad_goes_on_without_them(oddgan, model, spoiled, folder):
     ran = oddgan("score", model, spoiled, "--skip-bad")
-    assert ran.code == 0
-    assert ran.out == oddgan("score", model, folder).out
-    assert "2 unreadable left out" in ran.complaint
+    assert ran.code == 4
+    rows = read(ran.out)
+    bad = {row["path"]: row for row in rows if row["verdict"] == "unusable"}
+    assert bad.keys() == {"test/good/bad.png", "train/good/cut.png"}
+    assert all(row["reason"] and not row["score"] and not row["p_value"] for row in bad.values())
+    assert [row["path"] for row in rows] == [data.rows(spoiled).name(i) for i in range(46)]  # each in its place
+    good = [{k: v for k, v in row.items() if k != "reason"} for row in rows if row["path"] not in bad]
+    assert good == read(oddgan("score", model, folder).out)
+    assert "2 could not be used" in ran.complaint
 
 
 def test_nothing_but_unreadable_pictures_is_an_error(oddgan, model, tmp_path):
@@ -127,10 +137,10 @@ def test_another_size_is_refused_by_name_unless_it_is_converted(oddgan, model, t
     Image.fromarray(np.tile(picture(0), (2, 2))).save(tmp_path / "large/a[x].png")
     ran = oddgan("score", model, "large")
     assert ran.code == 2
-    assert ran.err.startswith("oddgan: error: a[x].png: 32x24 pixels")
+    assert ran.err.startswith("oddgan: unusable: a[x].png: 32x24 pixels")
     ran = oddgan("score", model, "large", "--convert", "--maps", "maps")
     assert ran.code == 0
-    assert pixels(tmp_path / "maps/a[x].png.png").shape == (32, 24, 3)
+    assert pixels(tmp_path / "maps/a[x].png").shape == (32, 24, 3)
 
 
 def test_maps_keep_their_places_and_do_not_collide(oddgan, model, tmp_path):
@@ -139,24 +149,24 @@ def test_maps_keep_their_places_and_do_not_collide(oddgan, model, tmp_path):
         Image.fromarray(picture(3, scratch=name == "b/1.bmp")).save(tmp_path / "in" / name)
     assert oddgan("score", model, "in", "--maps", "maps").code == 0
     found = {p.relative_to(tmp_path / "maps").as_posix(): p for p in (tmp_path / "maps").rglob("*.png")}
-    assert found.keys() == {"a/1.png.png", "b/1.png.png", "b/1.bmp.png"}
+    assert found.keys() == {"a/1.png", "b/1.png", "b/1.bmp.png"}
     shown = {name: pixels(path) for name, path in found.items()}
     assert all(array.shape == (16, 12, 3) for array in shown.values())
-    np.testing.assert_array_equal(shown["a/1.png.png"], shown["b/1.png.png"])  # one scale for all
+    np.testing.assert_array_equal(shown["a/1.png"], shown["b/1.png"])  # one scale for all
 
 
 def test_a_map_does_not_depend_on_the_other_pictures(oddgan, model, folder, tmp_path):
     assert oddgan("score", model, folder, "--maps", "all").code == 0
     assert oddgan("score", model, folder / "test/scratch/000.png", "--maps", "one").code == 0
-    all_, one = tmp_path / "all/test/scratch/000.png.png", tmp_path / "one/000.png.png"
+    all_, one = tmp_path / "all/test/scratch/000.png", tmp_path / "one/000.png"
     np.testing.assert_array_equal(pixels(all_), pixels(one))
     assert oddgan("score", model, folder / "test/scratch/000.png", "--maps", "one", "--map-scale", "0.05").code == 0
     assert (pixels(all_) != pixels(one)).any()
 
 
 def test_map_paths_stay_inside_their_folder():
-    assert map_path("../x/a.png").as_posix() == "x/a.png.png"
-    assert map_path("/abs/a.png").as_posix() == "abs/a.png.png"
+    assert map_path("../x/a.png").as_posix() == "x/a.png"
+    assert map_path("/abs/a.png").as_posix() == "abs/a.png"
     assert map_path(7).as_posix() == "7.png"
 
 
@@ -168,3 +178,64 @@ def test_names_that_are_not_utf8_come_out_as_they_are(model, folder, tmp_path, c
     shutil.copy(folder / "test/good/000.png", tmp_path / "in" / "caf\udce9,1.png")
     assert main(["score", str(model), str(tmp_path / "in")]) == 0
     assert b'\n"caf\xe9,1.png",' in capfdbinary.readouterr().out
+
+
+def test_a_map_of_a_name_with_two_endings_does_not_collide():
+    names = ["a.jpg", "a.jpg.png", "a.png", "a.PNG", "a.png.png"]
+    assert len({map_path(name).as_posix() for name in names}) == len(names)
+
+
+def test_several_sources_and_names_that_say_which(oddgan, model, folder):
+    ran = oddgan("score", model, folder / "test/good", folder / "test/scratch/000.png", folder / "test/scratch")
+    assert ran.code == 0
+    paths = [row["path"] for row in read(ran.out)]
+    assert len(paths) == 8 + 1 + 6
+    assert paths[0] == (folder / "test/good/000.png").as_posix()
+    assert paths[8] == paths[9] == (folder / "test/scratch/000.png").as_posix()
+
+
+def test_several_tables_have_a_path_and_a_row(oddgan, table_model, table_file, tmp_path):
+    shutil.copy(table_file, tmp_path / "again.npz")
+    rows = read(oddgan("score", table_model, table_file, "again.npz").out)
+    assert [(row["path"], row["row"]) for row in rows[29:31]] == [(str(table_file), "29"), ("again.npz", "0")]
+
+
+def test_a_source_that_is_missing_stops_it_or_is_a_row(oddgan, model, folder):
+    ran = oddgan("score", model, folder / "test/good", "nowhere.png")
+    assert (ran.code, ran.out) == (2, "")
+    assert "nowhere.png" in ran.complaint
+    ran = oddgan("score", model, folder / "test/good", "nowhere.png", "--skip-bad")
+    assert ran.code == 4
+    (bad,) = [row for row in read(ran.out) if row["verdict"] == "unusable"]
+    assert bad["path"] == "nowhere.png"
+    assert "no such file" in bad["reason"]
+
+
+def test_json_lines(oddgan, model, folder, tmp_path):
+    as_csv = read(oddgan("score", model, folder).out)
+    lines = [json.loads(line) for line in oddgan("score", model, folder, "--format", "jsonl").out.splitlines()]
+    assert [line["path"] for line in lines] == [row["path"] for row in as_csv]
+    assert [f"{line['score']:.9g}" for line in lines] == [row["score"] for row in as_csv]
+    oddgan("score", model, folder, "-o", "s.jsonl")
+    assert [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()] == lines
+
+
+def test_a_picture_that_does_not_fit_is_left_out_as_well(oddgan, model, folder, tmp_path):
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    Image.fromarray(picture(1)).save(mixed / "a.png")
+    Image.fromarray(np.dstack([picture(2)] * 3)).save(mixed / "colour.png")
+    Image.fromarray(picture(3).astype(np.uint16) * 200).save(mixed / "deep.png")
+    Image.fromarray(np.tile(picture(4), (2, 2))).save(mixed / "large.png")
+    ran = oddgan("score", model, mixed)
+    assert ran.code == 2
+    assert all(f"unusable: {name}.png" in ran.err for name in ("colour", "deep", "large"))
+    ran = oddgan("score", model, mixed, "--skip-bad", "--format", "jsonl")
+    assert ran.code == 4
+    verdicts = {line["path"]: line for line in map(json.loads, ran.out.splitlines())}
+    assert [name for name, line in verdicts.items() if line["verdict"] == "unusable"] == [
+        "colour.png",
+        "deep.png",
+        "large.png",
+    ]
+    assert verdicts["colour.png"]["score"] is None

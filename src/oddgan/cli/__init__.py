@@ -1,7 +1,8 @@
 """The command line: the only place that prints or exits.
 
 Exit codes: 0 done; 1 it failed; 2 the user can fix it; 3 anomalies were found and `--fail-on-anomaly` was given;
-130 interrupted. Errors are one line on standard error, with a traceback before it under `--debug` only.
+4 done, but for what could not be used, with `--skip-bad`; 130 interrupted, 143 terminated. Errors are one line on
+standard error, with a traceback before it under `--debug` only.
 """
 
 import os
@@ -18,9 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments` (default: the process's own) and return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:  # the process is the command's own
-        from .process import patient_threads
+        from .process import heed_signals, patient_threads
 
         patient_threads()
+        heed_signals()
     if sys.stdout is None or sys.stderr is None:  # closed by the caller
         sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
         sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
@@ -56,12 +58,12 @@ def _run(arguments: list[str]) -> int:
         return int(code)
     except BrokenPipeError:
         raise
-    except KeyboardInterrupt:
-        complain("interrupted")
-        return 130
+    except KeyboardInterrupt as stop:
+        complain("interrupted" if not stop.args else f"interrupted by {stop}")
+        return int(getattr(stop, "code", 130))
     except Interrupted as stop:
         complain(str(stop))
-        return 130
+        return int(getattr(stop.__context__, "code", 130))
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -27,7 +27,7 @@ def demo(
     from ..report import heat_map_grid, write_html
     from ..rows import open_rows
     from .figures import headline_figures
-    from .score import score_rows
+    from .score import Scoring, Source
     from .train import described, fit, set_threads
 
     check_folder(output)
@@ -40,7 +40,7 @@ def demo(
     model, scores, maps, report = (output / name for name in ("digits.oddgan", "scores.csv", "maps.png", "report.html"))
     detector.save(model)
     terminal.facts(*described(detector, model, time.monotonic() - started))
-    score_rows(detector, open_rows(split.test), "digits", scores)
+    Scoring(detector, scores).run([Source("digits", open_rows(split.test))])
     with terminal.bar("evaluating") as progress:
         evaluation = evaluate(detector, split, progress=progress)
     heat_map_grid(evaluation.examples, maps, vmax=evaluation.map_scale)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files import whole_file
+from ..rows.decode import SUFFIXES
 
 if TYPE_CHECKING:
     from ..detector import Detector
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 def map_path(name: str | int) -> Path:
     """Where, below the folder of maps, the heat map of the picture called `name` goes.
 
-    Its own path with .png added: one picture, one map, whatever the others are called.
+    Its own path; with .png added unless it ends so: one picture, one map, whatever the others are called. A name such
+    as a.jpg.png, which the map of a.jpg has, gets another .png.
     """
     if isinstance(name, int):
         return Path(f"{name}.png")
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
-    return Path(*parts[:-1], f"{parts[-1]}.png")
+    path = PurePosixPath(name)
+    parts = [part for part in path.parts if part not in ("/", "..")]
+    own = path.suffix == ".png" and PurePosixPath(path.stem).suffix.lower() not in SUFFIXES
+    return Path(*parts[:-1], parts[-1] if own else f"{parts[-1]}.png")
 
 
 def write_map(path: Path, picture: np.ndarray, anomaly_map: np.ndarray, scale: float, detector: "Detector") -> None:

@@ -50,6 +50,15 @@ Category = Annotated[
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be read; they are listed.")
 ]
+ChannelsFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--channels-from",
+        metavar="ENDING,...",
+        help="Pictures of one part whose names end so are the channels of one picture: _vis,_ir makes part7_vis.png "
+        "and part7_ir.png the picture part7.png.",
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Processor threads.", show_default="all processors")
 ]

@@ -101,71 +101,79 @@ def refuse(source: str, bad: Sequence[Unreadable], total: int) -> None:
     """List the pictures that cannot be read and raise `DataError`, if there are any."""
     if bad:
         listed(bad, always=True)
-        raise DataError(
-            f"{source}: {len(bad):,} of {total:,} pictures cannot be read; repair or remove them, or use --skip-bad"
-        )
+        where = f"{source}: " if source else ""
+        of = f" of {total:,}" if total else ""
+        raise DataError(f"{where}{len(bad):,}{of} rows cannot be used; repair or remove them, or use --skip-bad")
 
 
 def listed(bad: Sequence[Unreadable], *, always: bool = False) -> None:
     """Name pictures that cannot be read, the first ten of them, on standard error."""
     if always or not terminal.quiet:
         for name, reason in bad[:LISTED]:
-            terminal.complain(f"unreadable: {name}: {reason}")
+            terminal.complain(f"unusable: {name}: {reason}")
         if len(bad) > LISTED:
-            terminal.complain(f"unreadable: and {len(bad) - LISTED:,} more")
+            terminal.complain(f"unusable: and {len(bad) - LISTED:,} more")
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some consecutive rows, in memory, and each one's name, or number where it has none."""
+    """Some consecutive rows of one source.
+
+    `rows`: those that the model can judge, in memory; `numbers` (m,): which they are; `names`: of all, in order, the
+    first of them number `start`; `bad`: why the others cannot be used, by number.
+    """
 
     rows: Any
+    numbers: list[int]
+    start: int
     names: list[str | int]
+    bad: dict[int, str]
 
 
-def chunks(rows: "Rows | TableFile", block_size: int, bad: list[Unreadable]) -> Iterator[Chunk]:
-    """`rows` some at a time, in whole scoring blocks where memory allows. Unreadable pictures end up in `bad`."""
+def chunks(rows: "Rows | TableFile", detector: "Detector", most: int | None = None) -> Iterator[Chunk]:
+    """`rows` some at a time, in whole scoring blocks where memory allows; at most `most` where that is given. Pictures
+    that cannot be read or do not fit the model come as `Chunk.bad`."""
     from ..rows import PictureRows, TableRows
 
     if isinstance(rows, PictureRows):
-        yield from _pictures(rows, max(block_size, CHUNK_ROWS), bad)
+        yield from _pictures(rows, detector, most or max(detector.block_size, CHUNK_ROWS))
         return
-    step, start = max(block_size, TABLE_ROWS), 0
+    step, start = most or max(detector.block_size, TABLE_ROWS), 0
     parts = (rows[i : i + step] for i in range(0, len(rows), step)) if isinstance(rows, TableRows) else rows.parts(step)
     for part in parts:
-        yield Chunk(part, list(range(start, start + len(part))))
+        numbers = list(range(start, start + len(part)))
+        yield Chunk(part, numbers, start, list(numbers), {})
         start += len(part)
 
 
-def _pictures(rows: "PictureRows", most: int, bad: list[Unreadable]) -> Iterator[Chunk]:
+def _pictures(rows: "PictureRows", detector: "Detector", most: int) -> Iterator[Chunk]:
     """Pictures decoded in threads, in order, and handed on when they are many or large."""
     from ..rows.pictures import NamedPictures, PictureRows
     from ..rows.threads import threaded
 
+    check = detector.model_.preprocessor.check
+
     def read(i: int) -> tuple[int, Any, str]:
         try:
-            return i, rows[i], ""
+            picture = rows[i]
+            check(picture)
+            return i, picture, ""
         except DataError as error:
             path = rows.source.paths[i] if hasattr(rows.source, "paths") else rows.name(i)
             return i, None, str(error).removeprefix(f"{path}: ").removeprefix(f"{rows.name(i)}: ")
 
     held: list[np.ndarray] = []
     numbers: list[int] = []
-    taken = 0
-
-    def chunk() -> Chunk:
-        names: list[str | int] = [rows.name(i) if rows.named else i for i in numbers]
-        return Chunk(PictureRows(NamedPictures(numbers, rows.name, held)), names)
-
+    bad: dict[int, str] = {}
+    start = taken = 0
     for i, picture, reason in threaded(read, range(len(rows))):
         if picture is None:
-            bad.append((rows.name(i), reason))
-            continue
-        held.append(picture)
-        numbers.append(i)
-        taken += picture.nbytes
-        if len(held) == most or taken >= CHUNK_BYTES:
-            yield chunk()
-            held, numbers, taken = [], [], 0
-    if held:
-        yield chunk()
+            bad[i] = reason
+        else:
+            held.append(picture)
+            numbers.append(i)
+            taken += picture.nbytes
+        if len(held) == most or len(held) + len(bad) >= 2 * most or taken >= CHUNK_BYTES or i + 1 == len(rows):
+            names: list[str | int] = [rows.name(n) if rows.named else n for n in range(start, i + 1)]
+            yield Chunk(PictureRows(NamedPictures(numbers, rows.name, held)), numbers, start, names, bad)
+            held, numbers, bad, start, taken = [], [], {}, i + 1, 0

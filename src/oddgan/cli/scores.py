@@ -1,15 +1,18 @@
-"""Scores as CSV or Parquet. Floats are written so that reading gives the same bits."""
+"""Scores as CSV, JSON Lines or Parquet: whole at the end, or row by row as they come."""
 
 import csv
 import io
+import json
+import math
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Literal, Protocol
 
 import numpy as np
 
@@ -17,21 +20,44 @@ from ..errors import MissingExtra, OutputError, ParameterError
 from ..files import whole_file
 
 VERDICTS = ("normal", "anomaly")
+UNUSABLE = "unusable"
+"""The verdict on a row that could not be read or does not fit the model; its reason stands beside it."""
+
 MOST = 3  # columns that are named of each row
 SPOOLED = 64 * 2**20  # bytes of results that wait in memory for the run to end well; more wait on disk
+DIGITS = 9  # of a number in text: what a float32, in which networks compute, has
+
+Format = Literal["csv", "jsonl", "parquet"]
+SUFFIXES: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+
+Key = tuple[str | int | None, ...]
+"""What identifies a row: its path, its number in a table, or both."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of some rows, in order. `keys` of all; `score`, `p_value`, `is_anomaly` (n,) float64 and bool;
+    `columns`, of tables, those with the largest shares; `reasons`: why a row could not be used, "" where it could."""
+
+    keys: Sequence[Key]
+    score: np.ndarray
+    p_value: np.ndarray
+    is_anomaly: np.ndarray
+    columns: Sequence[str] | None = None
+    reasons: Sequence[str] | None = None
+
+    def verdicts(self) -> list[str]:
+        """ "normal", "anomaly" or "unusable" of each."""
+        found = [VERDICTS[int(flag)] for flag in self.is_anomaly]
+        return found if self.reasons is None else [
+            UNUSABLE if reason else verdict for verdict, reason in zip(found, self.reasons, strict=True)
+        ]  # fmt: skip
 
 
 class Writer(Protocol):
-    """Takes the results of some rows at a time; of tables also the columns with the largest shares."""
+    """Takes the results of some rows at a time."""
 
-    def __call__(
-        self,
-        names: Sequence[str | int],
-        score: np.ndarray,
-        p_value: np.ndarray,
-        is_anomaly: np.ndarray,
-        columns: Sequence[str] | None = None,
-    ) -> None: ...
+    def __call__(self, results: Results) -> None: ...
 
 
 def in_words(columns: Sequence[str], shares: Sequence[np.ndarray] | np.ndarray | None, n: int) -> list[str]:
@@ -50,36 +76,79 @@ def in_words(columns: Sequence[str], shares: Sequence[np.ndarray] | np.ndarray |
     return ["; ".join(row) for row in zip(*parts, strict=True)]
 
 
-def check_format(path: Path | None) -> None:
-    """Raise `ParameterError` or `MissingExtra` when results cannot be written in the format that `path` ends in."""
-    if path is None or path.suffix.lower() == ".csv":
-        return
-    if path.suffix.lower() != ".parquet":
-        raise ParameterError(f"{path}: results are .csv or .parquet; give a name that ends so")
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("pyarrow", "parquet", "writing Parquet") from error
+def format_of(path: Path | None, asked: str | None, stream: bool) -> Format:
+    """In what results are written. Raises `ParameterError` or `MissingExtra` where that is not possible."""
+    known = None if path is None else SUFFIXES.get(path.suffix.lower())
+    if path is not None and known is None:
+        raise ParameterError(f"{path}: results are .csv, .jsonl or .parquet; give a name that ends so")
+    if asked not in (None, "csv", "jsonl"):
+        raise ParameterError(f"--format {asked}: standard output takes csv or jsonl")
+    if known is not None and asked not in (None, known):
+        raise ParameterError(f"--format {asked}: {path} says otherwise; leave one of them out")
+    chosen: Format = known or ("jsonl" if asked == "jsonl" else "csv")
+    if chosen == "parquet":
+        if stream:
+            raise ParameterError(f"--stream: {path} can only be written whole; use .csv or .jsonl")
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError as error:
+            raise MissingExtra("pyarrow", "parquet", "writing Parquet") from error
+    return chosen
 
 
 @contextmanager
-def scores_to(path: Path | None, key: str, *, columns: bool = False) -> Iterator[Writer]:
-    """Where results go, whole or not at all: a file, or standard output. `key`: the first column, "path" or "row".
-    `columns`: there is a last column, with the columns that have the largest shares."""
-    heads = [key, "score", "p_value", "verdict", *["columns"] * columns]
-    if path is None:
+def scores_to(
+    path: Path | None, keys: Sequence[str], form: Format, *, columns: bool, reasons: bool, stream: bool
+) -> Iterator[Writer]:
+    """Where results go: a file, or standard output. Whole or not at all, unless `stream` is true.
+
+    `keys`: what identifies a row, of "path" and "row". `columns`: there is a column with the columns that have the
+    largest shares. `reasons`: there is one with the reason why a row could not be used.
+    """
+    heads = [*keys, "score", "p_value", "verdict", *["columns"] * columns, *["reason"] * reasons]
+    kinds: dict[Format, Any] = {"csv": _Csv, "jsonl": _JsonLines, "parquet": _Parquet}
+    if stream:
+        with _Stream(path) as out:
+            yield kinds[form](out, heads)
+    elif path is None:
         with tempfile.SpooledTemporaryFile(SPOOLED) as spool:
-            yield _Csv(spool, heads)
+            yield kinds[form](spool, heads)
             spool.seek(0)
             _to_stdout(spool)
-        return
-    with whole_file(path) as file:
-        if path.suffix.lower() == ".csv":
-            yield _Csv(file, heads)
-        else:
-            parquet = _Parquet(file, heads)
-            yield parquet
-            parquet.close()
+    else:
+        with whole_file(path) as file:
+            writer = kinds[form](file, heads)
+            yield writer
+            writer.close()
+
+
+class _Stream:
+    """Writes every batch of results through to a file or to standard output."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+
+    def __enter__(self) -> "_Stream":
+        try:
+            self.file: Any = sys.stdout.buffer if self.path is None else self.path.open("wb")
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.path is not None:
+            self.file.close()
+
+    def write(self, data: bytes) -> None:
+        """Write and flush."""
+        try:
+            self.file.write(data)
+            self.file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = self.path or "standard output"
+            raise OutputError(f"{where}: cannot be written ({error.strerror or error}); free some space") from error
 
 
 def _to_stdout(spool: IO[bytes]) -> None:
@@ -93,27 +162,65 @@ def _to_stdout(spool: IO[bytes]) -> None:
         raise OutputError(f"standard output cannot be written ({error.strerror}); free space or use -o") from error
 
 
+def _numbers(values: np.ndarray) -> list[str]:
+    """Numbers as text; nothing for NaN."""
+    return ["" if math.isnan(value) else f"{value:.{DIGITS}g}" for value in values.tolist()]
+
+
 class _Csv:
     def __init__(self, file: Any, heads: Sequence[str]) -> None:
         self.file = file
         self._write([heads])
 
-    def __call__(
-        self,
-        names: Sequence[str | int],
-        score: np.ndarray,
-        p_value: np.ndarray,
-        is_anomaly: np.ndarray,
-        columns: Sequence[str] | None = None,
-    ) -> None:
-        verdicts = (VERDICTS[int(flag)] for flag in is_anomaly)
-        more = [] if columns is None else [columns]
-        self._write(zip(names, map(repr, score.tolist()), map(repr, p_value.tolist()), verdicts, *more, strict=True))
+    def __call__(self, results: Results) -> None:
+        more = [column for column in (results.columns, results.reasons) if column is not None]
+        self._write(
+            (*key, *rest)
+            for key, *rest in zip(
+                results.keys,
+                _numbers(results.score),
+                _numbers(results.p_value),
+                results.verdicts(),
+                *more,
+                strict=True,
+            )
+        )
 
     def _write(self, rows: Any) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
         self.file.write(text.getvalue().encode("utf-8", "surrogateescape"))  # a file's name as its bytes are on disk
+
+    def close(self) -> None:
+        """A CSV file needs no end."""
+
+
+class _JsonLines:
+    def __init__(self, file: Any, heads: Sequence[str]) -> None:
+        self.file, self.heads = file, heads
+
+    def __call__(self, results: Results) -> None:
+        more = [column for column in (results.columns, results.reasons) if column is not None]
+        lines = []
+        for key, score, p_value, *rest in zip(
+            results.keys, results.score.tolist(), results.p_value.tolist(), results.verdicts(), *more, strict=True
+        ):
+            line = dict(zip(self.heads, (*map(_text, key), _finite(score), _finite(p_value), *rest), strict=True))
+            lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False))
+        self.file.write("".join(f"{line}\n" for line in lines).encode())
+
+    def close(self) -> None:
+        """JSON Lines need no end."""
+
+
+def _finite(value: float) -> float | None:
+    """A number as JSON has it; null where it is not finite."""
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+
+
+def _text(key: str | int | None) -> str | int | None:
+    """A file's name as UTF-8: bytes that are none become replacement characters."""
+    return os.fsencode(key).decode("utf-8", "replace") if isinstance(key, str) else key
 
 
 class _Parquet:
@@ -125,20 +232,14 @@ class _Parquet:
         self.schema = pa.schema([(head, types.get(head, pa.string())) for head in heads])
         self.writer = pq.ParquetWriter(file, self.schema)
 
-    def __call__(
-        self,
-        names: Sequence[str | int],
-        score: np.ndarray,
-        p_value: np.ndarray,
-        is_anomaly: np.ndarray,
-        columns: Sequence[str] | None = None,
-    ) -> None:
+    def __call__(self, results: Results) -> None:
         import pyarrow as pa
 
-        firsts = [os.fsencode(n).decode("utf-8", "replace") if isinstance(n, str) else n for n in names]
-        verdicts = np.array(VERDICTS, dtype=object)[is_anomaly.astype(int)]
-        more = [] if columns is None else [columns]
-        self.writer.write_table(pa.table([firsts, score, p_value, verdicts, *more], schema=self.schema))
+        keys = [list(map(_text, column)) for column in zip(*results.keys, strict=True)]
+        numbers = [pa.array(column, from_pandas=True) for column in (results.score, results.p_value)]
+        more = [column for column in (results.columns, results.reasons) if column is not None]
+        columns = [*keys, *numbers, results.verdicts(), *more]
+        self.writer.write_table(pa.table(columns, schema=self.schema))
 
     def close(self) -> None:
         """Write the file's end."""

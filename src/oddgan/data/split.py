@@ -88,7 +88,7 @@ def resolve(names: Collection[str], known: Collection[str]) -> list[str]:
     """The classes that `names` mean: each is a class of exactly that name, or else several, separated by commas."""
     found: list[str] = []
     for name in [names] if isinstance(names, str) else map(str, names):
-        whole = name in known or name.strip() not in known and "," not in name
+        whole = name in known or (name.strip() not in known and "," not in name)
         parts = [name] if whole else [part.strip() for part in name.split(",")]
         found += [part for part in parts if part.strip()]
     return found

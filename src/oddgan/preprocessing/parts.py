@@ -78,6 +78,9 @@ class Preprocessor(Protocol):
     def parts(self, rows: Any) -> Parts:
         """Rows as parts, read as they are asked for."""
 
+    def check(self, row: Any) -> None:
+        """Raise `DataError` for one row, such as a picture (H, W, C), that the model does not take."""
+
     def prepare(self, rows: Any, numbers: np.ndarray) -> Any:
         """The rows with these numbers as `PreparedRows` to train on or to hold out, which are `Parts` too."""
 

@@ -149,6 +149,11 @@ class PicturePreprocessor(OnePart):
 
     def checked(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (H, W, channels) of the model's type. Raises `DataError` for one that must not be."""
+        self.check(picture)
+        return _to_channels(picture, self.channels)
+
+    def check(self, picture: np.ndarray) -> None:
+        """Raise `DataError` for a picture (H, W, C) that the model does not take."""
         height, width, channels = picture.shape
         if min(height, width) < SMALLEST_SIDE:
             raise DataError(f"{height}x{width} pixels; the smallest side that can be used is {SMALLEST_SIDE}")
@@ -168,7 +173,8 @@ class PicturePreprocessor(OnePart):
                 f"{channels} channel(s), but every training picture had {self.native_channels}; "
                 "use convert=True (--convert) to convert what differs"
             )
-        return _to_channels(picture, self.channels)
+        if channels != self.channels and {channels, self.channels} != {1, 3}:
+            raise DataError(f"{channels} channels cannot become {self.channels}; convert the picture first")
 
     def prepare(self, rows: PictureRows, numbers: np.ndarray) -> "PreparedPictures":
         """The training rows `numbers` of `rows`: from the cache where the source has one, else from memory, else

@@ -118,6 +118,10 @@ class TablePreprocessor(OnePart):
             values[:, i] = codes[np.where(np.isnan(places), -1, places).astype(int)]
         return TableRows(values, self.columns, self.kinds, self.texts, rows.labels)
 
+    def check(self, row: TableRows) -> None:
+        """Raise `DataError` for rows whose columns are not the model's."""
+        self._check(row)
+
     def _check(self, rows: TableRows) -> None:
         k = len(self.kinds)
         if rows.columns is not None and self.columns is not None and rows.columns != self.columns:

@@ -87,10 +87,14 @@ class TilePreprocessor(PicturePreprocessor):
     def fit_in(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (H, W, channels) of the model's type, at its own size. Raises `DataError` for one that must not
         be, or that is smaller than a tile."""
+        return self.checked(picture)
+
+    def check(self, picture: np.ndarray) -> None:
+        """Raise `DataError` for a picture (H, W, C) that the model does not take, or that is smaller than a tile."""
         height, width = picture.shape[:2]
         if min(height, width) < self.tile:
             raise DataError(_too_small(height, width, self.tile))
-        return self.checked(picture)
+        super().check(picture)
 
     def parts(self, rows: PictureRows) -> Parts:
         """The grid's tiles of all pictures, each picture read once."""
