@@ -1,7 +1,9 @@
 """What the command line does with its own process, and does not do with another's."""
 
 import gc
+import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -48,3 +50,63 @@ def test_garbage_is_looked_for_again_after_loading(monkeypatch, collecting):
     finally:
         gc.unfreeze()
         (gc.enable if was else gc.disable)()
+
+
+def started(folder, *words, **how):
+    """`oddgan` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "oddgan", *map(str, words)],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        **how,
+    )
+
+
+def test_each_path_of_standard_input_is_scored_before_the_next_comes(model, folder, tmp_path):
+    with started(tmp_path, "score", model, "-", "--format", "jsonl", "--skip-bad") as run:
+        for name, verdict in (("test/good/000.png", None), ("nothing.png", "unusable"), ("test/good/001.png", None)):
+            run.stdin.write(f"{folder / name}\n")
+            run.stdin.flush()
+            line = json.loads(run.stdout.readline())  # while standard input is open
+            assert line["path"] == str(folder / name)
+            assert line["verdict"] == verdict or (verdict is None and line["score"] is not None)
+        run.stdin.close()
+        assert run.stdout.read() == ""
+        assert run.wait() == 4
+        assert "2 rows: " in run.stderr.read()
+
+
+def test_a_path_that_cannot_be_used_ends_the_stream_with_its_name(model, folder, tmp_path):
+    with started(tmp_path, "score", model, "-") as run:
+        out, err = run.communicate(f"{folder / 'test/good/000.png'}\nnothing.png\n{folder / 'test/good/001.png'}\n")
+    assert run.returncode == 2
+    assert len(out.splitlines()) == 2
+    assert "nothing.png" in err
+
+
+def test_a_terminated_training_keeps_its_checkpoint_and_says_how_to_go_on(folder, tmp_path):
+    flags = ["-o", "m.oddgan", "--updates", "1000000", "--width", "4", "--checkpoint-seconds", "0"]
+    with started(tmp_path, "train", folder, *flags) as run:
+        while run.poll() is None and not (tmp_path / "m.oddgan.ckpt").exists():
+            pass
+        run.send_signal(signal.SIGTERM)
+        _, err = run.communicate()
+    assert run.returncode == 143
+    assert "go on with" in err
+    assert "--resume" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["m.oddgan.ckpt"]
+
+
+def test_terminated_scoring_leaves_nothing_half_written(model, folder, tmp_path):
+    with started(tmp_path, "score", model, folder, "-o", "s.csv", "--maps", "maps", "--device", "cpu") as run:
+        while run.poll() is None and not list(tmp_path.glob(".*.part*")):
+            pass
+        run.send_signal(signal.SIGTERM)
+        _, err = run.communicate()
+    assert run.returncode in (0, 143), err
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == (set() if run.returncode == 143 else {"s.csv", "maps"})

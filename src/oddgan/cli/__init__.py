@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     from ..errors import OddganError, OddganWarning, TrainingError
     from .app import app_for
+    from .process import INTERRUPTED, exit_code
     from .terminal import Interrupted, complain, show_warning
 
     debug = "--debug" in arguments
@@ -53,17 +54,18 @@ def _run(arguments: list[str]) -> int:
                 warnings.simplefilter("always", OddganWarning)
                 warnings.showwarning = show_warning
             code = app_for(arguments)(arguments, prog_name="oddgan", standalone_mode=False) or 0
-        if code == 130:
+        if code == INTERRUPTED:  # typer's word for Ctrl-C
             complain("interrupted")
+            return exit_code()
         return int(code)
     except BrokenPipeError:
         raise
-    except KeyboardInterrupt as stop:
-        complain("interrupted" if not stop.args else f"interrupted by {stop}")
-        return int(getattr(stop, "code", 130))
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return exit_code()
     except Interrupted as stop:
         complain(str(stop))
-        return int(getattr(stop.__context__, "code", 130))
+        return exit_code()
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -12,7 +12,7 @@ from . import terminal
 from .flags import chosen, parsed, shared_flags
 from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes
 from .outputs import check_writable, write_text
-from .process import loading
+from .process import LEFT_OUT, loading
 
 if TYPE_CHECKING:
     from ..detector import Detector
@@ -122,6 +122,8 @@ def compare(
     terminal.written(kept, markdown, json)
     if all(one.errors for one in found.contenders):
         raise typer.Exit(1)
+    if split.skipped:
+        raise typer.Exit(LEFT_OUT)
 
 
 def _contenders(

@@ -22,6 +22,7 @@ from .options import (
     Threads,
 )
 from .outputs import check_writable, write_text
+from .process import LEFT_OUT
 
 
 def evaluate(
@@ -38,7 +39,7 @@ def evaluate(
     all_rows: Annotated[
         bool,
         typer.Option(
-            "--all-rows", help="Of a CSV or Parquet file that was not trained on: every row is judged, not a part."
+            "--all-rows", help="Judge every row of data that was not trained on: nothing is set aside for training."
         ),
     ] = False,
     false_alarm_rate: FalseAlarmRate = None,
@@ -88,3 +89,5 @@ def evaluate(
     write_text(json, lambda: to_json(found))
     write_text(markdown, lambda: to_markdown(found))
     terminal.written(report, json, markdown)
+    if split.skipped:
+        raise typer.Exit(LEFT_OUT)

@@ -24,12 +24,16 @@ def patient_threads() -> None:
         os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 
 
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end, by SIGTERM or by the terminal's end: as Ctrl-C, with an exit code of its own."""
+INTERRUPTED = 130
+LEFT_OUT = 4
+"""The exit code when all went well but for rows that could not be used and were left out."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.code = 128 + number
+_ended_by: list[int] = []  # the signal that ended the process, if it was not Ctrl-C
+
+
+def exit_code() -> int:
+    """The exit code of an interrupted run: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
+    return 128 + _ended_by[-1] if _ended_by else INTERRUPTED
 
 
 def heed_signals() -> None:
@@ -38,7 +42,8 @@ def heed_signals() -> None:
     def end(number: int, frame: object) -> None:
         del frame
         signal.signal(number, signal.SIG_IGN)  # once: what follows is cleaning up
-        raise Terminated(number)
+        _ended_by.append(number)
+        raise KeyboardInterrupt
 
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)

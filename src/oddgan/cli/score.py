@@ -13,6 +13,7 @@ from ..errors import DataError, ParameterError
 from . import terminal
 from .options import BlockSize, ChannelsFrom, Convert, Device, Drop, FalseAlarmRate, Model, SkipBad, Threads
 from .outputs import check_folder, check_writable
+from .process import LEFT_OUT
 
 if TYPE_CHECKING:
     from ..detector import Detector
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from .scores import Format, Results
 
 MAP_SCALE = 0.5
-LEFT_OUT = 4
-"""The exit code when all went well but for rows that could not be used."""
 
 
 def score(

@@ -15,7 +15,7 @@ from . import terminal
 from .flags import chosen, flags, parsed
 from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, as_words
 from .outputs import check_folder, check_writable
-from .process import loading
+from .process import LEFT_OUT, loading
 
 if TYPE_CHECKING:
     from ..data import Split
@@ -128,6 +128,8 @@ def train(
     if judged:
         _judge(fitted, split, report)
     _say_next(fitted, model, data, split, drop, as_words(normal=normal, anomaly=anomaly, label=label, drop=drop))
+    if split.skipped:
+        raise typer.Exit(LEFT_OUT)
 
 
 def fit(detector: "Detector", split: "Split", hooks: list[Hook], **how: Any) -> "Detector":
