@@ -20,6 +20,7 @@ from typing import Any, Self
 from .errors import MissingExtra
 
 REDRAWS_PER_SECOND = 5
+LINE_SECONDS = 10.0  # between two lines where there is no terminal
 
 
 @dataclass
@@ -68,16 +69,22 @@ class Hook:
     def on_end(self, moment: Moment) -> None:
         """A stage is done."""
 
+    def on_calibrate(self, done: int, total: int) -> None:
+        """After training: so many of all held-out rows have been scored, to set weights of terms and the threshold. A
+        detector that searches for each row may take longer for it than for training."""
+
 
 class Progress(Hook):
     """A progress bar on standard error: stage, updates of total, rate, time left and the last losses.
 
-    Nothing is shown if standard error is not a terminal. In a `with` block the bar is also closed when the run fails.
+    If standard error is not a terminal, a line is written every ten seconds instead. In a `with` block the bar is also
+    closed when the run fails.
     """
 
     def __init__(self) -> None:
         self._live: Any = None  # rich's display, while a stage is shown
-        self._shown = 0.0
+        self._shown = time.monotonic()
+        self._calibrating: float | None = None  # since when
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +98,7 @@ class Progress(Hook):
         self._stop()
         if not sys.stderr.isatty():
             return
+        self._shown = 0.0
         from rich.console import Console
         from rich.live import Live
 
@@ -105,6 +113,26 @@ class Progress(Hook):
         if self._live is not None and time.monotonic() - self._shown >= 1 / REDRAWS_PER_SECOND:
             self._shown = time.monotonic()
             self._live.update(_bar(moment), refresh=True)
+        elif self._live is None and self._due():
+            done = f"{moment.update:,}" if moment.total is None else f"{moment.update:,} of {moment.total:,}"
+            left = "" if moment.seconds_left is None else f", {clock(moment.seconds_left)} left"
+            self._line(f"training, {moment.stage}: {done} updates, {moment.rate:,.3g} a second{left}")
+
+    def on_calibrate(self, done: int, total: int) -> None:
+        if self._calibrating is None:
+            self._calibrating = time.monotonic()
+        if done < total and self._due():
+            spent = time.monotonic() - self._calibrating
+            left = f", {clock(spent / done * (total - done))} left" if done else ""
+            self._line(f"after training, scoring held-out rows: {done:,} of {total:,}{left}")
+
+    def _due(self) -> bool:
+        """Whether it is time for another line."""
+        return time.monotonic() - self._shown >= LINE_SECONDS
+
+    def _line(self, text: str) -> None:
+        self._shown = time.monotonic()
+        print(text, file=sys.stderr, flush=True)
 
     def on_end(self, moment: Moment) -> None:
         if self._live is not None:

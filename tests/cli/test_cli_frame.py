@@ -58,7 +58,7 @@ def test_every_command_has_help(oddgan, command):
         (["train", "no[red]where"], "no[red]where: there is no such file or folder"),
         (["train", "digits", "--anomaly", "0", "--resume", "--fresh"], "choose one"),
         (["score", "nothing.oddgan", "digits"], "nothing.oddgan: no such file"),
-        (["score", "x.oddgan", "digits", "-o", "x.xlsx"], "results are .csv or .parquet"),
+        (["score", "x.oddgan", "digits", "-o", "x.xlsx"], "results are .csv, .jsonl or .parquet"),
         (["score", "x.oddgan", "digits", "--map-scale", "0"], "must be above 0"),
         (["info", "nothing.oddgan"], "nothing.oddgan: no such file"),
     ],
@@ -90,7 +90,7 @@ def test_training_that_breaks_down_is_code_1(oddgan, folder, monkeypatch):
 
 
 def test_the_unforeseen_is_one_line_and_a_traceback_on_demand(oddgan, model, folder, monkeypatch):
-    monkeypatch.setattr(score, "score_rows", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr(score.Scoring, "run", lambda *_, **__: 1 // 0)
     ran = oddgan("score", model, folder)
     assert ran.code == 1
     assert one_line(ran)
@@ -106,7 +106,7 @@ def test_ctrl_c_is_code_130(oddgan, model, folder, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(score, "score_rows", interrupted)
+    monkeypatch.setattr(score.Scoring, "run", interrupted)
     ran = oddgan("score", model, folder)
     assert (ran.code, ran.err) == (130, "oddgan: interrupted\n")
 

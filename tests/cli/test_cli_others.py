@@ -53,8 +53,8 @@ def test_evaluate_refuses_unreadable_pictures(oddgan, model, folder, tmp_path):
     (tmp_path / "d/abnormal/bad.png").write_text("no picture")
     ran = oddgan("evaluate", model, "d")
     assert ran.code == 2
-    assert "unreadable: abnormal/bad.png: " in ran.err
-    assert oddgan("evaluate", model, "d", "--skip-bad").code == 0
+    assert "unusable: abnormal/bad.png: " in ran.err
+    assert oddgan("evaluate", model, "d", "--skip-bad").code == 4
 
 
 def test_generate_enlarges_small_pictures_into_a_grid(oddgan, model):

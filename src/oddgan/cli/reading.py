@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..rows import PictureRows, Rows
     from ..rows.table_files import Columns, TableFile
 
-LISTED = 10  # unreadable pictures that are named; the others are counted
+LISTED = 10  # unusable rows that a refusal names; the others are counted
 CHUNK_BYTES = 128 * 2**20
 CHUNK_ROWS = 1024
 TABLE_ROWS = 16_384
@@ -100,19 +100,21 @@ def check_readable(source: str, *parts: "Held | None") -> None:
 def refuse(source: str, bad: Sequence[Unreadable], total: int) -> None:
     """List the pictures that cannot be read and raise `DataError`, if there are any."""
     if bad:
-        listed(bad, always=True)
+        listed(bad, refused=True)
         where = f"{source}: " if source else ""
         of = f" of {total:,}" if total else ""
         raise DataError(f"{where}{len(bad):,}{of} rows cannot be used; repair or remove them, or use --skip-bad")
 
 
-def listed(bad: Sequence[Unreadable], *, always: bool = False) -> None:
-    """Name pictures that cannot be read, the first ten of them, on standard error."""
-    if always or not terminal.quiet:
-        for name, reason in bad[:LISTED]:
+def listed(bad: Sequence[Unreadable], *, refused: bool = False) -> None:
+    """Name what cannot be used, on standard error: all of it where work goes on without it, the first ten of it where
+    it is `refused`."""
+    if refused or not terminal.quiet:
+        shown = bad[:LISTED] if refused else bad
+        for name, reason in shown:
             terminal.complain(f"unusable: {name}: {reason}")
-        if len(bad) > LISTED:
-            terminal.complain(f"unusable: and {len(bad) - LISTED:,} more")
+        if len(bad) > len(shown):
+            terminal.complain(f"unusable: and {len(bad) - len(shown):,} more")
 
 
 @dataclass(frozen=True)

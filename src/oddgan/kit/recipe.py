@@ -217,8 +217,9 @@ class Recipe(ABC):
             raise ParameterError(f"block_size={self.block_size}: must be a power of two")
         usual = {Recipe.neighbours, type(self).neighbours}
         if self.local == "off" and (self.neighbours not in usual or self.near != Recipe.near):
+            own = f"; {type(self).__name__}'s own number of neighbours is k" if "k" in declared(type(self)) else ""
             raise ParameterError(
-                "neighbours and near say how local compares rows, and local is off: set local, or leave them out"
+                f"neighbours and near say how local compares rows, and local is off: set local, or leave them out{own}"
             )
         if self.tile is None:
             for name, unset in (("stride", None), ("top_tiles", 1)):

@@ -5,6 +5,7 @@ Training, tuning and calibration rows are disjoint. Calibration rows are read on
 
 import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..errors import DataError
 from ..hooks import Hook
 from ..kit.recipe import ALL, NeuralRecipe, Recipe
 from ..preprocessing import fingerprints
-from ..preprocessing.parts import joined
+from ..preprocessing.parts import Block, Parts, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
 from ..rows import Rows, open_rows
 from ..training.checkpoint import Checkpoint, seed_of
@@ -64,11 +65,14 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     preprocessor = preprocessing.fit(rows, train, recipe)
     # What is held out is read before the long part, so that a row that cannot be used is found now.
     held_out: dict[str, Any] = {}
+    counts: dict[str, int] = {}
     for part, own in (("tune", tune), ("calibrate", calibrate)):
         if own is not None:
             own = open_rows(own, like=preprocessor)
+            counts[part] = len(own)
             held_out[part] = preprocessor.prepare(own, np.arange(len(own)))
         elif len(held[part]):
+            counts[part] = len(held[part])
             held_out[part] = preprocessor.prepare(rows, held[part])
     if not isinstance(recipe.false_alarm_rate, str):
         check_rate(recipe.false_alarm_rate, len(held_out["calibrate"]))
@@ -80,9 +84,11 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     computer = TermComputer(recipe, net)
     reference = None if candidates is None else _reference(computer, *candidates)
     combination = Combination(recipe.local, score_terms(recipe), reference)
-    if combination.needs_tuning and "tune" in held_out:
-        combination = combination.tuned(computer.pooled(held_out["tune"], preprocessor, combination))
-    scores = combination.score(computer.pooled(held_out["calibrate"], preprocessor, combination))
+    tuned = combination.needs_tuning and "tune" in held_out
+    watched = _Watched(run.hooks, counts["calibrate"] + (counts["tune"] if tuned else 0))
+    if tuned:
+        combination = combination.tuned(computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination))
+    scores = combination.score(computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination))
     calibration = Calibration.of(scores, recipe.false_alarm_rate)
     checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
     checks.warn_of_calibration(calibration, recipe.false_alarm_rate, len(train))
@@ -121,6 +127,37 @@ def hold_out(
     if n - start < 2:
         raise DataError(f"n_samples = {n} leaves {max(0, n - start)} rows to train on: give more normal rows")
     return np.sort(order[start:]), held
+
+
+class _Watched:
+    """Lets hooks know how many of `total` held-out rows have been scored."""
+
+    def __init__(self, hooks: tuple[Hook, ...], total: int) -> None:
+        self.hooks, self.total, self.done = hooks, total, 0
+
+    def parts(self, parts: Parts) -> "_WatchedParts":
+        """The same parts, counted as their blocks are asked for."""
+        return _WatchedParts(self, parts)
+
+    def show(self, done: int) -> None:
+        """So many rows are scored."""
+        for hook in self.hooks:
+            hook.on_calibrate(done, self.total)
+
+
+@dataclass(frozen=True)
+class _WatchedParts:
+    watched: _Watched
+    held: Parts
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        rows = 0
+        for block in self.held.blocks(size):
+            self.watched.show(self.watched.done + int(block.row[0]))
+            rows = int(block.row[-1]) + 1
+            yield block
+        self.watched.done += rows
+        self.watched.show(self.watched.done)
 
 
 def score_terms(recipe: Recipe) -> tuple[str, ...]:
