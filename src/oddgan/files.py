@@ -1,13 +1,30 @@
-"""Files that are written completely or not at all."""
+"""Files and folders that are written completely or not at all.
 
-import glob
+What is being written is a part beside its place, `.NAME.RANDOM.part`, under a name that no other thread, process or
+machine has. Its writer holds a lock on it; other writers remove the parts that they can lock, for whoever wrote those
+is dead. A process number would not say so between containers, which count their own.
+"""
+
 import os
-from collections.abc import Iterator
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from .errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, and nothing that killed writers left is removed
+    LOCKS = False
+else:
+    LOCKS = True
+
+LONGEST_NAME = 255  # bytes, in nearly every file system
+RANDOM = 8  # bytes, spelt as twice as many digits
 
 
 @contextmanager
@@ -18,46 +35,139 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
     Raises `OutputError` that names the path and the cause. Any OSError in the block counts as an error of writing, so
     read inputs before it.
     """
-    path = Path(path)
-    if path.is_symlink():
-        path = path.resolve()
-    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device is never half written
-        with path.open("wb") as file:
-            yield file
-        return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _as_output_error(path, "free space or choose another place"):
+        path = _followed(Path(path))
         if path.is_dir():
             raise OutputError(f"{path}: is a folder; give the name of a file")
-        _tidy(path)
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        _remove(part)
-        if isinstance(error, OutputError):
+        if path.exists() and not path.is_file():  # a pipe or a device is never half written
+            with path.open("wb") as file:
+                yield file
+            return
+        part, handle = _new_part(path, _new_file)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(handle)
+                if LOCKS:
+                    os.replace(part, path)  # while it is locked: nobody takes it for a dead writer's
+            if not LOCKS:  # Windows moves no open file
+                os.replace(part, path)
+        except BaseException:
+            _remove(part)
             raise
-        reason = error.strerror or str(error)
-        raise OutputError(f"{path}: cannot be written ({reason}); free space or choose another place") from error
-    except BaseException:
-        _remove(part)
+
+
+@contextmanager
+def whole_folder(folder: str | Path) -> Iterator[Path]:
+    """An empty folder to fill. Its files move into `folder` when the block ends well, and are gone otherwise.
+
+    What else `folder` holds stays. Raises `OutputError` when it cannot be written.
+    """
+    with _as_output_error(folder, "choose another place"):
+        folder = _followed(Path(folder).absolute())
+        part, handle = _new_part(folder, _new_folder)
+        try:
+            yield part
+            for path in sorted(part.rglob("*")):
+                target = folder / path.relative_to(part)
+                if path.is_dir():
+                    target.mkdir(parents=True, exist_ok=True)
+                else:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(path, target)
+        finally:
+            _remove(part)
+            if handle >= 0:
+                os.close(handle)
+
+
+@contextmanager
+def _as_output_error(path: str | Path, fix: str) -> Iterator[None]:
+    """Raise an `OutputError` that names the path in place of any other OSError."""
+    try:
+        yield
+    except OutputError:
         raise
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); {fix}") from error
+
+
+def _followed(path: Path) -> Path:
+    """Where a link leads: the link stays, and what it leads to is replaced."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _new_part(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """A new part of `path`, made by `make` and locked until the handle is closed that comes with it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beginning = _beginning(path.name)
+    _tidy(path.parent, beginning)
+    while True:
+        part = path.with_name(f"{beginning}{secrets.token_hex(RANDOM)}.part")
+        try:
+            handle = make(part)
+            if _lock(handle) is not False and part.exists():
+                return part, handle
+        except BaseException:
+            _remove(part)
+            raise
+        os.close(handle)  # another writer tidied up before the lock was taken
+
+
+def _beginning(name: str) -> str:
+    """What the names of all parts of `name` begin with, cut so that they are no longer than names may be."""
+    room = LONGEST_NAME - 2 * RANDOM - len("...part")
+    while len(os.fsencode(name)) > room:
+        name = name[:-1]
+    return f".{name}."
+
+
+def _new_file(part: Path) -> int:
+    return os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def _new_folder(part: Path) -> int:
+    part.mkdir()
+    return os.open(part, os.O_RDONLY) if LOCKS else -1  # Windows opens no folder
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock an open file or folder, unless another writer has. None where nothing can be locked."""
+    if not LOCKS:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems
+        return None
+    return True
 
 
 def _remove(part: Path) -> None:
-    """Delete an unfinished file. Errors of its folder have been reported already."""
-    with suppress(OSError):
-        part.unlink(missing_ok=True)
+    """Delete an unfinished file or folder. Errors of its place have been reported already."""
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
-def _tidy(path: Path) -> None:
-    """Delete unfinished files that killed processes left beside `path`."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        with suppress(ValueError, OSError):
+def _tidy(folder: Path, beginning: str) -> None:
+    """Delete what killed writers left in the folder."""
+    if not LOCKS:
+        return
+    names: list[str] = []
+    name = re.compile(re.escape(beginning) + f"[0-9a-f]{{{2 * RANDOM}}}[.]part")
+    with suppress(OSError):  # a folder that may not be listed can still be written to
+        names = [found for found in os.listdir(folder) if name.fullmatch(found)]
+    for part in [folder / found for found in names]:
+        with suppress(OSError):
+            mode = os.O_RDONLY if part.is_dir() else os.O_RDWR  # network file systems lock what is open to write
+            handle = os.open(part, mode | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
-                os.kill(int(part.name.split(".")[-2]), 0)  # signal 0 only checks whether the process is alive
-            except ProcessLookupError:
-                part.unlink()
+                if _lock(handle):
+                    _remove(part)
+            finally:
+                os.close(handle)

@@ -132,7 +132,8 @@ class Progress(Hook):
 
     def _line(self, text: str) -> None:
         self._shown = time.monotonic()
-        print(text, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
     def on_end(self, moment: Moment) -> None:
         if self._live is not None:

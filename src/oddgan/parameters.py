@@ -176,6 +176,7 @@ _WORDS: dict[Any, str] = {
     str: "text",
     type(None): "none",
     tuple[int, int]: "HEIGHTxWIDTH",
+    tuple[int, int, int, int]: "LEFT,TOP,WIDTH,HEIGHT",
     tuple[float, float]: "LOW,HIGH",
     dict[str, float]: "NAME=NUMBER,...",
 }

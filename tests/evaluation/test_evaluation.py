@@ -54,7 +54,7 @@ class Brightest:
 
     @property
     def model_(self):
-        return SimpleNamespace(calibration=SimpleNamespace(scores=self.calibration))
+        return SimpleNamespace(calibration=SimpleNamespace(scores=self.calibration), preprocessor=None)
 
 
 class Pictures(list):

@@ -55,7 +55,7 @@ def test_the_grid_comes_a_few_tiles_at_a_time_over_several_pictures():
     assert [i for i, tile in enumerate(tiles) if tile.last] == [3, 7, 8]
     x = torch.cat([block.x for block in blocks])
     for i, picture in enumerate([0] * 4 + [1] * 4 + [2]):
-        top, left, whole, _ = tiles[i]
+        top, left, whole, *_ = tiles[i]
         assert whole.shape[:2] == X[picture].shape[:2] == tiles[i].size
         expected = X[picture][top : top + 8, left : left + 8].transpose(2, 0, 1) / 127.5 - 1
         np.testing.assert_allclose(x[i].numpy(), expected, atol=1e-6)
@@ -100,7 +100,7 @@ def test_where_tiles_overlap_a_mosaic_has_their_mean():
     _, pre = fit(noise(2, 8, 12), stride=4)
     mosaic = Mosaic(pre)
     picture = noise(8, 12, 1)
-    tiles = [Tile(0, 0, picture, False), Tile(0, 4, picture, True)]
+    tiles = [Tile(0, 0, picture, True, False), Tile(0, 4, picture, False, True)]
     mosaic.add(tiles, np.stack([np.full((8, 8), 1.0, np.float32), np.full((8, 8), 4.0, np.float32)]))
     expected = np.repeat([[1, 1, 1, 1, 2.5, 2.5, 2.5, 2.5, 4, 4, 4, 4]], 8, axis=0)
     assert np.array_equal(mosaic.pictures[0], expected)

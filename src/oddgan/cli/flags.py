@@ -93,7 +93,7 @@ def written(value: Any) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name}={number:g}" for name, number in value.items())
     if isinstance(value, tuple | list):
-        whole = all(isinstance(one, int) for one in value)
+        whole = len(value) == 2 and all(isinstance(one, int) for one in value)
         return ("x" if whole else ",").join(f"{one:g}" for one in value)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
@@ -117,6 +117,7 @@ _METAVARS: dict[Any, str] = {
     int: "N",
     float: "X",
     tuple[int, int]: "HxW",
+    tuple[int, int, int, int]: "L,T,W,H",
     tuple[float, float]: "LOW,HIGH",
     dict[str, float]: "NAME=X,...",
 }

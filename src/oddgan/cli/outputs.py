@@ -1,14 +1,13 @@
 """Places for results: found out to be writable before the long part, and filled whole or not at all."""
 
-import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..errors import OutputError
-from ..files import whole_file
+from ..files import whole_file, whole_folder
+
+__all__ = ["PICTURES", "check_folder", "check_writable", "whole_folder", "write_text"]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
@@ -46,30 +45,3 @@ def write_text(path: Path | None, text: Callable[[], str]) -> None:
     if path is not None:
         with whole_file(path) as file:
             file.write(text().encode())
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill. Its files move into `folder` when the block ends well, and are gone otherwise.
-
-    What else `folder` holds stays. Raises `OutputError` when it cannot be written.
-    """
-    folder = folder.absolute()
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
-        for path in sorted(part.rglob("*")):
-            target = folder / path.relative_to(part)
-            if path.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, target)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error}); choose another place") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

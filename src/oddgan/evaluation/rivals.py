@@ -2,6 +2,7 @@
 anomalies measures the lamp or the compression, and a detector's figure there says little."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,11 @@ RIVALS = ("mean grey", "deviation", "file size")
 FAIR = 0.8  # AUROC from which on a rival deserves a warning
 
 
-def of_pictures(rows: PictureRows, sizes: list[int | None]) -> dict[str, list[float]]:
-    """The value of every rival, by name, for pictures that are `sizes` bytes large as files."""
+def of_pictures(rows: PictureRows, sizes: list[int | None], region: Any = None) -> dict[str, list[float]]:
+    """The value of every rival, by name, for pictures that are `sizes` bytes large as files; of the `region` alone."""
     pictures = [rows[i] for i in range(len(rows))]
+    if region is not None:
+        pictures = [picture[region.at(picture.shape[:2])] for picture in pictures]
     found = {
         "mean grey": [float(np.mean(picture)) for picture in pictures],
         "deviation": [float(np.std(picture)) for picture in pictures],

@@ -19,6 +19,7 @@ from .results import Evaluation
 if TYPE_CHECKING:
     from ..data import Split
     from ..detector import Detector, Explanation
+    from ..preprocessing.region import Region
 
 AREAS = ("auroc", "average_precision", "auprc_trapezoid")
 CHUNK_PIXELS = 8_000_000  # of the pictures in a chunk, unless one block already has more
@@ -75,7 +76,8 @@ def evaluate(
     facts = detector.info()
     rows = open_rows(split.test)
     names = tuple(rows.name(i) for i in range(len(rows)))
-    seen = _Seen(names, split, labels, Gallery(examples, split, labels, facts), facts)
+    region = getattr(detector.model_.preprocessor, "region", None)
+    seen = _Seen(names, split, labels, Gallery(examples, split, labels, facts), facts, region)
     fitted = facts["parameters"]
     block = 1 if fitted["tile"] else fitted["block_size"]  # the tiles of one picture fill blocks
     for start, part in in_chunks(rows, block):
@@ -147,6 +149,7 @@ class _Seen:
         labels: np.ndarray | None,
         gallery: Gallery,
         facts: Mapping[str, Any],
+        region: Region | None,
     ) -> None:
         self.names, self.masks, self.labels, self.gallery = names, split.masks, labels, gallery
         self.scores: list[np.ndarray] = []
@@ -159,6 +162,8 @@ class _Seen:
         self.unmasked = 0  # anomalous pictures without a mask
         self.plain: dict[str, list[float]] = {}  # what needs no detector, of each picture
         self.network = facts["preprocessing"].get("size") if not facts["parameters"]["tile"] else None
+        self.region = region
+        self.outside = 0  # pictures whose mask is outside the region of interest
         self.tiny: list[str] = []  # pictures whose mask is smaller than a pixel of the networks' pictures
 
     def add(self, start: int, rows: Rows, found: Explanation, sizes: list[int | None]) -> None:
@@ -176,7 +181,7 @@ class _Seen:
         for name, values in found.terms.items():
             self.terms.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
         if isinstance(rows, PictureRows):
-            for name, column in rivals.of_pictures(rows, sizes).items():
+            for name, column in rivals.of_pictures(rows, sizes, self.region).items():
                 self.plain.setdefault(name, []).extend(column)
         masks: list[np.ndarray | None] = [None] * len(scores)
         if rows.kind == "pictures" and found.anomaly_map is not None:
@@ -197,7 +202,9 @@ class _Seen:
         mask = np.asarray(mask)
         if self.network is not None and 0 < mask.sum() * math.prod(self.network) < mask.size:
             self.tiny.append(self.names[i])
-        self.pixels.add(mask, resize_map(anomaly_map, mask.shape))
+        counted = None if self.region is None else self.region.at(mask.shape)
+        self.outside += counted is not None and bool(mask.any()) and not (mask & counted).any()
+        self.pixels.add(mask, resize_map(anomaly_map, mask.shape), counted)
         return mask
 
     def pixel_figures(self) -> tuple[dict[str, float], list[str]]:
@@ -218,12 +225,16 @@ class _Seen:
 
     def unseen_marks(self) -> list[str]:
         """A warning about masks that are smaller than what the networks see."""
+        found = []
+        if self.outside:
+            found.append(f"defects wholly outside the region of interest, which cannot be found: {self.outside}")
         if not self.tiny or self.network is None:
-            return []
+            return found
         h, w = self.network
         return [
+            *found,
             f"in {len(self.tiny)} pictures the mask covers less than one pixel of the networks' {h}x{w}, the first is "
-            f"{self.tiny[0]}: such marks are lost when pictures shrink; train with tile (--tile 64) or a larger size"
+            f"{self.tiny[0]}: such marks are lost when pictures shrink; train with tile (--tile 64) or a larger size",
         ]
 
     def map_scale(self, flagged: np.ndarray) -> float:

@@ -99,6 +99,15 @@ class Recipe(ABC):
             group="pictures",
         ),
     ] = None
+    roi: Annotated[
+        tuple[int, int, int, int] | str | None,
+        Param(
+            "region of interest: LEFT,TOP,WIDTH,HEIGHT in pixels, or the path of a picture of the same size that is "
+            "black outside; nothing outside is trained on, scored, mapped or counted",
+            low=0,
+            group="pictures",
+        ),
+    ] = None
     convert: Annotated[
         bool,
         Param(

@@ -3,12 +3,13 @@
     manifest.json        what the model is, in words a person can read, with a checksum of itself
     tensors.safetensors  weights and other arrays, with their SHA-256 in the manifest
 
-Members are stored, not compressed, so reading never takes more memory than the file has bytes. `read` refuses what is
-damaged, from a newer format, or not a model file, and says which; it does not interpret the content.
+Members are stored, not compressed, so what is read of a file is no larger than the file. `read` refuses what is damaged,
+from a newer format, or not a model file, and says which; it does not interpret the content.
 """
 
 import hashlib
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -43,31 +44,62 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The manifest and the arrays of a model file. Raises `ArtifactError` when it cannot be trusted."""
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise ArtifactError(f"{path}: has compressed members, which no oddgan model has")
-            manifest = json.loads(archive.read(MANIFEST))
-            if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-                raise ArtifactError(f"{path}: is not an oddgan model")
-            _check_version(path, manifest)
-            if manifest.get("checksum") != _checksum(manifest):
-                raise ArtifactError(f"{path}: damaged: {MANIFEST} was changed after it was written; copy the file anew")
-            tensors = archive.read(TENSORS)
-        expected = manifest["files"][TENSORS]["sha256"]
-        if hashlib.sha256(tensors).hexdigest() != expected:
-            raise ArtifactError(f"{path}: damaged: {TENSORS} does not match its checksum; copy the file anew")
-        return manifest, safetensors.numpy.load(tensors)
+        return _read(path)
+    except ArtifactError:
+        raise
     except FileNotFoundError as error:
         raise ArtifactError(f"{path}: no such file; `oddgan train` writes models") from error
-    except (zipfile.BadZipFile, EOFError) as error:
-        reason = "damaged" if _starts_like_zip(path) else "not an oddgan model"
-        raise ArtifactError(f"{path}: {reason} ({error}); copy the file anew") from error
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
-        if isinstance(error, ArtifactError):
-            raise
-        raise ArtifactError(f"{path}: damaged or not an oddgan model ({error}); copy the file anew") from error
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (zipfile.BadZipFile, EOFError) as error:
+        reason = "damaged" if _starts_like_zip(path) else "not an oddgan model"
+        raise ArtifactError(f"{path}: {reason} ({_line(error)}); copy the file anew") from error
+    except Exception as error:  # zipfile, json and safetensors do not say what they raise for which flipped bit
+        raise ArtifactError(f"{path}: damaged or not an oddgan model ({_line(error)}); copy the file anew") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ArtifactError(f"{path}: has compressed members, which no oddgan model has")
+            if member.file_size > size:
+                raise ArtifactError(f"{path}: damaged: {member.filename!r} would be larger than the file; copy it anew")
+        manifest = json.loads(archive.read(MANIFEST), parse_float=_finite, parse_constant=_finite)
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise ArtifactError(f"{path}: is not an oddgan model")
+        _check_version(path, manifest)
+        if manifest.get("checksum") != _checksum(manifest):
+            raise ArtifactError(f"{path}: damaged: {MANIFEST} was changed after it was written; copy the file anew")
+        tensors = archive.read(TENSORS)
+    expected = manifest["files"][TENSORS]["sha256"]
+    if hashlib.sha256(tensors).hexdigest() != expected:
+        raise ArtifactError(f"{path}: damaged: {TENSORS} does not match its checksum; copy the file anew")
+    arrays = safetensors.numpy.load(tensors)
+    for name, array in arrays.items():
+        if math.prod(max(1, side) for side in array.shape) > len(tensors):  # of no bytes: 0 times any number
+            raise ArtifactError(f"{path}: the array {name} is too large for the file: {_shape(array)}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ArtifactError(f"{path}: the array {name} holds values that are not finite; train the model again")
+    return manifest, arrays
+
+
+def _finite(text: str) -> float:
+    """A number of the manifest, of which none is infinite or NaN."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no number that a model has")
+    return number
+
+
+def _shape(array: np.ndarray) -> str:
+    return "x".join(map(str, array.shape))
+
+
+def _line(error: Exception) -> str:
+    """What an error says, in one line that is not too long."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _checksum(manifest: dict[str, Any]) -> str:
@@ -78,11 +110,11 @@ def _checksum(manifest: dict[str, Any]) -> str:
 
 def _check_version(path: Path, manifest: dict[str, Any]) -> None:
     version = manifest.get("format_version")
-    if not isinstance(version, int) or version < 1:
-        raise ArtifactError(f"{path}: format version {version!r} is not one that ever was")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ArtifactError(f"{path}: format version {version!r:.40} is not one that ever was")
     if version > FORMAT_VERSION:
         raise ArtifactError(
-            f"{path}: format {version}, written by oddgan {manifest.get('oddgan', 'of a later release')}, is newer "
+            f"{path}: format {version}, written by oddgan {manifest.get('oddgan', 'of a later release')!s:.40}, is newer "
             f"than this oddgan reads ({FORMAT_VERSION}); upgrade oddgan"
         )
 

@@ -29,8 +29,12 @@ def fit(rows: Rows, train: np.ndarray, recipe: Any) -> Preprocessor:
     if isinstance(rows, TableRows):
         if recipe.tile is not None:
             raise ParameterError(f"tile={recipe.tile}: pictures are cut into tiles, and this is a table; leave it out")
+        if recipe.roi is not None:
+            raise ParameterError(f"roi={recipe.roi}: is a part of pictures, and this is a table; leave it out")
         return TablePreprocessor.fit(rows, train, scaling=recipe.scaling, log_tails=recipe.log_tails, rare=recipe.rare)
-    given: dict[str, Any] = {name: getattr(recipe, name) for name in ("size", "channels", "value_range", "convert")}
+    given: dict[str, Any] = {
+        name: getattr(recipe, name) for name in ("size", "channels", "value_range", "convert", "roi")
+    }
     if recipe.tile is not None:
         return TilePreprocessor.fit(rows, train, tile=recipe.tile, stride=recipe.stride, **given)
     return PicturePreprocessor.fit(rows, train, **given)

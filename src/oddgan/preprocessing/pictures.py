@@ -8,7 +8,7 @@ clipped: a picture brighter than any in training should look it.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..rows.pictures import SMALLEST_SIDE, PictureRows, as_stored_type, look_at
 from .one_part import OnePart
 from .parts import Block, Collector, Parts
 from .prepared import OnePartEach
+from .region import Region
 
 LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: what a CPU trains in minutes
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
@@ -37,7 +38,8 @@ class PicturePreprocessor(OnePart):
     `size`: (H, W) of the networks' pictures. `channels`: theirs. `dtype`: "uint8" or "float32" (every other type).
     `value_range`: what becomes -1 and 1. `native_size`, `native_channels`: those of every training picture, or None
     when they differed or when `size` or `channels` were given: then any picture is converted. Otherwise a picture that
-    does not match is refused, because a camera that changed is a reason to stop, unless `convert` is true.
+    does not match is refused, because a camera that changed is a reason to stop, unless `convert` is true. `region`:
+    the part of pictures that counts, None for all of them.
     """
 
     size: tuple[int, int]
@@ -47,6 +49,7 @@ class PicturePreprocessor(OnePart):
     native_size: tuple[int, int] | None
     native_channels: int | None
     convert: bool = False
+    region: Region | None = None
 
     kind: ClassVar[str] = "pictures"
     columns: ClassVar[None] = None  # pictures have none
@@ -66,22 +69,29 @@ class PicturePreprocessor(OnePart):
         channels: int | None = None,
         value_range: tuple[float, float] | None = None,
         convert: bool = False,
+        roi: tuple[int, int, int, int] | str | None = None,
     ) -> Self:
         """Infer what was not given: size and channels from all rows, for held-out ones must fit too; the value range,
         which may have to read them all, from the training rows `numbers` alone."""
         found = look_at(pictures, channels=channels, convert=convert)
         uniform = size is None and len({tuple(s) for s in found.sides}) == 1
+        region = Region.of(roi, found.sides)
+        sides = found.sides
+        if region is not None:
+            top, left, bottom, right = region.box(region.mask.shape)
+            sides = np.array([[bottom - top, right - left]])
         result = cls(
-            size=network_size(size, np.median(found.sides, axis=0)),
+            size=network_size(size, np.median(sides, axis=0)),
             channels=found.channels,
             dtype=found.dtype,
             value_range=value_range or (0.0, 255.0),
             native_size=(int(found.sides[0][0]), int(found.sides[0][1])) if uniform else None,
             native_channels=found.native_channels,
             convert=convert,
+            region=region,
         )
         if size is None:
-            _warn_of_sizes(found.sides, result.size)
+            _warn_of_sizes(sides, result.size)
         return result._ranged(value_range, pictures, numbers)
 
     def _ranged(self, value_range: tuple[float, float] | None, pictures: PictureRows, numbers: np.ndarray) -> Self:
@@ -130,6 +140,13 @@ class PicturePreprocessor(OnePart):
         """Where parts x differ from their reconstructions, (b, h, w): the mean absolute residual over channels."""
         return (x - x_hat).abs().mean(1)
 
+    def spread_map(self, heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """A map (h, w) of the networks' size at the size (H, W) of its picture, 0 outside the region."""
+        if self.region is None:
+            return resize_map(heat, size)
+        top, left, bottom, right = self.region.box(size)
+        return self.region.spread(resize_map(heat, (bottom - top, right - left)), size)
+
     def with_conversion(self, convert: bool) -> Self:
         """The same, accepting and converting pictures that differ from the training pictures, or not."""
         return replace(self, convert=convert)
@@ -145,7 +162,8 @@ class PicturePreprocessor(OnePart):
 
     def fit_in(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (h, w, channels) of the model's size and type. Raises `DataError` for one that must not be."""
-        return resize(self.checked(picture), self.size)
+        checked = self.checked(picture)
+        return resize(checked if self.region is None else self.region.cut(checked), self.size)
 
     def checked(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (H, W, channels) of the model's type. Raises `DataError` for one that must not be."""
@@ -173,6 +191,11 @@ class PicturePreprocessor(OnePart):
                 f"{channels} channel(s), but every training picture had {self.native_channels}; "
                 "use convert=True (--convert) to convert what differs"
             )
+        if self.region is not None and not self.convert and (height, width) != self.region.mask.shape:
+            raise DataError(
+                f"{height}x{width} pixels, and the region of interest is of pictures of "
+                f"{spell(self.region.mask.shape)}; use convert=True (--convert) to scale it"
+            )
         if channels != self.channels and {channels, self.channels} != {1, 3}:
             raise DataError(f"{channels} channels cannot become {self.channels}; convert the picture first")
 
@@ -194,7 +217,12 @@ class PicturePreprocessor(OnePart):
 
     def _cached_facts(self) -> dict[str, Any]:
         """What cached pictures depend on."""
-        return {k: v for k, v in asdict(self).items() if k != "value_range"}
+        return {k: v for k, v in self._facts().items() if k != "value_range"}
+
+    def _facts(self) -> dict[str, Any]:
+        """The fields as JSON has them: of the region its digest, where there is one."""
+        facts = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "region"}
+        return facts if self.region is None else {**facts, "region": self.region.digest}
 
     def _cache_key(self) -> str:
         facts = self._cached_facts()
@@ -216,11 +244,15 @@ class PicturePreprocessor(OnePart):
         """One line for a user."""
         colour = {1: "grey", 3: "colour"}.get(self.channels, f"{self.channels}-channel")
         low, high = self.value_range
-        return f"pictures of {spell(self.native_size)} -> {spell(self.size)} {colour}, values {low:g} to {high:g}"
+        inside = "" if self.region is None else f"{self.region.describe()}, of "
+        return (
+            f"{inside}pictures of {spell(self.native_size)} -> {spell(self.size)} {colour}, values {low:g} to {high:g}"
+        )
 
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
-        return {"kind": self.stored_as, **asdict(self)}, {}
+        arrays = {} if self.region is None else {"region": self.region.mask}
+        return {"kind": self.stored_as, **self._facts()}, arrays
 
     @classmethod
     def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
@@ -236,6 +268,7 @@ class PicturePreprocessor(OnePart):
                 native_size=None if native is None else (int(native[0]), int(native[1])),
                 native_channels=facts["native_channels"],
                 convert=bool(facts["convert"]),
+                region=Region.from_array(arrays["region"]) if facts.get("region") else None,
             )
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ArtifactError(f"the preprocessing of pictures is incomplete ({error})") from error
@@ -267,7 +300,7 @@ class _Pictures:
 
     def add(self, block: Block, x_hat: Tensor | None, heat: Tensor | None) -> None:
         if heat is not None:
-            self.maps.extend(resize_map(m, size) for m, size in zip(heat.numpy(), block.place, strict=True))
+            self.maps.extend(map(self.preprocessor.spread_map, heat.numpy(), block.place))
         if x_hat is not None:
             self.restored.append(self.preprocessor.restore(x_hat))
 

@@ -19,14 +19,17 @@ from ..rows.pictures import PictureRows, look_at
 from . import fingerprints
 from .parts import Block, Collector, Parts, Values, by_row, joined, mean_of_largest
 from .pictures import IN_MEMORY, LONGEST_SIDE, PicturePreprocessor, PreparedPictures, network_size, resize
+from .region import Region
 
 
 class Tile(NamedTuple):
-    """Where a tile was cut: `top` and `left` pixel, in which `picture` (H, W, C); `last`: the picture's last one."""
+    """Where a tile was cut: `top` and `left` pixel, in which `picture` (H, W, C); `first`, `last`: whether it is the
+    picture's first or last one."""
 
     top: int
     left: int
     picture: np.ndarray
+    first: bool
     last: bool
 
     @property
@@ -62,6 +65,7 @@ class TilePreprocessor(PicturePreprocessor):
         convert: bool = False,
         tile: int = LONGEST_SIDE,
         stride: int | None = None,
+        roi: tuple[int, int, int, int] | str | None = None,
     ) -> Self:
         """As for whole pictures; without `size` a tile keeps its own, at most 64, and `stride` is half a tile."""
         found = look_at(pictures, channels=channels, convert=convert)
@@ -78,6 +82,7 @@ class TilePreprocessor(PicturePreprocessor):
             convert=convert,
             tile=int(tile),
             stride=int(stride or max(1, tile // 2)),
+            region=Region.of(roi, found.sides),
         )
         return result._ranged(value_range, pictures, numbers)
 
@@ -87,7 +92,8 @@ class TilePreprocessor(PicturePreprocessor):
     def fit_in(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (H, W, channels) of the model's type, at its own size. Raises `DataError` for one that must not
         be, or that is smaller than a tile."""
-        return self.checked(picture)
+        checked = self.checked(picture)
+        return checked if self.region is None else self.region.filled(checked)
 
     def check(self, picture: np.ndarray) -> None:
         """Raise `DataError` for a picture (H, W, C) that the model does not take, or that is smaller than a tile."""
@@ -107,17 +113,23 @@ class TilePreprocessor(PicturePreprocessor):
         tiles: list[Tile] = []
         of: list[int] = []
         for row, picture in enumerate(pictures):
-            tops, lefts = (starts(length, self.tile, self.stride) for length in picture.shape[:2])
-            for top in tops:
-                for left in lefts:
-                    cut.append(self.cut(picture, top, left))
-                    tiles.append(Tile(top, left, picture, (top, left) == (tops[-1], lefts[-1])))
-                    of.append(row)
-                    if len(cut) == n:
-                        yield Block(self.tensor(np.stack(cut)), np.array(of), tiles)
-                        cut, tiles, of = [], [], []
+            corners = self.corners(picture.shape[:2])
+            for k, (top, left) in enumerate(corners):
+                cut.append(self.cut(picture, top, left))
+                tiles.append(Tile(top, left, picture, k == 0, k == len(corners) - 1))
+                of.append(row)
+                if len(cut) == n:
+                    yield Block(self.tensor(np.stack(cut)), np.array(of), tiles)
+                    cut, tiles, of = [], [], []
         if cut:
             yield Block(self.tensor(np.stack(cut)), np.array(of), tiles)
+
+    def corners(self, size: Sequence[int]) -> list[tuple[int, int]]:
+        """Top and left of the grid's tiles in a picture of this size, line by line; only those that hold some of the
+        region."""
+        tops, lefts = (starts(length, self.tile, self.stride) for length in size)
+        usable = None if self.region is None else self.region.corners(size, self.tile)
+        return [(top, left) for top in tops for left in lefts if usable is None or usable[top, left]]
 
     def pooled(self, parts: Iterable[tuple[Block, Values]], top: int) -> dict[str, np.ndarray]:
         """The terms of pictures, (n,) by name: of each, the mean of its tiles' `top` largest."""
@@ -182,7 +194,8 @@ class TilePreprocessor(PicturePreprocessor):
     def _cached_facts(self) -> dict[str, Any]:
         """Pictures are cached whole: another tile needs no other cache."""
         names = ("dtype", "channels", "convert", "native_channels")
-        return {"whole": True, **{name: getattr(self, name) for name in names}}
+        facts = {"whole": True, **{name: getattr(self, name) for name in names}}
+        return facts if self.region is None else {**facts, "region": self.region.digest}
 
     def describe(self) -> str:
         """One line for a user."""
@@ -268,10 +281,14 @@ class PreparedTiles:
         corners = np.floor((share + u) * self.places[of] / self.shares[of]).astype(int)
         corners = np.minimum(corners, self.places[of] - 1)  # u may be so near 1 that the sum is rounded up
         cut = np.empty((len(numbers), *self.preprocessor.size, self.preprocessor.channels), self.preprocessor.dtype)
+        region = self.preprocessor.region
         for k in np.unique(of):
             picture = self.picture(int(k))  # once, however many tiles are drawn of it
             for j in np.flatnonzero(of == k):
-                cut[j] = self.preprocessor.cut(picture, *map(int, corners[j]))
+                top, left = map(int, corners[j])
+                if region is not None:
+                    top, left = region.nearest_corner(picture.shape[:2], self.preprocessor.tile, top, left)
+                cut[j] = self.preprocessor.cut(picture, top, left)
         return cut
 
 
@@ -291,7 +308,10 @@ class _Mosaics:
 
     @property
     def anomaly_map(self) -> list[np.ndarray] | None:
-        return self.maps.pictures or None
+        region = self.preprocessor.region
+        if region is None:
+            return self.maps.pictures or None
+        return [found * region.at(found.shape) for found in self.maps.pictures] or None
 
     @property
     def reconstruction(self) -> list[np.ndarray] | None:
@@ -303,20 +323,29 @@ class Mosaic:
     mean. `pictures`: those whose last tile has come, (H, W[, C]) float32."""
 
     def __init__(self, preprocessor: TilePreprocessor) -> None:
-        self.tile, self.stride = preprocessor.tile, preprocessor.stride
+        self.preprocessor, self.tile, self.stride = preprocessor, preprocessor.tile, preprocessor.stride
         self.pictures: list[np.ndarray] = []
         self._canvas = np.empty(0, np.float32)
 
     def add(self, tiles: Sequence[Tile], values: np.ndarray) -> None:
         """Lay down values (b, tile, tile[, C]) float32."""
         for tile, value in zip(tiles, values, strict=True):
-            if tile.top == tile.left == 0:
+            if tile.first:
                 self._canvas = np.zeros((*tile.size, *value.shape[2:]), np.float32)
             self._canvas[tile.top : tile.top + self.tile, tile.left : tile.left + self.tile] += value
             if tile.last:
-                over = np.outer(*(self._overlaps(length) for length in tile.size))
+                over = self._covered(tile.size)
                 self._canvas /= over[..., None] if value.ndim == 3 else over
                 self.pictures.append(self._canvas)
+
+    def _covered(self, size: tuple[int, int]) -> np.ndarray:
+        """How many of the grid's tiles cover each pixel (H, W), 1 where none does."""
+        if self.preprocessor.region is None:
+            return np.outer(*(self._overlaps(length) for length in size))
+        over = np.zeros(size, np.float32)
+        for top, left in self.preprocessor.corners(size):
+            over[top : top + self.tile, left : left + self.tile] += 1
+        return np.maximum(over, 1)
 
     def _overlaps(self, length: int) -> np.ndarray:
         """How many of the grid's tiles cover each pixel of one axis, (length,) float32."""

@@ -1,0 +1,119 @@
+"""The region of interest: nothing outside it counts."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.base import clone
+
+import oddgan
+from oddgan.data import Split
+from oddgan.errors import DataError, OddganError, ParameterError
+from oddgan.metrics import PixelScores
+
+N = 40
+
+
+@pytest.fixture
+def pictures():
+    random = np.random.default_rng(0)
+    return random.integers(60, 120, (N, 40, 48), dtype=np.uint8) + np.arange(48, dtype=np.uint8)
+
+
+@pytest.fixture
+def disc(tmp_path):
+    """A round region with its centre at row 20, column 16."""
+    rows, columns = np.ogrid[:40, :48]
+    mask = (rows - 20) ** 2 + (columns - 16) ** 2 < 100
+    path = tmp_path / "disc.png"
+    Image.fromarray((mask * 255).astype(np.uint8)).save(path)
+    return str(path), mask
+
+
+DETECTORS = [
+    oddgan.PCA(random_state=0),
+    oddgan.PCA(random_state=0, tile=12, stride=5),
+    oddgan.GANomaly(random_state=0, updates=3, width=4, device="cpu"),
+    oddgan.GANomaly(random_state=0, updates=3, width=4, device="cpu", tile=16),
+]
+
+
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: f"{type(d).__name__}{d.tile or ''}")
+@pytest.mark.parametrize("form", ["disc", "rectangle"])
+def test_nothing_outside_has_any_influence(detector, form, pictures, disc, tmp_path):
+    roi, mask = disc
+    if form == "rectangle":
+        roi, mask = (10, 5, 30, 20), np.zeros((40, 48), bool)
+        mask[5:25, 10:40] = True
+    random = np.random.default_rng(1)
+    other = np.where(mask, pictures, random.integers(0, 255, pictures.shape, dtype=np.uint8))
+    first, second = (clone(detector).set_params(roi=roi).fit(X) for X in (pictures, other))
+    assert np.array_equal(first.anomaly_score(pictures), second.anomaly_score(other))  # neither trained on nor scored
+    found = first.explain(other)
+    assert np.array_equal(found.score, first.anomaly_score(pictures))
+    for heat in found.anomaly_map:
+        assert heat.shape == (40, 48)
+        assert not heat[~mask].any()
+        assert heat[mask].any()
+    first.save(tmp_path / "m.oddgan")
+    assert np.array_equal(oddgan.load(tmp_path / "m.oddgan").anomaly_score(other), found.score)
+
+
+@pytest.mark.parametrize("detector", DETECTORS[:2], ids=lambda d: f"{type(d).__name__}{d.tile or ''}")
+def test_what_is_inside_is_found(detector, pictures, disc):
+    fitted = clone(detector).set_params(roi=disc[0]).fit(pictures)
+    marked = pictures.copy()
+    marked[:, 15:20, 14:20] = 255
+    assert (fitted.anomaly_score(marked) > fitted.anomaly_score(pictures)).all()
+
+
+def test_pixels_outside_are_not_counted(pictures, disc):
+    path, mask = disc
+    test = pictures[:6].copy()
+    test[3:, 15:25, 12:20] = 255
+    truth = np.zeros((6, 40, 48), bool)
+    truth[3:, 15:25, 12:20] = True
+    truth[3:, :5, 40:] = True  # a defect that the region leaves out
+    detector = oddgan.PCA(random_state=0, roi=path).fit(pictures)
+    split = Split(name="toy", train=None, test=test, labels=np.arange(6) > 2, masks=list(truth))
+    found = oddgan.evaluate(detector, split)
+    inside = PixelScores()
+    for heat, one in zip(detector.anomaly_map(test), truth, strict=True):
+        inside.add(one, heat, mask)
+    assert found.pixel["pixel_auroc"] == inside.auroc() > 0.9
+    assert found.pixel["aupro_0.3"] == inside.aupro(0.3)
+    elsewhere = Split(name="toy", train=None, test=test, labels=np.arange(6) > 2, masks=list(truth & ~mask))
+    assert any("outside the region" in line for line in oddgan.evaluate(detector, elsewhere).warnings)
+
+
+def test_other_sizes_are_refused_or_scaled(pictures, disc):
+    detector = oddgan.PCA(random_state=0, roi=disc[0]).fit(pictures)
+    large = np.kron(pictures[:3], np.ones((1, 2, 2), np.uint8))
+    with pytest.raises(DataError, match="80x96 pixels"):
+        detector.anomaly_score(large)
+    found = detector.with_conversion().anomaly_map(large)
+    assert not found[0][~np.kron(disc[1], np.ones((2, 2), bool))].any()
+
+
+@pytest.mark.parametrize(
+    ("roi", "says"),
+    [
+        ((40, 0, 20, 20), "reaches beyond pictures of 40x48"),
+        ((0, 0, 4, 20), "8 pixels at least"),
+        ("nowhere.png", "no such file"),
+        ((0, 0, 4), "LEFT,TOP,WIDTH,HEIGHT"),
+    ],
+)
+def test_regions_that_do_not_fit(pictures, roi, says):
+    with pytest.raises(ParameterError, match=says):
+        oddgan.PCA(roi=roi).fit(pictures)
+
+
+def test_masks_that_do_not_fit(pictures, tmp_path):
+    for name, mask in (("black", np.zeros((40, 48))), ("white", np.ones((40, 48))), ("small", np.eye(20))):
+        Image.fromarray((mask * 255).astype(np.uint8)).save(tmp_path / f"{name}.png")
+        with pytest.raises(OddganError, match=r"empty|whole picture|20x20"):
+            oddgan.PCA(roi=str(tmp_path / f"{name}.png")).fit(pictures)
+    with pytest.raises(ParameterError, match="one size"):
+        oddgan.PCA(roi=(0, 0, 9, 9)).fit([np.zeros((20, 20 + i % 2), np.uint8) for i in range(9)])
+    with pytest.raises(ParameterError, match="this is a table"):
+        oddgan.PCA(roi=(0, 0, 9, 9)).fit(np.random.default_rng(0).normal(size=(60, 3)))
