@@ -2,7 +2,17 @@
 
 from ..evaluation import Evaluation
 from ..evaluation.figures import FIGURES, number
-from ..report.text import FIGURE_HEAD, KIND_HEAD, figure_rows, headline, interval, kind_rows
+from ..report.text import (
+    FIGURE_HEAD,
+    KIND_HEAD,
+    POINT_HEAD,
+    figure_rows,
+    headline,
+    interval,
+    kind_rows,
+    percent,
+    point_rows,
+)
 from . import terminal
 
 
@@ -13,7 +23,12 @@ def headline_figures(evaluation: Evaluation) -> list[str]:
         for name, area in evaluation.estimates.items()
         if name != "auprc_trapezoid"
     ]
-    return lines + headline(evaluation)[-1:]
+    points = [
+        f"{percent(p.detected)} at {percent(p.requested)} (found: {percent(p.false_alarms)})"
+        for p in evaluation.operating_points
+    ]
+    trade = [f"Detected at a false-alarm rate of: {', '.join(points)}"] if points else []
+    return lines + headline(evaluation)[-1:] + trade
 
 
 def show(evaluation: Evaluation) -> None:
@@ -24,6 +39,9 @@ def show(evaluation: Evaluation) -> None:
     terminal.say()
     if rows := figure_rows(e):
         terminal.table(FIGURE_HEAD, rows)
+        terminal.say()
+    if e.operating_points:
+        terminal.table(POINT_HEAD, point_rows(e), numbers_from=0)
         terminal.say()
     if e.by_kind:
         terminal.table(KIND_HEAD, kind_rows(e))

@@ -7,11 +7,12 @@ import numpy as np
 
 from .. import metrics
 from ..metrics import Estimate, Rates
-from .results import Kind
+from .results import Kind, OperatingPoint
 from .rivals import FAIR
 
 FEW = 20  # with fewer rows of a class its intervals are so wide that a warning is due
 FEW_OF_A_KIND = 5
+REQUESTED = (0.01, 0.02, 0.05, 0.1)  # false-alarm rates whose cost and gain are shown
 LEAST_TESTED = 10  # rows on either side of a test of distributions
 SURPRISE = 0.005  # on either side: a correct false-alarm rate gets a warning once in 100 tests
 
@@ -46,6 +47,19 @@ def by_kind(
                 median_score=float(np.median(scores[rows])),
             )
         )
+    return tuple(found)
+
+
+def operating_points(p_values: np.ndarray, labels: np.ndarray | None, n_calibrate: int) -> tuple[OperatingPoint, ...]:
+    """Detections and false alarms at those of `REQUESTED` that the calibration rows can hold."""
+    if labels is None:
+        return ()
+    found = []
+    for rate in REQUESTED:
+        if _rank(rate, n_calibrate) >= 1:
+            flagged = p_values <= rate + 1e-12
+            shares = [float(flagged[rows].mean()) if rows.any() else None for rows in (labels, ~labels)]
+            found.append(OperatingPoint(requested=rate, detected=shares[0], false_alarms=shares[1]))
     return tuple(found)
 
 

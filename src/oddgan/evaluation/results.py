@@ -53,6 +53,16 @@ class Kind:
     median_score: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """What the same scores give at another threshold: the false-alarm rate that is asked for, and the shares of
+    anomalous and of normal test rows that are then flagged, None where there are none."""
+
+    requested: float
+    detected: float | None
+    false_alarms: float | None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Evaluation:
     """What `evaluate` found. Arrays have one entry per test row, in the split's order.
@@ -63,6 +73,7 @@ class Evaluation:
 
     `false_alarm_rate` is what the threshold was set for; `false_alarm_range` holds the true rate for 9 of 10
     calibration sets of `n_calibrate` rows. `map_scale` is the value that heat maps show at full strength.
+    `operating_points`: detections and false alarms at several rates that may be asked for; empty without labels.
     `rivals`: of pictures, what needs no detector: AUROC of "mean grey", "deviation" and "file size", each in its better
     direction. `skipped`: (name, reason) of what was left out since it cannot be used.
     `history` has one entry per epoch in each column: "stage", "epoch", "update", then every loss term as "PLAYER.term".
@@ -91,6 +102,7 @@ class Evaluation:
     warnings: tuple[str, ...]
     examples: tuple[Example, ...]
     map_scale: float
+    operating_points: tuple[OperatingPoint, ...] = ()
     rivals: Mapping[str, float] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
 

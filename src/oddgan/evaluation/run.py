@@ -13,7 +13,7 @@ from ..errors import DataError, ParameterError
 from ..rows import PictureRows, Rows, open_rows
 from . import rivals
 from .examples import Gallery
-from .findings import by_kind, false_alarm_range, plain_rivals, unlike_calibration, warnings
+from .findings import by_kind, false_alarm_range, operating_points, plain_rivals, unlike_calibration, warnings
 from .results import Evaluation
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def evaluate(
         ),
         examples=seen.gallery.examples(),
         map_scale=seen.map_scale(flagged),
+        operating_points=operating_points(np.concatenate(seen.p_values), labels, n_calibrate),
         rivals=plain,
         skipped=split.skipped,
     )

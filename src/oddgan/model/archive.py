@@ -3,8 +3,8 @@
     manifest.json        what the model is, in words a person can read, with a checksum of itself
     tensors.safetensors  weights and other arrays, with their SHA-256 in the manifest
 
-Members are stored, not compressed, so what is read of a file is no larger than the file. `read` refuses what is damaged,
-from a newer format, or not a model file, and says which; it does not interpret the content.
+Members are stored, not compressed, so what is read of a file is no larger than it. `read` refuses what is damaged, from
+a newer format, or not a model file, and says which; it does not interpret the content.
 """
 
 import hashlib
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-from safetensors import SafetensorError
 
 from ..errors import ArtifactError
 from ..files import whole_file
@@ -79,9 +78,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     arrays = safetensors.numpy.load(tensors)
     for name, array in arrays.items():
         if math.prod(max(1, side) for side in array.shape) > len(tensors):  # of no bytes: 0 times any number
-            raise ArtifactError(f"{path}: the array {name} is too large for the file: {_shape(array)}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ArtifactError(f"{path}: the array {name} holds values that are not finite; train the model again")
+            shape = "x".join(map(str, array.shape))
+            raise ArtifactError(f"{path}: the array {name} is too large for the file: {shape}")
     return manifest, arrays
 
 
@@ -91,10 +89,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text[:20]} is no number that a model has")
     return number
-
-
-def _shape(array: np.ndarray) -> str:
-    return "x".join(map(str, array.shape))
 
 
 def _line(error: Exception) -> str:
@@ -114,8 +108,8 @@ def _check_version(path: Path, manifest: dict[str, Any]) -> None:
         raise ArtifactError(f"{path}: format version {version!r:.40} is not one that ever was")
     if version > FORMAT_VERSION:
         raise ArtifactError(
-            f"{path}: format {version}, written by oddgan {manifest.get('oddgan', 'of a later release')!s:.40}, is newer "
-            f"than this oddgan reads ({FORMAT_VERSION}); upgrade oddgan"
+            f"{path}: format {version}, written by oddgan {manifest.get('oddgan', 'of a later release')!s:.40}, is "
+            f"newer than this oddgan reads ({FORMAT_VERSION}); upgrade oddgan"
         )
 
 

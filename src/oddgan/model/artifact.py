@@ -3,14 +3,14 @@
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import sklearn
 import torch
 
 from .. import __version__, machine, preprocessing
-from ..errors import ArtifactError, ParameterError
+from ..errors import ArtifactError
 from ..kit.recipe import Recipe
 from ..parameters import declared
 from ..verdict import Calibration, Combination, Reference
@@ -65,33 +65,45 @@ def model_from(
     """The model of a detector `cls` that a file describes, on `device` or on the one that it was fitted for. Raises
     `ArtifactError` when its parts do not agree."""
     try:
-        changes = {} if device is None else {"device": device}
-        recipe = cls(**_as_declared(cls, manifest["parameters"])).fixed(**changes)
-        part = {
-            name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
-            for name in PARTS
-        }
-        if unknown := [name for name in arrays if name.split(".")[0] not in part]:
-            raise ArtifactError(f"its parts do not agree: the array {unknown[0]} belongs to none")
-        preprocessor = preprocessing.from_manifest(manifest["preprocessing"], part["preprocessing"])
-        known = manifest.get("neighbourhood")  # unknown to the first files
-        reference = Reference.from_manifest(known, part["neighbourhood"]) if known else None
-        net = built(recipe, preprocessor.shape, {name: torch.from_numpy(v) for name, v in part["net"].items()})
-        model = Model(
-            recipe=recipe,
-            net=net,
-            preprocessor=preprocessor,
-            combination=Combination.from_manifest(recipe.local, score_terms(recipe), manifest["tuning"], reference),
-            calibration=Calibration.from_manifest(manifest["calibration"], part["calibration"]),
-            history=manifest["history"],
-            facts=manifest["training"],
-            trained_on=part["training"]["rows"],
-        )
-    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ParameterError) as error:
+        model = _assembled(cls, manifest, arrays, {} if device is None else {"device": device})
+    except ArtifactError:
+        raise
+    except Exception as error:  # of a forged file any value may be of any type; what fails where cannot be listed
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ArtifactError(f"its parts do not agree: {reason}") from error
-    machine.place(net, machine.device(recipe.device))
+    machine.place(model.net, machine.device(model.recipe.device))
     return model
+
+
+def _assembled(
+    cls: type[Recipe], manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray], changes: Mapping[str, Any]
+) -> Model:
+    """The model on the CPU."""
+    recipe = cls(**_as_declared(cls, manifest["parameters"])).fixed(**changes)
+    part = {
+        name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")} for name in PARTS
+    }
+    if unknown := [name for name in arrays if name.split(".")[0] not in part]:
+        raise ArtifactError(f"its parts do not agree: the array {unknown[0]} belongs to none")
+    preprocessor = preprocessing.from_manifest(manifest["preprocessing"], part["preprocessing"])
+    known = manifest.get("neighbourhood")  # unknown to the first files
+    reference = Reference.from_manifest(known, part["neighbourhood"]) if known else None
+    combination = Combination.from_manifest(recipe.local, score_terms(recipe), manifest["tuning"], reference)
+    numbers = {name: torch.from_numpy(value) for name, value in part["net"].items()}
+    _check_numbers(recipe, preprocessor.shape, numbers)
+    net = built(recipe, preprocessor.shape, numbers)
+    if reference is not None:
+        _check_reference(recipe, net, preprocessor.shape, reference)
+    return Model(
+        recipe=recipe,
+        net=net,
+        preprocessor=preprocessor,
+        combination=combination,
+        calibration=Calibration.from_manifest(manifest["calibration"], part["calibration"]),
+        history=_history(manifest["history"]),
+        facts=_facts(manifest["training"]),
+        trained_on=_fingerprints(part["training"]["rows"]),
+    )
 
 
 def _as_declared(cls: type[Recipe], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,3 +112,69 @@ def _as_declared(cls: type[Recipe], parameters: Mapping[str, Any]) -> dict[str, 
     if unknown:
         raise ArtifactError(f"unknown parameter {min(unknown)} of {cls.__name__}: written by another release?")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+
+
+def _check_numbers(recipe: Recipe, shape: tuple[int, ...], numbers: Mapping[str, torch.Tensor]) -> None:
+    """Raise an error where the networks' numbers are not those that the parameters ask for, before memory is taken for
+    as many as the parameters say."""
+    for name, value in numbers.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ArtifactError(f"the weights {name} are not finite numbers; train the model again")
+    try:
+        with machine.sealed(), torch.device("meta"):
+            net = torch.nn.ModuleDict(recipe.build(shape))
+            net.load_state_dict({name: value.to("meta") for name, value in numbers.items()})
+    except (RuntimeError, TypeError) as error:
+        if "meta" in str(error):  # a detector of another package builds its networks from values, and has to be trusted
+            return
+        raise
+    for name, expected in net.state_dict().items():
+        if numbers[name].dtype != expected.dtype:
+            raise ArtifactError(f"the weights {name} are of type {numbers[name].dtype}, not {expected.dtype}")
+
+
+def _check_reference(recipe: Recipe, net: Any, shape: tuple[int, ...], reference: Reference) -> None:
+    """Raise `ArtifactError` where rows cannot be compared with the reference rows: they have other features, or lack a
+    term."""
+    x = torch.zeros(1, *shape)
+    with machine.scoring(torch.device("cpu")):
+        embeddings = (x,) if recipe.near == "rows" else recipe.embeddings(net, x)
+    widths = [embedding.flatten(1).shape[1] for embedding in embeddings]
+    kept = [embedding.vectors.shape[1] for embedding in reference.embeddings]
+    if widths != kept:
+        raise ArtifactError(f"the reference rows have {kept} features, and the networks give {widths}")
+    terms = set(get_args(declared(type(recipe))["score_by"].type)) - {"combined"}
+    if recipe.local == "ratio" and (missing := terms - reference.terms.keys()):
+        raise ArtifactError(f"the reference rows lack the term {min(missing)}")
+
+
+def _history(history: Any) -> dict[str, list[Any]]:
+    """The manifest's history, if it is columns of equal length."""
+    columns = list(history.values())
+    if not all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        raise ArtifactError("the history is not columns of equal length")
+    for name, column in history.items():
+        kind = str if name == "stage" else int | float | None
+        if not all(isinstance(value, kind) for value in column):
+            raise ArtifactError(f"the history of {name} holds something else than its values")
+    return dict(history)
+
+
+def _facts(facts: Any) -> dict[str, Any]:
+    """The manifest's facts about the training, if what is shown of them has its type."""
+    updates, warnings = facts.get("updates", {}), facts.get("warnings", [])
+    if (
+        not isinstance(facts["rows"], int)
+        or not all(isinstance(count, int) for count in updates.values())
+        or not all(isinstance(facts.get(name, ""), str) for name in ("device", "precision"))
+        or not all(isinstance(one["message"], str) and isinstance(one["code"], str) for one in warnings)
+    ):
+        raise ArtifactError("the facts about the training are not what a training writes")
+    return dict(facts)
+
+
+def _fingerprints(rows: np.ndarray) -> np.ndarray:
+    """The training rows' fingerprints, if they are such."""
+    if rows.ndim != 1 or rows.dtype != np.uint64:
+        raise ArtifactError("the fingerprints of training rows are not a list of them")
+    return rows

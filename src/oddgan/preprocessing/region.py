@@ -83,7 +83,7 @@ class Region:
         return np.asarray(whole * self.at(size))
 
     def corners(self, size: Sequence[int], tile: int) -> np.ndarray:
-        """Where a square of `tile` pixels holds some of the region, (H - tile + 1, W - tile + 1) bool: by its corner."""
+        """Where a square of `tile` pixels holds some of the region, by its corner: (H - tile + 1, W - tile + 1)."""
         key = (int(size[0]), int(size[1]), tile)
         if key not in self._corners:
             total = np.pad(self.at(size).astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))

@@ -60,6 +60,7 @@ def to_html(evaluation: Evaluation) -> str:
         curves=_curves(e),
         pixel=[(FIGURES[name].head, value, FIGURES[name].chance) for name, value in e.pixel.items()],
         rivals=[text.rival_row(name, area) for name, area in e.rivals.items()],
+        points=text.point_rows(e),
         galleries=_galleries(e),
         p_values=_p_values(e),
         players=_players(e),

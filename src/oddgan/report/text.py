@@ -88,6 +88,14 @@ def figure_rows(e: Evaluation) -> list[tuple[str, ...]]:
     return rows
 
 
+POINT_HEAD = ("false alarms asked for", "detected", "false alarms found")
+
+
+def point_rows(e: Evaluation) -> list[tuple[str, ...]]:
+    """What other thresholds would give, as rows of a table under `POINT_HEAD`."""
+    return [(percent(p.requested), percent(p.detected), percent(p.false_alarms)) for p in e.operating_points]
+
+
 def rival_row(name: str, area: float) -> tuple[str, str, str, str]:
     """What needs no detector, as a row of a table under `FIGURE_HEAD`."""
     return f"AUROC of {name} alone", number(area), "", "0.500 or more"
@@ -122,6 +130,8 @@ def to_markdown(evaluation: Evaluation) -> str:
         lines += ["**Before you trust these figures**", "", *(f"- {line}" for line in e.warnings), ""]
     if rows := figure_rows(e):
         lines += [markdown.table(FIGURE_HEAD, rows), ""]
+    if e.operating_points:
+        lines += [markdown.table(POINT_HEAD, point_rows(e)), ""]
     if e.by_kind:
         lines += [markdown.table(KIND_HEAD, kind_rows(e)), ""]
     lines += [
@@ -140,7 +150,7 @@ def to_json(evaluation: Evaluation) -> str:
     "n_calibrate"}; "estimates": {name: {"value", "low", "high", "chance"}}; "rates": {"false_alarm_rate" and
     "detection_rate" as estimates, "precision", "f1", "n_normal", "n_anomalous", "n_false_alarms", "n_detected"} or
     null; "by_kind": [{"kind", "is_anomaly", "n", "n_flagged", "flagged", "auroc", "median_score"}]; "pixel":
-    {name: value}; "n_masks"; "rivals": {name: AUROC of what needs no detector}; "skipped": [{"name", "reason"}];
+    {name: value}; "n_masks"; "operating_points": [{"requested", "detected", "false_alarms"}]; "rivals": {name: AUROC of what needs no detector}; "skipped": [{"name", "reason"}];
     "warnings": [text]; "history": {column: [values]}; "rows": [{"name", "score",
     "p_value", "is_anomaly", "label", "kind", "terms": {name: value}}] in the test's order. A key may be added
     within a version; a key that is removed or changes its meaning makes a new version.
@@ -174,6 +184,7 @@ def to_json(evaluation: Evaluation) -> str:
         "by_kind": e.by_kind,
         "pixel": e.pixel,
         "n_masks": e.n_masks,
+        "operating_points": e.operating_points,
         "rivals": e.rivals,
         "skipped": [{"name": name, "reason": reason} for name, reason in e.skipped],
         "warnings": e.warnings,

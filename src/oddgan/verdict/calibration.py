@@ -62,7 +62,8 @@ class Calibration:
     def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> "Calibration":
         """The inverse of `to_manifest`. Raises `ArtifactError` when the facts and the scores do not agree."""
         scores = arrays["scores"]
-        if scores.ndim != 1 or not len(scores) or not (np.isfinite(scores).all() and (np.diff(scores) >= 0).all()):
+        numbers = scores.ndim == 1 and scores.dtype == np.float64 and np.isfinite(scores).all()
+        if not numbers or not len(scores) or not (np.diff(scores) >= 0).all():
             raise ArtifactError("the calibration scores are not a sorted list of finite numbers")
         result = cls(scores, 0.0).with_rate(facts["false_alarm_rate"])
         if len(scores) != facts["rows"] or result.threshold != facts["threshold"]:

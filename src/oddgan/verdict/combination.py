@@ -1,12 +1,14 @@
 """From terms to one score: which terms count, on which scale, and compared with which reference rows."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from ..errors import ArtifactError
 from .reference import Reference
 
 ALONE = ("density", "distance")
@@ -81,5 +83,15 @@ class Combination:
     def from_manifest(
         cls, local: str, names: tuple[str, ...], tuning: Mapping[str, Any], reference: Reference | None
     ) -> "Combination":
-        """The combination that a model file describes."""
-        return cls(local, names, reference, {name: (float(a), float(b)) for name, (a, b) in tuning.items()})
+        """The combination that a model file describes. Raises `ArtifactError` when its parts do not agree."""
+        scales = {name: (float(middle), float(deviation)) for name, (middle, deviation) in tuning.items()}
+        result = cls(local, names, reference, scales)
+        if result.needs_tuning and (missing := set(result.scored) - scales.keys()):
+            raise ArtifactError(f"the tuning of the term {min(missing)} is missing")
+        if not all(math.isfinite(middle) and 0 < deviation < math.inf for middle, deviation in scales.values()):
+            raise ArtifactError("the tuning is not a finite number and a positive one of each term")
+        if (reference is None) != (local == "off"):
+            raise ArtifactError(f"local is {local}, and reference rows are {'missing' if local != 'off' else 'there'}")
+        if local == "ratio" and reference is not None and (missing := set(names) - reference.terms.keys()):
+            raise ArtifactError(f"the reference rows lack the term {min(missing)}")
+        return result

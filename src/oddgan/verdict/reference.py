@@ -16,6 +16,7 @@ from ..errors import ArtifactError, DataError
 
 SMALLEST = 1e-10  # added to divisors
 BLOCK = 64  # rows whose neighbours are searched together
+LARGEST_BLOCK = 4096  # of a model
 GROUP = 16  # reference rows that a first pass sums up by the nearest of them
 
 
@@ -183,13 +184,28 @@ class Reference:
         terms = {name.removeprefix("term."): value for name, value in arrays.items() if name.startswith("term.")}
         # The first files have one embedding, without a number.
         embeddings = [arrays[name] for name in sorted(arrays) if name.split(".")[0] == "features"]
-        k, parts = facts["neighbours"], [*embeddings, arrays["reach"], arrays["density"], *terms.values()]
-        copies, block_size = arrays.get("copies"), facts.get("block_size", 0)
-        parts += [] if copies is None else [copies]
-        total = facts["rows"] if copies is None else float(copies.sum())
-        counted = isinstance(k, int) and 1 <= k < total and bool(embeddings) and isinstance(block_size, int)
-        if not counted or any(len(part) != facts["rows"] for part in parts):
+        k, rows, block_size = facts["neighbours"], facts["rows"], facts.get("block_size", 0)
+        copies = arrays.get("copies")
+        of_rows = [arrays["reach"], arrays["density"], *terms.values(), *([] if copies is None else [copies])]
+        if not (
+            all(type(number) is int for number in (k, rows, block_size))
+            and embeddings
+            and all(one.ndim == 2 and len(one) == rows and one.shape[1] > 0 for one in embeddings)
+            and all(one.shape == (rows,) for one in of_rows)
+            and 1 <= k < (rows if copies is None else copies.sum())
+            and rows > 1
+        ):
             raise ArtifactError("the reference rows are incomplete")
+        if not (
+            all(one.dtype == np.float32 and np.isfinite(one).all() for one in embeddings)
+            and all(one.dtype == np.float64 and not np.isnan(one).any() for one in of_rows)
+            and (np.isfinite(arrays["reach"]) & (arrays["reach"] >= 0)).all()
+            and (np.isfinite(arrays["density"]) & (arrays["density"] > 0)).all()
+            and (copies is None or (np.isfinite(copies) & (copies >= 1)).all())
+            and 0 <= block_size <= LARGEST_BLOCK
+            and block_size & (block_size - 1) == 0
+        ):
+            raise ArtifactError("the reference rows hold what no training rows give")
         kept = tuple(map(Embedding, embeddings))
         return cls(k, kept, terms, arrays["reach"], arrays["density"], copies, block_size)
 
