@@ -12,6 +12,7 @@ the estimator is fitted to them again when it is first needed. Everything else, 
 for every other detector, so results are directly comparable with a GAN's. Computed on the CPU.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from .. import machine
 from ..detector import Detector
-from ..errors import ArtifactError
+from ..errors import ArtifactError, OddganError
 from ..networks.memory import Memory
 from ..parameters import Param
 from ..preprocessing.prepared import PreparedRows, in_batches
@@ -58,7 +59,7 @@ class EstimatorDetector(Detector):
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """M, which holds the training rows."""
-        return {"M": Memory(int(np.prod(shape)))}
+        return {"M": Memory(math.prod(shape), least=1)}
 
     def finish(self, net: Any, rows: PreparedRows) -> None:
         """Store training rows, and fit the estimator to them."""
@@ -86,10 +87,21 @@ class EstimatorDetector(Detector):
         if memory.fitted is None or memory.fitted[0] is not memory.rows:
             with machine.sealed():
                 if memory.fitted is None or memory.fitted[0] is not memory.rows:
-                    estimator = self.estimator(_vectors(memory.rows), int(memory.seed))
-                    self._check(estimator, memory)
+                    estimator = self._fitted_again(memory)
                     memory.fitted = memory.rows, estimator
         return memory.fitted[1]
+
+    def _fitted_again(self, memory: Memory) -> Any:
+        """The estimator of a loaded model. Raises `ArtifactError` where its rows do not give the one that was saved."""
+        try:
+            estimator = self.estimator(_vectors(memory.rows), int(memory.seed))
+            self._check(estimator, memory)
+        except OddganError:
+            raise
+        except Exception as error:  # scikit-learn's, for rows and seeds that no training gives
+            reason = " ".join(str(error).split())[:200]
+            raise ArtifactError(f"{type(self).__name__}: the model's rows cannot be fitted again: {reason}") from error
+        return estimator
 
     def _proof(self, estimator: Any, memory: Memory) -> np.ndarray:
         terms = self.judge(estimator, _vectors(memory.rows[:PROOF]))

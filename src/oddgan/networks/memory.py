@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Memory(nn.Module):
-    """Rows (m, d) float32; none until `keep` is called, and any number in a saved model.
+    """Rows (m, d) float32; none until `keep` is called, and any number from `least` in a saved model.
 
     Attributes
     ----------
@@ -25,8 +25,9 @@ class Memory(nn.Module):
     seed: Tensor
     proof: Tensor
 
-    def __init__(self, d: int) -> None:
+    def __init__(self, d: int, least: int = 0) -> None:
         super().__init__()
+        self.least = least
         self.register_buffer("rows", torch.empty(0, d))
         self.register_buffer("seed", torch.zeros((), dtype=torch.int64))
         self.register_buffer("proof", torch.empty(0))
@@ -38,9 +39,11 @@ class Memory(nn.Module):
         self.seed.fill_(seed)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """As in any module, but for any number of rows. Rows of another width are refused."""
+        """As in any module, but for any number of rows from `least`. Rows of another width are refused."""
         rows, proof = (state_dict.get(prefix + name) for name in ("rows", "proof"))
         if rows is not None and rows.ndim == 2 and rows.shape[1] == self.rows.shape[1]:
+            if len(rows) < self.least:
+                raise RuntimeError(f"{prefix}rows: holds {len(rows)} rows, and {self.least} are needed at least")
             self.rows = self.rows.new_empty(rows.shape)
         if proof is not None and proof.ndim == 1:
             self.proof = self.proof.new_empty(proof.shape)

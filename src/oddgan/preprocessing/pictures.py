@@ -7,6 +7,7 @@ clipped: a picture brighter than any in training should look it.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
@@ -28,6 +29,7 @@ LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: wha
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
 MOST_SHRUNK = 4.0  # pixels along a side that become one before a fit warns of it
 SAME_SHAPE = 1.1  # how far height over width may differ where proportions count as kept
+LARGEST = 2**28  # values of a picture as networks take it; no model has more, a forged one may claim it
 CHUNK = 256  # pictures at a time in a pass over all of them
 
 
@@ -258,22 +260,35 @@ class PicturePreprocessor(OnePart):
     def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
         """The inverse of `to_manifest`. Raises `ArtifactError` when a fact is missing or impossible."""
         try:
-            native = facts["native_size"]
+            native, low_high = facts["native_size"], [float(value) for value in facts["value_range"]]
             result = cls(
-                **{name: int(facts[name]) for name in cls.own_facts},
-                size=(int(facts["size"][0]), int(facts["size"][1])),
-                channels=int(facts["channels"]),
+                **{name: _whole(facts[name]) for name in cls.own_facts},
+                size=_side_by_side(facts["size"]),
+                channels=_whole(facts["channels"]),
                 dtype=facts["dtype"],
-                value_range=(float(facts["value_range"][0]), float(facts["value_range"][1])),
-                native_size=None if native is None else (int(native[0]), int(native[1])),
-                native_channels=facts["native_channels"],
+                value_range=(low_high[0], low_high[1]),
+                native_size=None if native is None else _side_by_side(native),
+                native_channels=None if facts["native_channels"] is None else _whole(facts["native_channels"]),
                 convert=bool(facts["convert"]),
                 region=Region.from_array(arrays["region"]) if facts.get("region") else None,
             )
-        except (KeyError, TypeError, IndexError, ValueError) as error:
+        except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
+            if isinstance(error, ArtifactError):
+                raise
             raise ArtifactError(f"the preprocessing of pictures is incomplete ({error})") from error
-        if result.dtype not in ("uint8", "float32") or not result.value_range[0] < result.value_range[1]:
+        low, high = result.value_range
+        largest = float(np.finfo(np.float32).max)
+        if (
+            result.dtype not in ("uint8", "float32")
+            or not -largest <= low < high <= largest
+            or not 2 / (high - low) <= largest
+            or math.prod(result.shape) > LARGEST
+        ):
             raise ArtifactError("the preprocessing of pictures is inconsistent")
+        if result.region is not None:
+            top, left, bottom, right = result.region.box(result.region.mask.shape)
+            if min(bottom - top, right - left) < SMALLEST_SIDE:
+                raise ArtifactError("the region of interest is smaller than any that is trained on")
         return result
 
 
@@ -366,6 +381,19 @@ def _warn_of_sizes(sides: np.ndarray, size: tuple[int, int]) -> None:
             f"pictures of {len(np.unique(sides, axis=0)):,} sizes all become {spell(size)}"
             f"{bent if ratio.max() > SAME_SHAPE * ratio.min() else ''}; tile (--tile N) resizes none",
         )
+
+
+def _whole(value: Any) -> int:
+    """A whole number above 0 of a model file. Raises `ArtifactError` for anything else."""
+    if type(value) is not int or value < 1:
+        raise ArtifactError(f"the preprocessing of pictures holds {value!r:.40} in place of a whole number above 0")
+    return value
+
+
+def _side_by_side(value: Any) -> tuple[int, int]:
+    """The (H, W) of a model file."""
+    height, width = value
+    return _whole(height), _whole(width)
 
 
 def spell(size: tuple[int, int] | None) -> str:

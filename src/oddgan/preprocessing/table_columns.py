@@ -21,15 +21,15 @@ rows that differ in a category are then as far apart (a squared distance of 2) a
 in a standardised number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ..errors import DataError
+from ..errors import ArtifactError, DataError
 
 Floats: TypeAlias = NDArray[np.float64]
 Scaling: TypeAlias = Literal["standard", "minmax", "robust", "quantile", "none"]
@@ -58,6 +58,15 @@ class Categories:
         counts = np.bincount(places[~missing].astype(int), minlength=len(texts))
         kept = sorted(text for text, count in zip(texts, counts, strict=True) if count >= enough)
         return cls(tuple(kept), bool(missing.sum() >= enough), rare > 0)
+
+    @classmethod
+    def from_manifest(cls, facts: Mapping[str, Any]) -> "Categories":
+        """The values of a column that a model file describes. Raises `ArtifactError`."""
+        texts, missing, other = tuple(facts["texts"]), facts["missing"], facts["other"]
+        texts_differ = all(isinstance(text, str) for text in texts) and len(set(texts)) == len(texts)
+        if not texts_differ or not isinstance(missing, bool) or not isinstance(other, bool):
+            raise ArtifactError("the values of a category are not texts that differ")
+        return cls(texts, missing, other)
 
     @property
     def size(self) -> int:
@@ -135,6 +144,39 @@ class Numbers:
         filled = [np.stack([np.pad(row, (0, width - len(row)), constant_values=np.inf) for row in rows])
                   for rows in (knots, ranks)]  # fmt: skip
         return cls(center, deviation, result.blank, result.missed, log_center, log_scale, *filled)
+
+    def usable(self) -> bool:
+        """Whether arrays of a model file are such scales: float64, of one shape, finite, and in order."""
+        given = [value for value in vars(self).values() if value is not None]
+        plain = [self.center, self.scale, self.blank, self.missed]
+        if self.log_center is not None and self.log_scale is not None:
+            plain += [self.log_center, self.log_scale]
+        return bool(
+            all(value.dtype == np.float64 for value in given)
+            and (self.log_center is None) == (self.log_scale is None)
+            and all(value.shape == self.center.shape[:1] and np.isfinite(value).all() for value in plain)
+            and (self.scale > 0).all()
+            and np.isin(self.missed, (0, 1)).all()
+            and (self.log_scale is None or (self.log_scale >= 0).all())
+            and (self.knots is None) == (self.ranks is None)
+            and (self.knots is None or self.ranks is None or _rising(self.knots, self.ranks))
+        )
+
+
+def _rising(knots: Floats, ranks: Floats) -> bool:
+    """Whether each column has two knots at least, which rise and whose ranks do not fall, and infinity after them."""
+    if knots.ndim != 2 or knots.shape != ranks.shape or knots.shape[1] < 2:
+        return False
+    finite = np.isfinite(knots)
+    filled = (knots == np.inf) & (ranks == np.inf)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        steps = (np.diff(knots) > 0) & (np.diff(ranks) >= 0)
+    return bool(
+        (finite[:, :2].all() and (finite[:, :-1] >= finite[:, 1:]).all())
+        and (np.isfinite(ranks) == finite).all()
+        and (finite | filled).all()
+        and (steps | ~finite[:, 1:]).all()
+    )
 
 
 def logarithm(x: Floats, center: Floats, scale: Floats) -> Floats:

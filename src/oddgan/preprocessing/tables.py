@@ -244,18 +244,18 @@ class TablePreprocessor(OnePart):
             facts = {"kinds": ["number"] * k, "categories": [None] * k, "scaling": "standard"}
         numbers = Numbers(**arrays)
         kinds: tuple[Kind, ...] = tuple(facts["kinds"])
-        categories = tuple(
-            None if one is None else Categories(tuple(one["texts"]), one["missing"], one["other"])
-            for one in facts["categories"]
-        )
+        categories = tuple(None if one is None else Categories.from_manifest(one) for one in facts["categories"])
         count = kinds.count("number")
         if (
-            any(len(value) != count for value in arrays.values())
+            not kinds
+            or any(value.shape[:1] != (count,) for value in arrays.values())
             or [one is None for one in categories] != [kind == "number" for kind in kinds]
             or (columns is not None and len(columns) != len(kinds))
+            or not all(isinstance(name, str) for name in columns or ())
             or not set(kinds) <= {"number", "category", "boolean"}
             or facts["scaling"] not in _SCALED
             or (numbers.knots is None) != (facts["scaling"] != "quantile" or not count)
+            or not numbers.usable()
         ):
             raise ArtifactError("the table's columns and their scales do not agree")
         return cls(columns, kinds, numbers, categories, facts["scaling"])

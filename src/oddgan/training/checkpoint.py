@@ -2,8 +2,9 @@
 
 import hashlib
 import io
-import pickle
+import math
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,18 @@ class Checkpoint:
         if content is None:
             return None
         identity = content["identity"]
-        for name in sorted(identity.keys() | self.identity.keys()):
-            theirs, mine = identity.get(name), self.identity.get(name)
-            if theirs != mine:
-                raise ArtifactError(
-                    f"{self.path}: belongs to another run ({name} was {theirs}, now {mine}); "
-                    "delete it to start again, or train with the same settings to resume"
-                )
-        return dict(content["state"])
+        differing = [
+            f"{name} was {_short(identity.get(name))}, now {_short(self.identity.get(name))}"
+            for name in sorted(identity.keys() | self.identity.keys())
+            if identity.get(name) != self.identity.get(name)
+        ]
+        if differing:
+            raise ArtifactError(
+                f"{self.path}: belongs to another run ({'; '.join(differing)}); train with the same settings to resume "
+                "it, or start again: with --fresh on the command line, else delete the file"
+            )
+        state: dict[str, Any] = content["state"]
+        return state
 
     @staticmethod
     def identity_in(path: str | Path) -> dict[str, Any] | None:
@@ -89,14 +94,60 @@ def seed_of(random_state: Any, checkpoint: str | Path | None) -> int:
     return int(np.random.SeedSequence().generate_state(1)[0])
 
 
+def _short(value: Any) -> str:
+    """A value of an identity as messages have it."""
+    text = "none" if value is None else " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _content(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
+    """The identity and the state in a checkpoint, None where there is no file. Raises `ArtifactError`."""
     try:
         data = path.read_bytes()
-        if hashlib.sha256(data[32:]).digest() != data[:32]:
-            raise ValueError("checksum")
-        content = torch.load(io.BytesIO(data[32:]), map_location="cpu", weights_only=True)
-        return {"identity": content["identity"], "state": content["state"]}
-    except (RuntimeError, EOFError, KeyError, TypeError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except FileNotFoundError:  # never written, or finished and removed meanwhile
+        return None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror or error}); choose another checkpoint") from error
+    try:
+        return _checked(data)
+    except Exception as error:  # torch does not say what it raises for which damage
         raise ArtifactError(f"{path}: not an oddgan checkpoint, or damaged; delete it to start again") from error
+
+
+def _checked(data: bytes) -> dict[str, Any]:
+    """The content of a checkpoint, if it has the form of a `StageRun.state`; else any error."""
+    view = memoryview(data)
+    if hashlib.sha256(view[32:]).digest() != data[:32]:
+        raise ValueError("checksum")
+    with zipfile.ZipFile(io.BytesIO(view[32:])) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("compressed")  # may be of any size when it is not
+    content = torch.load(io.BytesIO(view[32:]), map_location="cpu", weights_only=True)
+    identity, state = content["identity"], content["state"]
+    net, sums, history = state["net"], state["sums"], state["history"]
+    counts = [state[name] for name in ("stage", "update", "drawn", "since")]
+    columns = list(history.values())
+    if not (
+        all(isinstance(name, str) for name in identity)
+        and all(type(count) is int and count >= 0 for count in counts)
+        and isinstance(state["ended"], bool)
+        and 0 <= state["seconds"] < math.inf
+        and all(isinstance(value, torch.Tensor) for value in [*net.values(), *state["averages"]])
+        and all(isinstance(total, torch.Tensor) and total.shape == (2,) for total in sums.values())
+        and {"stage", "epoch", "update"} <= history.keys()
+        and all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns)
+        and all(type(number) is int for name in ("epoch", "update") for number in history[name])
+        and isinstance(state["optimisers"], dict)
+    ):
+        raise ValueError("state")
+    return {"identity": dict(identity), "state": dict(state)}
+
+
+def check_optimiser(optimiser: torch.optim.Optimizer) -> None:
+    """Raise `ValueError` where what an optimiser has loaded does not fit the weights that it moves."""
+    for group in optimiser.param_groups:
+        for weight in group["params"]:
+            for name, value in optimiser.state.get(weight, {}).items():
+                fits = isinstance(value, torch.Tensor) and value.shape == (() if name == "step" else weight.shape)
+                if not fits:
+                    raise ValueError(f"the optimiser's {name} does not fit the weights")
