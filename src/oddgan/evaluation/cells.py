@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..detector import Detector
 
 CHUNK_BYTES = 2**24
+ADDED_LATER = {"roi"}  # parameters that the first committed results do not name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,13 @@ def key_of(**parts: Any) -> str:
 
 
 def parameters_of(detector: Detector) -> dict[str, Any]:
-    """The detector's parameters, JSON-able."""
-    from ..parameters import plain
+    """The detector's parameters, JSON-able. Those of `ADDED_LATER` are left out at their defaults, so that results
+    from before there were any are still those of the same settings."""
+    from ..parameters import declared, plain
 
-    return {name: plain(value) for name, value in detector.get_params(deep=False).items()}
+    known = declared(type(detector))
+    values = detector.get_params(deep=False).items()
+    return {name: plain(value) for name, value in values if name not in ADDED_LATER or value != known[name].default}
 
 
 def versions() -> dict[str, str]:

@@ -107,7 +107,12 @@ class Evaluation:
     skipped: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
-        from ..report.text import headline
-
-        named = f"Evaluation of {self.detector.get('detector', 'a detector')} on {self.data}"
-        return "\n".join([named, *(f"warning: {line}" for line in self.warnings), *headline(self)])
+        lines = [f"Evaluation of {self.detector.get('detector', 'a detector')} on {self.data}"]
+        lines += [f"warning: {line}" for line in self.warnings]
+        lines += [f"{name}: {area}" for name, area in self.estimates.items()]
+        if self.rates is not None:
+            lines.append(
+                f"at {self.false_alarm_rate:g} false alarms: {self.rates.n_detected} of {self.rates.n_anomalous} "
+                f"anomalous rows detected, {self.rates.n_false_alarms} of {self.rates.n_normal} normal rows flagged"
+            )
+        return "\n".join(lines)

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from .. import metrics
-from ..rows import PictureRows
 
 RIVALS = ("mean grey", "deviation", "file size")
 FAIR = 0.8  # AUROC from which on a rival deserves a warning
 
 
-def of_pictures(rows: PictureRows, sizes: list[int | None], region: Any = None) -> dict[str, list[float]]:
+def of_pictures(rows: Any, sizes: list[int | None], region: Any = None) -> dict[str, list[float]]:
     """The value of every rival, by name, for pictures that are `sizes` bytes large as files; of the `region` alone."""
     pictures = [rows[i] for i in range(len(rows))]
     if region is not None:

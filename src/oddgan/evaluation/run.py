@@ -77,16 +77,11 @@ def evaluate(
     rows = open_rows(split.test)
     names = tuple(rows.name(i) for i in range(len(rows)))
     region = getattr(detector.model_.preprocessor, "region", None)
-    seen = _Seen(names, split, labels, Gallery(examples, split, labels, facts), facts, region)
+    seen = _Seen(rows, names, split, labels, Gallery(examples, split, labels, facts), facts, region)
     fitted = facts["parameters"]
     block = 1 if fitted["tile"] else fitted["block_size"]  # the tiles of one picture fill blocks
     for start, part in in_chunks(rows, block):
-        seen.add(
-            start,
-            part,
-            detector.explain(part),
-            [rows.file_size(start + i) for i in range(len(part))] if isinstance(rows, PictureRows) else [],
-        )
+        seen.add(start, part, detector.explain(part))
         if progress is not None:
             progress(start + len(part), len(seen.names))
     scores, flagged = np.concatenate(seen.scores), np.concatenate(seen.flagged)
@@ -145,6 +140,7 @@ class _Seen:
 
     def __init__(
         self,
+        rows: Any,
         names: tuple[str, ...],
         split: Split,
         labels: np.ndarray | None,
@@ -152,6 +148,7 @@ class _Seen:
         facts: Mapping[str, Any],
         region: Region | None,
     ) -> None:
+        self.rows = rows
         self.names, self.masks, self.labels, self.gallery = names, split.masks, labels, gallery
         self.scores: list[np.ndarray] = []
         self.p_values: list[np.ndarray] = []
@@ -167,9 +164,8 @@ class _Seen:
         self.outside = 0  # pictures whose mask is outside the region of interest
         self.tiny: list[str] = []  # pictures whose mask is smaller than a pixel of the networks' pictures
 
-    def add(self, start: int, rows: Rows, found: Explanation, sizes: list[int | None]) -> None:
-        """Add the detector's explanation `found` of `rows`, which are the test rows from `start` on; pictures in files
-        of so many bytes."""
+    def add(self, start: int, rows: Rows, found: Explanation) -> None:
+        """Add the detector's explanation `found` of `rows`, which are the test rows from `start` on."""
         scores = np.asarray(found.score, dtype=np.float64)
         broken = np.flatnonzero(~np.isfinite(scores))
         if broken.size:
@@ -181,7 +177,8 @@ class _Seen:
         self.known.append(np.asarray(found.trained_on, dtype=bool))
         for name, values in found.terms.items():
             self.terms.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
-        if isinstance(rows, PictureRows):
+        if rows.kind == "pictures":
+            sizes = [self.rows.file_size(start + j) for j in range(len(rows))]
             for name, column in rivals.of_pictures(rows, sizes, self.region).items():
                 self.plain.setdefault(name, []).extend(column)
         masks: list[np.ndarray | None] = [None] * len(scores)

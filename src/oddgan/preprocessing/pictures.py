@@ -17,18 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..cautions import DataWarning, warn
 from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.pictures import SMALLEST_SIDE, PictureRows, as_stored_type, look_at
 from .one_part import OnePart
 from .parts import Block, Collector, Parts
 from .prepared import OnePartEach
 from .region import Region
+from .sizes import network_size, spell, warn_of_sizes
 
-LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: what a CPU trains in minutes
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
-MOST_SHRUNK = 4.0  # pixels along a side that become one before a fit warns of it
-SAME_SHAPE = 1.1  # how far height over width may differ where proportions count as kept
 LARGEST = 2**28  # values of a picture as networks take it; no model has more, a forged one may claim it
 CHUNK = 256  # pictures at a time in a pass over all of them
 
@@ -93,7 +90,7 @@ class PicturePreprocessor(OnePart):
             region=region,
         )
         if size is None:
-            _warn_of_sizes(sides, result.size)
+            warn_of_sizes(sides, result.size)
         return result._ranged(value_range, pictures, numbers)
 
     def _ranged(self, value_range: tuple[float, float] | None, pictures: PictureRows, numbers: np.ndarray) -> Self:
@@ -359,30 +356,6 @@ def resize_map(anomaly_map: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return F.interpolate(x, size=tuple(size), mode="bilinear", antialias=True)[0, 0].numpy()
 
 
-def _warn_of_sizes(sides: np.ndarray, size: tuple[int, int]) -> None:
-    """Of pictures (n, 2) that lose details, or their proportions, when they are resized to `size`."""
-    typical = np.median(sides, axis=0)
-    shrink = float(np.max(typical / size))
-    if shrink > MOST_SHRUNK:
-        warn(
-            DataWarning,
-            "pictures-shrink",
-            f"pictures of {typical[0]:.0f}x{typical[1]:.0f} become {spell(size)}: one pixel of the networks stands for "
-            f"{shrink:.0f}x{shrink:.0f}, and smaller marks and fine texture vanish; tile=64 (--tile 64) looks at "
-            "pictures at their own resolution, a larger size keeps more",
-        )
-    if len(np.unique(sides, axis=0)) > 1:
-        ratio = sides[:, 0] / sides[:, 1]
-        low, high = sides[ratio.argmin()], sides[ratio.argmax()]
-        bent = f", and their proportions with it: {spell(tuple(low))} as {spell(tuple(high))}"
-        warn(
-            DataWarning,
-            "mixed-sizes",
-            f"pictures of {len(np.unique(sides, axis=0)):,} sizes all become {spell(size)}"
-            f"{bent if ratio.max() > SAME_SHAPE * ratio.min() else ''}; tile (--tile N) resizes none",
-        )
-
-
 def _whole(value: Any) -> int:
     """A whole number above 0 of a model file. Raises `ArtifactError` for anything else."""
     if type(value) is not int or value < 1:
@@ -394,21 +367,6 @@ def _side_by_side(value: Any) -> tuple[int, int]:
     """The (H, W) of a model file."""
     height, width = value
     return _whole(height), _whole(width)
-
-
-def spell(size: tuple[int, int] | None) -> str:
-    """A size as messages have it: "256x256"."""
-    return "any size" if size is None else "x".join(map(str, size))
-
-
-def network_size(size: int | tuple[int, int] | None, typical: np.ndarray) -> tuple[int, int]:
-    """`size` as (H, W); without one, that of a typical picture, shrunk until its longest side is `LONGEST_SIDE`."""
-    if isinstance(size, int | np.integer):
-        return int(size), int(size)
-    if size is not None:
-        return int(size[0]), int(size[1])
-    shrink = min(1.0, LONGEST_SIDE / float(typical.max()))
-    return max(SMALLEST_SIDE, round(float(typical[0]) * shrink)), max(SMALLEST_SIDE, round(float(typical[1]) * shrink))
 
 
 def _to_channels(picture: np.ndarray, channels: int) -> np.ndarray:

@@ -18,8 +18,9 @@ from ..errors import ArtifactError, DataError
 from ..rows.pictures import PictureRows, look_at
 from . import fingerprints
 from .parts import Block, Collector, Parts, Values, by_row, joined, mean_of_largest
-from .pictures import IN_MEMORY, LONGEST_SIDE, PicturePreprocessor, PreparedPictures, network_size, resize
+from .pictures import IN_MEMORY, PicturePreprocessor, PreparedPictures, resize
 from .region import Region
+from .sizes import LONGEST_SIDE, network_size
 
 
 class Tile(NamedTuple):

@@ -5,6 +5,8 @@ import io
 import math
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,15 @@ class Checkpoint:
         content = _content(Path(path))
         return None if content is None else dict(content["identity"])
 
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Raise `ArtifactError` in place of any error of a block that continues from what was read: a state that does
+        not fit the networks."""
+        try:
+            yield
+        except Exception as error:  # torch's, of whatever kind
+            raise ArtifactError(f"{self.path}: does not fit the networks; delete it to start again") from error
+
     def remove(self) -> None:
         """Delete the file."""
         self.path.unlink(missing_ok=True)
@@ -134,20 +145,13 @@ def _checked(data: bytes) -> dict[str, Any]:
         and 0 <= state["seconds"] < math.inf
         and all(isinstance(value, torch.Tensor) for value in [*net.values(), *state["averages"]])
         and all(isinstance(total, torch.Tensor) and total.shape == (2,) for total in sums.values())
+        and all(total.is_floating_point() for total in sums.values())
         and {"stage", "epoch", "update"} <= history.keys()
         and all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns)
         and all(type(number) is int for name in ("epoch", "update") for number in history[name])
+        and all(value is None or isinstance(value, str | int | float) for column in columns for value in column)
+        and (state["since"] == state["update"] or (state["since"] < state["update"] and history["epoch"]))
         and isinstance(state["optimisers"], dict)
     ):
         raise ValueError("state")
     return {"identity": dict(identity), "state": dict(state)}
-
-
-def check_optimiser(optimiser: torch.optim.Optimizer) -> None:
-    """Raise `ValueError` where what an optimiser has loaded does not fit the weights that it moves."""
-    for group in optimiser.param_groups:
-        for weight in group["params"]:
-            for name, value in optimiser.state.get(weight, {}).items():
-                fits = isinstance(value, torch.Tensor) and value.shape == (() if name == "step" else weight.shape)
-                if not fits:
-                    raise ValueError(f"the optimiser's {name} does not fit the weights")
