@@ -96,6 +96,7 @@ class Progress(Hook):
 
     def on_start(self, moment: Moment) -> None:
         self._stop()
+        self._shown = time.monotonic()
         if not sys.stderr.isatty():
             return
         self._shown = 0.0

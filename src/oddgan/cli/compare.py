@@ -10,7 +10,7 @@ import typer
 from ..errors import DataError, ParameterError
 from . import terminal
 from .flags import chosen, parsed, shared_flags
-from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, classes
+from .options import Anomaly, Category, Data, Drop, Label, Normal, Number, SkipBad, Threads, classes
 from .outputs import check_writable, write_text
 from .process import LEFT_OUT, loading
 
@@ -56,6 +56,7 @@ def compare(
     label: Label = None,
     drop: Drop = None,
     category: Category = None,
+    number: Number = None,
     skip_bad: SkipBad = False,
     results: Annotated[
         Path | None,
@@ -92,7 +93,14 @@ def compare(
     contenders = _contenders(_classes(detectors), parameters, changes or [])
     check_writable(kept, markdown, json, inputs=(data,))
     split = open_split(
-        data, normal=normal, anomaly=anomaly, label=label, drop=drop, category=category, skip_bad=skip_bad
+        data,
+        normal=normal,
+        anomaly=anomaly,
+        label=label,
+        drop=drop,
+        category=category,
+        number=number,
+        skip_bad=skip_bad,
     )
     if split.test is None or split.labels is None:
         raise DataError(f"{data}: has no labelled test rows ({split.note}); nothing shows which detector is right")

@@ -50,6 +50,14 @@ Category = Annotated[
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be read; they are listed.")
 ]
+Number = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--number",
+        metavar="COLUMN",
+        help="Of a CSV or Parquet file: this column holds numbers, and anything else in it is an error. May be repeated.",
+    ),
+]
 ChannelsFrom = Annotated[
     str | None,
     typer.Option(

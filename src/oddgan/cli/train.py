@@ -13,7 +13,7 @@ from ..errors import DataError, ParameterError
 from ..hooks import Hook, Progress, TensorBoard, clock
 from . import terminal
 from .flags import chosen, flags, parsed
-from .options import Anomaly, Category, Data, Drop, Label, Normal, SkipBad, Threads, as_words
+from .options import Anomaly, Category, Data, Drop, Label, Normal, Number, SkipBad, Threads, as_words
 from .outputs import check_folder, check_writable
 from .process import LEFT_OUT, loading
 
@@ -59,6 +59,7 @@ def train(
     label: Label = None,
     drop: Drop = None,
     category: Category = None,
+    number: Number = None,
     skip_bad: SkipBad = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Evaluate on the data's test rows and write a report.")
@@ -96,7 +97,14 @@ def train(
     check_writable(model, checkpoint, report, inputs=(data,))
     kept = _checkpoint(model, checkpoint, resume, fresh)
     split = open_split(
-        data, normal=normal, anomaly=anomaly, label=label, drop=drop, category=category, skip_bad=skip_bad
+        data,
+        normal=normal,
+        anomaly=anomaly,
+        label=label,
+        drop=drop,
+        category=category,
+        number=number,
+        skip_bad=skip_bad,
     )
     if split.train is None:
         raise DataError(f"{data}: no normal rows to train on; give data with normal ones")

@@ -26,6 +26,7 @@ def load(
     label: str | None = None,
     drop: Collection[str] = (),
     category: Collection[str] = (),
+    number: Collection[str] = (),
     like: Columns | None = None,
     all_rows: bool = False,
     skip_bad: bool = False,
@@ -48,8 +49,9 @@ def load(
         Names of the classes that are normal, or anomalous, in a labelled set: give one of the two.
     label : str, optional
         The column of a CSV or Parquet file that holds the classes; it is used for nothing else.
-    drop, category : collection of str
-        Columns of a CSV or Parquet file to leave out, and columns of numbers that are categories (codes).
+    drop, category, number : collection of str
+        Columns of a CSV or Parquet file to leave out, those that hold categories whatever they look like (codes, dates),
+        and those that must hold numbers.
     like : Columns, optional
         The `preprocessor_` of a model, which says which columns of a CSV or Parquet file to read, and their kinds.
     all_rows : bool
@@ -71,9 +73,17 @@ def load(
     path = _existing(os.fspath(source))
     if path is not None and path.is_file() and is_table_file(path):
         return load_table(
-            path, normal, anomaly, label=label, drop=drop, category=category, like=like, all_rows=all_rows
+            path,
+            normal,
+            anomaly,
+            label=label,
+            drop=drop,
+            category=category,
+            number=number,
+            like=like,
+            all_rows=all_rows,
         )
-    if label is not None or drop or category or all_rows:
+    if label is not None or drop or category or number or all_rows:
         raise DataError(
             f"{source}: has no columns with names: label, drop, category and all_rows are of CSV and Parquet"
         )

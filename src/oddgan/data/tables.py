@@ -13,7 +13,7 @@ from ..rows.table_files import Columns, TableFile
 from .split import Split, class_names, counts, held_out_split, normal_classes
 
 if TYPE_CHECKING:
-    from ..rows.tables import TableRows
+    from ..rows.tables import Kind, TableRows
 
 TEST_SHARE = 0.2  # of the normal rows, where a file has no test part
 LISTED = 8  # columns of categories that a note names
@@ -27,12 +27,13 @@ def load_table(
     label: str | None = None,
     drop: Collection[str] = (),
     category: Collection[str] = (),
+    number: Collection[str] = (),
     like: "Columns | None" = None,
     all_rows: bool = False,
 ) -> Split:
     """What `load` returns for a CSV or Parquet file."""
     name = path.stem if path.suffix != ".gz" else Path(path.stem).stem
-    rows, classes = _read(path, label, drop, category, like)
+    rows, classes = _read(path, label, drop, category, number, like)
     if classes is None:
         if normal is not None or anomaly is not None:
             raise DataError(f"{path}: which column holds the classes that normal or anomaly name? say so with label")
@@ -52,13 +53,21 @@ def load_table(
 
 
 def _read(
-    path: Path, label: str | None, drop: Collection[str], category: Collection[str], like: "Columns | None"
+    path: Path,
+    label: str | None,
+    drop: Collection[str],
+    category: Collection[str],
+    number: Collection[str],
+    like: "Columns | None",
 ) -> "tuple[TableRows, NDArray[np.str_] | None]":
     """All rows, without the label, and the class of each."""
     if label is not None and label in drop:
         raise DataError(f"{path}: the column {label!r} is both the label and dropped; choose one")
     labels = [] if label is None else [label]
-    file = TableFile(path, drop, dict.fromkeys([*category, *labels], "category"))
+    if both := set(category) & set(number):
+        raise DataError(f"{path}: the column {min(both)!r} is both a category and a number; choose one")
+    kinds: dict[str, Kind] = {**dict.fromkeys(number, "number"), **dict.fromkeys([*category, *labels], "category")}
+    file = TableFile(path, drop, kinds)
     if like is not None:
         taken = TableFile(path, [*drop, *labels]).typed(like.columns, like.kinds)
         file.columns, file.kinds = (*taken.columns, *labels), file.kinds | taken.kinds

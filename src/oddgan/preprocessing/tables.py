@@ -18,6 +18,7 @@ from ..rows.tables import BOOLEANS, Kind, TableRows, as_table
 from .one_part import OnePart
 from .parts import Block, Collector, Parts
 from .prepared import OnePartEach
+from .table_checks import warn_of_columns
 from .table_columns import Categories, Floats, Numbers, Scaling
 from .table_encoder import TableEncoder
 
@@ -73,6 +74,7 @@ class TablePreprocessor(OnePart):
         number = [i for i, kind in enumerate(kinds) if kind == "number"]
         x = values if len(number) == len(kinds) else values[:, number]
         names = rows.columns or tuple(map(str, range(len(kinds))))
+        warn_of_columns(values, kinds, rows.columns or tuple(f"column {i}" for i in range(len(kinds))), rows.texts)
         scales = Numbers.fit(x, [names[i] for i in number], scaling, log_tails)
         result = cls(rows.columns, kinds, scales, categories, scaling)
         return replace(result, numbers=replace(scales, blank=_blank(result.encoder, x, scales.missed)))

@@ -2,7 +2,9 @@
 
 The first line names the columns; the separator (comma, semicolon, tab or bar) is found from it. A column whose values
 are all numbers holds numbers; every other column holds categories. Empty, "NA", "N/A", "?", "nan" and "null" (in any
-case) are missing values. Files are UTF-8 and may be compressed with gzip.
+case) are missing values; among numbers also `MARKS`, such as "-" and "#N/A". A column that is nearly all numbers, and
+one of dates, is refused unless the caller says what it holds (`oddgan.rows.texts`). Files are UTF-8 and may be
+compressed with gzip.
 
 Where pyarrow is installed, it reads large files (`csv_arrow`); Python's reader takes over where the two may differ, and
 raises the errors.
@@ -24,15 +26,22 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from . import csv_arrow
+from .texts import is_number, suspicious
 
 if TYPE_CHECKING:
     from .tables import Kind, TableRows
 
 MISSING = frozenset({"", "na", "n/a", "?", "nan", "null"})
+MARKS = MISSING | {
+    *{"-", "--", "---", ".", "..", "...", "none", "missing", "nil", "-nan", "n.a.", "#n/a", "#na", "<na>", "(null)"},
+    *{"\\n", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"},
+}
+"""What stands for a missing value among numbers, in lower case; in a column of texts most of these may be values."""
 SEPARATORS = ",;\t|"
 PART = 16_384  # rows read at a time
 BLOCK = 512  # rows converted at a time
 MOST_FIELD = 131_072  # characters of one value: the limit of Python's reader
+MOST_LINE = 2**24  # characters of one line: memory holds a few of them, whatever a compressed file unpacks to
 FAST = 2**18  # bytes; for smaller files, importing pyarrow takes longer than reading them
 
 _YEAR = re.compile(r"[12]\d{3}")  # the only numbers that may be column names
@@ -60,6 +69,7 @@ class CsvFile:
         self.separator = ","
         self.one_line = True  # whether the header ends in its own line, with no quote left open
         self.columns = tuple(names) if names is not None else self._header()
+        self.place = {name: i for i, name in enumerate(self.columns)}
 
     def count(self) -> int:
         """The number of rows."""
@@ -72,16 +82,11 @@ class CsvFile:
         """The kinds of the columns `chosen`: from `known`, or else from the first rows."""
         if all(name in known for name in chosen):
             return {name: known[name] for name in chosen}
-        places = [self.columns.index(name) for name in chosen]
         rows = list(itertools.islice(self._rows(), PART))
         kinds: dict[str, Kind] = {}
-        for name, place in zip(chosen, places, strict=True):
-            kind: Kind = "number"
-            try:
-                _numbers([row[place] for _, row in rows])
-            except ValueError:
-                kind = "category"
-            kinds[name] = known.get(name, kind)
+        for name in chosen:
+            place = self.place[name]
+            kinds[name] = known.get(name) or _kind([row[place] for _, row in rows])
         return kinds
 
     def parts(self, kinds: "Mapping[str, Kind]", size: int = PART) -> "Iterator[TableRows]":
@@ -139,7 +144,7 @@ class CsvFile:
         self, rows: Iterator[tuple[int, list[str]]], kinds: "Mapping[str, Kind]", known: "list[_Places]"
     ) -> Iterator[NDArray[np.float64]]:
         """`rows` as numbers and places, in blocks small enough for the processor's cache."""
-        columns = [self.columns.index(name) for name in kinds]
+        columns = [self.place[name] for name in kinds]
         while block := list(itertools.islice(rows, BLOCK)):
             lines, split = zip(*block, strict=True)
             texts = list(zip(*split, strict=True))
@@ -168,43 +173,72 @@ class CsvFile:
                 kinds[error.column] = "category"  # its first rows were all numbers
         if not parts:
             raise DataError(f"{self.path}: has no rows; give at least one")
-        for name, texts in zip(kinds, parts[-1].texts, strict=True):
-            if name not in known and any("," in text for text in texts) and all(map(_DECIMAL_COMMA.fullmatch, texts)):
-                example = next(text for text in texts if "," in text)
-                raise DataError(
-                    f"{self.path}: column {name!r} has numbers with a decimal comma ({example}); use a decimal point"
-                )
         values = np.concatenate([part.values for part in parts])
-        return TableRows(values, tuple(kinds), tuple(kinds.values()), parts[-1].texts)
+        rows = TableRows(values, tuple(kinds), tuple(kinds.values()), parts[-1].texts)
+        for i, (name, texts) in enumerate(zip(kinds, rows.texts, strict=True)):
+            if name not in known and texts:
+                self._check_texts(name, texts, values[:, i])
+        return rows
+
+    def _check_texts(self, name: str, texts: Sequence[str], places: NDArray[np.float64]) -> None:
+        """Raise `DataError` for a column of texts that is likely to hold something else."""
+        if any("," in text for text in texts) and all(map(_DECIMAL_COMMA.fullmatch, texts)):
+            example = next(text for text in texts if "," in text)
+            raise DataError(
+                f"{self.path}: column {name!r} has numbers with a decimal comma ({example}); use a decimal point"
+            )
+        if len(self.columns) == 1 and all(len(text.split()) == len(name.split()) > 1 for text in texts):
+            raise DataError(
+                f"{self.path}: line 1: {name!r} is one column, whose values are separated by blanks as its name is; "
+                "separate columns by commas, semicolons or tabs"
+            )
+        found = suspicious(texts, np.bincount(places[~np.isnan(places)].astype(int), minlength=len(texts)), MARKS)
+        if found is not None:
+            line, text = self._first(name, found.text)
+            where = f"line {line}, " if found.kind == "number" else ""
+            raise DataError(
+                f"{self.path}: {where}column {name!r}: {found.says(text)}, or say that it holds categories: "
+                f"--category {name} (category=[{name!r}] in Python)"
+            )
+
+    def _first(self, name: str, text: str) -> tuple[int, str]:
+        """The line of the first row in which a column holds `text`, and the text as it is written."""
+        place = self.place[name]
+        return next((line, row[place]) for line, row in self._rows() if row[place].strip() == text)
 
     def _header(self) -> tuple[str, ...]:
         with self._opened() as stream:
-            first = stream.readline(MOST_FIELD)
+            first = next(self._lines(stream), "")
         if not first.strip():
             raise DataError(f"{self.path}: line 1 is empty; it must name the columns")
-        split = {one: next(csv.reader([first], delimiter=one)) for one in SEPARATORS}
+        split = {one: _split(first, one) for one in SEPARATORS}
         self.separator = max(SEPARATORS, key=lambda one: len(split[one]))
         lines = csv.reader([first, ""], delimiter=self.separator)
-        next(lines)
-        self.one_line = lines.line_num == 1 and len(first) < MOST_FIELD
+        try:
+            next(lines)
+        except csv.Error as error:
+            raise DataError(f"{self.path}: line 1: {error}; it must name the columns") from error
+        self.one_line = lines.line_num == 1
         names = [name.strip() for name in split[self.separator]]
+        before: set[str] = set()
         for i, name in enumerate(names):
             if not name:
                 raise DataError(
                     f"{self.path}: line 1: column {i + 1} has no name (a row number?); name it or remove it"
                 )
-            if _is_number(name) and not _YEAR.fullmatch(name):
+            if is_number(name) and not _YEAR.fullmatch(name):
                 raise DataError(
                     f"{self.path}: line 1 must name the columns, but contains the number {name}; add a header line"
                 )
-            if name in names[:i]:
+            if name in before:
                 raise DataError(f"{self.path}: line 1: two columns are named {name!r}; rename one")
+            before.add(name)
         return tuple(names)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """For each row, the number of the line in which it ends, and its values. Empty lines are skipped."""
         with self._opened() as stream:
-            reader = csv.reader(stream, delimiter=self.separator)
+            reader = csv.reader(self._lines(stream), delimiter=self.separator)
             try:
                 if self.named:
                     next(reader)
@@ -220,11 +254,23 @@ class CsvFile:
             except csv.Error as error:
                 raise DataError(f"{self.path}: line {reader.line_num}: {error}; fix the line") from error
 
+    def _lines(self, stream: TextIO) -> Iterator[str]:
+        """The lines of a file. Raises `DataError` for one that is too long to be a row."""
+        number = 0
+        while line := stream.readline(MOST_LINE):
+            number += 1
+            if len(line) == MOST_LINE:
+                raise DataError(
+                    f"{self.path}: line {number} has more than {MOST_LINE:,} characters, which no row has; check the "
+                    "file"
+                )
+            yield line
+
     def _checked(self, found: Sequence[str], name: str, lines: Sequence[int]) -> NDArray[np.float64]:
         try:
             values = _numbers(found)
         except ValueError:
-            i = next(i for i, text in enumerate(found) if not _is_number(text) and not _is_missing(text))
+            i = next(i for i, text in enumerate(found) if not is_number(text) and not _is_mark(text))
             raise _NotANumberError(
                 f"{self.path}: line {lines[i]}, column {name!r}: {found[i]!r} is not a number; fix it, or leave "
                 "it empty if the value is missing",
@@ -257,16 +303,29 @@ class CsvFile:
             raise DataError(f"{self.path}: cannot be read ({error.strerror or error}); check the file") from error
 
 
+def _split(line: str, separator: str) -> list[str]:
+    """The values of a line; the whole line where it cannot be split so."""
+    try:
+        return next(csv.reader([line], delimiter=separator))
+    except csv.Error:
+        return [line]
+
+
 def _is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING
 
 
-def _is_number(text: str) -> bool:
+def _is_mark(text: str) -> bool:
+    return text.strip().lower() in MARKS
+
+
+def _kind(texts: Sequence[str]) -> "Kind":
+    """What a column with these values holds. One of marks alone holds texts, unless all of them are missing values."""
     try:
-        float(text)
+        values = _numbers(texts)
     except ValueError:
-        return False
-    return "_" not in text and not _is_missing(text)
+        return "category"
+    return "number" if not np.isnan(values).all() or all(map(_is_missing, texts)) else "category"
 
 
 def _numbers(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -276,10 +335,10 @@ def _numbers(texts: Sequence[str]) -> NDArray[np.float64]:
     try:
         return np.array(texts, np.float64)
     except ValueError:
-        return np.array(["nan" if _is_missing(text) else text for text in texts], np.float64)
+        return np.array(["nan" if _is_mark(text) else text for text in texts], np.float64)
 
 
-_MISSING_SPELLINGS = csv_arrow.spellings(sorted(MISSING))
+_MISSING_SPELLINGS = csv_arrow.spellings(sorted(MARKS))
 
 
 def _fast_numbers(texts: Any) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ class TableFile:
         self.path = path
         self.kinds = dict(kinds or {})
         self.file = ParquetFile(path) if path.suffix.lower() == ".parquet" else CsvFile(path)
-        if unknown := [name for name in [*drop, *self.kinds] if name not in self.file.columns]:
+        if unknown := [name for name in [*drop, *self.kinds] if name not in set(self.file.columns)]:
             held = ", ".join(self.file.columns)
             raise DataError(f"{path}: has no column {unknown[0]!r}; its columns are {held}")
         self.columns = tuple(name for name in self.file.columns if name not in drop)
@@ -59,9 +59,10 @@ class TableFile:
             columns = self.columns
             if len(columns) != len(kinds):
                 raise DataError(f"{self.path}: has {len(columns)} columns, and the model takes {len(kinds)}")
-        if missing := [name for name in columns if name not in self.columns]:
+        here, known = set(self.columns), set(columns)
+        if missing := [name for name in columns if name not in here]:
             raise DataError(f"{self.path}: the model was trained with the column {missing[0]!r}, which is missing")
-        if unknown := [name for name in self.columns if name not in columns]:
+        if unknown := [name for name in self.columns if name not in known]:
             flags = " ".join(f"--drop {name}" for name in unknown[:5])
             raise DataError(
                 f"{self.path}: the model was not trained with the column{'s' * (len(unknown) > 1)} "

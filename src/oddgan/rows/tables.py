@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, DataTypeError
+from .texts import suspicious
 
 Kind: TypeAlias = Literal["number", "category", "boolean"]
 BOOLEANS = ("False", "True")
@@ -229,7 +230,24 @@ def _from_series(series: Any, name: str) -> tuple[NDArray[np.float64], Kind, tup
     if kind == "boolean":
         return np.array([math.nan if value is None else float(value) for value in found]), kind, BOOLEANS
     places, known = _coded(found)
+    if known and not isinstance(dtype, nw.Categorical | nw.Enum):
+        refuse_suspicious(name, known, places)
     return places, kind, known
+
+
+def refuse_suspicious(name: str, known: Sequence[str], places: NDArray[np.float64]) -> None:
+    """Raise `DataError` for a column of texts that seem to be numbers with a typing error among them, or dates."""
+    from .csv_files import MARKS
+
+    gone = np.isnan(places)
+    found = suspicious(known, np.bincount(places[~gone].astype(int), minlength=len(known)), MARKS)
+    if found is not None:
+        row = int(np.flatnonzero(places == known.index(found.text))[0])
+        where = f"row {row}, " if found.kind == "number" else ""
+        raise DataError(
+            f"{where}column {name!r}: {found.says(found.text)}, or say that it holds categories: "
+            f"X[{name!r}].astype('category')"
+        )
 
 
 def _listed(series: Any) -> list[Any]:

@@ -1,0 +1,64 @@
+"""What a fit warns of in a table's columns: those that teach nothing, and those that are likely to be names of rows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..cautions import DataWarning, warn
+from ..rows.tables import Kind
+
+UNIQUE = 0.95  # share of values that occur once from which on a column of texts says nothing about new rows
+LEAST = 20  # rows that say something about a column
+LISTED = 5  # columns that a warning names
+EXACT = 2.0**53  # beyond, float64 loses digits of whole numbers
+NAMES = frozenset({"id", "index", "row", "rowid", "row_id", "uuid", "key", "unnamed: 0", "no", "nr", "number"})
+
+
+def warn_of_columns(
+    values: np.ndarray, kinds: Sequence[Kind], names: Sequence[str], texts: Sequence[Sequence[str]]
+) -> None:
+    """Of the columns of training rows (n, k): numbers, and places in each column's `texts`."""
+    if len(values) < LEAST:
+        return
+    found: dict[str, list[str]] = {"constant-column": [], "unique-values": [], "identifier": [], "large-integers": []}
+    for i, (kind, name) in enumerate(zip(kinds, names, strict=True)):
+        known = values[~np.isnan(values[:, i]), i]
+        if not len(known):
+            continue
+        distinct, counts = np.unique(known, return_counts=True)
+        if len(distinct) == 1 and len(known) == len(values):
+            found["constant-column"].append(name)
+        elif kind == "category" and (counts == 1).sum() >= UNIQUE * len(known) and len(known) >= LEAST:
+            found["unique-values"].append(f"{name} ({texts[i][int(known[0])]!r:.40}, ...)")
+        elif kind == "number" and _identifies(known, distinct, name):
+            found["identifier"].append(name)
+        if kind == "number" and np.abs(known).max() > EXACT and (known == np.rint(known)).all():
+            found["large-integers"].append(name)
+    for code, message in MESSAGES.items():
+        if found[code]:
+            shown = ", ".join(found[code][:LISTED])
+            more = f" and {len(found[code]) - LISTED:,} more" if len(found[code]) > LISTED else ""
+            warn(DataWarning, code, message.format(columns=f"{shown}{more}"))
+
+
+MESSAGES = {
+    "constant-column": "every training row has the same value in {columns}: it teaches nothing, and any other value "
+    "will look anomalous; leave it out (--drop) unless that is meant",
+    "unique-values": "nearly every value occurs once in {columns}: as a category it says nothing about new rows, whose "
+    "values are all unseen; leave it out (--drop), or turn it into groups or numbers",
+    "identifier": "{columns} numbers the rows: it says when a row was recorded, and every new row will be beyond it; "
+    "leave it out (--drop)",
+    "large-integers": "{columns} holds whole numbers above 2^53, of which float64 loses digits: if they are "
+    "identifiers, leave them out (--drop) or make them text",
+}
+
+
+def _identifies(known: np.ndarray, distinct: np.ndarray, name: str) -> bool:
+    """Whether a column of numbers counts the rows: whole numbers, all different, evenly spaced (in any order; some may
+    be held out), or called so."""
+    if len(distinct) < len(known) or len(known) < LEAST or not (known == np.rint(known)).all():
+        return False
+    steps = np.diff(distinct)
+    dense = len(distinct) >= 0.5 * ((distinct[-1] - distinct[0]) / steps.min() + 1)
+    rising = bool((np.diff(known) > 0).all())
+    return name.strip().lower() in NAMES or (rising and dense)

@@ -1,0 +1,144 @@
+"""Columns that seem to hold something else than texts: nothing is read as a category without a word."""
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import oddgan
+from oddgan.data import load
+from oddgan.errors import DataError
+from oddgan.rows import csv_files
+from oddgan.rows.texts import is_date
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Writes temp,rpm with one stray cell; `n` rows, of which `row` holds it."""
+
+    def write(cell, n=200, row=50, name="t.csv"):
+        lines = [f"{20 + i % 7}.5,{cell if i == row else 3000 + i % 50}" for i in range(n)]
+        path = tmp_path / name
+        text = "temp,rpm\n" + "\n".join(lines) + "\n"
+        if name.endswith(".gz"):
+            path.write_bytes(gzip.compress(text.encode()))
+        else:
+            path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["#N/A", "-", "--", "None", "none", ".", "missing", "#DIV/0!", "<NA>", "(null)", "\\N", "", "NULL", " - ", "n.a."],
+)
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_usual_marks_of_a_missing_number_are_missing(table, cell, fast, monkeypatch):
+    monkeypatch.setattr(csv_files, "FAST", 0 if fast else 2**60)
+    train = load(table(cell)).train
+    assert train.kinds == ("number", "number")
+    assert np.flatnonzero(np.isnan(train.values[:, 1])).tolist() == [50]
+
+
+@pytest.mark.parametrize("cell", ['"3,050.25"', "3050 rpm", "12..5", "O.5", "1e", "3050%", "1_000"])
+@pytest.mark.parametrize(("n", "row"), [(200, 50), (40_000, 30_000)])
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_a_stray_cell_in_a_column_of_numbers_is_named(table, cell, n, row, name):
+    text = cell.strip('"')
+    with pytest.raises(
+        DataError, match=rf"line {row + 2}, column 'rpm': '{text}' is not a number, and {n - 1:,} of"
+    ) as e:
+        load(table(cell, n, row, name))
+    assert "--category rpm" in str(e.value)
+    assert load(table(cell, n, row, name), category=["rpm"]).train.kinds[1] == "category"
+
+
+def test_a_column_may_be_said_to_hold_numbers(table, tmp_path):
+    path = tmp_path / "half.csv"
+    path.write_text("a,b\n" + "".join(f"{i},{'x' if i % 2 else i}\n" for i in range(40)))
+    assert load(path).train.kinds == ("number", "category")  # half of them are texts: categories
+    with pytest.raises(DataError, match="line 3, column 'b': 'x' is not a number"):
+        load(path, number=["b"])
+    with pytest.raises(DataError, match="both a category and a number"):
+        load(path, number=["b"], category=["b"])
+    with pytest.raises(DataError, match="no column 'c'"):
+        load(path, number=["c"])
+
+
+def test_marks_are_values_in_a_column_of_texts(tmp_path):
+    path = tmp_path / "flags.csv"
+    path.write_text("a,flag\n" + "".join(f"{i},{'-' if i % 2 else 'None'}\n" for i in range(40)))
+    assert load(path).train.texts[1] == ("None", "-")
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["2024-05-{:02}", "{:02}.05.2024", "{:02}/05/24", "2024-05-{:02}T12:30:00Z", "2024/05/{:02} 7:05", "7:{:02}"],
+)
+def test_dates_are_refused_by_name_in_files_and_frames(form, tmp_path):
+    days = [form.format(1 + i % 28) for i in range(60)]
+    path = tmp_path / "d.csv"
+    path.write_text("when,n\n" + "".join(f"{day},{i % 9}\n" for i, day in enumerate(days)))
+    with pytest.raises(DataError, match="column 'when': holds dates"):
+        load(path)
+    assert load(path, category=["when"]).train.kinds[0] == "category"
+    frame = pd.DataFrame({"when": days, "n": range(60)})
+    for given in (frame, frame.astype({"when": object}), frame.astype({"when": "string"})):
+        with pytest.raises(DataError, match="column 'when': holds dates"):
+            oddgan.PCA().fit(given)
+    oddgan.PCA().fit(frame.astype({"when": "category"}))
+
+
+@pytest.mark.parametrize("text", ["1.2", "10.0.0.1", "3050", "a-b-c", "2024", "99-99-9999", "v1.2.3", "12", ""])
+def test_what_is_no_date(text):
+    assert not is_date(text)
+
+
+def test_texts_in_a_frame_that_are_nearly_all_numbers():
+    frame = pd.DataFrame({"rpm": [str(i) for i in range(50)] + ["3050 rpm"]})
+    with pytest.raises(DataError, match="row 50, column 'rpm': '3050 rpm' is not a number, and 50 of"):
+        oddgan.PCA().fit(frame)
+
+
+def test_columns_separated_by_blanks(tmp_path):
+    path = tmp_path / "b.csv"
+    path.write_text("temp rpm load\n" + "".join(f"{i} {i + 1} {i + 2}\n" for i in range(30)))
+    with pytest.raises(DataError, match="separated by blanks"):
+        load(path)
+
+
+def test_a_line_longer_than_any_row_is_refused_without_reading_it_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_files, "MOST_LINE", 10_000)
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n1,2\n" + b"7" * 10_000_000))
+    for ask in (load, lambda path: len(oddgan.data.rows(path))):
+        with pytest.raises(DataError, match=r"line 3 has more than 10,000 characters"):
+            ask(path)
+
+
+def test_many_columns_are_read_in_linear_time_and_whole(tmp_path):
+    k = 30_000
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(f"c{i}" for i in range(k)) + "\n" + (",".join(["1"] * k) + "\n") * 6)
+    assert load(path).train.shape == (6, k)
+    index = CountingTuple(load(path).train.columns)
+    file = csv_files.CsvFile(path)
+    file.columns = index
+    file.whole(index, {})
+    assert index.searched == 0
+
+
+class CountingTuple(tuple):
+    """Counts how often it is searched."""
+
+    searched = 0
+
+    def index(self, *given):
+        type(self).searched += 1
+        return super().index(*given)
+
+    def __contains__(self, name):
+        type(self).searched += 1
+        return super().__contains__(name)
