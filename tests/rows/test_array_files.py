@@ -1,6 +1,9 @@
 """Arrays in files: which ones are accepted, and the errors for all others."""
 
 import gzip
+import os
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 
 from oddgan.data import PictureSource, load, rows
 from oddgan.errors import DataError
-from oddgan.rows import array_files
+from oddgan.rows import array_files, open_rows, stored
 
 Array = NDArray[Any]
 Idx = Callable[..., bytes]
@@ -32,7 +35,8 @@ def numbers(*shape: int, dtype: Any = np.uint8) -> Array:
     return (np.arange(np.prod(shape)) % 251).reshape(shape).astype(dtype)
 
 
-def test_a_table_stays_on_the_disk(tmp_path: Path) -> None:
+def test_a_large_table_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "MOST_READ", 100)
     table = numbers(20, 3, dtype=np.float64)
     split = load(npy(tmp_path, table))
     assert isinstance(split.train, np.memmap)
@@ -134,7 +138,7 @@ def test_files_that_are_not_arrays(tmp_path: Path) -> None:
         load(path)
     whole = npy(tmp_path, numbers(20, 9, 8)).read_bytes()
     path.write_bytes(whole[:300])
-    with pytest.raises(DataError, match="damaged or truncated"):
+    with pytest.raises(DataError, match="is truncated"):
         load(path)
     path.write_bytes(b"")
     with pytest.raises(DataError, match="is not a NumPy file"):
@@ -346,3 +350,80 @@ def test_some_of_the_four_files(tmp_path: Path, idx: Idx, write_four: WriteFour)
     (tmp_path / "set/t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.zeros(2))))
     with pytest.raises(DataError, match=r"labels of shape \(2,\) for 3 rows"):
         load(tmp_path / "set", normal={"0"})
+
+
+@pytest.mark.parametrize("most", [0, 2**28])
+@pytest.mark.parametrize("kind", ["npy", "idx"])
+def test_a_file_that_is_cut_short_is_refused_and_does_not_end_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, kind: str
+) -> None:
+    monkeypatch.setattr(stored, "MOST_READ", most)
+    pictures = numbers(2000, 16, 16)
+    if kind == "npy":
+        path = npy(tmp_path, pictures)
+    else:
+        path = tmp_path / "a-idx3-ubyte"
+        path.write_bytes(struct.pack(">2xBB3I", 8, 3, *pictures.shape) + pictures.tobytes())
+    opened = open_rows(path)
+    np.testing.assert_array_equal(opened[1999][..., 0], pictures[1999])
+    os.truncate(path, 5000)
+    if most:  # it was read
+        np.testing.assert_array_equal(opened[1999][..., 0], pictures[1999])
+    else:
+        with pytest.raises(DataError, match="became shorter"):
+            opened[1999]
+    with pytest.raises(DataError, match=r"truncated|holds less"):
+        open_rows(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (-5, 9, 9), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (10**30, 9, 9), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (2**62, 9, 9), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': 7, }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (5, 9, 9), }",
+        "{'descr': 'nonsense', 'fortran_order': False, 'shape': (5, 9, 9), }",
+        "{'descr': '|u1', 'fortran_order': 1, 'shape': (5, 9, 9), }",
+        "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (5, 9, 9), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (5, 9, 9L), }",
+        "{" * 500,
+        "('",
+        "\x00",
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_headers_that_lie(tmp_path: Path, header: str, packed: bool) -> None:
+    text = header.encode().ljust(117) + b"\n"
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(405)
+    path = tmp_path / ("a.npz" if packed else "a.npy")
+    if packed:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("X.npy", content)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.np[yz]"):
+        load(path)
+
+
+@pytest.mark.parametrize(("place", "value"), [(8, 99), (8, 14), (8, 12), (8, 9), (6, 1), (4, 99)])
+@pytest.mark.parametrize("where", [b"PK\3\4", b"PK\1\2"])
+def test_an_archive_with_a_strange_directory(tmp_path: Path, place: int, value: int, where: bytes) -> None:
+    """An unknown method of compression, LZMA, encryption, a later version: each in one byte."""
+    path = npz(tmp_path, X=numbers(20, 3))
+    content = bytearray(path.read_bytes())
+    shift = place + 2 if where == b"PK\1\2" else place
+    content[content.index(where) + shift] = value
+    path.write_bytes(content)
+    try:
+        load(path)
+    except DataError as error:
+        assert "a.npz" in str(error)  # noqa: PT017
+
+
+def test_an_array_that_unpacks_to_more_than_memory_may_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array_files, "MOST_UNPACKED", 10_000)
+    np.savez_compressed(tmp_path / "a.npz", X=np.zeros((100, 200)))
+    with pytest.raises(DataError, match=r"unpacks to 160,000 bytes; save it as \.npy"):
+        load(tmp_path / "a.npz")

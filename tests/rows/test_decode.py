@@ -17,6 +17,7 @@ from PIL import Image, ImageCms, ImageOps
 from oddgan.data import Pictures, read_picture
 from oddgan.errors import DataError, ParameterError
 from oddgan.rows import decode as decoding
+from oddgan.rows.decode import Unreadable, decode, header
 
 Grey = NDArray[np.uint8]
 
@@ -407,3 +408,34 @@ def test_threads_read_the_same(tmp_path: Path, colour: Grey) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
+
+
+def without_chunk(content: bytes, kind: bytes, keep: int = 0) -> bytes:
+    """A PNG without a chunk, or with `keep` bytes of what it holds."""
+    start = content.index(kind) - 4
+    length = int.from_bytes(content[start : start + 4], "big")
+    held = kind + content[start + 8 : start + 8 + keep]
+    chunk = keep.to_bytes(4, "big") + held + zlib.crc32(held).to_bytes(4, "big") if keep else b""
+    return content[:start] + chunk + content[start + 12 + length :]
+
+
+@pytest.mark.parametrize("keep", [0, 1, 2, 4])
+def test_a_palette_that_is_missing_or_cut_is_damage(tmp_path, keep):
+    path = tmp_path / "p.png"
+    Image.fromarray(np.arange(144, dtype=np.uint8).reshape(12, 12)).convert("P").save(path)
+    path.write_bytes(without_chunk(path.read_bytes(), b"PLTE", keep))
+    for ask in (decode, header):
+        with pytest.raises(Unreadable):
+            ask(str(path))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 255])
+def test_a_damaged_palette_in_a_bmp_is_damage_or_is_read(tmp_path, count):
+    path = tmp_path / "p.bmp"
+    Image.fromarray(np.arange(144, dtype=np.uint8).reshape(12, 12)).convert("P").save(path)
+    content = bytearray(path.read_bytes())
+    content[46:50] = count.to_bytes(4, "little")
+    path.write_bytes(content)
+    for ask in (decode, header):
+        with contextlib.suppress(Unreadable):
+            ask(str(path))

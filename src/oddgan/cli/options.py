@@ -55,7 +55,7 @@ Number = Annotated[
     typer.Option(
         "--number",
         metavar="COLUMN",
-        help="Of a CSV or Parquet file: this column holds numbers, and anything else in it is an error. May be repeated.",
+        help="Of a CSV or Parquet file: this column holds numbers; anything else in it is an error. May be repeated.",
     ),
 ]
 ChannelsFrom = Annotated[

@@ -50,8 +50,8 @@ def load(
     label : str, optional
         The column of a CSV or Parquet file that holds the classes; it is used for nothing else.
     drop, category, number : collection of str
-        Columns of a CSV or Parquet file to leave out, those that hold categories whatever they look like (codes, dates),
-        and those that must hold numbers.
+        Columns of a CSV or Parquet file to leave out, those that hold categories whatever they look like (codes,
+        dates), and those that must hold numbers.
     like : Columns, optional
         The `preprocessor_` of a model, which says which columns of a CSV or Parquet file to read, and their kinds.
     all_rows : bool

@@ -18,6 +18,7 @@ from . import archive
 from .fitting import score_terms
 from .model import Model, built
 
+LARGEST = float(np.finfo(np.float32).max)
 PARTS = ("net", "preprocessing", "calibration", "neighbourhood", "training")
 """What the arrays of a model file belong to; "neighbourhood" is what format 1 calls the reference rows."""
 
@@ -111,7 +112,12 @@ def _as_declared(cls: type[Recipe], parameters: Mapping[str, Any]) -> dict[str, 
     unknown = parameters.keys() - declared(cls).keys()
     if unknown:
         raise ArtifactError(f"unknown parameter {min(unknown)} of {cls.__name__}: written by another release?")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+    result = {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+    for name, value in result.items():
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and abs(number) > LARGEST:
+                raise ArtifactError(f"parameter {name}={number!r:.40}: is beyond what networks compute with")
+    return result
 
 
 def _check_numbers(recipe: Recipe, shape: tuple[int, ...], numbers: Mapping[str, torch.Tensor]) -> None:

@@ -1,16 +1,15 @@
 """Arrays in files: .npy, .npz and IDX, as tables or pictures."""
 
 import operator
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import IO, Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .idx import read_idx
+from .idx import MOST_INFLATED, MOST_UNPACKED, read_idx
+from .stored import stored
 
 Array = NDArray[Any]
 
@@ -72,7 +71,7 @@ def checked(array: Array, where: str) -> Array:
         if array.shape[3] not in (1, 3):
             raise DataError(f"{where}: pictures with {array.shape[3]} channels (shape {array.shape}); give 1 or 3")
         if array.shape[3] == 1:
-            array = array[..., 0]
+            array = array.reshape(array.shape[:3])  # a view: a large file stays where it is
     if array.ndim > 2 and min(array.shape[1:3]) < SMALLEST:
         raise DataError(
             f"{where}: pictures of {array.shape[1]} x {array.shape[2]} (shape {array.shape}), at least {SMALLEST} x "
@@ -108,7 +107,7 @@ def _check_finite(array: Array, where: str) -> None:
 
 
 def read_array(path: Path) -> Array:
-    """The array in a .npy file, memory-mapped, or in an IDX file of pictures. Raises `DataError`."""
+    """The array in a .npy file, as `stored` has it, or in an IDX file of pictures. Raises `DataError`."""
     if path.suffix.lower() != ".npy":
         array = read_idx(path)
         if array.ndim == 1:
@@ -119,9 +118,28 @@ def read_array(path: Path) -> Array:
     if _starts(path).startswith(b"PK"):
         raise DataError(f"{path}: is a .npz archive; rename it to .npz")
     try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, OSError) as error:
+        with path.open("rb") as stream:
+            shape, fortran, dtype = _header(stream)
+            offset = stream.tell()
+        return stored(path, dtype, shape, offset, fortran=fortran)
+    except DataError:
+        raise
+    except Exception as error:  # NumPy evaluates the header, and raises whatever that raises
         raise _not_numpy(path, error) from error
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape, the order (whether columns come first) and the type that a .npy file states. Raises `ValueError` and
+    whatever else a damaged header leads to."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):  # 3.0 is for fields with names
+        raise ValueError(f"format version {version[0]}.{version[1]}")
+    first = version == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError("Object arrays")
+    return shape, fortran, dtype
 
 
 def _starts(path: Path) -> bytes:
@@ -142,13 +160,33 @@ def read_npz(path: Path) -> dict[str, tuple[str, Array]]:
             keys = {key.lower(): key for key in archive.files}
             for part, names in _KEYS.items():
                 if known := next((name for name in names if name in keys), None):
+                    _check_member(archive.zip, keys[known], path)
                     parts[part] = keys[known], archive[keys[known]]
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # zipfile, its codecs and NumPy raise many types on damaged files
         raise _not_numpy(path, error) from error
     if not parts.keys() & {"training rows", "test rows"}:
         held = ", ".join(sorted(keys.values())) or "nothing"
         raise DataError(f"{path}: contains {held}; name the rows X, or x_train, x_test and y_test")
     return parts
+
+
+def _check_member(archive: Any, key: str, path: Path) -> None:
+    """Raise `DataError` where an array of an .npz file takes more memory than the file can hold, or than
+    `MOST_UNPACKED`, before any of it is allocated."""
+    member = next(name for name in (f"{key}.npy", key) if name in archive.namelist())
+    about = archive.getinfo(member)
+    with archive.open(member) as stream:
+        shape, _, dtype = _header(stream)
+    count = 1
+    for side in shape:
+        count *= side
+    needed = count * dtype.itemsize
+    if min(shape, default=0) < 0 or needed > min(about.file_size, MOST_INFLATED * max(about.compress_size, 1)):
+        raise DataError(f"{path}[{key}]: is damaged: it states {' x '.join(map(str, shape))} values and holds fewer")
+    if needed > MOST_UNPACKED:
+        raise DataError(f"{path}[{key}]: unpacks to {needed:,} bytes; save it as .npy, which need not fit in memory")
 
 
 def _not_numpy(path: Path, error: Exception) -> DataError:

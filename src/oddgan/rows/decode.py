@@ -113,7 +113,12 @@ def _opened(path: str) -> Iterator[ImageFile]:
                 "it is 16-bit colour, or 16-bit grey with transparency, which would be cut to 8 bits",
                 "save it as 8-bit colour or as 16-bit grey without transparency",
             )
-        yield image
+        try:
+            yield image
+        except Unreadable:
+            raise
+        except Exception as error:  # a palette, a profile or a tag that is not what its reader expects
+            raise _damaged(error) from error
 
 
 def _stream(path: str) -> IO[bytes]:
@@ -201,7 +206,8 @@ def _is_grey(image: ImageFile) -> bool:
     if image.mode != "P":
         return image.mode in {"1", "L", "LA", "La"}
     palette = image.palette
-    assert palette is not None
+    if palette is None:
+        raise Unreadable("it is damaged: its palette is missing")
     # Not `image.getpalette()`, which decodes. A TIFF palette is stored by channel, others by colour.
     mode = palette.rawmode or palette.mode
     values = np.frombuffer(bytes(palette.palette), np.uint8)

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .stored import stored
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
-_MOST_INFLATED = 1032  # the highest compression ratio of gzip
+MOST_INFLATED = 1032  # the highest compression ratio of gzip
+MOST_UNPACKED = 2**32  # bytes of a compressed array that are unpacked into memory
 
 PARTS = {
     "training pictures": "train-images",
@@ -57,7 +59,7 @@ def idx_files(folder: Path) -> dict[str, Path] | None:
 
 
 def read_idx(path: Path, *, sha256: str | None = None) -> NDArray[Any]:
-    """The array in an IDX file: a memory map of a raw file, read whole from gzip.
+    """The array in an IDX file: of a raw file as `stored` has it, read whole from gzip.
 
     `sha256`: the checksum that the unpacked content must have. Raises `DataError` for a file that is not IDX, is
     truncated or too long, or has another checksum.
@@ -67,22 +69,26 @@ def read_idx(path: Path, *, sha256: str | None = None) -> NDArray[Any]:
             zipped = isinstance(stream, gzip.GzipFile)
             kind, shape, head = _header(path, stream)
             size = math.prod(shape) * kind.itemsize
-            stored = path.stat().st_size
-            if size > stored * (_MOST_INFLATED if zipped else 1):
+            held = path.stat().st_size
+            if size > held * (MOST_INFLATED if zipped else 1):
                 raise _wrong_length(path, shape, "less")
+            if zipped and size > MOST_UNPACKED:
+                raise DataError(
+                    f"{path}: unpacks to {size:,} bytes; unpack it first, so that it need not fit in memory"
+                )
             content = stream.read(size + 1) if zipped or sha256 is not None else None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: the gzip file is damaged or truncated ({error}); download it again") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
-    length = stored - len(head) if content is None else len(content)
+    length = held - len(head) if content is None else len(content)
     if length != size:
         raise _wrong_length(path, shape, "less" if length < size else "more")
     if sha256 is not None and hashlib.sha256(head + (content or b"")).hexdigest() != sha256:
         raise DataError(f"{path}: is not the published file (its checksum differs); download it again")
     if content is not None:
         return np.frombuffer(content, kind).reshape(shape)
-    return np.memmap(path, kind, "r", offset=len(head), shape=shape)
+    return stored(path, kind, shape, len(head))
 
 
 def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:

@@ -66,14 +66,14 @@ class ParquetFile:
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
-        import pyarrow as pa
-
         try:
             yield
         except DataError as error:
             raise DataError(f"{self.path}: {error}") from error
         except PermissionError:
             raise DataError(f"{self.path}: may not be read (permission denied); give read permission") from None
-        except (pa.ArrowException, OSError) as error:
+        except (MissingExtra, KeyboardInterrupt):
+            raise
+        except Exception as error:  # pyarrow raises many types on damaged files
             reason = " ".join(str(error).split())
             raise DataError(f"{self.path}: is not a Parquet file, or damaged ({reason}); write it again") from error
