@@ -212,8 +212,10 @@ def test_classes_are_chosen_by_name(fill: Fill) -> None:
     assert {name.split("/")[0] for name in called(split.train)} == {"Cat", "dog"}
     with pytest.raises(DataError, match=r"no class fox; its classes are cat, dog, eel"):
         load(root, normal={"fox"})
-    with pytest.raises(DataError, match="every class is normal"):
-        load(root, normal={"cat", "dog", "eel"})
+    for names in ({"cat", "dog", "eel"}, "all", ["cat,dog", "eel"]):
+        split = load(root, normal=names)
+        assert (len(split.train), split.test) == (14, None)
+        assert "all of them normal" in split.note
     with pytest.raises(DataError, match="give one of them"):
         load(root, normal={"cat"}, anomaly={"dog"})
 
@@ -232,7 +234,7 @@ def test_classes_below_train_and_test(fill: Fill) -> None:
         (["a.png", "normal/1.png"], ["several ways"]),
         (["good/1.png", "good/2.png", "hole/1.png"], ["beside good/ there is hole/", "into abnormal/"]),
         (["abnormal/1.png", "bad/1.png"], ["abnormal/, bad/ but no normal pictures", "put them into normal/"]),
-        (["test/good/1.png", "test/bad/1.png"], ["no normal pictures to train on", "train/good"]),
+        (["test/1.png", "test/2.png"], ["pictures directly in test/"]),
         (["ground_truth/bad/1.png"], ["masks and no pictures"]),
         (["train/bad/1.png", "train/worse/1.png"], ["train/ holds bad/, worse/", "no normal pictures"]),
         (["train/1.png", "train/good/1.png"], ["train/ holds pictures and folders"]),
@@ -299,7 +301,7 @@ def test_skip_bad(mvtec: Path) -> None:
     assert list(verdicts(split)) == ["test/Scratch/0.png", "test/good/1.png", "test/hole/0.png"]
     assert split.masks is not None
     assert [bool(np.any(m)) for m in split.masks if m is not None] == [True, False, True]
-    assert split.note.endswith("of these unreadable and skipped: 3")
+    assert split.note.endswith("of these unusable and skipped: 3")
     assert calls[-1] == (5, 5)
 
 
@@ -307,7 +309,7 @@ def test_skip_bad_with_nothing_bad_or_nothing_left(mvtec: Path, fill: Fill, tmp_
     assert load(mvtec, skip_bad=True).note == load(mvtec).note
     root = fill("a.png", "b.png", root=tmp_path / "flat")
     (root / "a.png").write_text("no picture")
-    with pytest.raises(DataError, match="1 of 2 normal pictures cannot be read"):
+    with pytest.raises(DataError, match="1 of 2 normal pictures cannot be used"):
         load(root, skip_bad=True)
 
 

@@ -46,7 +46,8 @@ MODELS = {
     "table-ratio": ("ganomaly", _frame, {"local": "ratio", "neighbours": 3}),
     "table-dagmm": ("dagmm", _frame, {"units": "6-4"}),
     "pictures": ("ganomaly", _pictures, {"width": 4}),
-    "pictures-distance": ("contrad", _pictures, {"width": 4, "compare": "f+x"}),
+    "table-contrad": ("contrad", _frame, {"width": 4}),
+    "pictures-distance": ("vae", _pictures, {"width": 4, "local": "distance", "neighbours": 3}),
     "pictures-search": ("anogan", _pictures, {"width": 4}),
     "tiles-density": ("egbad", _pictures, {"width": 4, "tile": 12, "size": 8, "local": "density", "near": "rows",
                                            "neighbours": 3}),
@@ -77,7 +78,7 @@ def outcome(path, X, score=True):
         text = str(error)
         if "\n" in text:
             return f"a message of several lines: {text!r}"
-        return f"memory: {text}" if "llocat" in text or "memory" in text else "refused"
+        return f"memory: {text}" if "Unable to allocate" in text or "MemoryError" in text else "refused"
     except (Exception, TookTooLong) as error:
         return f"{type(error).__name__}: {str(error)[:200]}"
 

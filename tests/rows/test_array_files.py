@@ -226,7 +226,7 @@ def test_npz_with_classes(tmp_path: Path) -> None:
 
 def test_npz_with_labelled_rows_and_no_test_part(tmp_path: Path) -> None:
     labels = np.arange(100) % 10 == 0
-    path = npz(tmp_path, X=numbers(100, 9, 8), y=labels, masks=numbers(100, 9, 8))
+    path = npz(tmp_path, X=numbers(100, 9, 8), y=labels, masks=numbers(100, 9, 8) % 2 * 255)
     split, again = load(path), load(path)
     assert isinstance(split.train, np.ndarray)
     assert len(split.train) == 72
@@ -236,7 +236,7 @@ def test_npz_with_labelled_rows_and_no_test_part(tmp_path: Path) -> None:
     assert split.masks is not None
     assert isinstance(split.test, np.ndarray)
     for i in range(28):
-        np.testing.assert_array_equal(split.masks[i], split.test[i] != 0)
+        np.testing.assert_array_equal(split.masks[i], split.test[i] % 2 != 0)
     np.testing.assert_array_equal(split.train, np.asarray(again.train))
 
 

@@ -10,7 +10,7 @@ import typer
 from ..errors import DataError, ParameterError
 from . import terminal
 from .flags import chosen, parsed, shared_flags
-from .options import Anomaly, Category, Data, Drop, Label, Normal, Number, SkipBad, Threads, classes
+from .options import Anomaly, Category, ChannelsFrom, Data, Drop, Label, Normal, Number, SkipBad, Threads, classes
 from .outputs import check_writable, write_text
 from .process import LEFT_OUT, loading
 
@@ -57,6 +57,7 @@ def compare(
     drop: Drop = None,
     category: Category = None,
     number: Number = None,
+    channels_from: ChannelsFrom = None,
     skip_bad: SkipBad = False,
     results: Annotated[
         Path | None,
@@ -100,6 +101,7 @@ def compare(
         drop=drop,
         category=category,
         number=number,
+        channels_from=channels_from,
         skip_bad=skip_bad,
     )
     if split.test is None or split.labels is None:

@@ -10,6 +10,7 @@ from . import terminal
 from .options import (
     Anomaly,
     BlockSize,
+    ChannelsFrom,
     Convert,
     Data,
     Device,
@@ -44,6 +45,7 @@ def evaluate(
     ] = False,
     false_alarm_rate: FalseAlarmRate = None,
     convert: Convert = False,
+    channels_from: ChannelsFrom = None,
     skip_bad: SkipBad = False,
     block_size: BlockSize = None,
     device: Device = None,
@@ -71,6 +73,7 @@ def evaluate(
         anomaly=anomaly,
         label=label,
         drop=drop,
+        channels_from=channels_from,
         skip_bad=skip_bad,
         all_rows=all_rows,
         like=columns_of(detector),

@@ -20,7 +20,9 @@ Model = Annotated[
 Normal = Annotated[
     list[str] | None,
     typer.Option(
-        "--normal", metavar="CLASS,...", help="Classes that are normal, in data with classes; may be repeated."
+        "--normal",
+        metavar="CLASS,...",
+        help="Classes (or folders) that are normal, in data with classes; all: every one. May be repeated.",
     ),
 ]
 Anomaly = Annotated[

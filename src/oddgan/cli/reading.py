@@ -9,7 +9,6 @@ import numpy as np
 
 from ..errors import DataError
 from . import terminal
-from .options import classes
 from .process import loading
 
 if TYPE_CHECKING:
@@ -55,7 +54,8 @@ def open_split(
     """`oddgan.data.load` with a progress bar; what it left out is listed. What was not given has its defaults."""
     from .. import data as sources
 
-    how |= {"normal": classes(normal), "anomaly": classes(anomaly)}
+    channels = how.pop("channels_from", None)
+    how |= {"normal": normal, "anomaly": anomaly, "channels_from": channels.split(",") if channels else None}
     given = {name: value for name, value in how.items() if value is not None}
     with terminal.bar("reading pictures") as progress:
         split = sources.load(data, skip_bad=skip_bad, progress=progress, **given)

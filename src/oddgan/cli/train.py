@@ -13,7 +13,7 @@ from ..errors import DataError, ParameterError
 from ..hooks import Hook, Progress, TensorBoard, clock
 from . import terminal
 from .flags import chosen, flags, parsed
-from .options import Anomaly, Category, Data, Drop, Label, Normal, Number, SkipBad, Threads, as_words
+from .options import Anomaly, Category, ChannelsFrom, Data, Drop, Label, Normal, Number, SkipBad, Threads, as_words
 from .outputs import check_folder, check_writable
 from .process import LEFT_OUT, loading
 
@@ -60,6 +60,7 @@ def train(
     drop: Drop = None,
     category: Category = None,
     number: Number = None,
+    channels_from: ChannelsFrom = None,
     skip_bad: SkipBad = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Evaluate on the data's test rows and write a report.")
@@ -104,6 +105,7 @@ def train(
         drop=drop,
         category=category,
         number=number,
+        channels_from=channels_from,
         skip_bad=skip_bad,
     )
     if split.train is None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..rows.array_files import Array, checked, converted, read_array, read_npz
+from .masks import as_mask
 from .split import Rows, Split, class_names, held_out_split, normal_classes, official_split
 
 TEST_SHARE = 0.2  # of the normal rows, where labelled rows have no test part
@@ -110,4 +111,5 @@ def _masks(path: Path, parts: dict[str, tuple[str, Array]], rows: int) -> list[N
         masks = masks[..., 0]
     if masks.ndim != 3 or len(masks) != rows or masks.dtype.kind not in "buif":
         raise DataError(f"{path}[{key}]: masks of shape {masks.shape} for {rows:,} test rows; give (n, H, W), n rows")
-    return [np.asarray(mask != 0) for mask in masks]
+    warned: set[str] = set()
+    return [as_mask(mask, f"{path}[{key}], row {i}", warned) for i, mask in enumerate(masks)]

@@ -3,27 +3,31 @@
     flat            pictures directly inside: all of them normal
     MVTec AD        train/good  test/good  test/KIND ...  ground_truth/KIND/NAME_mask.png
     train and test  train/0.normal  test/0.normal  test/1.abnormal
-    by name         normal/ or good/, and abnormal/, bad/, anomaly/, defect/, with kinds as subfolders if wished
-    by class        any subfolders, where the caller says which classes are normal
+    by name         normal/, good/ or OK/, and abnormal/, bad/, NG/, anomaly/, defect/, with kinds as subfolders
+    by class        any subfolders, where the caller says which classes are normal: some of them, or all
 
+Masks are in ground_truth/, or beside normal/ and abnormal/ in mask/ or masks/, under the picture's name or as
+NAME_mask, in folders like the pictures' or in none. A name may end in _dir, as normal_dir/, abnormal_dir/, mask_dir/.
 Case does not matter. A folder that only contains one of these layouts is recognised too.
 """
 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
-from ..rows.files import TRUTH
+from ..rows.files import MASKS, TRUTH, without_masks
 from ..rows.picture_files import Pictures, Progress
+from ..rows.places import grouped, joined
 from ..rows.scan import scan
-from .masks import Masks, check_sizes, match_masks
-from .split import Split, counts, normal_classes
+from .masks import Masks, check_sizes, match_masks, placed, stem_of
+from .split import Rows, Split, counts, normal_classes
 
 NORMAL = frozenset({"normal", "normals", "good", "ok"})
 ANOMALOUS = frozenset(
@@ -32,13 +36,14 @@ ANOMALOUS = frozenset(
         *{"defect", "defects", "defective", "faulty"},
     }
 )
-PARTS = frozenset({"train", "test"}) | TRUTH
+PARTS = frozenset({"train", "test"}) | MASKS
 
 UNDERSTOOD = (
     "understood are: pictures directly inside (all normal), train/good with test/good and test/KIND, "
     "or normal/ with abnormal/"
 )
 
+MOST_NAMED = 4  # folders that a message proposes as classes by name
 TEST_SHARE = 0.2
 """The share of normal/ that is held out for the test where the folder has no test part."""
 
@@ -60,18 +65,30 @@ def load_folder(
     name: str,
     normal: Collection[str] | None = None,
     anomaly: Collection[str] | None = None,
+    *,
+    all_rows: bool = False,
+    channels_from: Sequence[str] = (),
 ) -> Split:
-    """The pictures below `root`, divided as its layout says. Raises `DataError` for an unknown or ambiguous layout."""
+    """The pictures below `root`, divided as its layout says. `all_rows`: all of them are for the test. `channels_from`:
+    see `Pictures.grouped`. Raises `DataError` for an unknown or ambiguous layout."""
     found = scan(root)
+    places: dict[str, str] = {}
+    if channels_from:
+        kept = without_masks(found.pictures)
+        files = grouped(kept, channels_from, str(root))
+        places = {name: joined(str(root / name), [str(root / one) for one in parts]) for name, parts in files.items()}
+        found.pictures = sorted([*files, *set(found.pictures).difference(kept)])
     if not found.pictures:
         held = f"only {found.ignored()}" if found.others else "nothing"
         raise DataError(f"{root}: no pictures here, {held}; give a folder with PNG, JPEG, BMP, TIFF or WebP pictures")
     chosen = normal is not None or anomaly is not None
-    classes = {name.lower() for names in (normal, anomaly) for name in _names(names)}
+    classes = {one.strip() for names in (normal, anomaly) for name in _names(names) for one in [name, *name.split(",")]}
+    classes = {name.lower() for name in classes if name}
     base, groups, direct = _see_through(found.pictures, classes)
-    truth = [path for top in sorted(TRUTH & groups.keys()) for path in groups.pop(top)]
+    masks = TRUTH if groups.keys() <= MASKS else MASKS - classes
+    truth = [path for top in sorted(masks & groups.keys()) for path in groups.pop(top)]
     where = str(root / base) if base else str(root)
-    if "train" in groups and not direct:
+    if {"train", "test"} & groups.keys() and not direct:
         parts = _train_and_test(where, base, groups, normal, anomaly)
     elif not direct and (chosen or (NORMAL | ANOMALOUS) & {_plain(top) for top in groups}):
         parts = _by_name(where, base, groups, normal, anomaly)
@@ -79,25 +96,31 @@ def load_folder(
         parts = _Parts("flat folder", train=direct)
     else:
         raise _not_understood(where, groups, direct, chosen)
-    if len(parts.train) < 2:
+    if all_rows:
+        parts = _whole(parts, base)
+    elif len(parts.train) < 2 and groups.keys() != {"test"}:
         raise DataError(f"{where}: too few normal pictures for training ({len(parts.train)}); add some")
-    return _split(root, name, where, base, parts, truth, found.ignored())
+    return _split(root, name, where, base, parts, truth, found.ignored(), places)
 
 
 def without_unreadable(split: Split, progress: Progress | None = None) -> Split:
-    """`split` without the pictures that cannot be read, which `skipped` then names. Decodes all, in threads."""
+    """`split` without the pictures that cannot be used, which `skipped` then names: those that cannot be read, and those
+    of another depth or number of channels than most training pictures. Decodes all, in threads."""
     train, test, masks = split.train, split.test, split.masks
     skipped: list[tuple[str, str]] = []
+    usual = _usual(train if isinstance(train, Pictures) else test)
     if isinstance(train, Pictures):
         bad = dict(train.find_unreadable(progress=progress))
-        skipped += [(train.name(i), reason) for i, reason in bad.items()]
+        bad |= _unlike(train, usual, bad)
+        skipped += [(train.name(i), reason) for i, reason in sorted(bad.items())]
         train = train.subset([i for i in range(len(train)) if i not in bad])
         if len(train) < 2:
-            raise DataError(f"{split.name}: {len(bad)} of {len(train) + len(bad)} normal pictures cannot be read")
+            raise DataError(f"{split.name}: {len(bad)} of {len(train) + len(bad)} normal pictures cannot be used")
     keep = None
     if isinstance(test, Pictures):
         bad = dict(masks.find_unreadable()) if isinstance(masks, Masks) else {}
         bad |= dict(test.find_unreadable(progress=progress))
+        bad |= _unlike(test, usual, bad)
         skipped += [(test.name(i), reason) for i, reason in sorted(bad.items())]
         keep = [i for i in range(len(test)) if i not in bad]
         test = test.subset(keep)
@@ -110,9 +133,31 @@ def without_unreadable(split: Split, progress: Progress | None = None) -> Split:
         labels=split.labels if split.labels is None or keep is None else split.labels[keep],
         kinds=split.kinds if split.kinds is None or keep is None else tuple(split.kinds[i] for i in keep),
         masks=masks.subset(keep) if isinstance(masks, Masks) and keep is not None else masks,
-        note=f"{split.note}; of these unreadable and skipped: {len(skipped):,}",
+        note=f"{split.note}; of these unusable and skipped: {len(skipped):,}",
         skipped=tuple(skipped),
     )
+
+
+def _usual(pictures: Rows | None) -> tuple[int, str] | None:
+    """The number of channels and the type that most of these pictures have, by their headers."""
+    if not isinstance(pictures, Pictures):
+        return None
+    found = [head for head in map(pictures.try_header, range(len(pictures))) if head is not None]
+    return Counter((head[2], head[3]) for head in found).most_common(1)[0][0] if found else None
+
+
+def _unlike(pictures: Pictures, usual: tuple[int, str] | None, known: Collection[int]) -> dict[int, str]:
+    """Why pictures that differ from the usual ones cannot be used, by number; without those that are `known` to be
+    unusable."""
+    found = {}
+    for i in range(len(pictures)):
+        head = None if i in known else pictures.try_header(i)
+        if usual is not None and head is not None and (head[2], head[3]) != usual:
+            found[i] = (
+                f"it is {head[3]} with {head[2]} channel{'s' * (head[2] > 1)}, and most training pictures are {usual[1]} "
+                f"with {usual[0]}"
+            )
+    return found
 
 
 def _see_through(pictures: list[str], classes: set[str]) -> tuple[str, dict[str, list[str]], list[str]]:
@@ -144,7 +189,9 @@ def _train_and_test(
     is_normal = _judge(where, {top for tops in inside.values() for top in tops if top}, normal, anomaly)
     parts = _Parts("MVTec AD layout" if "good" in inside["train"] else "train/test layout", inside=f"{base}test/")
     train = inside["train"]
-    if set(train) == {""}:
+    if not train:
+        parts.layout = "test part alone"
+    elif set(train) == {""}:
         parts.train = train[""]  # pictures directly in train/: all normal
     elif "" in train:
         raise DataError(f"{where}: train/ holds pictures and folders of pictures; move all of them into train/good")
@@ -183,6 +230,10 @@ def _by_name(
         )
     is_normal = _judge(where, set(groups), normal, anomaly)
     parts = _Parts("folders by class" if chosen else "normal and abnormal folders", inside=base)
+    if chosen and all(map(is_normal, groups)):
+        parts.layout = "folders by class, all of them normal"
+        parts.train = [path for paths in groups.values() for path in paths]
+        return parts
     good = {path: _after_top(path, base) for top, paths in groups.items() if is_normal(top) for path in paths}
     if not good:
         raise DataError(f"{where}: {_listed(groups)} but no normal pictures; put them into normal/")
@@ -239,30 +290,73 @@ def _place(relative: str) -> float:
     return int.from_bytes(hashlib.sha256(name).digest()[:6], "big") / 2**48
 
 
-def _split(root: Path, name: str, where: str, base: str, parts: _Parts, truth: list[str], ignored: str) -> Split:
-    train = Pictures((str(root / path) for path in sorted(parts.train)), root=root)
+def _whole(parts: _Parts, base: str) -> _Parts:
+    """The same with every picture in the test part."""
+    kinds = dict.fromkeys(parts.train, "good") | parts.test
+    if parts.layout.startswith("folders by class"):
+        kinds = {path: path[len(base) :].partition("/")[0] for path in kinds}
+    remarks = [one for one in parts.remarks if "held out" not in one]
+    inside = parts.inside if set(parts.test) == set(kinds) else base
+    return replace(parts, train=[], test=kinds, inside=inside, remarks=remarks)
+
+
+def _split(
+    root: Path,
+    name: str,
+    where: str,
+    base: str,
+    parts: _Parts,
+    truth: list[str],
+    ignored: str,
+    places: Mapping[str, str],
+) -> Split:
+    def pictures(paths: Iterable[str]) -> Pictures:
+        return Pictures((places.get(path, str(root / path)) for path in paths), root=root)
+
+    train = pictures(sorted(parts.train)) if parts.train else None
     paths = sorted(parts.test)
     remarks = [*parts.remarks, ignored]
     if not paths:
+        assert train is not None
         remarks = [f"masks not used: {len(truth):,}" if truth else "", *remarks]
         note = "; ".join(filter(None, [f"{parts.layout}: {len(train):,} normal for training, no test part", *remarks]))
         return Split(name=name, train=train, note=note)
-    test = Pictures((str(root / path) for path in paths), root=root)
+    test = pictures(paths)
+    if parts.layout == "flat folder":
+        note = "; ".join(filter(None, [f"flat folder: {len(test):,} pictures for the test, without labels", ignored]))
+        return Split(name=name, train=None, test=test, note=note)
     labels = np.array([path in parts.anomalous for path in paths])
     kinds = tuple(parts.test[path] for path in paths)
     masks = None
     if truth:
         below = {path: path[len(parts.inside) :] for path in paths}
-        mirrored = {_after_top(mask, base): mask for mask in truth}
+        mirrored = _mirrored(truth, base, parts, below, where)
         matched = match_masks({below[path]: path in parts.anomalous for path in paths}, list(mirrored), where)
         files = [str(root / mirrored[matched[below[path]]]) if below[path] in matched else None for path in paths]
         masks = Masks(test, files, labels)
         remarks.insert(0, check_sizes(masks, {i: test.name(i) for i in range(len(test))}))
     several = len({kind for kind, anomalous in zip(kinds, labels, strict=True) if anomalous})
     detail = "".join([f", {several} kinds" if several > 1 else "", ", masks" if masks is not None else ""])
-    summary = counts(len(train), labels).removesuffix(")") + detail + ")"
+    summary = counts(0 if train is None else len(train), labels).removesuffix(")") + detail + ")"
     note = "; ".join(filter(None, [f"{parts.layout}: {summary}", *remarks]))
     return Split(name=name, train=train, test=test, labels=labels, kinds=kinds, masks=masks, note=note)
+
+
+def _mirrored(truth: list[str], base: str, parts: _Parts, below: Mapping[str, str], where: str) -> dict[str, str]:
+    """The masks by the paths of their pictures below the folder of pictures; masks of training pictures are left
+    out."""
+    known = {below[path]: path in parts.anomalous for path in below}
+    trained = {path[len(parts.inside) :] if path.startswith(parts.inside) else path: False for path in parts.train}
+    ours = {_after_top(mask, base): mask for mask in truth}
+    at = placed(list(ours), {**trained, **known}, where)
+    tested, others = {stem_of(path) for path in known}, {stem_of(path) for path in trained}
+    kept = {mask: stem for mask, stem in at.items() if stem in tested or stem not in others}
+    taken: dict[str, str] = {}
+    for mask, stem in kept.items():
+        if stem in taken:
+            raise DataError(f"{where}: {taken[stem]} and {mask} are masks of one picture; remove one of them")
+        taken[stem] = mask
+    return {f"{stem}.mask" if stem in tested else mask: ours[mask] for stem, mask in taken.items()}
 
 
 def _by_top(paths: Iterable[str], prefix: str) -> dict[str, list[str]]:
@@ -279,8 +373,8 @@ def _after_top(path: str, base: str) -> str:
 
 
 def _plain(top: str) -> str:
-    """ "0.normal", "1_abnormal" and "Good" without their number, in lower case."""
-    return re.sub(r"^\d+[._ -]+", "", top.lower())
+    """ "0.normal", "1_abnormal", "normal_dir" and "Good" without their number and "dir", in lower case."""
+    return re.sub(r"[._ -]+dirs?$", "", re.sub(r"^\d+[._ -]+", "", top.lower()))
 
 
 def _listed(tops: Iterable[str]) -> str:
@@ -295,6 +389,11 @@ def _not_understood(where: str, groups: Mapping[str, list[str]], direct: list[st
         return DataError(f"{where}: masks and no pictures; put normal pictures into train/good")
     if chosen and not groups:
         return DataError(f"{where}: {held[0]} have no classes; leave normal and anomaly out")
-    if set(groups) == {"test"}:
-        return DataError(f"{where}: a test part and no normal pictures to train on; put them into train/good")
+    if groups and not direct:
+        names = ",".join(sorted(groups))
+        some = f"--normal {names}" if len(groups) <= MOST_NAMED else "--normal NAME,..."
+        return DataError(
+            f"{where}: {held[0]} can be understood in several ways: say which folders hold normal pictures ({some}, or "
+            f"--normal all if all of them do); {UNDERSTOOD}"
+        )
     return DataError(f"{where}: {' and '.join(held)} can be understood in several ways; {UNDERSTOOD}")

@@ -3,7 +3,7 @@
 import operator
 import re
 from collections.abc import Mapping, Sequence
-from typing import SupportsIndex, overload
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +11,20 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..rows.decode import Unreadable, decode
 from ..rows.picture_files import Pictures
+from ..rows.places import page_of
 from ..rows.threads import threaded
 
 Mask = NDArray[np.bool_]
 
 
 class Masks(Sequence[Mask | None]):
-    """Per test picture an (H, W) bool array that is read on access, or None where there is none.
-
-    A pixel of a mask is anomalous where any channel is not zero. Normal pictures have all-False masks.
+    """Per test picture an (H, W) bool array that is read on access, or None where there is none: see `as_mask`. Normal
+    pictures have all-False masks.
     """
 
     def __init__(self, pictures: Pictures, files: Sequence[str | None], labels: NDArray[np.bool_]) -> None:
         self.pictures, self.files, self.labels = pictures, tuple(files), labels
+        self._warned: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -42,10 +43,10 @@ class Masks(Sequence[Mask | None]):
         if file is None:
             return None
         try:
-            mask: Mask = decode(file) != 0
+            picture = decode(file)
         except Unreadable as bad:
             raise DataError(f"mask {file}: {bad}") from bad
-        return np.any(mask, axis=2) if mask.ndim == 3 else mask
+        return as_mask(picture, file, self._warned, lossy=_is_lossy(file))
 
     def subset(self, indices: Sequence[int]) -> "Masks":
         """The masks at `indices`, in that order."""
@@ -68,6 +69,94 @@ class Masks(Sequence[Mask | None]):
         return None
 
 
+LEVELS = 16  # of a mask whose values are kinds of defects, or colours of them
+
+
+def as_mask(picture: NDArray[Any], name: str, warned: set[str], *, lossy: bool = False) -> Mask:
+    """Where a picture of a mask, (H, W) or (H, W, C), is anomalous: (H, W) bool.
+
+    Two levels, or up to 16 that number kinds of defects (values below 16) or colour them: every pixel that is not 0.
+    More levels, or more than two of a `lossy` format: soft edges, or what JPEG leaves beside an edge; these are cut at
+    half of the largest value. Warns once (`warned`) of masks that were cut, and of those that are mostly anomalous.
+    """
+    flat = picture if picture.ndim == 2 else picture.max(axis=2)
+    mask = np.asarray(flat != 0)
+    if not _is_hard(picture, flat, lossy):
+        mask = np.asarray(flat > flat.max() / 2)
+        _warn(
+            warned,
+            "soft-masks",
+            f"mask {name} has soft edges ({len(np.unique(flat))} levels of grey): pixels above half of the largest "
+            "value count as anomalous; save masks with two levels, as PNG",
+        )
+    if mask.mean() > MOSTLY:
+        _warn(
+            warned,
+            "inverted-masks",
+            f"mask {name} marks {mask.mean():.0%} of the picture as anomalous: white is anomalous, black is normal; "
+            "invert the masks if they are drawn the other way round",
+        )
+    return mask
+
+
+MOSTLY = 0.8  # share of a picture that a defect rarely covers
+
+
+def _is_hard(picture: NDArray[Any], flat: NDArray[Any], lossy: bool) -> bool:
+    levels = np.unique(flat)
+    if len(levels) <= 2:
+        return True
+    if lossy or len(levels) > LEVELS:
+        return False
+    if flat is not picture and (picture != flat[..., None]).any():
+        return len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) <= LEVELS  # a few exact colours
+    return bool(levels[-1] < LEVELS)
+
+
+def _warn(warned: set[str], code: str, message: str) -> None:
+    from ..cautions import DataWarning, warn
+
+    if code not in warned:
+        warned.add(code)
+        warn(DataWarning, code, message)
+
+
+def _is_lossy(file: str) -> bool:
+    """Whether a file's format changes values as it compresses: JPEG, and WebP, which may."""
+    with open(page_of(file)[0], "rb") as stream:
+        start = stream.read(12)
+    return start.startswith(b"\xff\xd8\xff") or start[8:] == b"WEBP"
+
+
+_SUFFIX = re.compile(r"[ _.-](mask|masks|gt|label|labels|seg|segmentation|ground[_-]?truth)$")
+
+
+def placed(masks: Sequence[str], pictures: Mapping[str, bool], where: str) -> dict[str, str]:
+    """The picture that each mask is of, without its ending: one whose path ends as the mask's does.
+
+    `masks`: paths below their folder. `pictures`: of all pictures, whether each is anomalous, which decides where a
+    mask fits several. A mask without a picture keeps its own path. Raises `DataError` where it could be of several.
+    """
+    ends: dict[str, list[str]] = {}
+    for picture in pictures:
+        stem = stem_of(picture)
+        for start in [0, *(i + 1 for i, sign in enumerate(stem) if sign == "/")]:
+            ends.setdefault(stem[start:], []).append(picture)
+    found: dict[str, str] = {}
+    for mask in masks:
+        stem = _SUFFIX.sub("", stem_of(mask))
+        fitting = ends.get(stem) or ends.get(stem_of(mask), [])
+        exact = [picture for picture in fitting if stem_of(picture) == stem]
+        anomalous = exact or [picture for picture in fitting if pictures[picture]] or fitting
+        if len(anomalous) > 1:
+            raise DataError(
+                f"{where}: the mask {mask} may be of {anomalous[0]} or of {anomalous[1]}; put masks into folders that "
+                "are called as the pictures' folders are"
+            )
+        found[mask] = stem_of(anomalous[0]) if anomalous else stem
+    return found
+
+
 def match_masks(pictures: Mapping[str, bool], masks: Sequence[str], where: str) -> dict[str, str]:
     """The mask of each picture that has one: {picture: mask}.
 
@@ -78,11 +167,11 @@ def match_masks(pictures: Mapping[str, bool], masks: Sequence[str], where: str) 
     """
     files: dict[str, str] = {}
     for mask in masks:
-        stem = re.sub(r"_mask$", "", _stem(mask))
+        stem = _SUFFIX.sub("", stem_of(mask))
         if stem in files:
             raise DataError(f"{where}: {files[stem]} and {mask} are masks of one picture; remove one of them")
         files[stem] = mask
-    matched = {picture: files[_stem(picture)] for picture in pictures if _stem(picture) in files}
+    matched = {picture: files[stem_of(picture)] for picture in pictures if stem_of(picture) in files}
     spare = set(files.values()) - set(matched.values())
     if spare:
         raise DataError(
@@ -145,8 +234,9 @@ def _size(shape: tuple[int, int]) -> str:
     return f"{shape[1]} x {shape[0]}"
 
 
-def _stem(path: str) -> str:
-    return re.sub(r"\.[^./]*$", "", path).lower()
+def stem_of(path: str) -> str:
+    """A path without its ending, in lower case; a page keeps its number."""
+    return re.sub(r"\.[^./#]*(#\d+)?$", r"\1", path).lower()
 
 
 def _kind(path: str) -> str:

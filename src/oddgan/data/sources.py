@@ -2,14 +2,14 @@
 
 import difflib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..errors import DataError
 from ..rows.decode import SUFFIXES
 from ..rows.files import array_file, open_path
 from ..rows.idx import idx_files
-from ..rows.picture_files import Progress
+from ..rows.picture_files import Pictures, Progress
 from ..rows.table_files import Columns, TableFile, is_table_file
 from .arrays import load_array
 from .layouts import load_folder, without_unreadable
@@ -29,6 +29,7 @@ def load(
     number: Collection[str] = (),
     like: Columns | None = None,
     all_rows: bool = False,
+    channels_from: Sequence[str] = (),
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Split:
@@ -55,7 +56,9 @@ def load(
     like : Columns, optional
         The `preprocessor_` of a model, which says which columns of a CSV or Parquet file to read, and their kinds.
     all_rows : bool
-        Use all rows of a CSV or Parquet file for the test, as for a file that was not used in training.
+        Use all rows for the test and none for training, as for data that was not used in training.
+    channels_from : sequence of str
+        Endings of files' names (before the suffix) that are the channels of one picture: ("_vis", "_ir").
     skip_bad : bool
         Leave out pictures that cannot be read, and name them in `Split.skipped`; decodes every picture once.
     progress : callable, optional
@@ -83,21 +86,23 @@ def load(
             like=like,
             all_rows=all_rows,
         )
-    if label is not None or drop or category or number or all_rows:
-        raise DataError(
-            f"{source}: has no columns with names: label, drop, category and all_rows are of CSV and Parquet"
-        )
-    split = _load(os.fspath(source), path, normal, anomaly)
+    if label is not None or drop or category or number:
+        raise DataError(f"{source}: has no columns with names: label, drop, category and number are of CSV and Parquet")
+    if channels_from and (path is None or not path.is_dir()):
+        raise DataError(f"{source}: is no folder of pictures, whose files channels_from could put together")
+    split = _load(os.fspath(source), path, normal, anomaly, all_rows, channels_from)
     return without_unreadable(split, progress) if skip_bad else split
 
 
-def rows(source: str | os.PathLike[str], *, drop: Collection[str] = ()) -> Rows | TableFile:
+def rows(
+    source: str | os.PathLike[str], *, drop: Collection[str] = (), channels_from: Sequence[str] = ()
+) -> Rows | TableFile:
     """All rows of `source`, for scoring. Layout and labels are ignored.
 
     A folder gives every picture below it, sorted by path, without masks in a folder called ground_truth; a picture file
     gives that picture. A public set and a folder of IDX files give their test part (all rows of sets that have none,
     such as digits), an .npz file x_test or else X, and a CSV or Parquet file all its rows as a `TableFile`, without the
-    columns `drop`. Raises `DataError` as `load` does.
+    columns `drop`. `channels_from`: see `load`. Raises `DataError` as `load` does.
     """
     name = os.fspath(source)
     path = _existing(name)
@@ -110,19 +115,41 @@ def rows(source: str | os.PathLike[str], *, drop: Collection[str] = ()) -> Rows 
     if path.is_file() and is_table_file(path):
         return TableFile(path, drop)
     found: Rows | TableFile = open_path(path)
+    if channels_from:
+        if not isinstance(found, Pictures):
+            raise DataError(f"{source}: holds no picture files, which channels_from could put together")
+        return found.grouped(channels_from)
     return found
 
 
-def _load(name: str, path: Path | None, normal: Collection[str] | None, anomaly: Collection[str] | None) -> Split:
+def _load(
+    name: str,
+    path: Path | None,
+    normal: Collection[str] | None,
+    anomaly: Collection[str] | None,
+    all_rows: bool,
+    channels_from: Sequence[str],
+) -> Split:
+    if path is not None and path.is_dir() and not _idx_folder(path):
+        return load_folder(
+            path,
+            path.name or path.resolve().name,
+            normal,
+            anomaly,
+            all_rows=all_rows,
+            channels_from=channels_from,
+        )
+    if all_rows:
+        raise DataError(f"{name}: has parts of its own: all_rows is for folders of pictures, CSV and Parquet")
     if path is None:
         if (public := load_public(name, normal, anomaly)) is not None:
             return public
         raise _no_such(name)
     if path.is_dir():
         name = path.name or path.resolve().name
-        if files := _idx_folder(path):
-            return load_idx_folder(files, name, normal, anomaly)
-        return load_folder(path, name, normal, anomaly)
+        files = _idx_folder(path)
+        assert files is not None
+        return load_idx_folder(files, name, normal, anomaly)
     if path.suffix.lower() in SUFFIXES:
         raise DataError(f"{path}: one picture is not enough to train on or to evaluate with; give a folder of pictures")
     return load_array(array_file(path), normal, anomaly)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import metrics
+from ..cautions import kept
 from ..errors import DataError, ParameterError
 from ..rows import PictureRows, Rows, open_rows
 from . import rivals
@@ -80,10 +81,11 @@ def evaluate(
     seen = _Seen(rows, names, split, labels, Gallery(examples, split, labels, facts), facts, region)
     fitted = facts["parameters"]
     block = 1 if fitted["tile"] else fitted["block_size"]  # the tiles of one picture fill blocks
-    for start, part in in_chunks(rows, block):
-        seen.add(start, part, detector.explain(part))
-        if progress is not None:
-            progress(start + len(part), len(seen.names))
+    with kept() as warned:
+        for start, part in in_chunks(rows, block):
+            seen.add(start, part, detector.explain(part))
+            if progress is not None:
+                progress(start + len(part), len(seen.names))
     scores, flagged = np.concatenate(seen.scores), np.concatenate(seen.flagged)
 
     estimates = {}
@@ -126,6 +128,7 @@ def evaluate(
             *plain_rivals(plain, estimates),
             *missing,
             *seen.unseen_marks(),
+            *(one["message"] for one in warned),
         ),
         examples=seen.gallery.examples(),
         map_scale=seen.map_scale(flagged),

@@ -1,13 +1,19 @@
 """A model as a file, and back. How the file is guarded: `oddgan.model.archive`."""
 
 import platform
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import sklearn
 import torch
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from .. import __version__, machine, preprocessing
 from ..errors import ArtifactError
@@ -18,6 +24,7 @@ from . import archive
 from .fitting import score_terms
 from .model import Model, built
 
+SPARE = 4  # times as many numbers may be built as a file holds: a parametrisation registers its weights anew
 LARGEST = float(np.finfo(np.float32).max)
 PARTS = ("net", "preprocessing", "calibration", "neighbourhood", "training")
 """What the arrays of a model file belong to; "neighbourhood" is what format 1 calls the reference rows."""
@@ -91,8 +98,9 @@ def _assembled(
     reference = Reference.from_manifest(known, part["neighbourhood"]) if known else None
     combination = Combination.from_manifest(recipe.local, score_terms(recipe), manifest["tuning"], reference)
     numbers = {name: torch.from_numpy(value) for name, value in part["net"].items()}
-    _check_numbers(recipe, preprocessor.shape, numbers)
-    net = built(recipe, preprocessor.shape, numbers)
+    with _no_larger_than(numbers):
+        net = built(recipe, preprocessor.shape, numbers)
+    _check_numbers(net, numbers)
     if reference is not None:
         _check_reference(recipe, net, preprocessor.shape, reference)
     return Model(
@@ -120,23 +128,39 @@ def _as_declared(cls: type[Recipe], parameters: Mapping[str, Any]) -> dict[str, 
     return result
 
 
-def _check_numbers(recipe: Recipe, shape: tuple[int, ...], numbers: Mapping[str, torch.Tensor]) -> None:
-    """Raise an error where the networks' numbers are not those that the parameters ask for, before memory is taken for
-    as many as the parameters say."""
-    for name, value in numbers.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise ArtifactError(f"the weights {name} are not finite numbers; train the model again")
+@contextmanager
+def _no_larger_than(numbers: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Raise `ArtifactError` where the block builds networks much larger than these numbers: a small file may name any
+    width. A layer's weights take no memory until they are drawn, which comes after they are registered."""
+    most = SPARE * (sum(value.numel() for value in numbers.values()) + 100_000)
+    thread, held = threading.get_ident(), 0
+
+    def count(module: torch.nn.Module, name: str, value: torch.Tensor | None) -> None:
+        nonlocal held
+        if value is not None and threading.get_ident() == thread and not torch.nn.parameter.is_lazy(value):
+            held += value.numel()
+            if held > most:
+                raise ArtifactError(
+                    f"its parts do not agree: the parameters ask for a {name} {list(value.shape)} of "
+                    f"{type(module).__name__}, and the file holds far fewer numbers"
+                )
+
+    hooks = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
     try:
-        with machine.sealed(), torch.device("meta"):
-            net = torch.nn.ModuleDict(recipe.build(shape))
-            net.load_state_dict({name: value.to("meta") for name, value in numbers.items()})
-    except (RuntimeError, TypeError) as error:
-        if "meta" in str(error):  # a detector of another package builds its networks from values, and has to be trusted
-            return
-        raise
-    for name, expected in net.state_dict().items():
-        if numbers[name].dtype != expected.dtype:
-            raise ArtifactError(f"the weights {name} are of type {numbers[name].dtype}, not {expected.dtype}")
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _check_numbers(net: torch.nn.Module, numbers: Mapping[str, torch.Tensor]) -> None:
+    """Raise `ArtifactError` where the networks' numbers have the wrong type or are not finite."""
+    for name, value in net.state_dict().items():
+        if numbers[name].dtype != value.dtype:
+            raise ArtifactError(f"the weights {name} are of type {numbers[name].dtype}, not {value.dtype}")
+        # A sum is several times faster, and finite only where all numbers are; it may overflow where they are.
+        if value.is_floating_point() and not value.sum().isfinite() and not value.isfinite().all():
+            raise ArtifactError(f"the weights {name} are not finite numbers; train the model again")
 
 
 def _check_reference(recipe: Recipe, net: Any, shape: tuple[int, ...], reference: Reference) -> None:

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, OutputError
 from .decode import Array, Unreadable, decode
+from .places import identity
 from .threads import threaded
 
 FileKey = tuple[str, int, int]  # absolute path, when it last changed in ns, size in bytes
@@ -187,7 +188,7 @@ class _Fill:
         distinct = list(dict.fromkeys(wanted))
         for i in distinct:
             try:
-                self.files[i] = _identify(self.paths[i])
+                self.files[i] = identity(self.paths[i])
             except OSError as error:
                 self.bad[i] = error.strerror or "it cannot be reached"
         self.known = {path for path, _, _ in self.files.values()}
@@ -257,9 +258,9 @@ class _Fill:
         """Picture `i` decoded and transformed, or None with the reason in `bad`. Runs in threads."""
         path = self.paths[i]
         try:
-            before = _identify(path)
+            before = identity(path)
             picture = decode(path)
-            if _identify(path) != before:
+            if identity(path) != before:
                 raise Unreadable("it changed while it was read")
         except Unreadable as bad:
             self.bad[i] = bad.reason
@@ -295,12 +296,6 @@ class _Fill:
             f"{len(self.bad):,} of {total:,} pictures cannot be read: {', '.join(shown)}; fix or remove them, or "
             "leave them out: --skip-bad"
         )
-
-
-def _identify(path: str) -> FileKey:
-    about = os.stat(path)
-    # A copy may keep its old modification time, but not its change time.
-    return os.path.abspath(path), max(about.st_mtime_ns, about.st_ctime_ns), about.st_size
 
 
 def _write(stream: FileIO, data: memoryview) -> None:

@@ -18,6 +18,7 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImag
 from PIL.ImageFile import ImageFile
 
 from ..errors import ParameterError
+from .places import files_of, page_of
 
 Array = NDArray[Any]
 
@@ -50,8 +51,29 @@ class Unreadable(Exception):
         self.reason = reason
 
 
-def decode(path: str) -> Array:
-    """The picture in `path` as (H, W) or (H, W, 3), uint8, uint16 or float32; raises `Unreadable`."""
+def decode(place: str) -> Array:
+    """The picture at `place` (`oddgan.rows.places`) as (H, W) or (H, W, C), uint8, uint16 or float32; raises
+    `Unreadable`."""
+    files = files_of(place)
+    if len(files) == 1:
+        return _decoded(files[0])
+    channels = [_decoded(file) for file in files]
+    first = channels[0]
+    for file, channel in zip(files, channels, strict=True):
+        if channel.shape[:2] != first.shape[:2] or channel.dtype != first.dtype:
+            raise Unreadable(
+                f"its channels differ: {_size(first)} in {files[0]}, {_size(channel)} in {file}",
+                "bring them to one size and one depth",
+            )
+    return np.dstack(channels)
+
+
+def _size(picture: Array) -> str:
+    return f"{picture.shape[1]} x {picture.shape[0]} of {picture.dtype.name}"
+
+
+def _decoded(path: str) -> Array:
+    """The picture in one file or on one page."""
     with _opened(path) as image:
         rawmode = _rawmode(image)
         try:
@@ -67,11 +89,25 @@ def decode(path: str) -> Array:
     return np.ascontiguousarray(turn(array) if turn else array)
 
 
-def header(path: str) -> tuple[int, int, int, str]:
+def header(place: str) -> tuple[int, int, int, str]:
     """(H, W, channels, dtype name) of what `decode` returns, without decoding pixels where possible."""
+    heads = [_header(file) for file in files_of(place)]
+    return heads[0][0], heads[0][1], sum(head[2] for head in heads), heads[0][3]
+
+
+def pages(path: str) -> int:
+    """How many pages a TIFF file holds; 1 where that cannot be found out."""
+    try:
+        with open(path, "rb") as stream:
+            return int(getattr(TiffImagePlugin.TiffImageFile(stream), "n_frames", 1))
+    except Exception:  # what is wrong with it is said when it is read
+        return 1
+
+
+def _header(path: str) -> tuple[int, int, int, str]:
     with _opened(path) as image:
         if image.mode == "I":  # only the pixels show whether the values fit 16 bits
-            array = decode(path)
+            array = _decoded(path)
             return array.shape[0], array.shape[1], 1, array.dtype.name
         width, height = image.size
         if image.format != "TIFF" and _orientation(image, loaded=False) >= 5:
@@ -86,12 +122,16 @@ def header(path: str) -> tuple[int, int, int, str]:
 @contextmanager
 def _opened(path: str) -> Iterator[ImageFile]:
     """The picture with its header read and checked, its pixels not yet decoded."""
+    path, page = page_of(path)
     with _stream(path) as stream:
         reader = _reader(stream.read(16))
         stream.seek(0)
         try:
             image: ImageFile = reader(stream)
             frames = 2 if getattr(image, "is_animated", False) else 1
+            if page is not None:
+                image.seek(page)
+                frames = 1
         except Exception as error:  # as in `decode`
             raise _damaged(error) from error
         width, height = image.size
@@ -107,7 +147,13 @@ def _opened(path: str) -> Iterator[ImageFile]:
                 "leave it out (--skip-bad)",
             )
         if frames > 1:
-            raise Unreadable("it holds several pictures (pages or frames)", "save each of them in its own file")
+            tiff = image.format == "TIFF"
+            raise Unreadable(
+                "it holds several pictures (pages or frames)",
+                f"add #0 to its name for the first, or give the file or its folder as DATA: {os.path.basename(path)}#0"
+                if tiff
+                else "save each of them in its own file",
+            )
         if ";16" in _rawmode(image) and image.format != "BMP" and not image.mode.startswith("I"):
             raise Unreadable(
                 "it is 16-bit colour, or 16-bit grey with transparency, which would be cut to 8 bits",

@@ -1,18 +1,41 @@
 """What lies at a path, as rows that are read when they are asked for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
 from .array_files import array_rows, checked, converted
-from .decode import SUFFIXES
+from .decode import SUFFIXES, pages
 from .idx import idx_files, is_idx, read_idx
 from .picture_files import Pictures
+from .places import PAGED, page_of
 from .scan import scan
 from .table_files import TableFile, is_table_file
 
 TRUTH = frozenset({"ground_truth", "ground-truth", "groundtruth"})
 """What folders of masks are called, in lower case."""
+
+MASKS = TRUTH | {"mask", "masks", "mask_dir", "masks_dir", "gt"}
+"""The same, and names that mean masks where there are other folders beside them."""
+
+
+def without_masks(pictures: Sequence[str]) -> list[str]:
+    """Relative paths of pictures without those in folders of masks."""
+    folders: dict[str, set[str]] = {}
+    for name in pictures:
+        parts = name.split("/")
+        for i, part in enumerate(parts[:-1]):
+            folders.setdefault("/".join(parts[:i]), set()).add(part.lower())
+
+    def is_mask(name: str) -> bool:
+        parts = name.split("/")
+        return any(
+            part.lower() in TRUTH or (part.lower() in MASKS and not folders["/".join(parts[:i])] <= MASKS)
+            for i, part in enumerate(parts[:-1])
+        )
+
+    return [name for name in pictures if not is_mask(name)]
 
 
 def open_path(path: Path) -> Any:
@@ -20,6 +43,8 @@ def open_path(path: Path) -> Any:
     picture, a table file, an array, IDX files. Raises `DataError` for a path that is none of them."""
     try:
         if not path.exists():
+            if page_of(str(path))[1] is not None and Path(page_of(str(path))[0]).exists():
+                return Pictures([path], root=path.parent)
             raise DataError(f"{path}: no such file or folder")
         if path.is_dir():
             return _folder(path)
@@ -30,7 +55,8 @@ def open_path(path: Path) -> Any:
             raise DataError(f"{path}: the folder may not be read (permission denied); give read permission") from None
         raise DataError(f"{path}: cannot be reached ({error}); check the path") from None
     if path.suffix.lower() in SUFFIXES:
-        return Pictures([path], root=path.parent)
+        count = pages(str(path)) if path.suffix.lower() in PAGED else 1
+        return Pictures([path] if count < 2 else [f"{path}#{page}" for page in range(count)], root=path.parent)
     if is_table_file(path):
         return TableFile(path)
     return array_rows(array_file(path))
@@ -51,7 +77,7 @@ def _folder(path: Path) -> Any:
         part = files["test pictures"]
         return converted(checked(read_idx(part), str(part)))
     found = scan(path)
-    pictures = [name for name in found.pictures if not TRUTH & set(name.lower().split("/")[:-1])]
+    pictures = without_masks(found.pictures)
     if not pictures:
         held = f"only {found.ignored()}" if found.others else "nothing"
         raise DataError(f"{path}: no pictures here, {held}; give a folder with PNG, JPEG, BMP, TIFF or WebP pictures")

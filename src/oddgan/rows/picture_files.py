@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .cache import cached_rows
 from .decode import Array, Unreadable, decode, header
+from .places import called, grouped, joined
 from .threads import threaded
 
 Progress = Callable[[int, int], None]
@@ -21,10 +22,10 @@ Progress = Callable[[int, int], None]
 def read_picture(path: str | os.PathLike[str]) -> Array:
     """The picture in a PNG, JPEG, BMP, TIFF or WebP file.
 
-    Returns (H, W) grey or (H, W, 3) colour. 8-bit and 1-bit pictures are uint8; 16-bit grey is uint16; float grey, and
-    integers that do not fit 16 bits, are float32. Values are kept, never clipped. Transparency is blended onto black. A
-    palette becomes colour, or grey if all its entries are grey. CMYK, YCbCr and LAB become RGB. The picture is turned
-    upright according to its EXIF orientation.
+    A path may name a page of a TIFF file: a.tif#2 is the third. Returns (H, W) grey or (H, W, 3) colour. 8-bit and
+    1-bit pictures are uint8; 16-bit grey is uint16; float grey, and integers that do not fit 16 bits, are float32.
+    Values are kept, never clipped. Transparency is blended onto black. A palette becomes colour, or grey if all its
+    entries are grey. CMYK, YCbCr and LAB become RGB. The picture is turned upright according to its EXIF orientation.
 
     Raises `DataError` for what cannot be read completely and unaltered: a file that is not a picture, is damaged or
     truncated, an animation or several pages, 16-bit colour (which Pillow would cut to 8 bits), NaN or infinite values,
@@ -34,7 +35,7 @@ def read_picture(path: str | os.PathLike[str]) -> Array:
     try:
         return decode(os.fspath(path))
     except Unreadable as bad:
-        raise DataError(f"{os.fspath(path)}: {bad}") from bad
+        raise DataError(f"{called(os.fspath(path))}: {bad}") from bad
 
 
 class Pictures:
@@ -63,7 +64,7 @@ class Pictures:
 
     def name(self, index: int) -> str:
         """The name of picture `index`: its path relative to the root, with forward slashes."""
-        path = Path(self.paths[index])
+        path = Path(called(self.paths[index]))
         if self.root is not None and path.is_relative_to(self.root):
             path = path.relative_to(self.root)
         return path.as_posix()
@@ -77,11 +78,26 @@ class Pictures:
         try:
             return header(path)
         except Unreadable as bad:
-            raise DataError(f"{path}: {bad}") from bad
+            raise DataError(f"{called(path)}: {bad}") from bad
+
+    def try_header(self, index: int) -> tuple[int, int, int, str] | None:
+        """As `header`; None for a picture that cannot be read."""
+        try:
+            return header(self.paths[index])
+        except Unreadable:
+            return None
 
     def subset(self, indices: Iterable[SupportsIndex]) -> "Pictures":
         """The pictures at `indices`, in that order."""
         return Pictures((self.paths[operator.index(i)] for i in indices), root=self.root)
+
+    def grouped(self, endings: Sequence[str]) -> "Pictures":
+        """Pictures whose files' names differ in `endings` alone as one picture each, whose channels are those of the
+        files in the order of the endings: part7_vis.png and part7_ir.png, with _vis and _ir, are part7.png of two
+        channels.
+        Raises `DataError` that names a file without its companions."""
+        found = grouped(self.paths, endings, str(self.root or "pictures"))
+        return Pictures((joined(name, files) for name, files in found.items()), root=self.root)
 
     def unreadable(self, start: int = 0, *, progress: Progress | None = None) -> list[tuple[str, str]]:
         """(name, reason) of every picture from `start` on that cannot be read. Decodes all of them, in threads."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from .places import files_of, page_of
 
 SMALLEST_SIDE = 8
 LOOKED_AT = 5_000  # headers that size and channels are inferred from; the rest are held to it as they are read
@@ -76,7 +77,7 @@ class PictureRows:
     def file_size(self, i: int) -> int | None:
         """Bytes of row i's file; None where rows are no files."""
         try:
-            return Path(self.source.paths[i]).stat().st_size
+            return sum(Path(page_of(file)[0]).stat().st_size for file in files_of(self.source.paths[i]))
         except (AttributeError, OSError):
             return None
 
@@ -96,7 +97,11 @@ class PictureRows:
         """What rows hold, piece by piece, to compare two data sets: of files their bytes' SHA-256."""
         for i, path in enumerate(getattr(self.source, "paths", ())):
             del i
-            yield hashlib.sha256(Path(path).read_bytes()).digest()
+            for file in files_of(path):
+                name, page = page_of(file)
+                yield hashlib.sha256(Path(name).read_bytes()).digest()
+                if page is not None:
+                    yield str(page).encode()
         if not hasattr(self.source, "paths"):
             for i in range(len(self)):
                 picture = self._raw(i)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
-from .decode import SUFFIXES
+from .decode import SUFFIXES, pages
+from .places import PAGED
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -29,21 +30,30 @@ class Found:
 
 
 def scan(root: Path) -> Found:
-    """All pictures below `root`, recognised by suffix. Hidden files are skipped, links followed."""
+    """All pictures below `root`, recognised by suffix, and every page of TIFF files that hold several, as a.tif#0.
+    Hidden files are skipped, links followed."""
     found = Found()
     for relative in _walk(root, "", frozenset()):
         ending = _ending(relative)
-        if ending in SUFFIXES:
+        if ending in PAGED and (count := pages(os.path.join(root, relative))) > 1:
+            found.pictures += [f"{relative}#{page}" for page in range(count)]
+        elif ending in SUFFIXES:
             found.pictures.append(relative)
         else:
             found.others[ending or "no ending"] += 1
-    found.pictures.sort()
+    found.pictures.sort(key=_in_order)
     return found
 
 
 def holds_pictures(root: Path) -> bool:
     """Whether there is a picture below `root`. Stops at the first one."""
     return any(_ending(relative) in SUFFIXES for relative in _walk(root, "", frozenset()))
+
+
+def _in_order(name: str) -> tuple[str, int]:
+    """By name, and pages by number."""
+    base, mark, number = name.rpartition("#")
+    return (base, int(number)) if mark and number.isdecimal() else (name, -1)
 
 
 def _ending(relative: str) -> str:
