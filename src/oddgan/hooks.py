@@ -129,7 +129,7 @@ class Progress(Hook):
 
     def _due(self) -> bool:
         """Whether it is time for another line."""
-        return time.monotonic() - self._shown >= LINE_SECONDS
+        return not sys.stderr.isatty() and time.monotonic() - self._shown >= LINE_SECONDS
 
     def _line(self, text: str) -> None:
         self._shown = time.monotonic()

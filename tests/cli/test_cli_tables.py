@@ -184,7 +184,7 @@ def test_normal_may_be_repeated(oddgan, file):
         ran = oddgan("train", file, *TOLD, *told, "-o", "m.oddgan", *SMALL)
         assert ran.code == 0
         assert "135 rows of 4 columns" in ran.out
-        assert "all of them normal" in ran.out
+        assert "every class is normal" in ran.out
 
 
 def test_detectors_are_compared_on_a_file(oddgan, file):

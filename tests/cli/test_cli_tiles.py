@@ -46,7 +46,7 @@ def test_tiles_from_training_to_evaluation(oddgan, parts, tmp_path):
     assert [row["score"] for row in rows] == [f"{score:.9g}" for score in expected.score]
     assert [row["p_value"] for row in rows] == [f"{p:.9g}" for p in expected.p_value]
     for row in rows:
-        assert pixels(tmp_path / "maps" / f"{row['path']}.png").shape[:2] == pixels(parts / "test" / row["path"]).shape
+        assert pixels(tmp_path / "maps" / row["path"]).shape[:2] == pixels(parts / "test" / row["path"]).shape
 
     judged = oddgan("evaluate", "m", parts, "--json", "r.json", "--report", "r.html")
     assert judged.code == 0, judged.err

@@ -51,8 +51,8 @@ def _run(arguments: list[str]) -> int:
         with warnings.catch_warnings():
             if not debug and not sys.warnoptions:
                 warnings.simplefilter("ignore")  # of the libraries: they speak to programmers
-                warnings.simplefilter("always", OddganWarning)
-                warnings.showwarning = show_warning
+            warnings.simplefilter("always", OddganWarning)
+            warnings.showwarning = show_warning(warnings.showwarning)
             code = app_for(arguments)(arguments, prog_name="oddgan", standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer's word for Ctrl-C
             complain("interrupted")

@@ -32,7 +32,9 @@ def write_map(path: Path, picture: np.ndarray, anomaly_map: np.ndarray, scale: f
 
     from ..report import overlay
 
-    seen = as_seen(picture[..., 0] if picture.shape[-1] == 1 else picture, detector.preprocessor_.value_range)
+    if picture.shape[-1] != 3:  # of several channels that are no colours, their mean
+        picture = picture[..., 0] if picture.shape[-1] == 1 else picture.mean(axis=-1).astype(picture.dtype)
+    seen = as_seen(picture, detector.preprocessor_.value_range)
     with whole_file(path) as file:
         Image.fromarray(overlay(seen, anomaly_map, scale)).save(file, "PNG")
 

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from ..errors import OddganWarning
 from ..hooks import Hook, Progress
 
 WIDE = 10_000  # columns when the output is a file or a pipe: nothing wraps there
@@ -45,11 +47,17 @@ def complain(text: str) -> None:
     print(f"oddgan: {' '.join(text.split())}", file=sys.stderr)
 
 
-def show_warning(message: Warning | str, *where: object, **more: object) -> None:
-    """In place of `warnings.showwarning`: what the warning says, on standard error, unless --quiet."""
-    del where, more
-    if not quiet:
-        complain(f"warning: {message}")
+def show_warning(others: Callable[..., None]) -> Callable[..., None]:
+    """In place of `warnings.showwarning`: what oddgan warns of, on standard error, unless --quiet; `others` shows the
+    rest."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, OddganWarning):
+            others(message, category, *where, **more)
+        elif not quiet:
+            complain(f"warning: {message}")
+
+    return show
 
 
 def facts(*pairs: tuple[str, str | Sequence[str]]) -> None:

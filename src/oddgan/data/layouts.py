@@ -104,8 +104,8 @@ def load_folder(
 
 
 def without_unreadable(split: Split, progress: Progress | None = None) -> Split:
-    """`split` without the pictures that cannot be used, which `skipped` then names: those that cannot be read, and those
-    of another depth or number of channels than most training pictures. Decodes all, in threads."""
+    """`split` without the pictures that cannot be used, which `skipped` then names: those that cannot be read, and
+    those of another depth or number of channels than most training pictures. Decodes all, in threads."""
     train, test, masks = split.train, split.test, split.masks
     skipped: list[tuple[str, str]] = []
     usual = _usual(train if isinstance(train, Pictures) else test)
@@ -154,8 +154,8 @@ def _unlike(pictures: Pictures, usual: tuple[int, str] | None, known: Collection
         head = None if i in known else pictures.try_header(i)
         if usual is not None and head is not None and (head[2], head[3]) != usual:
             found[i] = (
-                f"it is {head[3]} with {head[2]} channel{'s' * (head[2] > 1)}, and most training pictures are {usual[1]} "
-                f"with {usual[0]}"
+                f"it is {head[3]} with {head[2]} channel{'s' * (head[2] > 1)}, and most training pictures are "
+                f"{usual[1]} with {usual[0]}"
             )
     return found
 
