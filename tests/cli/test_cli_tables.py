@@ -180,11 +180,11 @@ def test_mistakes_are_one_line_and_code_2(oddgan, mixed, file, model, words, sai
 
 
 def test_normal_may_be_repeated(oddgan, file):
-    for told in (("--normal", "benign", "--normal", "attack"), ("--normal", "benign,attack")):
+    for told in (("--normal", "benign", "--normal", "attack"), ("--normal", "benign,attack"), ("--normal", "all")):
         ran = oddgan("train", file, *TOLD, *told, "-o", "m.oddgan", *SMALL)
         assert ran.code == 0
         assert "135 rows of 4 columns" in ran.out
-        assert "every class is normal" in ran.out
+        assert "all of them normal" in ran.out
 
 
 def test_detectors_are_compared_on_a_file(oddgan, file):

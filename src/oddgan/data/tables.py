@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..rows.table_files import Columns, TableFile
-from .split import Split, class_names, counts, held_out_split, normal_classes
+from .split import Split, class_names, counts, held_out_split, normal_classes, resolve
 
 if TYPE_CHECKING:
     from ..rows.tables import Kind, TableRows
@@ -41,7 +41,11 @@ def load_table(
             return Split(name=name, train=None, test=rows, note=summary(rows))
         return Split(name=name, train=rows, note=f"{summary(rows)}, all taken as normal")
     known = set(classes.tolist())
-    if not all_rows and normal is not None and known <= set([normal] if isinstance(normal, str) else normal):
+    if (
+        not all_rows
+        and normal is not None
+        and known <= {*resolve(normal, known), *(known if list(resolve(normal, known)) == ["all"] else ())}
+    ):
         return Split(name=name, train=rows, note=f"{summary(rows)}, all of them normal")
     normals = normal_classes(str(path), known, normal, anomaly, {"0"} if known <= {"0", "1"} else None)
     if not all_rows:

@@ -53,7 +53,7 @@ class ADGAN(NeuralDetector):
     critic_steps: Annotated[int, Param("critic updates per generator update (code: 2)", low=1)] = 2
     w_gp: Annotated[float, Param("weight of the gradient penalty (code: 20)", low=0)] = 10.0
     starts: Annotated[int, Param("searches per row, whose residuals are averaged (paper: 8)", low=1)] = 8
-    steps: Annotated[int, Param("steps of each search (paper: 5)", low=0)] = 5
+    steps: Annotated[int, Param("steps of each search (paper: 5)", low=0, high=100_000)] = 5
     z_lr: Annotated[float, Param("Adam's learning rate for z in the search", low=0)] = 0.25
     weights_lr: Annotated[float, Param("Adam's learning rate for the generator's weights in the search", low=0)] = 5e-5
     lr: Annotated[float | dict[str, float], Param("Adam's learning rate: one, or one per player", low=0)] = 5e-4

@@ -61,7 +61,7 @@ class AnoGAN(NeuralDetector):
         Param("where a search starts: draws from the prior (paper), or an encoder's z first and then such draws"),
     ] = "prior"
     starts: Annotated[int, Param("searches per row, of which the best counts (paper: 1)", low=1)] = 1
-    steps: Annotated[int, Param("steps of each search (paper: 500)", low=0)] = 500
+    steps: Annotated[int, Param("steps of each search (paper: 500)", low=0, high=100_000)] = 500
     search_lr: Annotated[
         float | dict[str, float],
         Param("Adam's learning rate in the search: one, or a schedule by step, as in 0=0.01,200=0.001", low=1e-9),

@@ -27,7 +27,7 @@ class IsolationForest(EstimatorDetector):
     `score_samples`.
     """
 
-    trees: Annotated[int, Param("number of trees (scikit-learn's n_estimators)", low=1)] = 100
+    trees: Annotated[int, Param("number of trees (scikit-learn's n_estimators)", low=1, high=100_000)] = 100
     samples: Annotated[int, Param("training rows per tree (scikit-learn's max_samples)", low=2)] = 256
     score_by: Annotated[Literal["isolation"], Param("the anomaly score")] = "isolation"
 

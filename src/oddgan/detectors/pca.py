@@ -49,7 +49,7 @@ class PCA(Detector):
                 f"components={self.components:g}: give a share below 1 or a whole number below {d}, a row's values; "
                 "with all directions kept, every row is reconstructed exactly and none is anomalous"
             )
-        return {"mean": Memory(d), "A": Memory(d)}
+        return {"mean": Memory(d, least=1), "A": Memory(d)}
 
     def finish(self, net: Any, rows: PreparedRows) -> None:
         """Fit the mean and A."""

@@ -76,14 +76,18 @@ def run(
             rate(settings, stage, player)
     history: History = {"stage": [], "epoch": [], "update": []}
     saved = checkpoint.read() if checkpoint else None
+    if checkpoint and saved and saved["stage"] >= len(stages):
+        with checkpoint.restoring():
+            raise ValueError(f"stage {saved['stage']} of {len(stages)}")
     try:
         for number, stage in enumerate(stages):
             if saved and saved["stage"] > number:
                 continue
             budget = Budget.of(stage, settings, len(stages))
             under_way = StageRun(net, stage, number, rows, settings, budget, history)
-            if saved and saved["stage"] == number:
-                under_way.restore(saved)
+            if checkpoint and saved and saved["stage"] == number:
+                with checkpoint.restoring():
+                    under_way.restore(saved)
             for hook in hooks:
                 hook.on_start(under_way.moment())
             while not under_way.finished():
@@ -231,11 +235,13 @@ class StageRun:
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Continue from a `state`."""
+        """Continue from a `state`. Raises any error when it does not fit the networks."""
         self.net.load_state_dict(saved["net"])
         for player, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(saved["optimisers"][player])
+            _load(optimiser, saved["optimisers"][player])
         for mine, theirs in zip(self.averages.values, saved["averages"], strict=True):
+            if mine.shape != theirs.shape:  # copied, it would be repeated until it fits
+                raise ValueError(f"averages of {list(theirs.shape)} for weights of {list(mine.shape)}")
             mine.copy_(theirs)
         self.t, self.batch.drawn, self.ended = saved["update"], saved["drawn"], saved["ended"]
         self.clock = Clock(saved["seconds"], self.t)
@@ -243,6 +249,20 @@ class StageRun:
         self.recorder.since = saved["since"]
         self.recorder.history.clear()
         self.recorder.history.update(saved["history"])
+
+
+def _load(optimiser: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Load what an optimiser remembers of each weight; its options are the run's own. Raises `ValueError` where
+    something does not fit."""
+    optimiser.load_state_dict({**saved, "param_groups": optimiser.state_dict()["param_groups"]})
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    names = set().union(*(optimiser.state.get(weight, {}) for weight in weights))
+    for weight in weights:
+        held = optimiser.state.get(weight, {})
+        for name in names:
+            shape = () if name == "step" else weight.shape
+            if not isinstance(held.get(name), Tensor) or held[name].shape != shape:
+                raise ValueError(f"the optimiser's {name} does not fit the weights")
 
 
 def _total(terms: Mapping[str, Tensor]) -> Tensor:
