@@ -23,6 +23,7 @@ SECONDS = 5.0
 MEMORY = (
     600 << 20
 )  # bytes beyond what was in use before the first mutant: a picture of the largest size that is decoded
+PARQUET = 2 << 30  # pyarrow reserves what a page says that it unpacks to
 EACH = 10_000
 
 

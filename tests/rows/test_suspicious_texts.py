@@ -102,6 +102,22 @@ def test_texts_in_a_frame_that_are_nearly_all_numbers():
         oddgan.PCA().fit(frame)
 
 
+@pytest.mark.parametrize("form", ["{}%", "{} rpm", "{} °C", "€ {}", "{}.5 m/s", "{},000", "{}e3 V"])
+def test_numbers_with_a_unit_are_refused_by_name(form, tmp_path):
+    path = tmp_path / "u.csv"
+    path.write_text("a,b\n" + "".join(f'"{form.format(100 + i)}",{i % 5}\n' for i in range(60)))
+    with pytest.raises(DataError, match="column 'a': holds numbers with a unit"):
+        load(path)
+    assert load(path, category=["a"]).train.kinds[0] == "category"
+
+
+@pytest.mark.parametrize("form", ["item {}", "{}-{}", "X{}", "{}a{}", "v{}.1"])
+def test_codes_are_texts(form, tmp_path):
+    path = tmp_path / "u.csv"
+    path.write_text("a,b\n" + "".join(f"{form.format(10 + i, i)},{i % 5}\n" for i in range(60)))
+    assert load(path).train.kinds[0] == "category"
+
+
 def test_columns_separated_by_blanks(tmp_path):
     path = tmp_path / "b.csv"
     path.write_text("temp rpm load\n" + "".join(f"{i} {i + 1} {i + 2}\n" for i in range(30)))

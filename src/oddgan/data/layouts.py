@@ -27,7 +27,7 @@ from ..rows.picture_files import Pictures, Progress
 from ..rows.places import grouped, joined
 from ..rows.scan import scan
 from .masks import Masks, check_sizes, match_masks, placed, stem_of
-from .split import Rows, Split, counts, normal_classes
+from .split import Split, counts, normal_classes
 
 NORMAL = frozenset({"normal", "normals", "good", "ok"})
 ANOMALOUS = frozenset(
@@ -108,7 +108,7 @@ def without_unreadable(split: Split, progress: Progress | None = None) -> Split:
     those of another depth or number of channels than most training pictures. Decodes all, in threads."""
     train, test, masks = split.train, split.test, split.masks
     skipped: list[tuple[str, str]] = []
-    usual = _usual(train if isinstance(train, Pictures) else test)
+    usual = _usual(next((part for part in (train, test) if isinstance(part, Pictures)), None))
     if isinstance(train, Pictures):
         bad = dict(train.find_unreadable(progress=progress))
         bad |= _unlike(train, usual, bad)
@@ -138,9 +138,9 @@ def without_unreadable(split: Split, progress: Progress | None = None) -> Split:
     )
 
 
-def _usual(pictures: Rows | None) -> tuple[int, str] | None:
+def _usual(pictures: Pictures | None) -> tuple[int, str] | None:
     """The number of channels and the type that most of these pictures have, by their headers."""
-    if not isinstance(pictures, Pictures):
+    if pictures is None:
         return None
     found = [head for head in map(pictures.try_header, range(len(pictures))) if head is not None]
     return Counter((head[2], head[3]) for head in found).most_common(1)[0][0] if found else None

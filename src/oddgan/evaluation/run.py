@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import metrics
-from ..cautions import kept
 from ..errors import DataError, ParameterError
 from ..rows import PictureRows, Rows, open_rows
 from . import rivals
@@ -68,6 +67,8 @@ def evaluate(
     ParameterError
         A negative number of examples.
     """
+    from ..cautions import kept  # scikit-learn comes with it
+
     if examples < 0:
         raise ParameterError(f"evaluate: examples={examples} must be 0 or more")
     if split.test is None or len(split.test) == 0:

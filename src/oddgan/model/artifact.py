@@ -132,7 +132,7 @@ def _as_declared(cls: type[Recipe], parameters: Mapping[str, Any]) -> dict[str, 
 def _no_larger_than(numbers: Mapping[str, torch.Tensor]) -> Iterator[None]:
     """Raise `ArtifactError` where the block builds networks much larger than these numbers: a small file may name any
     width. A layer's weights take no memory until they are drawn, which comes after they are registered."""
-    most = SPARE * (sum(value.numel() for value in numbers.values()) + 100_000)
+    most = SPARE * (sum(value.numel() for value in numbers.values()) + 1_000)
     thread, held = threading.get_ident(), 0
 
     def count(module: torch.nn.Module, name: str, value: torch.Tensor | None) -> None:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from . import csv_arrow
-from .texts import is_number, suspicious
+from .texts import GROUPED, is_number, suspicious
 
 if TYPE_CHECKING:
     from .tables import Kind, TableRows
@@ -182,10 +182,10 @@ class CsvFile:
 
     def _check_texts(self, name: str, texts: Sequence[str], places: NDArray[np.float64]) -> None:
         """Raise `DataError` for a column of texts that is likely to hold something else."""
-        if any("," in text for text in texts) and all(map(_DECIMAL_COMMA.fullmatch, texts)):
-            example = next(text for text in texts if "," in text)
+        commas = [text for text in texts if "," in text]
+        if commas and all(map(_DECIMAL_COMMA.fullmatch, texts)) and not all(map(GROUPED.fullmatch, commas)):
             raise DataError(
-                f"{self.path}: column {name!r} has numbers with a decimal comma ({example}); use a decimal point"
+                f"{self.path}: column {name!r} has numbers with a decimal comma ({commas[0]}); use a decimal point"
             )
         if len(self.columns) == 1 and all(len(text.split()) == len(name.split()) > 1 for text in texts):
             raise DataError(

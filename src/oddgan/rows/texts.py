@@ -21,12 +21,19 @@ _DAY = r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})|(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}|
 _DATE = re.compile(rf"({_DAY})([T ]+{_CLOCK})?|{_CLOCK}")
 
 
+_MEASURED = re.compile(
+    r"([$€£¥~<>≈]?\s?)([+-]?\d[\d.,']*(e[+-]?\d+)?)"
+    r"(\s?[^\W\d_]{1,5}(/[^\W\d_]{1,3})?|\s?[%‰°$€£¥]{1,2}[CFK]?)?"
+)
+GROUPED = re.compile(r"[+-]?\d{1,3}([,']\d{3})+(\.\d+)?")
+
+
 @dataclass(frozen=True)
 class Suspicion:
-    """What a column of texts seems to hold. `text`: one that does not fit in, or a date; `fitting` of `total` values
-    are numbers, or dates."""
+    """What a column of texts seems to hold. `text`: one that does not fit in, or a date, or a number with a unit;
+    `fitting` of `total` values are numbers, or dates, or such numbers."""
 
-    kind: Literal["number", "date"]
+    kind: Literal["number", "date", "unit"]
     text: str
     fitting: int
     total: int
@@ -38,6 +45,8 @@ class Suspicion:
                 f"{written!r} is not a number, and {self.fitting:,} of the column's {self.total:,} values are; correct "
                 "it, leave it empty if the value is missing"
             )
+        if self.kind == "unit":
+            return f"holds numbers with a unit or with thousands separators ({written}); leave the numbers alone"
         return (
             f"holds dates ({written}); turn them into numbers that mean something (the hour, the days since an event), "
             "leave the column out (--drop)"
@@ -56,7 +65,23 @@ def suspicious(texts: Sequence[str], counts: NDArray[np.intp], missing: Collecti
     fitting = int(counts[dates].sum())
     if fitting >= DATED * total and np.count_nonzero(dates) > 1:
         return Suspicion("date", texts[int(np.flatnonzero(dates)[0])], fitting, total)
+    units = [_unit(text) for text in texts]
+    measured = np.array([unit is not None for unit in units], dtype=bool)
+    fitting = int(counts[measured | numbers].sum())
+    one_unit = len({unit for unit in units if unit is not None}) == 1
+    if one_unit and fitting >= NEARLY * total and np.count_nonzero(measured) >= LEAST:
+        return Suspicion("unit", texts[int(np.flatnonzero(measured)[0])], fitting, total)
     return None
+
+
+def _unit(text: str) -> str | None:
+    """What is beside a number, such as % or rpm; "" where thousands are separated; None for other texts."""
+    found = _MEASURED.fullmatch(text.strip())
+    if found is None:
+        return None
+    before, number, after = found[1].strip(), found[2], (found[4] or "").strip()
+    grouped = GROUPED.fullmatch(number) is not None
+    return f"{before}|{after}" if before or after or grouped else None
 
 
 def is_number(text: str) -> bool:
