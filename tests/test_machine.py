@@ -36,3 +36,29 @@ raise SystemExit(status != 0)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent():
     assert subprocess.run([sys.executable, "-c", FORK], timeout=120, check=False).returncode == 0
+
+
+SCORE = """
+import os, signal, warnings
+warnings.simplefilter("ignore")
+import numpy as np, torch
+torch.set_num_threads(2)
+import oddgan
+
+X = np.random.default_rng(0).integers(0, 255, (70, 64, 64), dtype=np.uint8)
+detector = oddgan.GANomaly(updates=2, width=8, random_state=0).fit(X)
+scores = detector.anomaly_score(X)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    found = detector.anomaly_score(X)
+    os._exit(int(np.abs(found - scores).max() > 1e-5 * scores.max()))
+raise SystemExit(os.waitpid(child, 0)[1] != 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_that_is_forked_after_scoring_with_several_threads_scores():
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    run = subprocess.run([sys.executable, "-c", SCORE], timeout=240, check=False, env=environment)
+    assert run.returncode == 0

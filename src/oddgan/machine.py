@@ -18,13 +18,15 @@ _TINY = 1e-310  # a denormal number
 LEAST_PIXELS_FOR_BF16 = 32 * 32
 
 
-def _renew_lock() -> None:
+def _renew() -> None:
+    """In a forked child, make anew what depends on threads that exist in the parent alone."""
     global _alone
-    _alone = threading.RLock()
+    _alone = threading.RLock()  # a thread that held the lock is not there to release it
+    torch.set_num_threads(1)  # OpenMP would wait for its threads without end; torch's own workers compute so too
 
 
-if hasattr(os, "register_at_fork"):  # a thread that held the lock at the fork does not exist in the child to release it
-    os.register_at_fork(after_in_child=_renew_lock)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 def device(name: str) -> torch.device:

@@ -103,7 +103,8 @@ def refuse(source: str, bad: Sequence[Unreadable], total: int) -> None:
         listed(bad, refused=True)
         where = f"{source}: " if source else ""
         of = f" of {total:,}" if total else ""
-        raise DataError(f"{where}{len(bad):,}{of} rows cannot be used; repair or remove them, or use --skip-bad")
+        plural = "s" * ((total or len(bad)) != 1)
+        raise DataError(f"{where}{len(bad):,}{of} row{plural} cannot be used; repair or remove them, or use --skip-bad")
 
 
 def listed(bad: Sequence[Unreadable], *, refused: bool = False) -> None:
