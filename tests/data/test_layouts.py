@@ -274,7 +274,7 @@ def test_links_and_loops(fill: Fill, tmp_path: Path) -> None:
     split = load(root)
     assert called(split.train) == ["train/good/1.png", "train/good/2.png"]
     assert list(verdicts(split)) == ["test/bad/1.png", "test/bad/gone.png", "test/good/9.png"]
-    assert load(root, skip_bad=True).skipped == (("test/bad/gone.png", "there is no such file"),)
+    assert load(root, skip_bad=True).skipped == (("test/bad/gone.png", "there is no such file; check the path"),)
 
 
 def test_no_permission(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def _reason(path: str) -> str | None:
     try:
         decode(path)
     except Unreadable as bad:
-        return bad.reason
+        return str(bad)
     return None
 
 
