@@ -15,7 +15,7 @@ from oddgan.model import archive as artifact
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_kill_interrupt_and_resume_give_the_same_model(oddgan, folder, tmp_path):
-    base = ["train", str(folder), "--width", "4", "--updates", "1500", "--threads", "1", "--checkpoint-seconds", "0"]
+    base = ["train", str(folder), "--width", "4", "--updates", "400", "--threads", "1", "--checkpoint-seconds", "0"]
     model, checkpoint = tmp_path / "broken.oddgan", tmp_path / "broken.oddgan.ckpt"
 
     killed = start([*base, "-o", str(model)])

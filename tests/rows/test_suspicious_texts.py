@@ -135,7 +135,7 @@ def test_a_line_longer_than_any_row_is_refused_without_reading_it_all(tmp_path, 
 
 
 def test_many_columns_are_read_in_linear_time_and_whole(tmp_path):
-    k = 30_000
+    k = 6_000
     path = tmp_path / "wide.csv"
     path.write_text(",".join(f"c{i}" for i in range(k)) + "\n" + (",".join(["1"] * k) + "\n") * 6)
     assert load(path).train.shape == (6, k)

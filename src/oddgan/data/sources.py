@@ -47,7 +47,8 @@ def load(
         the four files in which MNIST is published, or the name of a public set (see `datasets`). An existing path
         takes precedence over a name.
     normal, anomaly : collection of str, optional
-        Names of the classes that are normal, or anomalous, in a labelled set: give one of the two.
+        Names of the classes that are normal, or anomalous, in a labelled set: give one of the two. A name may hold
+        several, separated by commas, unless a class is called so; "all": every class is normal.
     label : str, optional
         The column of a CSV or Parquet file that holds the classes; it is used for nothing else.
     drop, category, number : collection of str
