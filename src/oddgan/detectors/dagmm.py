@@ -144,6 +144,8 @@ class DAGMM(NeuralDetector):
     ] = "combined"
 
     combined_terms = ("energy", "residual")
+    # The energy divides by covariances, which are nearly singular where rows lie close together: rounding grows with it.
+    tolerance = 1e-4
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """C, the compression network (h and g), and M, the estimation network with its mixture."""
