@@ -144,7 +144,7 @@ class DAGMM(NeuralDetector):
     ] = "combined"
 
     combined_terms = ("energy", "residual")
-    # The energy divides by covariances, which are nearly singular where rows lie close together: rounding grows with it.
+    # The energy divides by covariances, which are nearly singular where rows are close together: rounding grows.
     tolerance = 1e-4
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
