@@ -239,3 +239,62 @@ def test_a_picture_that_does_not_fit_is_left_out_as_well(oddgan, model, folder, 
         "large.png",
     ]
     assert verdicts["colour.png"]["score"] is None
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.jsonl"])
+def test_streamed_results_are_the_same(oddgan, model, folder, tmp_path, name):
+    assert oddgan("score", model, folder, "-o", f"whole-{name}").code == 0
+    assert oddgan("score", model, folder, "-o", name, "--stream", "--maps", "maps").code == 0
+    assert (tmp_path / name).read_text() == (tmp_path / f"whole-{name}").read_text()
+    assert len(list((tmp_path / "maps").rglob("*.png"))) == 44
+    assert oddgan("score", model, folder, "--stream").out == oddgan("score", model, folder).out
+
+
+def test_paths_from_standard_input(oddgan, model, folder, monkeypatch):
+    lines = [str(folder / "test/good/000.png"), "", "nothing.png", str(folder / "test/scratch")]
+    for skip, code in ((("--skip-bad",), 4), ((), 2)):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n"))
+        ran = oddgan("score", model, "-", *skip)
+        assert ran.code == code
+        rows = read(ran.out)
+        assert rows[0]["path"] == lines[0]
+        assert len(rows) == (1 + 1 + 6 if skip else 1)
+        assert "nothing.png" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("-", "more"), "give it alone"),
+        (("FOLDER", "--format", "xml"), "takes csv or jsonl"),
+        (("FOLDER", "-o", "s.csv", "--format", "jsonl"), "says otherwise"),
+        (("FOLDER", "-o", "s.parquet", "--stream"), "can only be written whole"),
+        (("FOLDER", "-o", "s.txt"), "results are .csv, .jsonl or .parquet"),
+    ],
+)
+def test_formats_that_do_not_go_together(oddgan, model, folder, words, says):
+    ran = oddgan("score", model, *(folder if word == "FOLDER" else word for word in words))
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.complaint
+
+
+def test_a_stream_that_cannot_be_written(oddgan, model, folder):
+    ran = oddgan("score", model, folder, "-o", "/dev/full/s.csv", "--stream")
+    assert ran.code == 2
+    assert "nothing can be written" in ran.complaint or "cannot be written" in ran.complaint
+
+
+def test_unusable_rows_in_parquet(oddgan, model, spoiled, tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet")
+    assert oddgan("score", model, spoiled, "--skip-bad", "-o", "s.parquet").code == 4
+    rows = pq.read_table(tmp_path / "s.parquet").to_pylist()
+    assert [row["score"] is None for row in rows] == [row["verdict"] == "unusable" for row in rows]
+    assert sum(row["reason"] != "" for row in rows) == 2
+
+
+def test_a_stream_that_stops_has_what_came_before(oddgan, model, spoiled):
+    ran = oddgan("score", model, spoiled / "test", "--stream")
+    assert ran.code == 2
+    names = [row["path"] for row in read(ran.out)]
+    assert names == [f"good/{i:03}.png" for i in range(8)]  # then comes good/bad.png
+    assert "good/bad.png" in ran.err

@@ -188,6 +188,8 @@ class Scoring:
     def run(self, sources: Iterable[Source], progress: Callable[[int, int], None] = _no_progress) -> tuple[int, int]:
         """Write the results of all rows; return how many are anomalies and how many could not be used. Nothing is
         written unless all goes well, or results are streamed."""
+        import numpy as np
+
         from ..report.text import percent
         from .outputs import whole_folder
         from .reading import listed, refuse
@@ -217,7 +219,8 @@ class Scoring:
                         bad += unusable
                         seen += len(results.score)
                         if bad and not self.skip_bad:
-                            if self.stream:
+                            if self.stream:  # what came before it is known, and stays
+                                write(results.first(int(np.isnan(results.score).argmax())))
                                 refuse(one.name, bad, 0)
                             continue  # only the list of what cannot be used is still of interest
                         write(results)

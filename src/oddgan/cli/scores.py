@@ -46,6 +46,12 @@ class Results:
     columns: Sequence[str] | None = None
     reasons: Sequence[str] | None = None
 
+    def first(self, n: int) -> "Results":
+        """Those of the first n rows."""
+        columns = None if self.columns is None else self.columns[:n]
+        reasons = None if self.reasons is None else self.reasons[:n]
+        return Results(self.keys[:n], self.score[:n], self.p_value[:n], self.is_anomaly[:n], columns, reasons)
+
     def verdicts(self) -> list[str]:
         """ "normal", "anomaly" or "unusable" of each."""
         found = [VERDICTS[int(flag)] for flag in self.is_anomaly]
