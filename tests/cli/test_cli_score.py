@@ -298,3 +298,27 @@ def test_a_stream_that_stops_has_what_came_before(oddgan, model, spoiled):
     names = [row["path"] for row in read(ran.out)]
     assert names == [f"good/{i:03}.png" for i in range(8)]  # then comes good/bad.png
     assert "good/bad.png" in ran.err
+
+
+@pytest.mark.parametrize("way", ["one picture", "here", "listened", "others"])
+def test_maps_never_replace_pictures(oddgan, model, tmp_path, monkeypatch, way):
+    for name in ("in/000.png", "good/000.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(picture(1)).save(tmp_path / name)
+    before = [(tmp_path / name).read_bytes() for name in ("in/000.png", "good/000.png")]
+    words = {
+        "one picture": ("in/000.png", "--maps", "in"),
+        "here": ("in/000.png", "--maps", "."),
+        "listened": ("-", "--maps", "."),
+        "others": ("in", "--maps", "good"),
+    }[way]
+    if way == "here":
+        monkeypatch.chdir(tmp_path / "in")
+        words = ("000.png", "--maps", ".")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("in/000.png\n"))
+    ran = oddgan("score", model, *words)
+    assert ran.code == 2
+    assert "is no heat map" in ran.complaint
+    assert before == [(tmp_path / name).read_bytes() for name in ("in/000.png", "good/000.png")]
+    assert oddgan("score", model, tmp_path / "in", "--maps", tmp_path / "maps").code == 0
+    assert oddgan("score", model, tmp_path / "in", "--maps", tmp_path / "maps").code == 0  # a map may be written anew

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -164,7 +164,7 @@ def _opened(
 
 def _listened(open_source: Callable[[str], Any]) -> Iterator[Source]:
     """The sources that standard input names, each when its line has come."""
-    for line in iter(sys.stdin.readline, ""):
+    for line in iter(sys.stdin.readline, "") if sys.stdin is not None else ():
         if name := line.rstrip("\r\n"):
             try:
                 yield Source(name, open_source(name))
@@ -285,7 +285,7 @@ class Scoring:
         """The results of a chunk's rows, unusable ones among them, and their heat maps."""
         import numpy as np
 
-        from .maps import map_path, write_map
+        from .maps import check_replaceable, map_path, write_map
         from .scores import Results, in_words
 
         detector, n = self.detector, len(chunk.names)
@@ -306,6 +306,7 @@ class Scoring:
                 assert found.anomaly_map is not None
                 for j, (i, anomaly_map) in enumerate(zip(at.tolist(), found.anomaly_map, strict=True)):
                     place = folder / map_path(names[i])
+                    check_replaceable(cast(Path, self.maps) / map_path(names[i]))
                     write_map(place, chunk.rows[j], anomaly_map, 2 * self.map_scale, detector)
             p_value[at] = detector.model_.calibration.p_value(score[at])
             flagged[at] = score[at] > detector.threshold_
