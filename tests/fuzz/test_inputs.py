@@ -49,6 +49,12 @@ def _picture(form, mode="L", **how):
     return make
 
 
+def _pages():
+    file, images = io.BytesIO(), [Image.fromarray(np.roll(_grey(), shift, 0)) for shift in range(4)]
+    images[0].save(file, "TIFF", save_all=True, append_images=images[1:])
+    return file.getvalue()
+
+
 def _npy():
     file = io.BytesIO()
     np.save(file, np.random.default_rng(0).normal(size=(30, 5)))
@@ -101,14 +107,22 @@ FORMATS = {
     "bits.png": _picture("PNG", "1"),
     "deep.png": _picture("PNG", "I;16"),
     "alpha.png": _picture("PNG", "RGBA"),
+    "greyalpha.png": _picture("PNG", "LA"),
     "grey.jpg": _picture("JPEG"),
     "cmyk.jpg": _picture("JPEG", "CMYK"),
     "colour.bmp": _picture("BMP", "RGB"),
     "palette.bmp": _picture("BMP", "P"),
+    "bits.bmp": _picture("BMP", "1"),
     "grey.tif": _picture("TIFF"),
     "packed.tif": _picture("TIFF", "RGB", compression="tiff_lzw"),
     "float.tif": _picture("TIFF", "F"),
+    "deflated.tif": _picture("TIFF", "P", compression="tiff_adobe_deflate"),
+    "fax.tif": _picture("TIFF", "1", compression="group4"),
+    "jpeg.tif": _picture("TIFF", "RGB", compression="jpeg"),
+    "deep.tif": _picture("TIFF", "I;16", compression="packbits", big_tiff=True),
+    "pages.tif": _pages,
     "colour.webp": _picture("WEBP", "RGB"),
+    "alpha.webp": _picture("WEBP", "RGBA", lossless=True),
     "rows.npy": _npy,
     "stored.npz": _npz(np.savez),
     "deflated.npz": _npz(np.savez_compressed),

@@ -12,7 +12,7 @@ N = 400
 
 def warned(**columns):
     frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=N), **columns})
-    det = oddgan.PCA(random_state=0).fit(frame)
+    det = oddgan.PCA(random_state=0, rare=0.02).fit(frame)
     return {one["code"]: one["message"] for one in det.training_["warnings"]}
 
 
@@ -25,6 +25,8 @@ def warned(**columns):
         ([7.5] * N, "constant-column"),
         (range(N), "identifier"),
         (range(100, 100 + 5 * N, 5), "identifier"),
+        ([None] * N, "empty-column"),
+        ([f"user {i // 3}" for i in range(N)], "rare-values"),
         ([2**60 + 1000 * int(i) for i in np.random.default_rng(0).permutation(N)], "large-integers"),
     ],
 )
@@ -42,7 +44,7 @@ def test_an_identifier_by_its_name():
 def test_useful_columns_are_not_named():
     random = np.random.default_rng(0)
     found = warned(n=random.integers(0, 50, N), c=random.choice(list("abc"), N), b=random.random(N) > 0.5)
-    assert not found.keys() & {"unique-values", "constant-column", "identifier", "large-integers"}
+    assert not found.keys() & {"unique-values", "rare-values", "constant-column", "empty-column", "identifier"}
 
 
 def test_a_new_text_in_a_column_of_unique_ones_is_warned_of_at_fit():

@@ -427,3 +427,11 @@ def test_an_array_that_unpacks_to_more_than_memory_may_hold(tmp_path: Path, monk
     np.savez_compressed(tmp_path / "a.npz", X=np.zeros((100, 200)))
     with pytest.raises(DataError, match=r"unpacks to 160,000 bytes; save it as \.npy"):
         load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_method_that_packs_better_than_deflate_is_no_damage(tmp_path: Path, method: int) -> None:
+    np.save(tmp_path / "X.npy", np.zeros((4000, 400)))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
+        archive.write(tmp_path / "X.npy", "X.npy")
+    assert rows(tmp_path / "a.npz").shape == (4000, 400)

@@ -17,7 +17,9 @@ from PIL import Image, ImageCms, ImageOps
 from oddgan.data import Pictures, read_picture
 from oddgan.errors import DataError, ParameterError
 from oddgan.rows import decode as decoding
-from oddgan.rows.decode import Unreadable, decode, header
+from oddgan.rows import open_rows
+from oddgan.rows.decode import Unreadable, decode, header, pages
+from oddgan.rows.scan import scan
 
 Grey = NDArray[np.uint8]
 
@@ -309,7 +311,7 @@ def test_files_that_are_not_pictures(tmp_path: Path) -> None:
 def test_no_permission(tmp_path: Path, grey: Grey, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(grey).save(tmp_path / "a.png")
 
-    def denied(*_: Any) -> Any:
+    def denied(*_: Any, **__: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(decoding, "open", denied, raising=False)
@@ -440,3 +442,140 @@ def test_a_damaged_palette_in_a_bmp_is_damage_or_is_read(tmp_path, count):
     for ask in (decode, header):
         with contextlib.suppress(Unreadable):
             ask(str(path))
+
+
+def test_a_palette_without_colours_is_damage(tmp_path):
+    content = png(12, 12, 8, 3, bytes(13 * 12))
+    end_of_head = content.index(b"IDAT") - 4
+    path = tmp_path / "p.png"
+    path.write_bytes(content[:end_of_head] + chunk(b"PLTE", b"") + content[end_of_head:])
+    refused(path, "palette", in_header=True)
+
+
+@pytest.mark.parametrize("value", [0, 9, 99, 65535])
+def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path, colour, value):
+    exif = Image.Exif()
+    exif[0x0112] = value
+    for ending in ("jpg", "png", "webp", "tif"):
+        Image.fromarray(colour).save(tmp_path / f"a.{ending}", exif=exif)
+        assert both_ways(tmp_path / f"a.{ending}").shape == colour.shape
+
+
+def stack(path, count, *, side=12, **how):
+    """A TIFF file of `count` pages; its pages."""
+    kept = [np.random.default_rng(i).integers(0, 256, (side, side + 4), np.uint8) for i in range(count)]
+    images = [Image.fromarray(page) for page in kept]
+    images[0].save(path, "TIFF", save_all=True, append_images=images[1:], **how)
+    return kept
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_pages_hold_what_was_saved(tmp_path, compression, big):
+    path = tmp_path / "a.tif"
+    kept = stack(path, 5, compression=compression, big_tiff=big)
+    assert pages(str(path)) == 5
+    for i, page in enumerate(kept):
+        np.testing.assert_array_equal(both_ways(f"{path}#{i}"), page)
+    refused(f"{path}#5", "no page 5", in_header=True)
+
+
+def test_a_page_is_read_without_those_before_it(tmp_path):
+    """Pillow compares each page with all before it, so that a long stack took hours."""
+    path = tmp_path / "a.tif"
+    kept = stack(path, 40)
+    content = bytearray(path.read_bytes())
+    at = struct.unpack_from("<I", content, 4)[0]
+    for _ in range(20):  # the directories of pages 0 to 19 keep their length and lose what they say
+        count = struct.unpack_from("<H", content, at)[0]
+        following = struct.unpack_from("<I", content, at + 2 + 12 * count)[0]
+        content[at + 2 : at + 2 + 12 * count] = bytes([255]) * (12 * count)
+        at = following
+    path.write_bytes(content)
+    assert pages(str(path)) == 40
+    np.testing.assert_array_equal(both_ways(f"{path}#30"), kept[30])
+    refused(f"{path}#3", in_header=True)
+
+
+def test_pages_of_a_cut_file_are_listed_and_refused_by_name(tmp_path):
+    path = tmp_path / "a.tif"
+    stack(path, 6)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    names = scan(tmp_path).pictures
+    assert 2 <= len(names) < 6
+    assert names[0] == "a.tif#0"
+    refused(f"{path}#{len(names) - 1}")
+    both_ways(f"{path}#0")
+
+
+def test_pages_that_lead_back_to_each_other_end(tmp_path):
+    path = tmp_path / "a.tif"
+    kept = stack(path, 3)
+    content = bytearray(path.read_bytes())
+    first = at = struct.unpack_from("<I", content, 4)[0]
+    while True:
+        link = at + 2 + 12 * struct.unpack_from("<H", content, at)[0]
+        if not (at := struct.unpack_from("<I", content, link)[0]):
+            break
+    struct.pack_into("<I", content, link, first)
+    path.write_bytes(content)
+    assert pages(str(path)) == 3
+    np.testing.assert_array_equal(both_ways(f"{path}#2"), kept[2])
+
+
+def test_a_file_called_as_a_page_is(tmp_path):
+    stack(tmp_path / "a.tif", 3)
+    Image.fromarray(np.zeros((12, 12), np.uint8)).save(tmp_path / "a.tif#1", "PNG")
+    for source in (tmp_path, tmp_path / "a.tif"):
+        with pytest.raises(DataError, match=r"a\.tif#1: is a file, and a page"):
+            open_rows(source)
+
+
+def test_a_tiff_of_pages_called_otherwise_is_told_its_name(tmp_path):
+    stack(tmp_path / "a.png", 2)
+    refused(tmp_path / "a.png", "several pictures", "call the file .tif", in_header=True)
+
+
+def channels(folder, sizes):
+    """The place of a picture whose channels are files of these sizes."""
+    files = []
+    for name, size in sizes.items():
+        Image.new("L", size).save(folder / name)
+        files.append(str(folder / name))
+    return Pictures(files).grouped(["_vis", "_ir"])
+
+
+def test_a_channel_that_cannot_be_read_is_named(tmp_path):
+    pictures = channels(tmp_path, {"p_vis.png": (16, 12), "p_ir.png": (16, 12)})
+    assert pictures.header(0) == (12, 16, 2, "uint8")
+    (tmp_path / "p_ir.png").unlink()
+    for ask in (lambda: pictures[0], lambda: pictures.header(0)):
+        with pytest.raises(DataError, match=r"p\.png: of its channels, p_ir\.png: there is no such file; check"):
+            ask()
+
+
+def test_channels_of_two_sizes_show_in_the_header(tmp_path):
+    pictures = channels(tmp_path, {"p_vis.png": (16, 12), "p_ir.png": (12, 12)})
+    for ask in (lambda: pictures[0], lambda: pictures.header(0)):
+        with pytest.raises(DataError, match=r"channels differ: 16 x 12 of uint8 in .*12 x 12 of uint8 in"):
+            ask()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.csv", "a.parquet", "a.tif", "a.png", "t10k-images-idx3-ubyte"])
+def test_a_pipe_is_refused_at_once(tmp_path, name):
+    """Opening it would wait until somebody writes into it."""
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="regular file"):
+        open_rows(tmp_path / name)[0]
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_a_folder_is_refused_at_once(tmp_path, grey):
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.tif")
+    pictures = open_rows(tmp_path)
+    assert len(pictures) == 2
+    with pytest.raises(DataError, match=r"b\.tif: it is not a regular file"):
+        pictures[1]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import oddgan
-from oddgan.data import load
+from oddgan.data import TableFile, load
 from oddgan.errors import DataError
 from oddgan.rows import csv_files
 from oddgan.rows.texts import is_date
@@ -75,12 +75,16 @@ def test_marks_are_values_in_a_column_of_texts(tmp_path):
 
 @pytest.mark.parametrize(
     "form",
-    ["2024-05-{:02}", "{:02}.05.2024", "{:02}/05/24", "2024-05-{:02}T12:30:00Z", "2024/05/{:02} 7:05", "7:{:02}"],
+    [
+        *("2024-05-{:02}", "{:02}.05.2024", "{:02}/05/24", "2024-05-{:02}T12:30:00Z", "2024/05/{:02} 7:05", "7:{:02}"),
+        *("{:02} May 2024", "May {:02} 2024", "Wed, {:02} May 2024 10:00:00 GMT", "{:02}-MAY-24", "2024-W{:02}"),
+        *("[{:02}/May/2024:10:00:00 +0000]", "Wed May {:2} 10:00:00 2024", "202405{:02}T1200", "{:02}. September 2024"),
+    ],
 )
 def test_dates_are_refused_by_name_in_files_and_frames(form, tmp_path):
     days = [form.format(1 + i % 28) for i in range(60)]
     path = tmp_path / "d.csv"
-    path.write_text("when,n\n" + "".join(f"{day},{i % 9}\n" for i, day in enumerate(days)))
+    path.write_text("when,n\n" + "".join(f'"{day}",{i % 9}\n' for i, day in enumerate(days)))
     with pytest.raises(DataError, match="column 'when': holds dates"):
         load(path)
     assert load(path, category=["when"]).train.kinds[0] == "category"
@@ -91,18 +95,67 @@ def test_dates_are_refused_by_name_in_files_and_frames(form, tmp_path):
     oddgan.PCA().fit(frame.astype({"when": "category"}))
 
 
-@pytest.mark.parametrize("text", ["1.2", "10.0.0.1", "3050", "a-b-c", "2024", "99-99-9999", "v1.2.3", "12", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.2",
+        "10.0.0.1",
+        "3050",
+        "a-b-c",
+        "2024",
+        "99-99-9999",
+        "v1.2.3",
+        "12",
+        "",
+        "May",
+        "mark 10",
+        "junk-2024",
+        "2024-13",
+    ],
+)
 def test_what_is_no_date(text):
     assert not is_date(text)
 
 
-def test_texts_in_a_frame_that_are_nearly_all_numbers():
-    frame = pd.DataFrame({"rpm": [str(i) for i in range(50)] + ["3050 rpm"]})
-    with pytest.raises(DataError, match="row 50, column 'rpm': '3050 rpm' is not a number, and 50 of"):
+@pytest.mark.parametrize("cell", ["3050 rpm", "-", "#N/A", ""])
+def test_texts_in_a_frame_that_are_nearly_all_numbers(cell):
+    frame = pd.DataFrame({"rpm": [str(i % 9) for i in range(50)] + [cell]}, index=[f"pump {i}" for i in range(51)])
+    with pytest.raises(DataError, match=f"row pump 50, column 'rpm': '{cell}' is not a number, and 50 of"):
         oddgan.PCA().fit(frame)
+    oddgan.PCA().fit(frame.astype("category"))
+    oddgan.PCA().fit(frame[:50])  # codes, written as texts on purpose
 
 
-@pytest.mark.parametrize("form", ["{}%", "{} rpm", "{} °C", "€ {}", "{}.5 m/s", "{},000", "{}e3 V"])
+def test_what_a_model_is_asked_is_not_suspected():
+    """A row's score depends on no other row: a few codes that happen to be numbers are no mistake."""
+    codes = ["7", "12", "A4", "B1"] * 15
+    frame = pd.DataFrame({"code": codes, "x": np.arange(60.0) % 7})
+    det = oddgan.PCA(random_state=0).fit(frame)
+    asked = frame.iloc[[0, 1] * 20].copy()
+    asked.iloc[3, 0] = "A4"
+    scores = det.anomaly_score(asked)
+    np.testing.assert_allclose([det.anomaly_score(asked.iloc[[i]])[0] for i in range(40)], scores, rtol=1e-6)
+
+
+def test_texts_in_a_parquet_file(tmp_path):
+    path = tmp_path / "p.parquet"
+    days = [f"2024-05-{1 + i % 28:02}" for i in range(60)]
+    pd.DataFrame({"rpm": [*map(str, range(59)), "3050 rpm"], "when": days, "n": range(60)}).to_parquet(path)
+    with pytest.raises(DataError, match=r"p.parquet: row 59, column 'rpm': '3050 rpm' is not .* --category rpm \("):
+        load(path)
+    with pytest.raises(DataError, match=r"p\.parquet: column 'when': holds dates"):
+        load(path, category=["rpm"])
+    train = load(path, category=["rpm", "when"]).train
+    assert train.kinds == ("category", "category", "number")
+    oddgan.PCA().fit(train)
+    with pytest.raises(DataError, match=r"p\.parquet: row 59, column 'rpm': '3050 rpm' is not a number"):
+        load(path, number=["rpm"], drop=["when"])
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{}%", "{} rpm", "{} °C", "€ {}", "{}.5 m/s", "{},000", "{}e3 V", "-${}", "({}.5)", "\u2212{}", "{} 000", "'{}"],
+)
 def test_numbers_with_a_unit_are_refused_by_name(form, tmp_path):
     path = tmp_path / "u.csv"
     path.write_text("a,b\n" + "".join(f'"{form.format(100 + i)}",{i % 5}\n' for i in range(60)))
@@ -116,6 +169,26 @@ def test_codes_are_texts(form, tmp_path):
     path = tmp_path / "u.csv"
     path.write_text("a,b\n" + "".join(f"{form.format(10 + i, i)},{i % 5}\n" for i in range(60)))
     assert load(path).train.kinds[0] == "category"
+
+
+@pytest.mark.parametrize("form", ["{},5", "0,{}", "1.{},5", "{},5E-3", "-{},25"])
+def test_a_decimal_comma_is_named_also_where_values_are_missing(form, tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text("a;b\n" + "".join(f"{'-' if i == 7 else form.format(100 + i)};{i % 5}\n" for i in range(60)))
+    with pytest.raises(DataError, match="column 'a' has numbers with a decimal comma"):
+        load(path)
+    assert load(path, category=["a"]).train.kinds[0] == "category"
+
+
+def test_numbers_after_many_missing_ones_are_numbers(tmp_path, monkeypatch):
+    """The kind of a column is inferred from the first rows, which may hold nothing but marks."""
+    monkeypatch.setattr(csv_files, "PART", 16)
+    path = tmp_path / "late.csv"
+    path.write_text("a,b\n" + "".join(f"{'-' if i < 40 else i % 9},{i % 5}\n" for i in range(100)))
+    train = load(path).train
+    assert train.kinds == ("number", "number")
+    assert np.isnan(train.values[:40, 0]).all()
+    assert train.values[40:, 0].tolist() == [i % 9 for i in range(40, 100)]
 
 
 def test_columns_separated_by_blanks(tmp_path):
@@ -134,6 +207,39 @@ def test_a_line_longer_than_any_row_is_refused_without_reading_it_all(tmp_path, 
             ask(path)
 
 
+@pytest.mark.parametrize("field", ['"\n",', '"ab\n",'])
+def test_a_row_of_many_lines_is_refused_without_reading_it_all(field, tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_files, "MOST_LINE", 10_000)
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n1,2\n" + field.encode() * 1_000_000))
+    with pytest.raises(DataError, match=r"belongs to a row of more than 10,000 characters"):
+        load(path)
+    path.write_text("a,b\n" + "1,2\n" * 20_000)  # many rows are no long row
+    assert len(load(path).train) == 20_000
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 7, 16_384])
+def test_a_quote_that_is_never_closed_takes_in_no_rows(fast, size, tmp_path, monkeypatch):
+    """In the last column, all rows after it would be one value, without a word."""
+    monkeypatch.setattr(csv_files, "FAST", 0 if fast else 2**60)
+    monkeypatch.setattr(csv_files, "PART", size)
+    path = tmp_path / "q.csv"
+    path.write_text('a,b\n1,x\n2,y\n3,"z\n4,x\n5,y\n')
+    with pytest.raises(DataError, match="a quote of line 4 is never closed"):
+        load(path)
+    path.write_text('a,b\n1,x\n2,y\n3,"two\nlines\n"')
+    assert load(path).train.texts[1] == ("x", "y", "two\nlines")
+    path.write_text('a,b\n1,x\n2,"y')
+    assert load(path).train.texts[1] == ("x", "y")
+
+
+def test_a_long_text_is_shortened_in_a_message(table):
+    with pytest.raises(DataError, match="is not a number") as e:
+        load(table("x" * 100_000))
+    assert len(str(e.value)) < 500
+
+
 def test_many_columns_are_read_in_linear_time_and_whole(tmp_path):
     k = 6_000
     path = tmp_path / "wide.csv"
@@ -144,6 +250,20 @@ def test_many_columns_are_read_in_linear_time_and_whole(tmp_path):
     file.columns = index
     file.whole(index, {})
     assert index.searched == 0
+    file.columns = tuple(index)
+    names = CountingTuple(index[::2])
+    CountingTuple.searched = 0
+    assert TableFile(path, drop=names).columns == index[1::2]
+    assert load(path).train.without(names).columns == index[1::2]
+    assert names.searched == 0
+
+
+def test_messages_name_some_of_many_columns(tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(f"c{i}" for i in range(3_000)) + "\n" + ",".join(["1"] * 3_000) + "\n")
+    with pytest.raises(DataError, match=r"has no column 'x'; its columns are c0, .*, c19 and 2,980 more") as e:
+        load(path, drop=["x"])
+    assert len(str(e.value)) < 500
 
 
 class CountingTuple(tuple):

@@ -6,9 +6,9 @@
     by name         normal/, good/ or OK/, and abnormal/, bad/, NG/, anomaly/, defect/, with kinds as subfolders
     by class        any subfolders, where the caller says which classes are normal: some of them, or all
 
-Masks are in ground_truth/, or beside normal/ and abnormal/ in mask/ or masks/, under the picture's name or as
-NAME_mask, in folders like the pictures' or in none. A name may end in _dir, as normal_dir/, abnormal_dir/, mask_dir/.
-Case does not matter. A folder that only contains one of these layouts is recognised too.
+Masks are in ground_truth/, masks/ or beside their pictures (see `oddgan.data.mask_folders`), under the picture's name
+or as NAME_mask, in folders like the pictures' or in none. A name may end in _dir, as normal_dir/, mask_dir/. Case does
+not matter. A folder that only contains one of these layouts is recognised too.
 """
 
 import hashlib
@@ -22,10 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..rows.files import MASKS, TRUTH, without_masks
+from ..rows.files import MASKS, without_masks
 from ..rows.picture_files import Pictures, Progress
 from ..rows.places import grouped, joined
 from ..rows.scan import scan
+from .layout_errors import UNDERSTOOD, check_one_set, flags, listed, not_understood
+from .mask_folders import below as below_inside
+from .mask_folders import check_are_pictures, split_masks
 from .masks import Masks, check_sizes, match_masks, placed, stem_of
 from .split import Split, counts, normal_classes
 
@@ -37,13 +40,8 @@ ANOMALOUS = frozenset(
     }
 )
 PARTS = frozenset({"train", "test"}) | MASKS
+KNOWN = NORMAL | ANOMALOUS | {"train", "test"}
 
-UNDERSTOOD = (
-    "understood are: pictures directly inside (all normal), train/good with test/good and test/KIND, "
-    "or normal/ with abnormal/"
-)
-
-MOST_NAMED = 4  # folders that a message proposes as classes by name
 TEST_SHARE = 0.2
 """The share of normal/ that is held out for the test where the folder has no test part."""
 
@@ -83,23 +81,31 @@ def load_folder(
         raise DataError(f"{root}: no pictures here, {held}; give a folder with PNG, JPEG, BMP, TIFF or WebP pictures")
     chosen = normal is not None or anomaly is not None
     classes = {one.strip() for names in (normal, anomaly) for name in _names(names) for one in [name, *name.split(",")]}
-    classes = {name.lower() for name in classes if name}
-    base, groups, direct = _see_through(found.pictures, classes)
-    masks = TRUTH if groups.keys() <= MASKS else MASKS - classes
-    truth = [path for top in sorted(masks & groups.keys()) for path in groups.pop(top)]
+    classes = {_lower(name) for name in classes if name}
+    pictures, truth = split_masks(root, found.pictures, classes, lambda top: _plain(top) in KNOWN)
+    if not pictures:
+        raise DataError(f"{root}: masks and no pictures; put normal pictures into train/good")
+    base, groups, direct = _see_through(pictures, classes)
     where = str(root / base) if base else str(root)
+    every = classes == {"all"} and not anomaly and "all" not in groups
+    if not direct and (every or not chosen):
+        check_one_set(where, base, groups)
     if {"train", "test"} & groups.keys() and not direct:
-        parts = _train_and_test(where, base, groups, normal, anomaly)
+        parts = _train_and_test(where, base, groups, normal, anomaly, all_rows)
+    elif every:
+        parts = _Parts("folders by class, all of them normal" if groups else "flat folder", train=pictures)
     elif not direct and (chosen or (NORMAL | ANOMALOUS) & {_plain(top) for top in groups}):
-        parts = _by_name(where, base, groups, normal, anomaly)
+        parts = _by_name(where, base, groups, normal, anomaly, all_rows)
     elif direct and not groups and not chosen:
         parts = _Parts("flat folder", train=direct)
     else:
-        raise _not_understood(where, groups, direct, chosen)
+        raise not_understood(where, groups, direct, chosen)
     if all_rows:
         parts = _whole(parts, base)
     elif len(parts.train) < 2 and groups.keys() != {"test"}:
         raise DataError(f"{where}: too few normal pictures for training ({len(parts.train)}); add some")
+    if parts.anomalous:
+        check_are_pictures(root, found.others)
     return _split(root, name, where, base, parts, truth, found.ignored(), places)
 
 
@@ -169,7 +175,7 @@ def _see_through(pictures: list[str], classes: set[str]) -> tuple[str, dict[str,
         for path in pictures:
             top, slash, _ = path[len(base) :].partition("/")
             if slash:
-                groups.setdefault(top.lower(), []).append(path)
+                groups.setdefault(_lower(top), []).append(path)
             else:
                 direct.append(path)
         if direct or len(groups) > 1 or any(_plain(top) in NORMAL | ANOMALOUS | PARTS | classes for top in groups):
@@ -183,6 +189,7 @@ def _train_and_test(
     groups: Mapping[str, list[str]],
     normal: Collection[str] | None,
     anomaly: Collection[str] | None,
+    all_rows: bool,
 ) -> _Parts:
     chosen = normal is not None or anomaly is not None
     inside = {part: _by_top(groups.get(part, ()), f"{base}{part}/") for part in ("train", "test")}
@@ -198,20 +205,23 @@ def _train_and_test(
     else:
         parts.train = [path for top, paths in train.items() if is_normal(top) for path in paths]
         if not parts.train:
-            raise DataError(f"{where}: train/ holds {_listed(train)} and no normal pictures; name them train/good")
+            raise DataError(f"{where}: train/ holds {listed(train)} and no normal pictures; name them train/good")
         if left := [f"train/{top}" for top in train if not is_normal(top)]:
-            parts.remarks.append(f"{_listed(left)} not used")
+            parts.remarks.append(f"{listed(left)} not used")
     if "" in inside["test"]:
         raise DataError(
             f"{where}: pictures directly in test/ may be normal or anomalous; move them into test/good or test/KIND"
         )
+    if chosen and not all_rows and all(is_normal(top) for tops in inside.values() for top in tops if top):
+        parts.remarks.append("every class is normal, test/ not used")
+        return parts
     for top, paths in inside["test"].items():
         called = paths[0][len(parts.inside) :].partition("/")[0]  # as it is written, in upper or lower case
         parts.test |= dict.fromkeys(paths, "good" if is_normal(top) and not chosen else called)
         if not is_normal(top):
             parts.anomalous.update(paths)
     if unused := [top for top in groups if top not in PARTS]:
-        parts.remarks.append(f"{_listed(unused)} not used")
+        parts.remarks.append(f"{listed(unused)} not used")
     return parts
 
 
@@ -221,12 +231,14 @@ def _by_name(
     groups: Mapping[str, list[str]],
     normal: Collection[str] | None,
     anomaly: Collection[str] | None,
+    all_rows: bool,
 ) -> _Parts:
     chosen = normal is not None or anomaly is not None
     if not chosen and (strange := [top for top in groups if _plain(top) not in NORMAL | ANOMALOUS]):
         raise DataError(
-            f"{where}: beside {_listed(groups.keys() - set(strange))} there is {_listed(strange)}, which may be normal "
-            f"or anomalous; move kinds of defects into abnormal/; {UNDERSTOOD}"
+            f"{where}: beside {listed(groups.keys() - set(strange))} there is {listed(strange)}, which may be normal "
+            f"or anomalous; move kinds of defects into abnormal/, or name the normal folders "
+            f"({flags([top for top in groups if _plain(top) in NORMAL])}); {UNDERSTOOD}"
         )
     is_normal = _judge(where, set(groups), normal, anomaly)
     parts = _Parts("folders by class" if chosen else "normal and abnormal folders", inside=base)
@@ -235,9 +247,9 @@ def _by_name(
         parts.train = [path for paths in groups.values() for path in paths]
         return parts
     good = {path: _after_top(path, base) for top, paths in groups.items() if is_normal(top) for path in paths}
-    if not good:
-        raise DataError(f"{where}: {_listed(groups)} but no normal pictures; put them into normal/")
-    held = _held_out(good)
+    if not good and not all_rows:
+        raise DataError(f"{where}: {listed(groups)} but no normal pictures; put them into normal/")
+    held = _held_out(good) if good else set()
     parts.train = [path for path in good if path not in held]
     for top, paths in groups.items():
         for path in paths:
@@ -261,10 +273,15 @@ def _judge(
     normals = normal_classes(
         where,
         tops,
-        None if normal is None else [name.lower() for name in _names(normal)],
-        None if anomaly is None else [name.lower() for name in _names(anomaly)],
+        None if normal is None else [_lower(name) for name in _names(normal)],
+        None if anomaly is None else [_lower(name) for name in _names(anomaly)],
     )
     return lambda top: top in normals
+
+
+def _lower(name: str) -> str:
+    """In lower case, with composed accents, as systems differ in both."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def _names(given: Collection[str] | None) -> list[str]:
@@ -306,7 +323,7 @@ def _split(
     where: str,
     base: str,
     parts: _Parts,
-    truth: list[str],
+    truth: dict[str, str],
     ignored: str,
     places: Mapping[str, str],
 ) -> Split:
@@ -330,7 +347,7 @@ def _split(
     masks = None
     if truth:
         below = {path: path[len(parts.inside) :] for path in paths}
-        mirrored = _mirrored(truth, base, parts, below, where)
+        mirrored = _mirrored(truth, parts, below, where)
         matched = match_masks({below[path]: path in parts.anomalous for path in paths}, list(mirrored), where)
         files = [str(root / mirrored[matched[below[path]]]) if below[path] in matched else None for path in paths]
         masks = Masks(test, files, labels)
@@ -342,12 +359,12 @@ def _split(
     return Split(name=name, train=train, test=test, labels=labels, kinds=kinds, masks=masks, note=note)
 
 
-def _mirrored(truth: list[str], base: str, parts: _Parts, below: Mapping[str, str], where: str) -> dict[str, str]:
+def _mirrored(truth: Mapping[str, str], parts: _Parts, below: Mapping[str, str], where: str) -> dict[str, str]:
     """The masks by the paths of their pictures below the folder of pictures; masks of training pictures are left
     out."""
     known = {below[path]: path in parts.anomalous for path in below}
     trained = {path[len(parts.inside) :] if path.startswith(parts.inside) else path: False for path in parts.train}
-    ours = {_after_top(mask, base): mask for mask in truth}
+    ours = {below_inside(key, parts.inside): mask for mask, key in truth.items()}
     at = placed(list(ours), {**trained, **known}, where)
     tested, others = {stem_of(path) for path in known}, {stem_of(path) for path in trained}
     kept = {mask: stem for mask, stem in at.items() if stem in tested or stem not in others}
@@ -364,7 +381,7 @@ def _by_top(paths: Iterable[str], prefix: str) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for path in paths:
         top, slash, _ = path[len(prefix) :].partition("/")
-        groups.setdefault(top.lower() if slash else "", []).append(path)
+        groups.setdefault(_lower(top) if slash else "", []).append(path)
     return groups
 
 
@@ -374,26 +391,4 @@ def _after_top(path: str, base: str) -> str:
 
 def _plain(top: str) -> str:
     """ "0.normal", "1_abnormal", "normal_dir" and "Good" without their number and "dir", in lower case."""
-    return re.sub(r"[._ -]+dirs?$", "", re.sub(r"^\d+[._ -]+", "", top.lower()))
-
-
-def _listed(tops: Iterable[str]) -> str:
-    names = sorted(tops)
-    return ", ".join(f"{top}/" for top in names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-
-
-def _not_understood(where: str, groups: Mapping[str, list[str]], direct: list[str], chosen: bool) -> DataError:
-    held = [f"{len(direct):,} pictures directly inside"] if direct else []
-    held += [_listed(groups)] if groups else []
-    if not held:
-        return DataError(f"{where}: masks and no pictures; put normal pictures into train/good")
-    if chosen and not groups:
-        return DataError(f"{where}: {held[0]} have no classes; leave normal and anomaly out")
-    if groups and not direct:
-        names = ",".join(sorted(groups))
-        some = f"--normal {names}" if len(groups) <= MOST_NAMED else "--normal NAME,..."
-        return DataError(
-            f"{where}: {held[0]} can be understood in several ways: say which folders hold normal pictures ({some}, or "
-            f"--normal all if all of them do); {UNDERSTOOD}"
-        )
-    return DataError(f"{where}: {' and '.join(held)} can be understood in several ways; {UNDERSTOOD}")
+    return re.sub(r"[._ -]+dirs?$", "", re.sub(r"^\d+[._ -]+", "", _lower(top)))

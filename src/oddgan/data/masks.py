@@ -2,6 +2,7 @@
 
 import operator
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsIndex, overload
 
@@ -13,6 +14,7 @@ from ..rows.decode import Unreadable, decode
 from ..rows.picture_files import Pictures
 from ..rows.places import page_of
 from ..rows.threads import threaded
+from .hard_masks import is_hard
 
 Mask = NDArray[np.bool_]
 
@@ -69,19 +71,17 @@ class Masks(Sequence[Mask | None]):
         return None
 
 
-LEVELS = 16  # of a mask whose values are kinds of defects, or colours of them
-
-
 def as_mask(picture: NDArray[Any], name: str, warned: set[str], *, lossy: bool = False) -> Mask:
     """Where a picture of a mask, (H, W) or (H, W, C), is anomalous: (H, W) bool.
 
-    Two levels, or up to 16 that number kinds of defects (values below 16) or colour them: every pixel that is not 0.
-    More levels, or more than two of a `lossy` format: soft edges, or what JPEG leaves beside an edge; these are cut at
-    half of the largest value. Warns once (`warned`) of masks that were cut, and of those that are mostly anomalous.
+    Two levels, or several that number or colour kinds of defects: every pixel that is not 0. All others, and more than
+    two levels of a `lossy` format, have soft edges, or what JPEG leaves beside an edge, and are cut at half of the
+    largest value. `oddgan.data.hard_masks` has the rule. Warns once (`warned`) of masks that were cut, and of those
+    that are mostly anomalous.
     """
     flat = picture if picture.ndim == 2 else picture.max(axis=2)
     mask = np.asarray(flat != 0)
-    if not _is_hard(picture, flat, lossy):
+    if not is_hard(picture, lossy=lossy):
         mask = np.asarray(flat > flat.max() / 2)
         _warn(
             warned,
@@ -102,17 +102,6 @@ def as_mask(picture: NDArray[Any], name: str, warned: set[str], *, lossy: bool =
 MOSTLY = 0.8  # share of a picture that a defect rarely covers
 
 
-def _is_hard(picture: NDArray[Any], flat: NDArray[Any], lossy: bool) -> bool:
-    levels = np.unique(flat)
-    if len(levels) <= 2:
-        return True
-    if lossy or len(levels) > LEVELS:
-        return False
-    if flat is not picture and (picture != flat[..., None]).any():
-        return len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) <= LEVELS  # a few exact colours
-    return bool(levels[-1] < LEVELS)
-
-
 def _warn(warned: set[str], code: str, message: str) -> None:
     from ..cautions import DataWarning, warn
 
@@ -122,10 +111,10 @@ def _warn(warned: set[str], code: str, message: str) -> None:
 
 
 def _is_lossy(file: str) -> bool:
-    """Whether a file's format changes values as it compresses: JPEG, and WebP, which may."""
+    """Whether a file's format changes values as it compresses: JPEG, and WebP unless it is lossless."""
     with open(page_of(file)[0], "rb") as stream:
-        start = stream.read(12)
-    return start.startswith(b"\xff\xd8\xff") or start[8:] == b"WEBP"
+        start = stream.read(16)
+    return start.startswith(b"\xff\xd8\xff") or (start[8:12] == b"WEBP" and start[12:] != b"VP8L")
 
 
 _SUFFIX = re.compile(r"[ _.-](mask|masks|gt|label|labels|seg|segmentation|ground[_-]?truth)$")
@@ -144,7 +133,7 @@ def placed(masks: Sequence[str], pictures: Mapping[str, bool], where: str) -> di
             ends.setdefault(stem[start:], []).append(picture)
     found: dict[str, str] = {}
     for mask in masks:
-        stem = _SUFFIX.sub("", stem_of(mask))
+        stem = bare_stem_of(mask)
         fitting = ends.get(stem) or ends.get(stem_of(mask), [])
         exact = [picture for picture in fitting if stem_of(picture) == stem]
         anomalous = exact or [picture for picture in fitting if pictures[picture]] or fitting
@@ -167,7 +156,7 @@ def match_masks(pictures: Mapping[str, bool], masks: Sequence[str], where: str) 
     """
     files: dict[str, str] = {}
     for mask in masks:
-        stem = _SUFFIX.sub("", stem_of(mask))
+        stem = bare_stem_of(mask)
         if stem in files:
             raise DataError(f"{where}: {files[stem]} and {mask} are masks of one picture; remove one of them")
         files[stem] = mask
@@ -235,8 +224,13 @@ def _size(shape: tuple[int, int]) -> str:
 
 
 def stem_of(path: str) -> str:
-    """A path without its ending, in lower case; a page keeps its number."""
-    return re.sub(r"\.[^./#]*(#\d+)?$", r"\1", path).lower()
+    """A path without its ending, in lower case and with composed accents; a page keeps its number."""
+    return unicodedata.normalize("NFC", re.sub(r"\.[^./#]*(#\d+)?$", r"\1", path).lower())
+
+
+def bare_stem_of(mask: str) -> str:
+    """The same without "_mask" and the like."""
+    return _SUFFIX.sub("", stem_of(mask))
 
 
 def _kind(path: str) -> str:

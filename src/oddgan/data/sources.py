@@ -11,10 +11,12 @@ from ..rows.files import array_file, open_path
 from ..rows.idx import idx_files
 from ..rows.picture_files import Pictures, Progress
 from ..rows.table_files import Columns, TableFile, is_table_file
-from .arrays import load_array
+from .arrays import converted_split, load_array
+from .catalogue import CATALOGUE
 from .layouts import load_folder, without_unreadable
-from .public import load_idx_folder, load_public, named_folder, names, public_rows
-from .split import Rows, Split
+from .public import labelled, load_idx_folder, load_public, named_folder, names, public_rows
+from .public_pictures import read_idx_set
+from .split import Labelled, Rows, Split, normal_classes, whole_split
 from .tables import load_table
 
 
@@ -140,9 +142,12 @@ def _load(
             all_rows=all_rows,
             channels_from=channels_from,
         )
-    if all_rows:
-        raise DataError(f"{name}: has parts of its own: all_rows is for folders of pictures, CSV and Parquet")
     if path is None:
+        if all_rows and name in CATALOGUE:
+            usual = CATALOGUE[name]
+            if normal is None and anomaly is None:
+                normal, anomaly = usual.normal, usual.anomaly
+            return _whole(name, labelled(name), normal, anomaly)
         if (public := load_public(name, normal, anomaly)) is not None:
             return public
         raise _no_such(name)
@@ -150,10 +155,17 @@ def _load(
         name = path.name or path.resolve().name
         files = _idx_folder(path)
         assert files is not None
+        if all_rows:
+            return _whole(name, read_idx_set(files), normal, anomaly)
         return load_idx_folder(files, name, normal, anomaly)
     if path.suffix.lower() in SUFFIXES:
         raise DataError(f"{path}: one picture is not enough to train on or to evaluate with; give a folder of pictures")
-    return load_array(array_file(path), normal, anomaly)
+    return load_array(array_file(path), normal, anomaly, all_rows=all_rows)
+
+
+def _whole(name: str, held: Labelled, normal: Collection[str] | None, anomaly: Collection[str] | None) -> Split:
+    normals = normal_classes(name, set(held.classes.tolist()), normal, anomaly)
+    return converted_split(whole_split(name, held.rows, held.classes, normals))
 
 
 def _existing(source: str) -> Path | None:

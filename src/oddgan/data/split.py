@@ -85,13 +85,19 @@ class EveryClass(frozenset[str]):
 
 
 def resolve(names: Collection[str], known: Collection[str]) -> list[str]:
-    """The classes that `names` mean: each is a class of exactly that name, or else several, separated by commas."""
+    """The classes that `names` mean: each name is a class, or several separated by commas, which a class may hold too.
+
+    What is no class is returned as it is, without blanks around it.
+    """
     found: list[str] = []
     for name in [names] if isinstance(names, str) else map(str, names):
-        whole = name in known or (name.strip() not in known and "," not in name)
-        parts = [name] if whole else [part.strip() for part in name.split(",")]
-        found += [part for part in parts if part.strip()]
-    return found
+        parts = [name] if name in known else name.split(",")
+        while parts:
+            ends = range(len(parts), 0, -1)  # the longest class first
+            end = next((end for end in ends if ",".join(parts[:end]).strip() in known), 1)
+            found.append(",".join(parts[:end]) if name in known else ",".join(parts[:end]).strip())
+            parts = parts[end:]
+    return [name for name in found if name]
 
 
 def normal_classes(
@@ -204,6 +210,20 @@ def held_out_split(
         note=f"{name}: {counts(len(kept), anomalous[test])}; normal: {', '.join(sorted(normals))}; a fixed "
         f"{share:.0%} of the normals is held out for the test",
     )
+
+
+def whole_split(
+    name: str,
+    rows: Held,
+    classes: NDArray[np.str_],
+    normals: Collection[str],
+    masks: Sequence[NDArray[np.bool_] | None] | None = None,
+) -> Split:
+    """All rows for the test, as of data that was not used in training."""
+    anomalous = ~np.isin(classes, list(normals))
+    note = f"{name}: {counts(0, anomalous)}; normal: {', '.join(sorted(normals))}"
+    kinds = tuple(classes.tolist())
+    return Split(name=name, train=None, test=rows, labels=anomalous, kinds=kinds, masks=masks, note=note)
 
 
 def all_normal(name: str, train: int, unused: int = 0) -> str:

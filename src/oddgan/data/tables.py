@@ -84,11 +84,11 @@ def _read(
 def summary(rows: "TableRows") -> str:
     """ "1,000 rows of 6 columns (4 of numbers; of categories: flag, 11 values, service, 66 values)"."""
     texts = [
-        f"{name}, {len(texts):,} values"
+        f"{name}, {len(texts):,} value{'s' * (len(texts) != 1)}"
         for name, kind, texts in zip(rows.columns or (), rows.kinds, rows.texts, strict=True)
         if kind != "number"
     ]
-    total = f"{len(rows):,} rows of {rows.shape[1]} columns"
+    total = rows.describe()
     if not texts:
         return total
     named = ", ".join(texts[:LISTED]) + (f" and {len(texts) - LISTED} more" if len(texts) > LISTED else "")

@@ -15,21 +15,25 @@ NAMES = frozenset({"id", "index", "row", "rowid", "row_id", "uuid", "key", "unna
 
 
 def warn_of_columns(
-    values: np.ndarray, kinds: Sequence[Kind], names: Sequence[str], texts: Sequence[Sequence[str]]
+    values: np.ndarray, kinds: Sequence[Kind], names: Sequence[str], texts: Sequence[Sequence[str]], rare: float
 ) -> None:
-    """Of the columns of training rows (n, k): numbers, and places in each column's `texts`."""
+    """Of the columns of training rows (n, k): numbers, and places in each column's `texts`. `rare`: the share of rows
+    below which a category is pooled with others."""
     if len(values) < LEAST:
         return
-    found: dict[str, list[str]] = {"constant-column": [], "unique-values": [], "identifier": [], "large-integers": []}
+    found: dict[str, list[str]] = {code: [] for code in MESSAGES}
     for i, (kind, name) in enumerate(zip(kinds, names, strict=True)):
         known = values[~np.isnan(values[:, i]), i]
         if not len(known):
+            found["empty-column"].append(name)
             continue
         distinct, counts = np.unique(known, return_counts=True)
         if len(distinct) == 1 and len(known) == len(values):
             found["constant-column"].append(name)
         elif kind == "category" and (counts == 1).sum() >= UNIQUE * len(known) and len(known) >= LEAST:
             found["unique-values"].append(f"{name} ({texts[i][int(known[0])]!r:.40}, ...)")
+        elif kind == "category" and counts[counts < rare * len(values)].sum() >= UNIQUE * len(known):
+            found["rare-values"].append(f"{name} ({len(distinct):,} values)")
         elif kind == "number" and _identifies(known, distinct, name):
             found["identifier"].append(name)
         if kind == "number" and np.abs(known).max() > EXACT and (known == np.rint(known)).all():
@@ -42,13 +46,17 @@ def warn_of_columns(
 
 
 MESSAGES = {
+    "empty-column": "no training row has a value in {columns}: any value will look anomalous; leave it out (--drop) "
+    "unless that is meant",
     "constant-column": "every training row has the same value in {columns}: it teaches nothing, and any other value "
     "will look anomalous; leave it out (--drop) unless that is meant",
     "unique-values": "nearly every value occurs once in {columns}: as a category it says nothing about new rows, whose "
     "values are all unseen; leave it out (--drop), or turn it into groups or numbers",
-    "identifier": "{columns} numbers the rows: it says when a row was recorded, and every new row will be beyond it; "
-    "leave it out (--drop)",
-    "large-integers": "{columns} holds whole numbers above 2^53, of which float64 loses digits: if they are "
+    "rare-values": "nearly every row has a rare value in {columns}: these are pooled with all values that are unseen, "
+    "so the column says next to nothing; leave it out (--drop), turn it into groups, or lower --rare",
+    "identifier": "rows are numbered or named in {columns}: that says when a row was recorded, and new rows will be "
+    "beyond all of training; leave it out (--drop)",
+    "large-integers": "there are whole numbers above 2^53 in {columns}, of which float64 loses digits: if they are "
     "identifiers, leave them out (--drop) or make them text",
 }
 

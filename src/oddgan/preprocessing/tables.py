@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ArtifactError, DataError, ParameterError
-from ..rows.tables import BOOLEANS, Kind, TableRows, as_table
+from ..rows.tables import BOOLEANS, Kind, TableRows, as_table, refuse_suspicious
 from .one_part import OnePart
 from .parts import Block, Collector, Parts
 from .prepared import OnePartEach
@@ -64,6 +64,7 @@ class TablePreprocessor(OnePart):
         """Learn from the training rows `numbers` (all, without them) alone. `scaling`, `log_tails` and `rare` are a
         detector's parameters. Raises `DataError` for a column whose values are too large to be squared."""
         rows = as_table(rows)
+        refuse_suspicious(rows)
         rows = rows if numbers is None else rows[numbers]
         kinds = rows.kinds or (NUMBER,) * rows.shape[1]
         values = np.asarray(rows.values, dtype=np.float64)
@@ -74,7 +75,8 @@ class TablePreprocessor(OnePart):
         number = [i for i, kind in enumerate(kinds) if kind == "number"]
         x = values if len(number) == len(kinds) else values[:, number]
         names = rows.columns or tuple(map(str, range(len(kinds))))
-        warn_of_columns(values, kinds, rows.columns or tuple(f"column {i}" for i in range(len(kinds))), rows.texts)
+        called = rows.columns or tuple(f"column {i}" for i in range(len(kinds)))
+        warn_of_columns(values, kinds, called, rows.texts, rare)
         scales = Numbers.fit(x, [names[i] for i in number], scaling, log_tails)
         result = cls(rows.columns, kinds, scales, categories, scaling)
         return replace(result, numbers=replace(scales, blank=_blank(result.encoder, x, scales.missed)))

@@ -58,12 +58,15 @@ def tables(path: Path, separator: str, columns: Sequence[str], header: bool, siz
                     raise Doubtful
             waiting.append(batch)
             count += len(batch)
-            while count >= size:
+            while count > size:  # so that the last row is not given before it is known to be the last
                 table = pa.Table.from_batches(waiting)
                 yield table.slice(0, size).combine_chunks()
                 waiting, count = table.slice(size).to_batches(), count - size
         if count:
-            yield pa.Table.from_batches(waiting).combine_chunks()
+            table = pa.Table.from_batches(waiting).combine_chunks()
+            if "\n" in table.column(table.num_columns - 1)[-1].as_py():
+                raise Doubtful  # a quote may be open at the end of the file
+            yield table
     except (pa.ArrowException, OSError) as error:
         raise Doubtful from error
 

@@ -10,10 +10,11 @@ Where pyarrow is installed, it reads large files (`csv_arrow`); Python's reader 
 raises the errors.
 """
 
+import codecs
 import csv
 import gzip
+import io
 import itertools
-import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,17 +27,12 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from . import csv_arrow
-from .texts import GROUPED, is_number, suspicious
+from .csv_values import MARKS, Places, fast_numbers, is_mark, kind_of, numbers
+from .texts import is_number, shown, suspicious
 
 if TYPE_CHECKING:
     from .tables import Kind, TableRows
 
-MISSING = frozenset({"", "na", "n/a", "?", "nan", "null"})
-MARKS = MISSING | {
-    *{"-", "--", "---", ".", "..", "...", "none", "missing", "nil", "-nan", "n.a.", "#n/a", "#na", "<na>", "(null)"},
-    *{"\\n", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"},
-}
-"""What stands for a missing value among numbers, in lower case; in a column of texts most of these may be values."""
 SEPARATORS = ",;\t|"
 PART = 16_384  # rows read at a time
 BLOCK = 512  # rows converted at a time
@@ -44,8 +40,8 @@ MOST_FIELD = 131_072  # characters of one value: the limit of Python's reader
 MOST_LINE = 2**24  # characters of one line: memory holds a few of them, whatever a compressed file unpacks to
 FAST = 2**18  # bytes; for smaller files, importing pyarrow takes longer than reading them
 
+_LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
 _YEAR = re.compile(r"[12]\d{3}")  # the only numbers that may be column names
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 
 
 class _NotANumberError(DataError):
@@ -86,7 +82,7 @@ class CsvFile:
         kinds: dict[str, Kind] = {}
         for name in chosen:
             place = self.place[name]
-            kinds[name] = known.get(name) or _kind([row[place] for _, row in rows])
+            kinds[name] = known.get(name) or kind_of([row[place] for _, row in rows])
         return kinds
 
     def parts(self, kinds: "Mapping[str, Kind]", size: int = PART) -> "Iterator[TableRows]":
@@ -94,12 +90,12 @@ class CsvFile:
         a column of numbers."""
         from .tables import TableRows
 
-        known = [_Places(kind) for kind in kinds.values()]
+        known = [Places(kind) for kind in kinds.values()]
         for values in self._values(kinds, known, size):
             texts = tuple(tuple(one.texts) for one in known)
             yield TableRows(values, tuple(kinds), tuple(kinds.values()), texts)
 
-    def _values(self, kinds: "Mapping[str, Kind]", known: "list[_Places]", size: int) -> Iterator[NDArray[np.float64]]:
+    def _values(self, kinds: "Mapping[str, Kind]", known: "list[Places]", size: int) -> Iterator[NDArray[np.float64]]:
         """All rows as numbers and places, `size` at a time: read by pyarrow, and by Python from the first doubt on."""
         done = 0
         if self._fast():
@@ -123,14 +119,14 @@ class CsvFile:
     def _tables(self, size: int) -> Iterator[Any]:
         return csv_arrow.tables(self.path, self.separator, self.columns, self.named, size, MOST_FIELD)
 
-    def _converted(self, table: Any, kinds: "Mapping[str, Kind]", known: "list[_Places]") -> NDArray[np.float64]:
+    def _converted(self, table: Any, kinds: "Mapping[str, Kind]", known: "list[Places]") -> NDArray[np.float64]:
         """The rows of a pyarrow table of texts. Raises `Doubtful`, and then leaves `known` as it was."""
         values = np.empty((len(table), len(kinds)))
         columns = [table.column(name).combine_chunks() for name in kinds]
         for i, kind in enumerate(kinds.values()):
             if kind == "number":
                 try:
-                    values[:, i] = _fast_numbers(columns[i])
+                    values[:, i] = fast_numbers(columns[i])
                 except ValueError as error:
                     raise csv_arrow.Doubtful from error
         if np.isinf(values[:, [kind == "number" for kind in kinds.values()]]).any():
@@ -141,7 +137,7 @@ class CsvFile:
         return values
 
     def _blocks(
-        self, rows: Iterator[tuple[int, list[str]]], kinds: "Mapping[str, Kind]", known: "list[_Places]"
+        self, rows: Iterator[tuple[int, list[str]]], kinds: "Mapping[str, Kind]", known: "list[Places]"
     ) -> Iterator[NDArray[np.float64]]:
         """`rows` as numbers and places, in blocks small enough for the processor's cache."""
         columns = [self.place[name] for name in kinds]
@@ -172,21 +168,20 @@ class CsvFile:
                     raise
                 kinds[error.column] = "category"  # its first rows were all numbers
         if not parts:
-            raise DataError(f"{self.path}: has no rows; give at least one")
+            fix = "give at least one" if self.one_line else "a quote that opens in line 1 is closed too late or never"
+            raise DataError(f"{self.path}: has no rows; {fix}")
         values = np.concatenate([part.values for part in parts])
         rows = TableRows(values, tuple(kinds), tuple(kinds.values()), parts[-1].texts)
-        for i, (name, texts) in enumerate(zip(kinds, rows.texts, strict=True)):
-            if name not in known and texts:
-                self._check_texts(name, texts, values[:, i])
+        inferred = {name: (i, rows.texts[i]) for i, name in enumerate(kinds) if name not in known and rows.texts[i]}
+        # A column whose first rows hold nothing but marks such as "-" may turn out to hold numbers.
+        if late := [name for name, (_, texts) in inferred.items() if kind_of(texts) == "number"]:
+            return self.whole(chosen, {**known, **dict.fromkeys(late, "number")})
+        for name, (i, texts) in inferred.items():
+            self._check_texts(name, texts, values[:, i])
         return rows
 
     def _check_texts(self, name: str, texts: Sequence[str], places: NDArray[np.float64]) -> None:
         """Raise `DataError` for a column of texts that is likely to hold something else."""
-        commas = [text for text in texts if "," in text]
-        if commas and all(map(_DECIMAL_COMMA.fullmatch, texts)) and not all(map(GROUPED.fullmatch, commas)):
-            raise DataError(
-                f"{self.path}: column {name!r} has numbers with a decimal comma ({commas[0]}); use a decimal point"
-            )
         if len(self.columns) == 1 and all(len(text.split()) == len(name.split()) > 1 for text in texts):
             raise DataError(
                 f"{self.path}: line 1: {name!r} is one column, whose values are separated by blanks as its name is; "
@@ -197,8 +192,8 @@ class CsvFile:
             line, text = self._first(name, found.text)
             where = f"line {line}, " if found.kind == "number" else ""
             raise DataError(
-                f"{self.path}: {where}column {name!r}: {found.says(text)}, or say that it holds categories: "
-                f"--category {name} (category=[{name!r}] in Python)"
+                f"{self.path}: {where}{found.says(name, text)}, or say that it holds categories: --category {name} "
+                f"(category=[{name!r}] in Python)"
             )
 
     def _first(self, name: str, text: str) -> tuple[int, str]:
@@ -208,24 +203,26 @@ class CsvFile:
 
     def _header(self) -> tuple[str, ...]:
         with self._opened() as stream:
-            first = next(self._lines(stream), "")
-        if not first.strip():
-            raise DataError(f"{self.path}: line 1 is empty; it must name the columns")
-        split = {one: _split(first, one) for one in SEPARATORS}
-        self.separator = max(SEPARATORS, key=lambda one: len(split[one]))
-        lines = csv.reader([first, ""], delimiter=self.separator)
-        try:
-            next(lines)
-        except csv.Error as error:
-            raise DataError(f"{self.path}: line 1: {error}; it must name the columns") from error
-        self.one_line = lines.line_num == 1
-        names = [name.strip() for name in split[self.separator]]
+            lines = self._lines(stream, [0, 0])
+            first = next(lines, "")
+            if not first.strip():
+                raise DataError(f"{self.path}: line 1 is empty; it must name the columns")
+            if "\0" in first:
+                raise DataError(f"{self.path}: line 1 contains NUL characters, as UTF-16 does; save the file as UTF-8")
+            if first.strip().lower() in [f"sep={one}".strip() for one in SEPARATORS]:
+                raise DataError(f"{self.path}: line 1 is {first.strip()!r}, which only Excel knows; remove the line")
+            self.separator = max(SEPARATORS, key=lambda one: len(_split(first, one)))
+            reader = csv.reader(itertools.chain([first], lines), delimiter=self.separator)
+            try:
+                names = [_LINE_BREAK.sub(" ", name.strip()) for name in next(reader)]
+            except csv.Error as error:
+                raise DataError(f"{self.path}: line 1: {error}; it must name the columns") from error
+            self.one_line = reader.line_num == 1
         before: set[str] = set()
         for i, name in enumerate(names):
             if not name:
-                raise DataError(
-                    f"{self.path}: line 1: column {i + 1} has no name (a row number?); name it or remove it"
-                )
+                cause = "a separator at the end of the line?" if i and i + 1 == len(names) else "a row number?"
+                raise DataError(f"{self.path}: line 1: column {i + 1} has no name ({cause}); name it or remove it")
             if is_number(name) and not _YEAR.fullmatch(name):
                 raise DataError(
                     f"{self.path}: line 1 must name the columns, but contains the number {name}; add a header line"
@@ -237,42 +234,70 @@ class CsvFile:
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """For each row, the number of the line in which it ends, and its values. Empty lines are skipped."""
+        taken, end = [0, 0], 0  # `end`: the line in which the row before ends
         with self._opened() as stream:
-            reader = csv.reader(self._lines(stream), delimiter=self.separator)
+            reader = csv.reader(self._lines(stream, taken), delimiter=self.separator)
             try:
                 if self.named:
                     next(reader)
+                    end = reader.line_num
                 for row in reader:
-                    if not row:
-                        continue
-                    if len(row) != len(self.columns):
-                        raise DataError(
-                            f"{self.path}: line {reader.line_num} has {len(row)} value{'s' * (len(row) != 1)} for "
-                            f"{len(self.columns)} columns; fix the line"
-                        )
-                    yield reader.line_num, row
+                    if row and 0 < taken[1] < reader.line_num:  # a quote was open at the end of the file
+                        row[-1] = row[-1][:-1]
+                        if "\n" in row[-1]:
+                            raise DataError(
+                                f"{self.path}: a quote of line {end + 1} is never closed, and takes in the rest of the "
+                                "file; fix the line"
+                            )
+                    if row and len(row) != len(self.columns):
+                        raise self._ragged(row, end + 1, reader.line_num)
+                    taken[0], end = 0, reader.line_num
+                    if row:
+                        yield end, row
             except csv.Error as error:
-                raise DataError(f"{self.path}: line {reader.line_num}: {error}; fix the line") from error
+                opened = f" (is a quote of line {end + 1} never closed?)" if reader.line_num > end + 1 else ""
+                raise DataError(f"{self.path}: line {reader.line_num}: {error}{opened}; fix the line") from error
 
-    def _lines(self, stream: TextIO) -> Iterator[str]:
-        """The lines of a file. Raises `DataError` for one that is too long to be a row."""
+    def _ragged(self, row: Sequence[str], start: int, end: int) -> DataError:
+        """What to say of a row, from line `start` to line `end`, with more or fewer values than there are columns."""
+        columns = f"{len(self.columns)} column{'s' * (len(self.columns) != 1)}"
+        found = f"{self.path}: line {end} has {len(row)} value{'s' * (len(row) != 1)} for {columns}"
+        if end > start:
+            return DataError(f"{found}, and its row begins in line {start}: is a quote never closed? Fix that line")
+        if len(row) == len(self.columns) + 1 and not row[-1].strip():
+            return DataError(f"{found}: it ends with a separator, and line 1 does not; fix the line")
+        if len(self.columns) == 1 and self.named:
+            return DataError(f"{found} ({self.columns[0]!r:.60}); fix the line, or line 1, which must name the columns")
+        return DataError(f"{found}; fix the line")
+
+    def _lines(self, stream: TextIO, taken: list[int]) -> Iterator[str]:
+        """The lines of a file, and an empty one, which a quote that is still open takes in. `taken`: how many
+        characters were read since the caller set that to 0, at the end of a row; and how many lines the file has, once
+        that is known. Raises `DataError` for a line, or a row of several lines, that is too long to be one."""
         number = 0
         while line := stream.readline(MOST_LINE):
             number += 1
-            if len(line) == MOST_LINE:
+            taken[0] += len(line)
+            if taken[0] >= MOST_LINE:
                 raise DataError(
                     f"{self.path}: line {number} has more than {MOST_LINE:,} characters, which no row has; check the "
                     "file"
+                    if len(line) == MOST_LINE
+                    else f"{self.path}: line {number} belongs to a row of more than {MOST_LINE:,} characters, since a "
+                    "quote is not closed; check the file"
                 )
             yield line
+        if number:
+            taken[1] = number
+            yield "\n"
 
     def _checked(self, found: Sequence[str], name: str, lines: Sequence[int]) -> NDArray[np.float64]:
         try:
-            values = _numbers(found)
+            values = numbers(found)
         except ValueError:
-            i = next(i for i, text in enumerate(found) if not is_number(text) and not _is_mark(text))
+            i = next(i for i, text in enumerate(found) if not is_number(text) and not is_mark(text))
             raise _NotANumberError(
-                f"{self.path}: line {lines[i]}, column {name!r}: {found[i]!r} is not a number; fix it, or leave "
+                f"{self.path}: line {lines[i]}, column {name!r}: {shown(found[i])} is not a number; fix it, or leave "
                 "it empty if the value is missing",
                 name,
             ) from None
@@ -286,13 +311,12 @@ class CsvFile:
     @contextmanager
     def _opened(self) -> Iterator[TextIO]:
         try:
-            with self.path.open("rb") as raw:
-                packed = raw.read(2) == b"\x1f\x8b"
-            opened = gzip.open if packed else open
-            with opened(self.path, "rt", encoding="utf-8-sig", newline="") as stream:
+            with _binary(self.path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
                 yield stream
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.path}: is not UTF-8 ({error.reason}); save it as UTF-8") from error
+            raise DataError(
+                f"{self.path}: is not UTF-8 ({self._undecodable(error.reason)}); save it as UTF-8"
+            ) from error
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"{self.path}: the gzip file is damaged or truncated ({error}); download it again"
@@ -302,6 +326,27 @@ class CsvFile:
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror or error}); check the file") from error
 
+    def _undecodable(self, reason: str) -> str:
+        """Where the file is not UTF-8, and why."""
+        number = 0
+        with suppress(OSError, EOFError, zlib.error), _binary(self.path) as lines:
+            while line := lines.readline(MOST_LINE):
+                number += 1
+                if number == 1 and line[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                    return "but UTF-16"
+                try:
+                    line.decode()
+                except UnicodeDecodeError as error:
+                    return f"line {number}: {error.reason}"
+        return reason
+
+
+def _binary(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """The uncompressed bytes of a file."""
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else path.open("rb")
+
 
 def _split(line: str, separator: str) -> list[str]:
     """The values of a line; the whole line where it cannot be split so."""
@@ -309,56 +354,3 @@ def _split(line: str, separator: str) -> list[str]:
         return next(csv.reader([line], delimiter=separator))
     except csv.Error:
         return [line]
-
-
-def _is_missing(text: str) -> bool:
-    return text.strip().lower() in MISSING
-
-
-def _is_mark(text: str) -> bool:
-    return text.strip().lower() in MARKS
-
-
-def _kind(texts: Sequence[str]) -> "Kind":
-    """What a column with these values holds. One of marks alone holds texts, unless all of them are missing values."""
-    try:
-        values = _numbers(texts)
-    except ValueError:
-        return "category"
-    return "number" if not np.isnan(values).all() or all(map(_is_missing, texts)) else "category"
-
-
-def _numbers(texts: Sequence[str]) -> NDArray[np.float64]:
-    """Texts as numbers, NaN for missing values. Raises `ValueError` for any other text."""
-    if "_" in "".join(texts):
-        raise ValueError("Python would read 1_2 as 12")
-    try:
-        return np.array(texts, np.float64)
-    except ValueError:
-        return np.array(["nan" if _is_mark(text) else text for text in texts], np.float64)
-
-
-_MISSING_SPELLINGS = csv_arrow.spellings(sorted(MARKS))
-
-
-def _fast_numbers(texts: Any) -> NDArray[np.float64]:
-    """As `_numbers`, of a pyarrow array."""
-    return csv_arrow.numbers(texts, _MISSING_SPELLINGS, _numbers)
-
-
-class _Places(dict[str, float]):
-    """The place of each value in the list of a column's values, by its text in the file; NaN for missing values. New
-    values are appended to the list. `texts`: the list."""
-
-    def __init__(self, kind: "Kind") -> None:
-        super().__init__()
-        self.boolean = kind == "boolean"
-        self.texts: dict[str, int] = {"False": 0, "True": 1} if self.boolean else {}
-
-    def __missing__(self, written: str) -> float:
-        text = written.strip()
-        if self.boolean:  # in any case
-            text = {"true": "True", "false": "False"}.get(text.lower(), text)
-        place = math.nan if _is_missing(text) else float(self.texts.setdefault(text, len(self.texts)))
-        self[written] = place
-        return place

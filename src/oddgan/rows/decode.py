@@ -5,22 +5,25 @@ directly: `Image.open` would report large pictures through Python's process-wide
 changed safely while other threads decode.
 """
 
+import io
+import itertools
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
-from ..errors import ParameterError
-from .places import files_of, page_of
+from ..errors import DataError, ParameterError
+from .places import PAGED, files_of, page_of
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
 """Suffixes of picture files, in lower case."""
@@ -31,7 +34,9 @@ SMALLEST = 8
 MAX_PIXELS = 89_478_485
 """Pixels of the largest picture that is decoded unless ODDGAN_MAX_PIXELS is set: Pillow's own limit."""
 
+_TIFF = frozenset({b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b"})  # how files begin, BigTIFF among them
 _ORIENTATION = 0x0112  # the EXIF tag
+_LYING = frozenset({5, 6, 7, 8})  # the values that exchange height and width
 _TURNS: dict[int, Callable[[Array], Array]] = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -48,7 +53,7 @@ class Unreadable(Exception):
 
     def __init__(self, reason: str, fix: str = "copy it again or leave it out (--skip-bad)") -> None:
         super().__init__(f"{reason}; {fix}")
-        self.reason = reason
+        self.reason, self.fix = reason, fix
 
 
 def decode(place: str) -> Array:
@@ -57,19 +62,31 @@ def decode(place: str) -> Array:
     files = files_of(place)
     if len(files) == 1:
         return _decoded(files[0])
-    channels = [_decoded(file) for file in files]
-    first = channels[0]
-    for file, channel in zip(files, channels, strict=True):
-        if channel.shape[:2] != first.shape[:2] or channel.dtype != first.dtype:
-            raise Unreadable(
-                f"its channels differ: {_size(first)} in {files[0]}, {_size(channel)} in {file}",
-                "bring them to one size and one depth",
-            )
+    channels = _of_each(files, _decoded)
+    _check_alike(files, [(*channel.shape[:2], channel.dtype.name) for channel in channels])
     return np.dstack(channels)
 
 
-def _size(picture: Array) -> str:
-    return f"{picture.shape[1]} x {picture.shape[0]} of {picture.dtype.name}"
+def _of_each(files: Sequence[str], read: Callable[[str], T]) -> list[T]:
+    """What `read` makes of each file of one picture; `Unreadable` names the file."""
+    found = []
+    for file in files:
+        try:
+            found.append(read(file))
+        except Unreadable as bad:
+            raise Unreadable(f"of its channels, {os.path.basename(file)}: {bad.reason}", bad.fix) from bad
+    return found
+
+
+def _check_alike(files: Sequence[str], heads: Sequence[tuple[int, int, str]]) -> None:
+    """Raise `Unreadable` where channels of one picture differ in (H, W, dtype name)."""
+    for file, head in zip(files, heads, strict=True):
+        if head != heads[0]:
+            (h, w, dtype), (height, width, other) = heads[0], head
+            raise Unreadable(
+                f"its channels differ: {w} x {h} of {dtype} in {files[0]}, {width} x {height} of {other} in {file}",
+                "bring them to one size and one depth",
+            )
 
 
 def _decoded(path: str) -> Array:
@@ -91,17 +108,87 @@ def _decoded(path: str) -> Array:
 
 def header(place: str) -> tuple[int, int, int, str]:
     """(H, W, channels, dtype name) of what `decode` returns, without decoding pixels where possible."""
-    heads = [_header(file) for file in files_of(place)]
+    files = files_of(place)
+    if len(files) == 1:
+        return _header(files[0])
+    heads = _of_each(files, _header)
+    _check_alike(files, [(height, width, dtype) for height, width, _, dtype in heads])
     return heads[0][0], heads[0][1], sum(head[2] for head in heads), heads[0][3]
 
 
 def pages(path: str) -> int:
-    """How many pages a TIFF file holds; 1 where that cannot be found out."""
+    """How many pages a TIFF file holds; 1 where that cannot be found out, which is said when it is read."""
     try:
-        with open(path, "rb") as stream:
-            return int(getattr(TiffImagePlugin.TiffImageFile(stream), "n_frames", 1))
-    except Exception:  # what is wrong with it is said when it is read
+        with _stream(path) as stream:
+            return max(1, sum(1 for _ in _page_starts(stream)))
+    except (Unreadable, OSError):
         return 1
+
+
+def places(path: str) -> list[str]:
+    """The picture in a file, or every page of a TIFF file that holds several: a.tif#0, a.tif#1. Raises `DataError`
+    where a file beside it has the name of a page."""
+    count = pages(path) if os.path.splitext(path)[1].lower() in PAGED else 1
+    if count < 2:
+        return [path]
+    listed = [f"{path}#{page}" for page in range(count)]
+    if taken := next(filter(os.path.lexists, listed), None):
+        raise DataError(f"{taken}: is a file, and a page of the file beside it has the same name; rename one of them")
+    return listed
+
+
+def _page_starts(stream: io.BufferedReader) -> Iterator[int]:
+    """Where the pages of a TIFF file begin, none for another file. Pillow takes time that grows with the square of the
+    number of pages to find out."""
+    head = stream.read(16)
+    if head[:4] not in _TIFF:
+        return
+    order = "<" if head.startswith(b"II") else ">"
+    big = b"\x2b" in head[2:4]
+    count, link, entry = (f"{order}Q", f"{order}Q", 20) if big else (f"{order}H", f"{order}I", 12)
+    at, seen = 4 + 4 * big, set[int]()
+    held = os.fstat(stream.fileno()).st_size
+    stream.seek(at)
+    while len(raw := stream.read(struct.calcsize(link))) == struct.calcsize(link):
+        start: int = struct.unpack(link, raw)[0]
+        if not start or start in seen:  # the last page, or back to one that was there
+            return
+        yield start  # a page that is cut off is one that cannot be read, not one that is not there
+        seen.add(start)
+        if start > held:
+            return
+        stream.seek(start)
+        raw = stream.read(struct.calcsize(count))
+        tags = struct.unpack(count, raw)[0] if len(raw) == struct.calcsize(count) else held
+        if tags * entry > held:
+            return
+        stream.seek(tags * entry, os.SEEK_CUR)
+
+
+class _File(io.BufferedReader):
+    """A file that is read. `head` is read instead of its first bytes."""
+
+    head = b""
+
+    def begin_at(self, page: int) -> None:
+        """Have the header of a TIFF file name `page`, counted from 0, as the first, so that no other one is looked at.
+        Raises `Unreadable` where there is none."""
+        start = next(itertools.islice(_page_starts(self), page, None), None)
+        if start is None:
+            raise Unreadable(f"it has no page {page}, counted from 0", "check the number after #")
+        self.seek(0)
+        head = self.read(16)
+        big, order = b"\x2b" in head[2:4], "<" if head.startswith(b"II") else ">"
+        self.head = head[:8] + struct.pack(f"{order}Q", start) if big else head[:4] + struct.pack(f"{order}I", start)
+        self.seek(0)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.head:
+            return super().read(size)
+        at = self.tell()
+        found = super().read(size)
+        changed = self.head[at : at + len(found)]
+        return changed + found[len(changed) :]
 
 
 def _header(path: str) -> tuple[int, int, int, str]:
@@ -110,7 +197,7 @@ def _header(path: str) -> tuple[int, int, int, str]:
             array = _decoded(path)
             return array.shape[0], array.shape[1], 1, array.dtype.name
         width, height = image.size
-        if image.format != "TIFF" and _orientation(image, loaded=False) >= 5:
+        if image.format != "TIFF" and _orientation(image, loaded=False) in _LYING:
             width, height = height, width
         if image.mode.startswith("I;16"):
             return height, width, 1, "uint16"
@@ -124,14 +211,13 @@ def _opened(path: str) -> Iterator[ImageFile]:
     """The picture with its header read and checked, its pixels not yet decoded."""
     path, page = page_of(path)
     with _stream(path) as stream:
+        if page is not None:
+            stream.begin_at(page)
         reader = _reader(stream.read(16))
         stream.seek(0)
         try:
             image: ImageFile = reader(stream)
-            frames = 2 if getattr(image, "is_animated", False) else 1
-            if page is not None:
-                image.seek(page)
-                frames = 1
+            several = page is None and getattr(image, "is_animated", False)
         except Exception as error:  # as in `decode`
             raise _damaged(error) from error
         width, height = image.size
@@ -146,14 +232,8 @@ def _opened(path: str) -> Iterator[ImageFile]:
                 f"it is {width} wide and {height} high, and pictures must be at least {SMALLEST} x {SMALLEST}",
                 "leave it out (--skip-bad)",
             )
-        if frames > 1:
-            tiff = image.format == "TIFF"
-            raise Unreadable(
-                "it holds several pictures (pages or frames)",
-                f"add #0 to its name for the first, or give the file or its folder as DATA: {os.path.basename(path)}#0"
-                if tiff
-                else "save each of them in its own file",
-            )
+        if several:
+            raise Unreadable("it holds several pictures (pages or frames)", _how_to_read_one(path, image.format))
         if ";16" in _rawmode(image) and image.format != "BMP" and not image.mode.startswith("I"):
             raise Unreadable(
                 "it is 16-bit colour, or 16-bit grey with transparency, which would be cut to 8 bits",
@@ -167,7 +247,16 @@ def _opened(path: str) -> Iterator[ImageFile]:
             raise _damaged(error) from error
 
 
-def _stream(path: str) -> IO[bytes]:
+def _how_to_read_one(path: str, form: str | None) -> str:
+    name = os.path.basename(path)
+    if form != "TIFF":
+        return "save each of them in its own file"
+    if os.path.splitext(path)[1].lower() not in PAGED:
+        return "call the file .tif to read its pages"
+    return f"add #0 to its name for the first, or give the file or its folder as DATA: {name}#0"
+
+
+def _stream(path: str) -> _File:
     try:
         about = os.stat(path)
         if stat.S_ISDIR(about.st_mode):
@@ -176,7 +265,7 @@ def _stream(path: str) -> IO[bytes]:
             raise Unreadable("it is not a regular file", "name a picture file")
         if about.st_size == 0:
             raise Unreadable("the file is empty")
-        return open(path, "rb")
+        return _File(open(path, "rb", buffering=0))
     except FileNotFoundError:
         raise Unreadable("there is no such file", "check the path") from None
     except PermissionError:
@@ -193,7 +282,7 @@ def _reader(start: bytes) -> Callable[[IO[bytes]], ImageFile]:
         return JpegImagePlugin.JpegImageFile
     if start.startswith(b"BM"):
         return BmpImagePlugin.BmpImageFile
-    if start.startswith((b"II\x2a\x00", b"MM\x00\x2a", b"II\x2b\x00", b"MM\x00\x2b")):
+    if start[:4] in _TIFF:
         return TiffImagePlugin.TiffImageFile
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return WebPImagePlugin.WebPImageFile
@@ -252,7 +341,7 @@ def _is_grey(image: ImageFile) -> bool:
     if image.mode != "P":
         return image.mode in {"1", "L", "LA", "La"}
     palette = image.palette
-    if palette is None:
+    if palette is None or not palette.palette:
         raise Unreadable("it is damaged: its palette is missing")
     # Not `image.getpalette()`, which decodes. A TIFF palette is stored by channel, others by colour.
     mode = palette.rawmode or palette.mode

@@ -6,10 +6,10 @@ from typing import Any
 
 from ..errors import DataError
 from .array_files import array_rows, checked, converted
-from .decode import SUFFIXES, pages
+from .decode import SUFFIXES, places
 from .idx import idx_files, is_idx, read_idx
 from .picture_files import Pictures
-from .places import PAGED, page_of
+from .places import page_of
 from .scan import scan
 from .table_files import TableFile, is_table_file
 
@@ -55,8 +55,8 @@ def open_path(path: Path) -> Any:
             raise DataError(f"{path}: the folder may not be read (permission denied); give read permission") from None
         raise DataError(f"{path}: cannot be reached ({error}); check the path") from None
     if path.suffix.lower() in SUFFIXES:
-        count = pages(str(path)) if path.suffix.lower() in PAGED else 1
-        return Pictures([path] if count < 2 else [f"{path}#{page}" for page in range(count)], root=path.parent)
+        return Pictures(places(str(path)), root=path.parent)
+    _check_regular(path)
     if is_table_file(path):
         return TableFile(path)
     return array_rows(array_file(path))
@@ -64,12 +64,19 @@ def open_path(path: Path) -> Any:
 
 def array_file(path: Path) -> Path:
     """`path`, if a file of that name holds an array. Raises `DataError` otherwise."""
+    _check_regular(path)
     if path.suffix.lower() in {".npy", ".npz"} or is_idx(path):
         return path
     raise DataError(
         f"{path}: this kind of file is not understood; give a folder of pictures, a picture, .csv, "
         ".parquet, .npy, .npz or IDX"
     )
+
+
+def _check_regular(path: Path) -> None:
+    """Raise `DataError` for a pipe, a socket or a device: reading one may never end."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is a pipe, a socket or a device, not a regular file; save its content to a file")
 
 
 def _folder(path: Path) -> Any:

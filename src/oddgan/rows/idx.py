@@ -92,6 +92,8 @@ def read_idx(path: Path, *, sha256: str | None = None) -> NDArray[Any]:
 
 
 def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
+    if path.exists() and not path.is_file():  # opening a pipe waits for its writer
+        raise OSError("it is not a regular file")
     raw = path.open("rb")
     if raw.read(2) == _GZIP:
         raw.close()

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
-from .decode import SUFFIXES, pages
-from .places import PAGED
+from .decode import SUFFIXES, places
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -35,10 +34,9 @@ def scan(root: Path) -> Found:
     found = Found()
     for relative in _walk(root, "", frozenset()):
         ending = _ending(relative)
-        if ending in PAGED and (count := pages(os.path.join(root, relative))) > 1:
-            found.pictures += [f"{relative}#{page}" for page in range(count)]
-        elif ending in SUFFIXES:
-            found.pictures.append(relative)
+        if ending in SUFFIXES:
+            path = os.path.join(root, relative)
+            found.pictures += [relative + place.removeprefix(path) for place in places(path)]
         else:
             found.others[ending or "no ending"] += 1
     found.pictures.sort(key=_in_order)

@@ -1,12 +1,16 @@
 """Tables in files, read on request."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 from ..errors import DataError
 from .csv_files import PART, CsvFile
 from .parquet_files import ParquetFile
+from .texts import is_number, shown
 
 if TYPE_CHECKING:
     from .tables import Kind, TableRows
@@ -41,10 +45,12 @@ class TableFile:
         self.path = path
         self.kinds = dict(kinds or {})
         self.file = ParquetFile(path) if path.suffix.lower() == ".parquet" else CsvFile(path)
-        if unknown := [name for name in [*drop, *self.kinds] if name not in set(self.file.columns)]:
-            held = ", ".join(self.file.columns)
-            raise DataError(f"{path}: has no column {unknown[0]!r}; its columns are {held}")
-        self.columns = tuple(name for name in self.file.columns if name not in drop)
+        here, dropped = set(self.file.columns), set(drop)
+        if unknown := [name for name in [*drop, *self.kinds] if name not in here]:
+            from .tables import listed
+
+            raise DataError(f"{path}: has no column {unknown[0]!r}; its columns are {listed(self.file.columns)}")
+        self.columns = tuple(name for name in self.file.columns if name not in dropped)
         if not self.columns:
             raise DataError(f"{path}: no column is left; drop fewer")
 
@@ -79,8 +85,23 @@ class TableFile:
         yield from self.file.parts({name: kinds.get(name, "number") for name in self.columns}, size)
 
     def read(self) -> "TableRows":
-        """All rows."""
-        return self.file.whole(self.columns, self.kinds)
+        """All rows. Raises `DataError` for texts in a column that is declared to hold numbers, or that seem to be
+        numbers or dates in one of which nothing is declared."""
+        from .tables import refuse_suspicious
+
+        rows = self.file.whole(self.columns, self.kinds)
+        for i in np.flatnonzero(rows.plain):
+            if self.kinds.get(name := self.columns[i]) == "number" and rows.texts[i]:
+                text = next((one for one in rows.texts[i] if not is_number(one)), None)
+                if text is None:
+                    raise DataError(f"{self.path}: column {name!r} holds numbers as texts; write them as numbers")
+                row = int(np.flatnonzero(rows.values[:, i] == rows.texts[i].index(text))[0])
+                raise DataError(f"{self.path}: row {row}, column {name!r}: {shown(text)} is not a number; fix it")
+        try:
+            refuse_suspicious(rows, "--category {name} (category=[{name!r}] in Python)", self.kinds)
+        except DataError as error:
+            raise DataError(f"{self.path}: {error}") from None
+        return replace(rows, plain=())
 
 
 def is_table_file(path: Path) -> bool:

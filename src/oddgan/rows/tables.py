@@ -5,7 +5,7 @@ of each value in the column's list of values, so that rows of any kind are taken
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -29,7 +29,8 @@ class TableRows:
     `values`: (n, k) numbers; NaN is a missing value. In a column that is no number they are places in the column's
     `texts`. `kinds`: of each column; `texts`: of each column its values, () for numbers. Both are empty for an array
     of numbers. `columns`: the user's names, None where there are none. `labels`: what a frame's index
-    calls each row, None where it only counts them.
+    calls each row, None where it only counts them. `plain`: of each column, whether it holds texts that nobody called
+    categories, so that they may be something else (`refuse_suspicious`); empty where there are none.
     """
 
     values: NDArray[Any]
@@ -37,6 +38,7 @@ class TableRows:
     kinds: tuple[Kind, ...] = ()
     texts: tuple[tuple[str, ...], ...] = ()
     labels: NDArray[Any] | None = None
+    plain: tuple[bool, ...] = ()
 
     kind: ClassVar[str] = "table"
     named: ClassVar[bool] = False
@@ -47,7 +49,7 @@ class TableRows:
     def __getitem__(self, numbers: slice | NDArray[Any]) -> "TableRows":
         """Those rows: a slice, or row numbers (m,)."""
         labels = None if self.labels is None else self.labels[numbers]
-        return TableRows(self.values[numbers], self.columns, self.kinds, self.texts, labels)
+        return TableRows(self.values[numbers], self.columns, self.kinds, self.texts, labels, self.plain)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -80,7 +82,7 @@ class TableRows:
 
     def describe(self) -> str:
         """ "12 rows of 3 columns"."""
-        return f"{len(self):,} row{'s' * (len(self) != 1)} of {self.shape[1]} columns"
+        return f"{len(self):,} row{'s' * (len(self) != 1)} of {self.shape[1]:,} column{'s' * (self.shape[1] != 1)}"
 
     def column(self, name: str) -> NDArray[Any]:
         """The values of one column, (n,): float64 with NaN for missing ones, or objects (text, True or False, None)."""
@@ -97,23 +99,33 @@ class TableRows:
         """The number of the column called `name`. Raises `DataError` where there is none."""
         names = self.columns or ()
         if name not in names:
-            raise DataError(f"there is no column {name!r}; the columns are {', '.join(names) or 'without names'}")
+            raise DataError(f"there is no column {name!r}; the columns are {listed(names) or 'without names'}")
         return names.index(name)
 
     def chosen(self, names: Sequence[str]) -> "TableRows":
         """The columns `names`, in this order. Raises `DataError` where one is missing."""
-        places = [self.place(name) for name in names]
+        at = {name: i for i, name in enumerate(self.columns or ())}
+        places = [at[name] if name in at else self.place(name) for name in names]
         kinds = tuple(self.kinds[i] for i in places) if self.kinds else ()
         texts = tuple(self.texts[i] for i in places) if self.texts else ()
-        return TableRows(self.values[:, places], tuple(names), kinds, texts, self.labels)
+        plain = tuple(self.plain[i] for i in places) if self.plain else ()
+        return TableRows(self.values[:, places], tuple(names), kinds, texts, self.labels, plain)
 
     def without(self, names: Sequence[str]) -> "TableRows":
         """All columns but `names`. Raises `DataError` where one of them is missing, or nothing is left."""
+        here, dropped = set(self.columns or ()), set(names)
         for name in names:
-            self.place(name)
-        if not (kept := [name for name in self.columns or () if name not in names]):
+            if name not in here:
+                self.place(name)
+        if not (kept := [name for name in self.columns or () if name not in dropped]):
             raise DataError("no column is left; drop fewer")
         return self.chosen(kept)
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names of columns in a message: the first of them, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def is_frame(X: Any) -> bool:
@@ -164,7 +176,9 @@ def _numbers_of(values: NDArray[Any]) -> NDArray[np.float64]:
         raise DataError("X holds mixed values: give a DataFrame, whose columns have types") from None
 
 
-def refuse_infinite(values: NDArray[Any], columns: Sequence[str] | None, or_nan: bool = False) -> None:
+def refuse_infinite(
+    values: NDArray[Any], columns: Sequence[str] | None, or_nan: bool = False, labels: NDArray[Any] | None = None
+) -> None:
     """Raise `DataError` that names the row and column of an infinite value, or of a missing one; scikit-learn's own
     message names neither."""
     if values.dtype.kind != "f" or values.ndim != 2:
@@ -173,7 +187,7 @@ def refuse_infinite(values: NDArray[Any], columns: Sequence[str] | None, or_nan:
     if bad.any():
         row, column = np.argwhere(bad)[0]
         what = "NaN" if np.isnan(values[row, column]) else "infinity"
-        where = f"row {row}, column {columns[column] if columns else column}"
+        where = f"row {row if labels is None else labels[row]}, column {columns[column] if columns else column}"
         raise DataError(f"Input X contains {what}: {where}; fill in the value or drop the row")
 
 
@@ -190,13 +204,16 @@ def _from_frame(X: Any) -> TableRows:
     named = all(isinstance(one.name, str) for one in series)
     names = [str(one.name) for one in series]
     values = np.empty((len(series[0]), len(series)), np.float64)
-    kinds, texts = [], []
+    kinds, texts, plain = [], [], []
     for i, one in enumerate(series):
         values[:, i], kind, known = _from_series(one, names[i])
         kinds.append(kind)
         texts.append(known)
-    refuse_infinite(values, names)
-    return TableRows(values, tuple(names) if named else None, tuple(kinds), tuple(texts), _labels(X, len(values)))
+        plain.append(kind == "category" and not isinstance(one.dtype, nw.Categorical | nw.Enum))
+    labels = _labels(X, len(values))
+    refuse_infinite(values, names, labels=labels)
+    columns = tuple(names) if named else None
+    return TableRows(values, columns, tuple(kinds), tuple(texts), labels, tuple(plain) if any(plain) else ())
 
 
 def _labels(X: Any, n: int) -> NDArray[Any] | None:
@@ -216,8 +233,10 @@ def _from_series(series: Any, name: str) -> tuple[NDArray[np.float64], Kind, tup
     if dtype.is_numeric():
         return np.asarray(series.cast(nw.Float64).to_numpy(), np.float64), "number", ()
     if not isinstance(dtype, nw.String | nw.Categorical | nw.Enum | nw.Boolean | nw.Object | nw.Unknown):
-        raise DataError(f"column {name!r} is of type {dtype}: turn it into numbers or text, or drop it")
-    found = [None if value is None or value != value else value for value in _listed(series)]
+        timed = isinstance(dtype, nw.Datetime | nw.Date | nw.Time | nw.Duration)
+        meaning = "; the hour, or the days since an event, would be numbers" * timed
+        raise DataError(f"column {name!r} is of type {dtype}: turn it into numbers or text, or drop it{meaning}")
+    found = [None if _is_missing(value) else value for value in _listed(series)]
     kind: Kind
     if isinstance(dtype, nw.Boolean):
         kind = "boolean"
@@ -226,28 +245,43 @@ def _from_series(series: Any, name: str) -> tuple[NDArray[np.float64], Kind, tup
     else:
         kind = _kind_of(found, name, str(dtype))
     if kind == "number":
-        return np.array([math.nan if value is None else float(value) for value in found]), kind, ()
+        try:
+            return np.array([math.nan if value is None else float(value) for value in found]), kind, ()
+        except OverflowError:
+            raise DataError(
+                f"column {name!r} holds whole numbers too large for float64: rescale it, or drop it"
+            ) from None
     if kind == "boolean":
         return np.array([math.nan if value is None else float(value) for value in found]), kind, BOOLEANS
     places, known = _coded(found)
-    if known and not isinstance(dtype, nw.Categorical | nw.Enum):
-        refuse_suspicious(name, known, places)
     return places, kind, known
 
 
-def refuse_suspicious(name: str, known: Sequence[str], places: NDArray[np.float64]) -> None:
-    """Raise `DataError` for a column of texts that seem to be numbers with a typing error among them, or dates."""
-    from .csv_files import MARKS
+def refuse_suspicious(
+    rows: TableRows, fix: str = "X[{name!r}].astype('category')", apart: Collection[str] = ()
+) -> None:
+    """Raise `DataError` for a column of texts that seem to be numbers with a typing error among them, or dates, unless
+    it is one of `apart`. `fix`: how to say that a column holds categories."""
+    for i in np.flatnonzero(rows.plain):
+        name, known, places = rows.columns[i] if rows.columns else str(i), rows.texts[i], rows.values[:, i]
+        if name in apart or not known:
+            continue
+        gone = np.isnan(places)
+        found = suspicious(known, np.bincount(places[~gone].astype(int), minlength=len(known)), frozenset())
+        if found is not None:
+            first = rows.name(int(np.flatnonzero(places == known.index(found.text))[0]))
+            where = f"{first}, " if found.kind == "number" else ""
+            raise DataError(
+                f"{where}{found.says(name, found.text)}, or say that it holds categories: {fix.format(name=name)}"
+            )
 
-    gone = np.isnan(places)
-    found = suspicious(known, np.bincount(places[~gone].astype(int), minlength=len(known)), MARKS)
-    if found is not None:
-        row = int(np.flatnonzero(places == known.index(found.text))[0])
-        where = f"row {row}, " if found.kind == "number" else ""
-        raise DataError(
-            f"{where}column {name!r}: {found.says(found.text)}, or say that it holds categories: "
-            f"X[{name!r}].astype('category')"
-        )
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell is None or NaN."""
+    try:
+        return value is None or bool(value != value)
+    except ValueError:  # an array
+        return False
 
 
 def _listed(series: Any) -> list[Any]:
