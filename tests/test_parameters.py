@@ -69,7 +69,7 @@ def test_parse_refuses(name, text, message):
         ({"latent_dim": 0}, "latent_dim=0: must be at least 1"),
         ({"latent_dim": 2.5}, "latent_dim=2.5: expected a whole number or none"),
         ({"updates": True}, "updates=True"),
-        ({"score_by": "latent"}, "score_by='latent': expected 'latent_l1'"),
+        ({"score_by": "latent"}, "score_by='latent': expected 'auto' | 'latent_l1'"),
         ({"lr": {"G": -1.0}}, "lr={'G': -1.0}: must be at least 0"),
         ({"lr": {"G": 1e-3}}, "lr names G but not D"),
         ({"block_size": 48}, "power of two"),

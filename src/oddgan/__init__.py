@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .detectors.contrad import ContraD
     from .detectors.dagmm import DAGMM
     from .detectors.dcgan import DCGAN
+    from .detectors.draem import DRAEM
     from .detectors.dsebm import DSEBM
     from .detectors.egbad import EGBAD
     from .detectors.fanogan import FAnoGAN
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .detectors.knn import KNN
     from .detectors.lof import LOF
     from .detectors.ocgan import OCGAN
+    from .detectors.ocrgan import OCRGAN
     from .detectors.oneclasssvm import OneClassSVM
     from .detectors.pca import PCA
     from .detectors.skipganomaly import SkipGANomaly
@@ -44,18 +46,20 @@ _HOMES = {
     "evaluate": "evaluation",
     "load": "detectors",
 }
-_MODULES = {"cautions", "data", "errors", "hooks", "kit", "metrics", "papers", "report", "testing"}
+_MODULES = {"cautions", "data", "errors", "hooks", "kit", "metrics", "papers", "report", "simulate", "testing"}
 
 __all__ = [
     "ADGAN",
     "ALAD",
     "DAGMM",
     "DCGAN",
+    "DRAEM",
     "DSEBM",
     "EGBAD",
     "KNN",
     "LOF",
     "OCGAN",
+    "OCRGAN",
     "PCA",
     "VAE",
     "AnoGAN",

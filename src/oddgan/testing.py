@@ -23,10 +23,11 @@ from . import detectors, training
 from .detector import Detector, NeuralDetector
 from .errors import ParameterError
 from .hooks import Hook, Moment
+from .kit.recipe import AUTO
 from .model import fitting
 from .parameters import Declared, alternatives, declared
 from .rows import open_rows
-from .verdict import ALONE
+from .verdict import ALONE, MAP_TERMS
 
 SMALL = {
     "updates": 20,
@@ -34,6 +35,7 @@ SMALL = {
     "batch_size": 16,
     "block_size": 16,
     "width": 8,
+    "seg_width": 8,
     "critic_steps": 2,
     "steps": 4,
     "starts": 2,
@@ -208,6 +210,7 @@ def every_choice_of_score_is_a_term(detector: Detector, X: Any) -> None:
     choices = set(get_args(declared(type(detector))["score_by"].type))
     found = detector.fit(X).explain(_take(X, np.arange(3)))
     terms = set(found.terms) - set(ALONE)
+    choices -= {AUTO, *MAP_TERMS} if not terms & set(MAP_TERMS) else {AUTO}
     assert (found.reconstruction is not None) == detector.reconstructs, "`reconstructs` is not what score_rows does"
     assert choices - {"combined"} == terms, f"score_by offers {sorted(choices)}, but the terms are {sorted(terms)}"
     assert ("combined" in choices) == bool(detector.combined_terms), "score_by='combined' needs `combined_terms`"

@@ -244,6 +244,8 @@ def test_networks_that_the_file_has_no_numbers_for_take_no_memory(name, value, o
 def test_every_detector_of_the_usual_width_can_be_built_for_what_its_file_holds(name, shape):
     """Spectral normalisation registers weights twice: they must not be taken for networks that the file lacks."""
     recipe = detectors.get(name)()
+    if len(shape) == 1 and "table" not in recipe.kinds:
+        return
     numbers = torch.nn.ModuleDict(recipe.build(shape)).state_dict()
     with saved._no_larger_than(numbers):
         recipe.build(shape)

@@ -7,7 +7,7 @@ import torch
 from oddgan import preprocessing
 from oddgan.errors import ArtifactError, DataError
 from oddgan.preprocessing import TilePreprocessor
-from oddgan.preprocessing.parts import by_row, mean_of_largest
+from oddgan.preprocessing.parts import Block, by_row, mean_of_largest
 from oddgan.preprocessing.pictures import resize
 from oddgan.preprocessing.tiles import Mosaic, Tile, starts
 from oddgan.rows import open_rows
@@ -88,12 +88,12 @@ def test_laying_tiles_back_gives_the_picture(stride, size):
     for X in (noise(2, *size, 3), np.stack([np.full((*size, 3), 77, np.uint8), noise(*size, 3)])):
         rows, pre = fit(X, stride=stride)
         mosaic = Mosaic(pre)
-        for block in pre.parts(rows).blocks(4):
-            mosaic.add(block.place, pre.restore(block.x))
-        assert len(mosaic.pictures) == 2
-        for picture, laid in zip(X, mosaic.pictures, strict=True):
-            assert laid.dtype == np.float32
-            np.testing.assert_allclose(laid, picture, rtol=1e-5, atol=1e-4)
+        pictures = [laid for block in pre.parts(rows).blocks(4) for laid in mosaic.add(block, block.x)]
+        assert [laid.sizes for laid in pictures] == [[size], [size]]
+        for picture, laid in zip(X, pictures, strict=True):
+            assert laid.values.dtype == np.float32
+            restored = pre.restore(torch.from_numpy(laid.values))[0]
+            np.testing.assert_allclose(restored, picture, rtol=1e-5, atol=1e-4)
 
 
 def test_where_tiles_overlap_a_mosaic_has_their_mean():
@@ -101,9 +101,10 @@ def test_where_tiles_overlap_a_mosaic_has_their_mean():
     mosaic = Mosaic(pre)
     picture = noise(8, 12, 1)
     tiles = [Tile(0, 0, picture, True, False), Tile(0, 4, picture, False, True)]
-    mosaic.add(tiles, np.stack([np.full((8, 8), 1.0, np.float32), np.full((8, 8), 4.0, np.float32)]))
+    values = torch.tensor([1.0, 4.0])[:, None, None, None].expand(2, 1, 8, 8)
+    (laid,) = mosaic.add(Block(values, np.array([0, 0]), tiles), values)
     expected = np.repeat([[1, 1, 1, 1, 2.5, 2.5, 2.5, 2.5, 4, 4, 4, 4]], 8, axis=0)
-    assert np.array_equal(mosaic.pictures[0], expected)
+    assert np.array_equal(laid.values[0, 0], expected)
 
 
 def test_values_of_tiles_are_put_together_by_picture():

@@ -25,7 +25,7 @@ def demo(
         from .. import detectors
     from .. import data as sources
     from ..evaluation import evaluate
-    from ..report import heat_map_grid, write_html
+    from ..report import heat_map_grid, shades_of, write_html
     from ..rows import open_rows
     from .figures import headline_figures
     from .score import Scoring, Source
@@ -44,7 +44,7 @@ def demo(
     Scoring(detector, scores).run([Source("digits", open_rows(split.test))])
     with terminal.bar("evaluating") as progress:
         evaluation = evaluate(detector, split, progress=progress)
-    heat_map_grid(evaluation.examples, maps, vmax=evaluation.map_scale)
+    heat_map_grid(evaluation.examples, maps, shades=shades_of(evaluation))
     write_html(evaluation, report)
     terminal.facts(
         ("test", headline_figures(evaluation)),

@@ -1,63 +1,149 @@
-"""Heat maps over pictures, one PNG each."""
+"""Anomaly maps of scored pictures as files: to look at, or to compute with."""
 
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import OutputError
+from ..errors import OutputError, ParameterError
 from ..files import whole_file
 from ..rows.decode import SUFFIXES
 
 if TYPE_CHECKING:
     from ..detector import Detector
+    from ..model import Explanation
+    from ..report import Shades
 
 MARK = ("Description", "oddgan heat map")
 """What a map says of itself in its file, so that nothing but a map is ever replaced by one."""
 
+KINDS = {"overlay": ".png", "panel": "_panel.png", "mask": "_mask.png", "npy": ".npy", "tiff": ".tiff"}
+"""What may be written of each picture, and how its file's name ends."""
 
-def map_path(name: str | int) -> Path:
-    """Where, below the folder of maps, the heat map of the picture called `name` goes.
+_DESCRIPTION = 270  # the tag of TIFF files
 
-    Its own path; with .png added unless it ends so: one picture, one map, whatever the others are called. A name such
-    as a.jpg.png, which the map of a.jpg has, gets another .png.
+
+def kinds_of(text: str) -> tuple[str, ...]:
+    """The kinds of files that an option names, "overlay,mask". Raises `ParameterError`."""
+    kinds = tuple(dict.fromkeys(kind.strip() for kind in text.split(",")))
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise ParameterError(f"--map-as {unknown[0]}: choose among {', '.join(KINDS)}, several separated by commas")
+    return kinds
+
+
+def map_path(name: str | int, kind: str = "overlay") -> Path:
+    """Where, below the folder of maps, what is written of the picture called `name` goes.
+
+    Its own path with the kind's ending added, for .png in place of another .png: one picture, one file, whatever the
+    others are called. A name such as a.jpg.png, which the map of a.jpg has, gets another .png.
     """
+    ending = KINDS[kind]
     if isinstance(name, int):
-        return Path(f"{name}.png")
+        return Path(f"{name}{ending}")
     path = PurePosixPath(name)
     parts = [part for part in path.parts if part not in ("/", "..")]
     own = path.suffix == ".png" and PurePosixPath(path.stem).suffix.lower() not in SUFFIXES
-    return Path(*parts[:-1], parts[-1] if own else f"{parts[-1]}.png")
+    return Path(*parts[:-1], (path.stem if own else parts[-1]) + ending)
 
 
-def write_map(path: Path, picture: np.ndarray, anomaly_map: np.ndarray, scale: float, detector: "Detector") -> None:
-    """Write the heat map of one picture, at the picture's own size."""
-    from PIL import Image, PngImagePlugin
+@dataclass(frozen=True)
+class MapFiles:
+    """Writes the maps of pictures into `folder`, which becomes `final` when all are there. `fullest`: how many times
+    the threshold is shown at full strength."""
 
-    from ..report import overlay
+    folder: Path
+    final: Path
+    detector: "Detector"
+    kinds: Sequence[str]
+    fullest: float
 
-    if picture.shape[-1] != 3:  # of several channels that are no colours, their mean
-        picture = picture[..., 0] if picture.shape[-1] == 1 else picture.mean(axis=-1).astype(picture.dtype)
-    seen = as_seen(picture, detector.preprocessor_.value_range)
-    about = PngImagePlugin.PngInfo()
-    about.add_text(*MARK)
-    with whole_file(path) as file:
-        Image.fromarray(overlay(seen, anomaly_map, scale)).save(file, "PNG", pnginfo=about)
+    def write(self, name: str | int, picture: np.ndarray, found: "Explanation", i: int) -> None:
+        """Write those of picture (H, W, C), row i of what was found. Raises `OutputError`."""
+        assert found.anomaly_map is not None
+        heat = np.asarray(found.anomaly_map[i], np.float32)
+        mask = found.mask(i) if found.map_threshold is not None else np.zeros(heat.shape, bool)
+        for kind in self.kinds:
+            place = map_path(name, kind)
+            check_replaceable(self.final / place)
+            with whole_file(self.folder / place) as file:
+                if kind == "npy":
+                    np.save(file, heat)
+                elif kind == "tiff":
+                    file.write(_tiff(heat))
+                elif kind == "mask":
+                    file.write(_png(mask.astype(np.uint8) * 255))
+                else:
+                    file.write(_png(self._seen(kind, picture, found, i, heat, mask)))
+
+    def _seen(
+        self, kind: str, picture: np.ndarray, found: "Explanation", i: int, heat: np.ndarray, mask: np.ndarray
+    ) -> np.ndarray:
+        from ..report import located, panel
+
+        shown, shades = self._as_seen(picture), self._shades(found)
+        if kind == "overlay":
+            return located(shown, heat, shades, mask if found.map_threshold is not None else None)
+        made = None if found.reconstruction is None else found.reconstruction[i]
+        if made is not None:
+            made = self._as_seen(made if made.ndim == 3 else made[..., None])
+        return panel(shown, made, heat, shades, mask)
+
+    def _shades(self, found: "Explanation") -> "Shades":
+        from ..report import Shades
+
+        if found.map_threshold is None:  # a model from before maps had a scale: half of black to white is full strength
+            return Shades(1.0)
+        return Shades.of(found.map_threshold, self.fullest)
+
+    def _as_seen(self, picture: np.ndarray) -> np.ndarray:
+        """A picture (H, W, C) as uint8, (H, W) or (H, W, 3); of several channels that are no colours, their mean."""
+        if picture.shape[-1] != 3:
+            picture = picture[..., 0] if picture.shape[-1] == 1 else picture.mean(axis=-1).astype(picture.dtype)
+        return as_seen(picture, self.detector.preprocessor_.value_range)
 
 
 def check_replaceable(path: Path) -> None:
     """Raise `OutputError` where a map would replace a file that is no map: a picture of the same name."""
-    from PIL import Image
-
     if not path.exists():
         return
-    try:
-        with Image.open(path) as there:
-            ours = there.info.get(MARK[0]) == MARK[1]
-    except OSError:
-        ours = False
+    if path.suffix == ".npy":
+        with path.open("rb") as file:
+            ours = file.read(6) == b"\x93NUMPY"
+    else:
+        ours = _is_marked(path)
     if not ours:
         raise OutputError(f"{path}: is no heat map, and a map would replace it; give --maps another folder")
+
+
+def _is_marked(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as there:
+            tags = getattr(there, "tag_v2", {})
+            return MARK[1] in (there.info.get(MARK[0]), tags.get(_DESCRIPTION))
+    except OSError:
+        return False
+
+
+def _png(picture: np.ndarray) -> bytes:
+    from PIL import Image, PngImagePlugin
+
+    about, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
+    about.add_text(*MARK)
+    Image.fromarray(picture).save(buffer, "PNG", pnginfo=about)
+    return buffer.getvalue()
+
+
+def _tiff(heat: np.ndarray) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(heat).save(buffer, "TIFF", tiffinfo={_DESCRIPTION: MARK[1]})
+    return buffer.getvalue()
 
 
 def as_seen(picture: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:

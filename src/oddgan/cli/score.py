@@ -1,7 +1,7 @@
 """oddgan score."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .reading import Chunk
     from .scores import Format, Results
 
-MAP_SCALE = 0.5
+FAINTEST, FULLEST = 0.5, 2.0  # as in `oddgan.report.heat`, which is imported where it is used
 
 
 def score(
@@ -57,16 +57,33 @@ def score(
     ] = False,
     maps: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write a heat map over each picture: its path in DATA, as PNG."),
+        typer.Option(metavar="FOLDER", help="Write the anomaly map of each picture: its path in DATA, as PNG."),
     ] = None,
+    map_as: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND,...",
+            help="What --maps writes: overlay, the map over the picture with a line around what is anomalous; panel, "
+            "picture, reconstruction and map side by side; mask, what is anomalous in white; npy or tiff, the map's "
+            "values in usual deviations, 32-bit.",
+        ),
+    ] = "overlay",
     map_scale: Annotated[
         float,
         typer.Option(
-            metavar="SHARE",
-            help="What heat maps show as fully anomalous: a difference of picture and reconstruction of this share of "
-            "the range from black to white. It is the same for every picture, so all maps can be compared.",
+            metavar="TIMES",
+            help="What overlays show in full colour: so many times the threshold of the map. It is the same for every "
+            "picture, so all maps can be compared.",
         ),
-    ] = MAP_SCALE,
+    ] = FULLEST,
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions",
+            help="One more column, of pictures: the regions whose map is above its threshold, as LEFT,TOP,WIDTH,HEIGHT "
+            "VALUE; .jsonl has area, peak and contour, too.",
+        ),
+    ] = False,
     drop: Drop = None,
     channels_from: ChannelsFrom = None,
     false_alarm_rate: FalseAlarmRate = None,
@@ -89,12 +106,14 @@ def score(
     With --skip-bad, what cannot be read or does not fit the model has the verdict unusable and one more column, reason,
     and the exit code is 4.
     """
+    from .maps import kinds_of
     from .reading import open_model
     from .scores import format_of
     from .train import set_threads
 
-    if not map_scale > 0:
-        raise ParameterError(f"--map-scale {map_scale:g}: must be above 0")
+    if not map_scale > FAINTEST:
+        raise ParameterError(f"--map-scale {map_scale:g}: must be above {FAINTEST:g}, where colours begin")
+    kinds = kinds_of(map_as)
     listening = data == ["-"]
     if "-" in data and not listening:
         raise ParameterError("- reads paths from standard input: give it alone")
@@ -114,7 +133,18 @@ def score(
     if threads is not None:
         set_threads(threads)
     sources = _listened(open_source) if listening else _opened(data, first, open_source, detector, skip_bad)
-    how = Scoring(detector, output, chosen, maps, map_scale, skip_bad, stream or listening, len(data) > 1 or listening)
+    how = Scoring(
+        detector,
+        output,
+        chosen,
+        maps,
+        kinds,
+        map_scale,
+        regions,
+        skip_bad,
+        stream=stream or listening,
+        several=len(data) > 1 or listening,
+    )
     with nullcontext(_no_progress) if listening else terminal.bar("scoring") as progress:
         anomalies, left_out = how.run(sources, progress)
     if fail_on_anomaly and anomalies:
@@ -180,7 +210,9 @@ class Scoring:
     output: Path | None
     form: "Format" = "csv"
     maps: Path | None = None
-    map_scale: float = MAP_SCALE
+    kinds: Sequence[str] = ("overlay",)
+    map_scale: float = FULLEST
+    regions: bool = False
     skip_bad: bool = False
     stream: bool = False
     several: bool = False
@@ -197,10 +229,7 @@ class Scoring:
 
         detector, sources = self.detector, iter(sources)
         table = detector.model_.preprocessor.kind == "table"
-        if self.maps is not None and table:
-            raise DataError("the model takes tables, and heat maps are of pictures: leave out --maps")
-        if self.maps is not None and not detector.locates:
-            raise ParameterError(f"{type(detector).__name__} locates nothing: leave out --maps")
+        self._check_locates(table)
         first = next(sources, None)
         keys = self._keys(first, table)
         bad: list[tuple[str, str]] = []
@@ -210,7 +239,15 @@ class Scoring:
             if folder is not None and not self.stream:
                 folder = stack.enter_context(whole_folder(folder))
             write = stack.enter_context(
-                scores_to(self.output, keys, self.form, columns=table, reasons=self.skip_bad, stream=self.stream)
+                scores_to(
+                    self.output,
+                    keys,
+                    self.form,
+                    columns=table,
+                    regions=self.regions,
+                    reasons=self.skip_bad,
+                    stream=self.stream,
+                )
             )
             for source in ([] if first is None else [first]), sources:
                 for one in source:
@@ -237,6 +274,15 @@ class Scoring:
         )
         terminal.written(self.output, self.maps)
         return anomalies, len(bad)
+
+    def _check_locates(self, table: bool) -> None:
+        for flag, asked in (("--maps", self.maps is not None), ("--regions", self.regions)):
+            if asked and table:
+                raise DataError(f"the model takes tables, and anomaly maps are of pictures: leave out {flag}")
+            if asked and not self.detector.locates:
+                raise ParameterError(f"{type(self.detector).__name__} locates nothing: leave out {flag}")
+        if self.regions and self.detector.model_.map_scale is None:
+            raise ParameterError("--regions: the model is from before maps had a threshold; train it again")
 
     def _keys(self, first: Source | None, table: bool) -> tuple[str, ...]:
         """What identifies a row in results."""
@@ -285,35 +331,37 @@ class Scoring:
         """The results of a chunk's rows, unusable ones among them, and their heat maps."""
         import numpy as np
 
-        from .maps import check_replaceable, map_path, write_map
+        from .maps import MapFiles
         from .scores import Results, in_words
 
         detector, n = self.detector, len(chunk.names)
         keys = [key if isinstance(key, tuple) else (key,) for key in keys]
         table = detector.model_.preprocessor.kind == "table"
         columns: Any = [""] * n if table else None
+        regions: Any = [()] * n if self.regions else None
         at = np.array(chunk.numbers, dtype=int) - chunk.start
         score, p_value, flagged = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, dtype=bool)
         if len(at):
             if table:
                 score[at], shares = detector.score_and_shares(chunk.rows)
                 columns = in_words(detector.preprocessor_.names, shares, n)
-            elif folder is None:
+            elif folder is None and not self.regions:
                 score[at] = detector.anomaly_score(chunk.rows)
             else:
                 found = detector.explain(chunk.rows)
                 score[at] = found.score
-                assert found.anomaly_map is not None
-                for j, (i, anomaly_map) in enumerate(zip(at.tolist(), found.anomaly_map, strict=True)):
-                    place = folder / map_path(names[i])
-                    check_replaceable(cast(Path, self.maps) / map_path(names[i]))
-                    write_map(place, chunk.rows[j], anomaly_map, 2 * self.map_scale, detector)
+                for j, i in enumerate(at.tolist()):
+                    if folder is not None:
+                        files = MapFiles(folder, cast(Path, self.maps), detector, self.kinds, self.map_scale)
+                        files.write(names[i], chunk.rows[j], found, j)
+                    if regions is not None:
+                        regions[i] = found.regions(j)
             p_value[at] = detector.model_.calibration.p_value(score[at])
             flagged[at] = score[at] > detector.threshold_
         reasons = None
         if self.skip_bad:
             reasons = [chunk.bad.get(chunk.start + i, "") for i in range(n)]
-        return Results(keys, score, p_value, flagged, columns, reasons)
+        return Results(keys, score, p_value, flagged, columns, regions, reasons)
 
     def _unusable(self, key: Any, reason: str) -> "Results":
         """The result of a source that cannot be used at all."""
@@ -324,4 +372,5 @@ class Scoring:
         none = np.full(1, np.nan)
         table = self.detector.model_.preprocessor.kind == "table"
         reasons = [reason] if self.skip_bad else None
-        return Results([key], none, none, np.zeros(1, bool), [""] if table else None, reasons)
+        regions = [()] if self.regions else None
+        return Results([key], none, none, np.zeros(1, bool), [""] if table else None, regions, reasons)

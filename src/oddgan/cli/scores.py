@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import MissingExtra, OutputError, ParameterError
 from ..files import whole_file
+from ..verdict.regions import MapRegion
 
 VERDICTS = ("normal", "anomaly")
 UNUSABLE = "unusable"
@@ -37,20 +38,29 @@ Key = tuple[str | int | None, ...]
 @dataclass(frozen=True)
 class Results:
     """The results of some rows, in order. `keys` of all; `score`, `p_value`, `is_anomaly` (n,) float64 and bool;
-    `columns`, of tables, those with the largest shares; `reasons`: why a row could not be used, "" where it could."""
+    `columns`, of tables, those with the largest shares; `regions`, of pictures, where each is anomalous; `reasons`: why
+    a row could not be used, "" where it could."""
 
     keys: Sequence[Key]
     score: np.ndarray
     p_value: np.ndarray
     is_anomaly: np.ndarray
     columns: Sequence[str] | None = None
+    regions: Sequence[Sequence[MapRegion]] | None = None
     reasons: Sequence[str] | None = None
 
     def first(self, n: int) -> "Results":
         """Those of the first n rows."""
-        columns = None if self.columns is None else self.columns[:n]
-        reasons = None if self.reasons is None else self.reasons[:n]
-        return Results(self.keys[:n], self.score[:n], self.p_value[:n], self.is_anomaly[:n], columns, reasons)
+        held = {name: getattr(self, name) for name in ("columns", "regions", "reasons")}
+        more = {name: None if column is None else column[:n] for name, column in held.items()}
+        return Results(self.keys[:n], self.score[:n], self.p_value[:n], self.is_anomaly[:n], **more)
+
+    def more(self, *, in_full: bool) -> list[Sequence[Any]]:
+        """The further columns that there are: regions as text, or `in_full`."""
+        regions: Sequence[Any] | None = self.regions
+        if regions is not None:
+            regions = [[one.to_json() for one in found] if in_full else _briefly(found) for found in regions]
+        return [column for column in (self.columns, regions, self.reasons) if column is not None]
 
     def verdicts(self) -> list[str]:
         """ "normal", "anomaly" or "unusable" of each."""
@@ -58,6 +68,11 @@ class Results:
         return found if self.reasons is None else [
             UNUSABLE if reason else verdict for verdict, reason in zip(found, self.reasons, strict=True)
         ]  # fmt: skip
+
+
+def _briefly(regions: Sequence[MapRegion]) -> str:
+    """Regions as text: "12,30,8,5 7.31; 40,2,3,3 6.9"."""
+    return "; ".join(f"{','.join(map(str, one.box))} {one.value:.3g}" for one in regions)
 
 
 class Writer(Protocol):
@@ -104,14 +119,23 @@ def format_of(path: Path | None, asked: str | None, stream: bool) -> Format:
 
 @contextmanager
 def scores_to(
-    path: Path | None, keys: Sequence[str], form: Format, *, columns: bool, reasons: bool, stream: bool
+    path: Path | None,
+    keys: Sequence[str],
+    form: Format,
+    *,
+    columns: bool,
+    regions: bool = False,
+    reasons: bool,
+    stream: bool,
 ) -> Iterator[Writer]:
     """Where results go: a file, or standard output. Whole or not at all, unless `stream` is true.
 
     `keys`: what identifies a row, of "path" and "row". `columns`: there is a column with the columns that have the
-    largest shares. `reasons`: there is one with the reason why a row could not be used.
+    largest shares. `regions`: one with the regions that are anomalous. `reasons`: one with the reason why a row
+    could not be used.
     """
-    heads = [*keys, "score", "p_value", "verdict", *["columns"] * columns, *["reason"] * reasons]
+    more = {"columns": columns, "regions": regions, "reason": reasons}
+    heads = [*keys, "score", "p_value", "verdict", *(name for name, there in more.items() if there)]
     kinds: dict[Format, Any] = {"csv": _Csv, "jsonl": _JsonLines, "parquet": _Parquet}
     if stream:
         with _Stream(path) as out:
@@ -179,7 +203,7 @@ class _Csv:
         self._write([heads])
 
     def __call__(self, results: Results) -> None:
-        more = [column for column in (results.columns, results.reasons) if column is not None]
+        more = results.more(in_full=False)
         self._write(
             (*key, *rest)
             for key, *rest in zip(
@@ -206,7 +230,7 @@ class _JsonLines:
         self.file, self.heads = file, heads
 
     def __call__(self, results: Results) -> None:
-        more = [column for column in (results.columns, results.reasons) if column is not None]
+        more = results.more(in_full=True)
         lines = []
         for key, score, p_value, *rest in zip(
             results.keys, results.score.tolist(), results.p_value.tolist(), results.verdicts(), *more, strict=True
@@ -243,7 +267,7 @@ class _Parquet:
 
         keys = [list(map(_text, column)) for column in zip(*results.keys, strict=True)]
         numbers = [pa.array(column, from_pandas=True) for column in (results.score, results.p_value)]
-        more = [column for column in (results.columns, results.reasons) if column is not None]
+        more = results.more(in_full=False)
         columns = [*keys, *numbers, results.verdicts(), *more]
         self.writer.write_table(pa.table(columns, schema=self.schema))
 

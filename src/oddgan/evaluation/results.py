@@ -72,7 +72,9 @@ class Evaluation:
     `n_masks` masks, and is empty without masks.
 
     `false_alarm_rate` is what the threshold was set for; `false_alarm_range` holds the true rate for 9 of 10
-    calibration sets of `n_calibrate` rows. `map_scale` is the value that heat maps show at full strength.
+    calibration sets of `n_calibrate` rows. `map_threshold` is the value
+    above which a place of an anomaly map is anomalous, None for maps without a scale; then `map_scale` is the value
+    that heat maps show at full strength.
     `operating_points`: detections and false alarms at several rates that may be asked for; empty without labels.
     `rivals`: of pictures, what needs no detector: AUROC of "mean grey", "deviation" and "file size", each in its better
     direction. `skipped`: (name, reason) of what was left out since it cannot be used.
@@ -102,6 +104,7 @@ class Evaluation:
     warnings: tuple[str, ...]
     examples: tuple[Example, ...]
     map_scale: float
+    map_threshold: float | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
     rivals: Mapping[str, float] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()

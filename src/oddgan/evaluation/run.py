@@ -133,6 +133,7 @@ def evaluate(
         ),
         examples=seen.gallery.examples(),
         map_scale=seen.map_scale(flagged),
+        map_threshold=detector.model_.map_threshold,
         operating_points=operating_points(np.concatenate(seen.p_values), labels, n_calibrate),
         rivals=plain,
         skipped=split.skipped,

@@ -5,10 +5,11 @@ A detector's file derives from `NeuralDetector` and fills in `build`, `step`, `s
 to train derives from `Detector` and has `finish` instead of `step`. Nothing here trains or scores.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, dataclass_transform, get_args
 
 import numpy as np
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from ..errors import ParameterError
 from ..parameters import Param, declared, documented, plain
 from ..preprocessing.prepared import PreparedRows
 from ..training import Batch, Losses, Stage
+from ..verdict.maps import MAP_TERMS
 from . import registry
 
 __all__ = ["ALL", "Batch", "Losses", "Names", "NeuralRecipe", "PreparedRows", "Recipe", "Stage", "Terms", "detector"]
@@ -38,14 +40,33 @@ class _All:
 ALL: Names = _All()
 """Every term that there is."""
 
+AUTO = "auto"
+"""The value of `score_by` that asks for the maximum of the anomaly map of pictures, and else for `Recipe.own_score`."""
+
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
 def detector(cls: type[T]) -> type[T]:
-    """Make a class a detector: its annotated fields become constructor arguments, and its docstring documents them."""
+    """Make a class a detector: its annotated fields become constructor arguments, and its docstring documents them.
+
+    The terms that its `score_by` lists are its own, and the default that it gives is what it scores tables by. Beside
+    them any detector that locates anomalies may be asked for a term of its anomaly map; "auto", the default, takes the
+    map's maximum for pictures.
+    """
+    _choose_score(cls)
     made = dataclass(kw_only=True, eq=False, repr=False)(cls)
     if made.__doc__ is not None:  # python -OO
         made.__doc__ = documented(made.__doc__, made)
     return made
+
+
+def _choose_score(cls: Any) -> None:
+    given = inspect.get_annotations(cls).get("score_by")
+    if given is None or cls.score_by == AUTO:
+        return
+    kind, param = get_args(given)
+    names = (AUTO, *get_args(kind), *(MAP_TERMS if cls.locates else ()))
+    cls.__annotations__["score_by"] = Annotated[Literal[names], param]
+    cls.own_score, cls.score_by = cls.score_by, AUTO
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -105,6 +126,16 @@ class Recipe(ABC):
             "region of interest: LEFT,TOP,WIDTH,HEIGHT in pixels, or the path of a picture of the same size that is "
             "black outside; nothing outside is trained on, scored, mapped or counted",
             low=0,
+            group="pictures",
+        ),
+    ] = None
+    map_blur: Annotated[
+        float | None,
+        Param(
+            "sigma in pixels of the Gaussian that smooths anomaly maps; none: the mean of two, 1/64 and 1/32 of the "
+            "side of the networks' pictures, or of a tile",
+            low=0,
+            high=256,
             group="pictures",
         ),
     ] = None
@@ -169,13 +200,14 @@ class Recipe(ABC):
             group="calibration",
         ),
     ] = "auto"
-    score_by: Annotated[str, Param("the term that is the anomaly score")] = ""
+    score_by: Annotated[str, Param("the term that is the anomaly score")] = AUTO
     local: Annotated[
-        Literal["off", "ratio", "density", "distance"],
+        Literal["off", "ratio", "density", "distance", "views"],
         Param(
             "compare a row with the training rows nearest to it. ratio: each score term over its mean among them; "
-            "density: the row's local outlier factor among them; distance: the mean distance to them; the last two "
-            "replace the detector's own terms",
+            "density: the row's local outlier factor among them; distance: the mean distance to them; views: how "
+            "unusual that distance is where it is most so, of the row, of its columns by range and by rank, and of the "
+            "features; the last three replace the detector's own terms",
             group="neighbours",
         ),
     ] = "off"
@@ -269,8 +301,15 @@ class Recipe(ABC):
         """Fit what the paper fits after training, and keep it in buffers of `net`."""
         del net, rows
 
+    own_score: ClassVar[str] = ""
+    """The value of `score_by` that "auto" stands for where there is no anomaly map: the default that a detector's file
+    gives."""
+
     combined_terms: ClassVar[tuple[str, ...]] = ()
     """The terms whose sum is the score when `score_by` is "combined", each on the scale of normal tuning rows."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("pictures", "table")
+    """The kinds of rows that the paper's idea is for."""
 
     reconstructs: ClassVar[bool] = True
     """Whether `score_rows` gives "x_hat", the reconstruction of each row."""

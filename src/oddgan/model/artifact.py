@@ -17,16 +17,18 @@ from torch.nn.modules.module import (
 
 from .. import __version__, machine, preprocessing
 from ..errors import ArtifactError
-from ..kit.recipe import Recipe
+from ..kit.recipe import AUTO, Recipe
 from ..parameters import declared
-from ..verdict import Calibration, Combination, Reference
+from ..verdict import MAP_TERMS, Calibration, Combination, MapScale, Reference, Views
+from ..verdict.views import OWN
 from . import archive
 from .fitting import score_terms
 from .model import Model, built
+from .terms import compared_in
 
 SPARE = 4  # times as many numbers may be built as a file holds: a parametrisation registers its weights anew
 LARGEST = float(np.finfo(np.float32).max)
-PARTS = ("net", "preprocessing", "calibration", "neighbourhood", "training")
+PARTS = ("net", "preprocessing", "calibration", "neighbourhood", "maps", "training")
 """What the arrays of a model file belong to; "neighbourhood" is what format 1 calls the reference rows."""
 
 
@@ -41,6 +43,7 @@ def info(model: Model) -> dict[str, Any]:
         "calibration": model.calibration.to_manifest()[0],
         "tuning": dict(model.combination.tuning),
         "neighbourhood": reference.to_manifest()[0] if reference else None,
+        "maps": model.map_scale.to_manifest()[0] if model.map_scale else None,
         "training": dict(model.facts),
         "versions": {
             "python": platform.python_version(),
@@ -59,6 +62,7 @@ def write(path: str | Path, model: Model) -> None:
         "preprocessing": model.preprocessor,
         "calibration": model.calibration,
         "neighbourhood": model.combination.reference,
+        "maps": model.map_scale,
     }
     for part, owner in owners.items():
         if owner is not None:
@@ -95,8 +99,14 @@ def _assembled(
         raise ArtifactError(f"its parts do not agree: the array {unknown[0]} belongs to none")
     preprocessor = preprocessing.from_manifest(manifest["preprocessing"], part["preprocessing"])
     known = manifest.get("neighbourhood")  # unknown to the first files
-    reference = Reference.from_manifest(known, part["neighbourhood"]) if known else None
-    combination = Combination.from_manifest(recipe.local, score_terms(recipe), manifest["tuning"], reference)
+    kind = Views if recipe.local == "views" else Reference
+    reference = kind.from_manifest(known, part["neighbourhood"]) if known else None
+    names = score_terms(recipe, preprocessor.kind)
+    combination = Combination.from_manifest(recipe.local, names, manifest["tuning"], reference)
+    scaled = manifest.get("maps")  # unknown to older files
+    map_scale = MapScale.from_manifest(scaled, part["maps"]) if scaled else None
+    if combination.by_map and map_scale is None:
+        raise ArtifactError("the score is pooled from anomaly maps, and their scale is missing")
     numbers = {name: torch.from_numpy(value) for name, value in part["net"].items()}
     with _no_larger_than(numbers):
         net = built(recipe, preprocessor.shape, numbers)
@@ -109,6 +119,7 @@ def _assembled(
         preprocessor=preprocessor,
         combination=combination,
         calibration=Calibration.from_manifest(manifest["calibration"], part["calibration"]),
+        map_scale=map_scale,
         history=_history(manifest["history"]),
         facts=_facts(manifest["training"]),
         trained_on=_fingerprints(part["training"]["rows"]),
@@ -163,18 +174,20 @@ def _check_numbers(net: torch.nn.Module, numbers: Mapping[str, torch.Tensor]) ->
             raise ArtifactError(f"the weights {name} are not finite numbers; train the model again")
 
 
-def _check_reference(recipe: Recipe, net: Any, shape: tuple[int, ...], reference: Reference) -> None:
+def _check_reference(recipe: Recipe, net: Any, shape: tuple[int, ...], reference: Reference | Views) -> None:
     """Raise `ArtifactError` where rows cannot be compared with the reference rows: they have other features, or lack a
     term."""
     x = torch.zeros(1, *shape)
     with machine.scoring(torch.device("cpu")):
-        embeddings = (x,) if recipe.near == "rows" else recipe.embeddings(net, x)
+        embeddings = compared_in(recipe, net, x)
     widths = [embedding.flatten(1).shape[1] for embedding in embeddings]
     kept = [embedding.vectors.shape[1] for embedding in reference.embeddings]
+    if isinstance(reference, Views):
+        kept = [kept[0], *kept[OWN:]]
     if widths != kept:
         raise ArtifactError(f"the reference rows have {kept} features, and the networks give {widths}")
-    terms = set(get_args(declared(type(recipe))["score_by"].type)) - {"combined"}
-    if recipe.local == "ratio" and (missing := terms - reference.terms.keys()):
+    terms = set(get_args(declared(type(recipe))["score_by"].type)) - {AUTO, "combined", *MAP_TERMS}
+    if isinstance(reference, Reference) and recipe.local == "ratio" and (missing := terms - reference.terms.keys()):
         raise ArtifactError(f"the reference rows lack the term {min(missing)}")
 
 

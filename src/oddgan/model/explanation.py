@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..verdict.regions import MapRegion, regions_of
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
@@ -26,12 +28,16 @@ class Explanation:
         Tables: (n, k) float64, or objects where a column holds text or booleans (None: missing). None for a detector
         that reconstructs nothing (`DCGAN`, an isolation forest).
     anomaly_map : list of arrays, array or None
-        Pictures: a list of n arrays (H, W) float32 >= 0, each at its picture's own size. Tables: (n, k) float64, each
-        column's share of the residual. None for a detector that locates nothing.
+        Pictures: a list of n arrays (H, W) float32, each at its picture's own size: how far each place is from what is
+        usual there, in usual deviations (`oddgan.verdict.maps`), below 0 where it is closer than usual. Tables: (n, k)
+        float64, each column's share of the residual. None for a detector that locates nothing.
     trained_on : (n,) bool
         Whether the row equals a training row in all that the networks see of it, with `tile` in every pixel.
     columns : tuple of str
         Of tables, the names of the k columns, or "column 0" where they have none.
+    map_threshold : float or None
+        Of pictures: a place whose value in the map is above it is anomalous. At most a share `false_alarm_rate` of
+        normal pictures has any such place.
     """
 
     score: np.ndarray
@@ -42,6 +48,30 @@ class Explanation:
     anomaly_map: list[np.ndarray] | np.ndarray | None
     trained_on: np.ndarray
     columns: tuple[str, ...] = ()
+    map_threshold: float | None = None
+
+    def regions(self, i: int) -> tuple[MapRegion, ...]:
+        """Where picture i is anomalous: the regions of its map above `map_threshold`, that with the highest value
+        first. A picture with the verdict anomaly has one at least, around the peak of its map; empty where there are no
+        standardised maps."""
+        threshold = self._threshold(i)
+        return () if threshold is None else regions_of(self.anomaly_map[i], threshold)  # type: ignore[index]
+
+    def mask(self, i: int) -> np.ndarray:
+        """Which pixels of picture i the regions cover, (H, W) bool. Raises `ValueError` without standardised maps."""
+        threshold = self._threshold(i)
+        if threshold is None:
+            raise ValueError("there are no standardised anomaly maps to cut")
+        return np.asarray(self.anomaly_map[i] > threshold)  # type: ignore[index]
+
+    def _threshold(self, i: int) -> float | None:
+        if self.map_threshold is None or self.anomaly_map is None:
+            return None
+        if not self.is_anomaly[i]:
+            return self.map_threshold
+        # The map was enlarged, which may lower its peak, and the score may be another term.
+        peak = np.float32(self.anomaly_map[i].max())
+        return min(self.map_threshold, float(np.nextafter(peak, np.float32(-np.inf))))
 
     def largest(self, i: int, most: int = 3) -> tuple[tuple[str, float], ...]:
         """The columns of a table with the largest shares of row i's residual, and their shares, at most `most` of

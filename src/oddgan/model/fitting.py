@@ -15,22 +15,25 @@ import torch
 from torch import nn
 
 from .. import cautions, machine, preprocessing, training
-from ..errors import DataError
+from ..errors import DataError, ParameterError
 from ..hooks import Hook
 from ..kit.recipe import ALL, NeuralRecipe, Recipe
-from ..preprocessing import fingerprints
-from ..preprocessing.parts import Block, Parts, joined
+from ..preprocessing import PicturePreprocessor, fingerprints
+from ..preprocessing.parts import Block, Parts, Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
 from ..rows import Rows, open_rows
 from ..training.checkpoint import Checkpoint, seed_of
-from ..verdict import ALONE, Calibration, Combination, Reference, check_neighbours, check_rate
+from ..verdict import ALONE, MAP_TERMS, Calibration, Combination, Reference, Views, check_neighbours, check_rate
 from . import checks
+from .maps import RowMaps
 from .model import Model
 from .terms import TermComputer
 
 COPIES = 10  # rows that are looked through for each reference row, where many rows equal others
 REFERENCE_NUMBERS = 2**24  # in the embeddings of reference rows at most: 64 MiB, milliseconds a row
 LEAST_ROWS = 4
+MAP = "map_max"  # the score of pictures that a detector locates anomalies in, unless score_by says otherwise
+BLURS = (1 / 64, 1 / 32)  # of the shorter side of the networks' pictures, or of a tile: sigmas that smooth its maps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +59,18 @@ def fit(recipe: Recipe, rows: Rows, y: Any = None, *, tune: Any, calibrate: Any,
 
 
 def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> Model:
+    if rows.kind not in recipe.kinds:
+        raise ParameterError(
+            f"{type(recipe).__name__} is for {recipe.kinds[0]}, and these are rows of a {rows.kind}: choose another "
+            "detector, such as GANomaly"
+        )
     if len(rows) < LEAST_ROWS:
         raise DataError(f"n_samples = {len(rows)}: give at least {LEAST_ROWS} normal rows, better some hundreds")
     checks.warn_of_rows(rows)
     seed = seed_of(recipe.random_state, run.checkpoint)
     recipe = recipe.fixed(random_state=seed if not isinstance(recipe.random_state, int | None) else recipe.random_state)
-    train, held = hold_out(recipe, len(rows), seed, tune=tune is None, calibrate=calibrate is None)
+    names = score_terms(recipe, rows.kind)
+    train, held = hold_out(recipe, len(rows), seed, kind=rows.kind, tune=tune is None, calibrate=calibrate is None)
     preprocessor = preprocessing.fit(rows, train, recipe)
     # What is held out is read before the long part, so that a row that cannot be used is found now.
     held_out: dict[str, Any] = {}
@@ -83,12 +92,25 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
 
     computer = TermComputer(recipe, net)
     reference = None if candidates is None else _reference(computer, *candidates)
-    combination = Combination(recipe.local, score_terms(recipe), reference)
-    tuned = combination.needs_tuning and "tune" in held_out
+    combination = Combination(recipe.local, names, reference)
+    tuned = "tune" in held_out and (combination.needs_tuning or combination.by_map)
     watched = _Watched(run.hooks, counts["calibrate"] + (counts["tune"] if tuned else 0))
-    if tuned:
+    blurs, maps = map_blurs(recipe, preprocessor), None
+    if combination.by_map and "tune" in held_out:
+        assert isinstance(preprocessor, PicturePreprocessor)  # `score_terms` lets no table be scored by a map
+        learned = RowMaps(preprocessor, blurs=blurs, learn=counts["tune"])
+        tuning = computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination, learned)
+        maps = RowMaps(preprocessor, learned.scale)
+        if combination.needs_tuning:
+            computer.pooled(held_out["tune"], preprocessor, replace(combination, names=MAP_TERMS), maps)
+            combination = combination.tuned({**tuning, **maps.terms})
+            maps = RowMaps(preprocessor, learned.scale)
+    elif tuned:
         combination = combination.tuned(computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination))
-    scores = combination.score(computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination))
+    if maps is None and isinstance(preprocessor, PicturePreprocessor) and recipe.locates:
+        maps = RowMaps(preprocessor, blurs=blurs, learn=max(1, counts["calibrate"] // 2))
+    terms = computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps)
+    scores = combination.score({**terms, **maps.terms} if combination.by_map and maps is not None else terms)
     calibration = Calibration.of(scores, recipe.false_alarm_rate)
     checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
     checks.warn_of_calibration(calibration, recipe.false_alarm_rate, len(train))
@@ -98,6 +120,7 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
         preprocessor=preprocessor,
         combination=combination,
         calibration=calibration,
+        map_scale=None if maps is None else maps.calibrated(),
         history=history,
         facts={"rows": len(train), "seed": seed, **facts},
         trained_on=trained_on,
@@ -105,19 +128,20 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
 
 
 def hold_out(
-    recipe: Recipe, n: int, seed: int, *, tune: bool, calibrate: bool
+    recipe: Recipe, n: int, seed: int, *, kind: str, tune: bool, calibrate: bool
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The numbers of n rows to train on, and of those held out to "calibrate" and to "tune", as far as they are wanted:
-    disjoint, drawn by the seed alone, ascending."""
+    disjoint, drawn by the seed alone, ascending. `kind`: "pictures" or "table"."""
     rate = recipe.false_alarm_rate
     most = recipe.max_held_out_rows
     if not isinstance(rate, str):
         most = max(most, math.ceil(10 / rate))
     share = max(1, round(n * recipe.calibrate_fraction))
-    several = recipe.score_by == "combined" and recipe.local not in ALONE  # terms, which are weighed on tuning rows
+    names = score_terms(recipe, kind)
+    tuned = len(names) > 1 or any(name in MAP_TERMS for name in names)  # what is usual of them is found on tuning rows
     counts = {
         "calibrate": min(share, most) if calibrate else 0,
-        "tune": min(max(1, share // 2), recipe.max_held_out_rows) if tune and several else 0,
+        "tune": min(max(1, share // 2), recipe.max_held_out_rows) if tune and tuned else 0,
     }
     order = np.random.default_rng([seed, n]).permutation(n)
     held, start = {}, 0
@@ -160,11 +184,31 @@ class _WatchedParts:
         self.watched.show(self.watched.done)
 
 
-def score_terms(recipe: Recipe) -> tuple[str, ...]:
-    """The detector's terms that the score is made of."""
+def score_terms(recipe: Recipe, kind: str) -> tuple[str, ...]:
+    """The terms that the score of rows of this kind, "pictures" or "table", is made of. Raises `ParameterError` for a
+    term that they do not have."""
     if recipe.local in ALONE:
         return ()
-    return recipe.combined_terms if recipe.score_by == "combined" else (recipe.score_by,)
+    chosen = recipe.score_by
+    if chosen == "auto":
+        chosen = MAP if kind == "pictures" and recipe.locates and recipe.local == "off" else recipe.own_score
+    if chosen in MAP_TERMS and kind != "pictures":
+        raise ParameterError(f"score_by={chosen}: is pooled from the anomaly map of a picture, and this is a table")
+    if chosen in MAP_TERMS and recipe.local != "off":
+        raise ParameterError(
+            f"local={recipe.local}: compares the detector's own terms, and score_by={chosen} is pooled from the "
+            "anomaly map; set local to off, or score_by to one of them"
+        )
+    return recipe.combined_terms if chosen == "combined" else (chosen,)
+
+
+def map_blurs(recipe: Recipe, preprocessor: Preprocessor) -> tuple[float, ...]:
+    """Sigmas in pixels of a map, by which maps are smoothed: of whole pictures those of the networks, of tiles the
+    pictures' own."""
+    if recipe.map_blur is not None:
+        return (float(recipe.map_blur),)
+    side = recipe.tile or min(preprocessor.shape[1:], default=0)
+    return tuple(share * side for share in BLURS)
 
 
 def _candidates(recipe: Recipe, prepared: Any, seed: int) -> tuple[SelectedRows, np.ndarray]:
@@ -179,7 +223,7 @@ def _candidates(recipe: Recipe, prepared: Any, seed: int) -> tuple[SelectedRows,
     return kept, copies[:most].astype(np.float64)
 
 
-def _reference(computer: TermComputer, candidates: SelectedRows, copies: np.ndarray) -> Reference:
+def _reference(computer: TermComputer, candidates: SelectedRows, copies: np.ndarray) -> Reference | Views:
     """The candidates' embeddings and terms, as far as `REFERENCE_NUMBERS` goes."""
     recipe = computer.recipe
     names = () if recipe.local in ALONE else ALL
@@ -199,7 +243,10 @@ def _reference(computer: TermComputer, candidates: SelectedRows, copies: np.ndar
     whole = [np.concatenate(blocks)[:most] for blocks in zip(*embeddings, strict=True)]
     kept = {name: value[:most] for name, value in joined(terms).items()}
     made_in = recipe.block_size if recipe.near == "features" and recipe.pads_blocks else 0
-    return Reference.of(whole, kept, recipe.neighbours, copies=copies[: len(whole[0])], block_size=made_in)
+    copies = copies[: len(whole[0])]
+    if recipe.local == "views":
+        return Views.of(whole, recipe.neighbours, copies=copies, block_size=made_in)
+    return Reference.of(whole, kept, recipe.neighbours, copies=copies, block_size=made_in)
 
 
 def _trained(
@@ -253,7 +300,7 @@ def _identity(
 ) -> dict[str, Any]:
     """What must be equal for a checkpoint to belong to this run; the seed stands for `random_state`."""
     # of no effect on training, or expressed otherwise below
-    free = {"random_state", "device", "false_alarm_rate", "convert", "block_size", "stride", "top_tiles"}
+    free = {"random_state", "device", "false_alarm_rate", "convert", "block_size", "stride", "top_tiles", "map_blur"}
     free |= {"local", "near", "neighbours", *recipe.after_training}
     return {
         "detector": type(recipe).__name__,

@@ -12,11 +12,13 @@ from torch import nn
 from .. import machine
 from ..errors import ParameterError
 from ..kit.recipe import ALL, Recipe
-from ..preprocessing import Preprocessor
+from ..preprocessing import PicturePreprocessor, Preprocessor
 from ..rows import Rows
 from ..training import History
-from ..verdict import Calibration, Combination
+from ..verdict import Calibration, Combination, MapScale
+from .explaining import Explainer
 from .explanation import Explanation
+from .maps import RowMaps
 from .terms import MAP, X_HAT, TermComputer
 
 REPLACEABLE = {"false_alarm_rate", "block_size", "convert"}
@@ -28,8 +30,8 @@ class Model:
 
     `recipe`: the detector's parameters as it was fitted with. `net`: the trained networks. `preprocessor`: from rows to
     parts. `combination`: from terms to a score, with reference rows. `calibration`: scores of held-out normals and the
-    false-alarm rate. `history`: every loss term by epoch. `facts`: about the training. `trained_on`: fingerprints (n,)
-    uint64 of the training rows.
+    false-alarm rate. `map_scale`: what is usual of anomaly maps of pictures, None where there are none. `history`:
+    every loss term by epoch. `facts`: about the training. `trained_on`: fingerprints (n,) uint64 of the training rows.
     """
 
     recipe: Recipe
@@ -37,6 +39,7 @@ class Model:
     preprocessor: Preprocessor
     combination: Combination
     calibration: Calibration
+    map_scale: MapScale | None
     history: History
     facts: Mapping[str, Any]
     trained_on: np.ndarray = field(repr=False)
@@ -46,8 +49,11 @@ class Model:
     def score(self, rows: Rows) -> np.ndarray:
         """The anomaly score of each row, (n,) float64, higher is more anomalous. It depends on that row and the model
         alone. Raises `DataError` for rows that the model does not take."""
-        parts = self.preprocessor.parts(rows)
-        return self.combination.score(self.computer.pooled(parts, self.preprocessor, self.combination))
+        maps = None
+        if self.combination.by_map and isinstance(self.preprocessor, PicturePreprocessor):
+            maps = RowMaps(self.preprocessor, self.map_scale)
+        terms = self.computer.pooled(self.preprocessor.parts(rows), self.preprocessor, self.combination, maps)
+        return self.combination.score(terms if maps is None else {**terms, **maps.terms})
 
     def explain(self, rows: Rows) -> Explanation:
         """Everything about each row."""
@@ -63,30 +69,17 @@ class Model:
 
     def _seen(self, rows: Rows, *, everything: bool) -> Explanation:
         """Each row explained; its terms, its reconstruction and whether it was trained on only with `everything`."""
-        computer, preprocessor = self.computer, self.preprocessor
+        explainer, computer = Explainer(self, everything=everything), self.computer
         names = ALL if everything else (*self.combination.asked, X_HAT, MAP)
-        collector, prints, terms = preprocessor.collector(), [], []
-        for i, block in enumerate(preprocessor.parts(rows).blocks(computer.block_size)):
-            found = computer.found(block.x, names, few=not i)
-            terms.append((block, self.combination.terms(found.terms, found.embeddings)))
-            heat = found.map
-            if heat is None and found.x_hat is not None:
-                heat = preprocessor.heat(block.x, found.x_hat)
-            collector.add(block, found.x_hat if everything else None, heat)
-            if everything:
-                prints.append(preprocessor.fingerprints(block))
-        pooled = preprocessor.pooled(terms, self.recipe.top_tiles)
-        score = self.combination.score(pooled)
-        return Explanation(
-            score=score,
-            p_value=self.calibration.p_value(score),
-            is_anomaly=score > self.calibration.threshold,
-            terms=pooled,
-            reconstruction=collector.reconstruction,
-            anomaly_map=collector.anomaly_map,
-            trained_on=np.isin(np.concatenate(prints), self.trained_on) if prints else np.zeros(len(score), bool),
-            columns=getattr(preprocessor, "names", ()),
-        )
+        for i, block in enumerate(self.preprocessor.parts(rows).blocks(computer.block_size)):
+            explainer.add(block, computer.found(block.x, names, few=not i))
+        return explainer.explanation()
+
+    @property
+    def map_threshold(self) -> float | None:
+        """Above this value a place of an anomaly map is anomalous (`MapScale.threshold`), at the false-alarm rate in
+        force; None where there are no standardised maps."""
+        return None if self.map_scale is None else self.map_scale.threshold(self.calibration.rate)
 
     def features(self, rows: Rows) -> np.ndarray:
         """The detector's features of each row as vectors (n, k) float32; of a picture in tiles, the mean over them."""

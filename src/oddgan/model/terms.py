@@ -5,7 +5,7 @@ alone as among others. A shape that is smaller and yet gives the same bits may t
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from .. import machine
 from ..kit.recipe import ALL, Names, Recipe
-from ..preprocessing.parts import Parts, Preprocessor
-from ..verdict import Combination, Reference
+from ..preprocessing.parts import Block, Parts, Preprocessor
+from ..verdict import Combination, Reference, Views
 from . import inference
+from .maps import RowMaps
 
 X_HAT, MAP, EMBEDDING = "x_hat", "map", "embedding "  # what blocks hold beside terms; embeddings are numbered
 
@@ -36,6 +37,13 @@ class Found:
     x_hat: Tensor | None
     map: Tensor | None
 
+    def raw_maps(self, x: Tensor, preprocessor: Preprocessor) -> Tensor | None:
+        """Where parts x (b, C, h, w) are anomalous, as k raw maps (b, k, h, w): the detector's own, or else the
+        residual; None where the detector locates nothing."""
+        if self.map is not None:
+            return self.map[:, None].float()
+        return None if self.x_hat is None else preprocessor.heat(x, self.x_hat)[:, None]
+
 
 @dataclass(frozen=True, eq=False)
 class TermComputer:
@@ -44,7 +52,7 @@ class TermComputer:
 
     recipe: Recipe
     net: nn.ModuleDict
-    reference: Reference | None = None
+    reference: Reference | Views | None = None
     shapes: "Shapes" = field(default_factory=lambda: Shapes(), repr=False)
 
     @cached_property
@@ -58,12 +66,21 @@ class TermComputer:
         """Where the networks are."""
         return device_of(self.net)
 
-    def pooled(self, parts: Parts, preprocessor: Preprocessor, combination: Combination) -> dict[str, np.ndarray]:
-        """The terms that the score is made of, (n,) float64 by name, of rows in parts."""
-        names, blocks = combination.asked, parts.blocks(self.block_size)
-        found = ((block, self.found(block.x, names, few=not i)) for i, block in enumerate(blocks))
-        terms = ((block, combination.terms(one.terms, one.embeddings)) for block, one in found)
-        return preprocessor.pooled(terms, self.recipe.top_tiles)
+    def pooled(
+        self, parts: Parts, preprocessor: Preprocessor, combination: Combination, maps: RowMaps | None = None
+    ) -> dict[str, np.ndarray]:
+        """The terms that the score is made of, (n,) float64 by name, of rows in parts. `maps`: gathers their anomaly
+        maps, if there are any to gather; its terms are not among those returned."""
+        names = combination.asked if maps is None else (*combination.asked, X_HAT, MAP)
+
+        def terms() -> Iterator[tuple[Block, dict[str, np.ndarray]]]:
+            for i, block in enumerate(parts.blocks(self.block_size)):
+                found = self.found(block.x, names, few=not i)
+                if maps is not None and (raw := found.raw_maps(block.x, preprocessor)) is not None:
+                    maps.add(block, raw)
+                yield block, combination.terms(found.terms, found.embeddings)
+
+        return preprocessor.pooled(terms(), self.recipe.top_tiles)
 
     def found(self, x: Tensor, names: Names = ALL, *, few: bool = False) -> Found:
         """The terms with these names of parts x (b, ...), no more than a block of them, and what else belongs to a
@@ -73,7 +90,7 @@ class TermComputer:
             recipe = self.recipe
             results = {name: value for name, value in recipe.score_rows(net, x, names).items() if name in names}
             if recipe.local != "off":
-                embeddings = (x,) if recipe.near == "rows" else recipe.embeddings(net, x)
+                embeddings = compared_in(recipe, net, x)
                 results |= {f"{EMBEDDING}{i}": vectors.flatten(1) for i, vectors in enumerate(embeddings)}
             return results
 
@@ -168,6 +185,12 @@ class Shapes:
                 if not torch.equal(value.nan_to_num(7.0), theirs.nan_to_num(7.0)):
                     return False
         return True
+
+
+def compared_in(recipe: Recipe, net: Any, x: Tensor) -> tuple[Tensor, ...]:
+    """What `local` compares parts x (b, ...) in: the parts themselves, the detector's embeddings, or both."""
+    embeddings = () if recipe.near == "rows" else tuple(recipe.embeddings(net, x))
+    return (x, *embeddings) if recipe.near == "rows" or recipe.local == "views" else embeddings
 
 
 def device_of(net: nn.ModuleDict) -> torch.device:

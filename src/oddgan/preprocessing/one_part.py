@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from . import fingerprints
-from .parts import Block, Values, joined
+from .parts import Block, Canvas, Laid, Values, joined
 
 
 class OnePart:
@@ -16,6 +17,10 @@ class OnePart:
         """The terms of rows, (n,) by name, from those of their parts: each row is one part."""
         del top
         return joined(values for _, values in parts)
+
+    def canvas(self) -> Canvas:
+        """What lays maps and reconstructions out by row."""
+        return OneEach()
 
     def averaged(self, parts: Iterable[tuple[Block, np.ndarray]]) -> np.ndarray:
         """Vectors of rows (n, k), from those of their parts."""
@@ -28,3 +33,11 @@ class OnePart:
     def trained_on(self, prepared: Any) -> np.ndarray:
         """Sorted fingerprints (n,) uint64 of training rows."""
         return fingerprints.of_rows(prepared)
+
+
+class OneEach:
+    """Rows of one part each, laid out as they come."""
+
+    def add(self, block: Block, values: Tensor) -> list[Laid]:
+        """`values` (b, ...) as they are."""
+        return [Laid(values.numpy(), block.place)]

@@ -37,22 +37,22 @@ class Parts(Protocol):
         ...
 
 
-class Collector(Protocol):
-    """What was located in parts, and what they were reconstructed as, put together by row, block by block."""
+class Canvas(Protocol):
+    """What was computed of parts, laid out by row."""
 
-    def add(self, block: Block, x_hat: Tensor | None, heat: Tensor | None) -> None:
-        """`x_hat` (b, ...): the parts' reconstructions. `heat`: (b, h, w) >= 0, or (b, d) of a table."""
+    def add(self, block: Block, values: Tensor) -> "list[Laid]":
+        """Lay down `values` of a block's parts, (b, C, h, w) or (b, d) float32. Returns the rows that are complete
+        with it, in order."""
         ...
 
-    @property
-    def anomaly_map(self) -> list[np.ndarray] | np.ndarray | None:
-        """Of every row, in the user's pixels or columns."""
-        ...
 
-    @property
-    def reconstruction(self) -> np.ndarray | list[np.ndarray] | None:
-        """Of every row, in the user's units."""
-        ...
+@dataclass(frozen=True, eq=False, slots=True)
+class Laid:
+    """What was computed of r rows of one size: `values` (r, C, h, w) or (r, d) float32; `sizes`: of pictures, the
+    (H, W) that each came in."""
+
+    values: np.ndarray
+    sizes: Sequence[tuple[int, int]] = ()
 
 
 class Preprocessor(Protocol):
@@ -90,8 +90,8 @@ class Preprocessor(Protocol):
     def averaged(self, parts: Iterable[tuple[Block, np.ndarray]]) -> np.ndarray:
         """Vectors of rows (n, k), the means of their parts'."""
 
-    def collector(self) -> Collector:
-        """What puts maps and reconstructions together by row."""
+    def canvas(self) -> Canvas:
+        """What lays maps and reconstructions out by row."""
 
     def heat(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Where parts x differ from their reconstructions: (b, h, w), or (b, d) of a table."""
@@ -103,7 +103,7 @@ class Preprocessor(Protocol):
         """Sorted fingerprints (n,) uint64 of training rows."""
 
     def restore(self, tensor: Tensor) -> np.ndarray:
-        """From the networks' form to the user's units."""
+        """From the networks' form (n, C, h, w) or (n, d) to the user's units."""
 
     def with_conversion(self, convert: bool) -> "Preprocessor":
         """The same, accepting and converting pictures that differ from the training pictures, or not."""

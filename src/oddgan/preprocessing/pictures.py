@@ -20,13 +20,14 @@ from torch.nn import functional as F
 from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.pictures import SMALLEST_SIDE, PictureRows, as_stored_type, look_at
 from .one_part import OnePart
-from .parts import Block, Collector, Parts
+from .parts import Block, Parts
 from .prepared import OnePartEach
 from .region import Region
 from .sizes import network_size, spell, warn_of_sizes
 
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
 LARGEST = 2**28  # values of a picture as networks take it; no model has more, a forged one may claim it
+LEAST_COUNTED = 0.01  # of a place of a map, for it to count
 CHUNK = 256  # pictures at a time in a pass over all of them
 
 
@@ -131,13 +132,16 @@ class PicturePreprocessor(OnePart):
         """The pictures in blocks, read as they are asked for."""
         return _Read(self, rows)
 
-    def collector(self) -> Collector:
-        """What puts maps and reconstructions together by row."""
-        return _Pictures(self)
-
     def heat(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Where parts x differ from their reconstructions, (b, h, w): the mean absolute residual over channels."""
         return (x - x_hat).abs().mean(1)
+
+    def counted(self, size: Sequence[int]) -> np.ndarray | None:
+        """Which places of a map of the networks' size (h, w) count; None: all."""
+        if self.region is None:
+            return None
+        top, left, bottom, right = self.region.box(self.region.mask.shape)
+        return resize_map(self.region.mask[top:bottom, left:right].astype(np.float32), size) >= LEAST_COUNTED
 
     def spread_map(self, heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """A map (h, w) of the networks' size at the size (H, W) of its picture, 0 outside the region."""
@@ -300,29 +304,6 @@ class _Read:
             numbers = np.arange(start, min(start + size, len(self.pictures)))
             stored, sizes = zip(*(self.preprocessor.row(self.pictures, int(i)) for i in numbers), strict=True)
             yield Block(self.preprocessor.tensor(np.stack(stored)), numbers, sizes)
-
-
-class _Pictures:
-    """Maps and reconstructions of whole pictures."""
-
-    def __init__(self, preprocessor: PicturePreprocessor) -> None:
-        self.preprocessor = preprocessor
-        self.maps: list[np.ndarray] = []
-        self.restored: list[np.ndarray] = []
-
-    def add(self, block: Block, x_hat: Tensor | None, heat: Tensor | None) -> None:
-        if heat is not None:
-            self.maps.extend(map(self.preprocessor.spread_map, heat.numpy(), block.place))
-        if x_hat is not None:
-            self.restored.append(self.preprocessor.restore(x_hat))
-
-    @property
-    def anomaly_map(self) -> list[np.ndarray] | None:
-        return self.maps or None
-
-    @property
-    def reconstruction(self) -> np.ndarray | None:
-        return np.concatenate(self.restored) if self.restored else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.tables import BOOLEANS, Kind, TableRows, as_table, refuse_suspicious
 from .one_part import OnePart
-from .parts import Block, Collector, Parts
+from .parts import Block, Parts
 from .prepared import OnePartEach
 from .table_checks import warn_of_columns
 from .table_columns import Categories, Floats, Numbers, Scaling
@@ -162,10 +162,6 @@ class TablePreprocessor(OnePart):
         """The rows in blocks."""
         return _Read(self, self.matched(rows))
 
-    def collector(self) -> Collector:
-        """What puts shares and reconstructions together by row."""
-        return _Rows(self)
-
     def heat(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Where rows x differ from their reconstructions, (b, d): the absolute residual."""
         return (x - x_hat).abs()
@@ -276,30 +272,6 @@ class _Read:
         for start in range(0, n, size):
             end = min(start + size, n)
             yield Block(self.preprocessor.tensor(self.rows[start:end]), np.arange(start, end))
-
-
-class _Rows:
-    """Columns' shares and reconstructions of a table's rows."""
-
-    def __init__(self, preprocessor: TablePreprocessor) -> None:
-        self.preprocessor = preprocessor
-        self.shares: list[np.ndarray] = []
-        self.restored: list[np.ndarray] = []
-
-    def add(self, block: Block, x_hat: Tensor | None, heat: Tensor | None) -> None:
-        del block
-        if heat is not None:
-            self.shares.append(self.preprocessor.shares(heat))
-        if x_hat is not None:
-            self.restored.append(self.preprocessor.restore(x_hat))
-
-    @property
-    def anomaly_map(self) -> np.ndarray | None:
-        return np.concatenate(self.shares) if self.shares else None
-
-    @property
-    def reconstruction(self) -> np.ndarray | None:
-        return np.concatenate(self.restored) if self.restored else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..errors import ArtifactError, DataError
 from ..rows.pictures import PictureRows, look_at
 from . import fingerprints
-from .parts import Block, Collector, Parts, Values, by_row, joined, mean_of_largest
+from .parts import Block, Canvas, Laid, Parts, Values, by_row, joined, mean_of_largest
 from .pictures import IN_MEMORY, PicturePreprocessor, PreparedPictures, resize
 from .region import Region
 from .sizes import LONGEST_SIDE, network_size
@@ -141,9 +141,17 @@ class TilePreprocessor(PicturePreprocessor):
         """Vectors of pictures (n, k): the means of their tiles'."""
         return np.stack([of["z"].mean(0) for of in by_row((block.row, {"z": z}) for block, z in parts)])
 
-    def collector(self) -> Collector:
+    def canvas(self) -> Canvas:
         """What lays tiles back where they were cut."""
-        return _Mosaics(self)
+        return Mosaic(self)
+
+    def counted(self, size: Sequence[int]) -> np.ndarray | None:
+        """Which places of a map of the picture's own size (H, W) count; None: all."""
+        return None if self.region is None else self.region.at(size)
+
+    def spread_map(self, heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """A map of the picture's own size, 0 outside the region."""
+        return heat if self.region is None else np.asarray(heat * self.region.at(size), np.float32)
 
     def fingerprints(self, block: Block) -> np.ndarray:
         """Fingerprints (r,) uint64 of the pictures whose last tile is in the block."""
@@ -293,51 +301,25 @@ class PreparedTiles:
         return cut
 
 
-class _Mosaics:
-    """Maps and reconstructions of pictures, laid together from their tiles."""
-
-    def __init__(self, preprocessor: TilePreprocessor) -> None:
-        self.preprocessor = preprocessor
-        self.maps, self.restored = Mosaic(preprocessor), Mosaic(preprocessor)
-
-    def add(self, block: Block, x_hat: Tensor | None, heat: Tensor | None) -> None:
-        pre = self.preprocessor
-        if heat is not None:
-            self.maps.add(block.place, pre.spread(heat[:, None])[:, 0].numpy())
-        if x_hat is not None:
-            self.restored.add(block.place, pre.restore(pre.spread(x_hat)))
-
-    @property
-    def anomaly_map(self) -> list[np.ndarray] | None:
-        region = self.preprocessor.region
-        if region is None:
-            return self.maps.pictures or None
-        return [found * region.at(found.shape) for found in self.maps.pictures] or None
-
-    @property
-    def reconstruction(self) -> list[np.ndarray] | None:
-        return self.restored.pictures or None
-
-
 class Mosaic:
     """Tiles' values laid back where the tiles were cut, in the order of `blocks_of`; where tiles overlap, their
-    mean. `pictures`: those whose last tile has come, (H, W[, C]) float32."""
+    mean."""
 
     def __init__(self, preprocessor: TilePreprocessor) -> None:
         self.preprocessor, self.tile, self.stride = preprocessor, preprocessor.tile, preprocessor.stride
-        self.pictures: list[np.ndarray] = []
         self._canvas = np.empty(0, np.float32)
 
-    def add(self, tiles: Sequence[Tile], values: np.ndarray) -> None:
-        """Lay down values (b, tile, tile[, C]) float32."""
-        for tile, value in zip(tiles, values, strict=True):
+    def add(self, block: Block, values: Tensor) -> list[Laid]:
+        """Lay down values (b, C, h, w) of tiles. Returns the pictures whose last tile has come, at their own size."""
+        complete = []
+        for tile, value in zip(block.place, self.preprocessor.spread(values).numpy(), strict=True):
             if tile.first:
-                self._canvas = np.zeros((*tile.size, *value.shape[2:]), np.float32)
-            self._canvas[tile.top : tile.top + self.tile, tile.left : tile.left + self.tile] += value
+                self._canvas = np.zeros((len(value), *tile.size), np.float32)
+            self._canvas[:, tile.top : tile.top + self.tile, tile.left : tile.left + self.tile] += value
             if tile.last:
-                over = self._covered(tile.size)
-                self._canvas /= over[..., None] if value.ndim == 3 else over
-                self.pictures.append(self._canvas)
+                self._canvas /= self._covered(tile.size)
+                complete.append(Laid(self._canvas[None], [tile.size]))
+        return complete
 
     def _covered(self, size: tuple[int, int]) -> np.ndarray:
         """How many of the grid's tiles cover each pixel (H, W), 1 where none does."""

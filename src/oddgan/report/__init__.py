@@ -7,14 +7,27 @@ from typing import TYPE_CHECKING
 
 from ..evaluation import Comparison, Evaluation
 from . import comparison, markdown, text
-from .heat import heat_map_grid, overlay
+from .heat import Shades, heat_map_grid, located, overlay, panel, shades_of
 from .page import to_html, write_html
 from .text import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from ..papers import Reproduction
 
-__all__ = ["SCHEMA_VERSION", "heat_map_grid", "markdown", "overlay", "to_html", "to_json", "to_markdown", "write_html"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Shades",
+    "heat_map_grid",
+    "located",
+    "markdown",
+    "overlay",
+    "panel",
+    "shades_of",
+    "to_html",
+    "to_json",
+    "to_markdown",
+    "write_html",
+]
 
 
 def to_markdown(found: Evaluation | Comparison | Reproduction) -> str:

@@ -2,55 +2,94 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError, ParameterError
-from ..evaluation import Example
+from ..evaluation import Evaluation, Example
 from ..files import whole_file
 from .colours import inferno
 
 STRONGEST = 0.85  # opacity of the heat where the map reaches vmax: the picture is still visible
 OUTLINE = (0, 255, 230)  # of a mask: distinct from every colour of the map
+CONTOUR = (255, 255, 255)  # around what is above the threshold of the map
+FAINTEST, FULLEST = 0.5, 2.0  # times the threshold: where heat begins, and where it is at full strength
 TILE = 160  # shorter side to which tiny pictures are enlarged in a grid; other pictures get at most twice that
 _CAPTION = 13
 _GAP = 14
 _SEAM = 4
+_BAR = 14
 
 
-def overlay(picture: np.ndarray, anomaly_map: np.ndarray, vmax: float) -> np.ndarray:
-    """A heat map over a picture, (H, W, 3) uint8.
+@dataclass(frozen=True)
+class Shades:
+    """How values of anomaly maps are shown: none at `low` and below, in full strength at `high` and above, with a line
+    around what is above `threshold`. One for all pictures that are to be compared. Raises `ParameterError` where `high`
+    is not above `low`."""
 
-    `picture`: uint8, (H, W) or (H, W, 3); `anomaly_map`: (H, W); 0 leaves the picture as it is, `vmax` and above get
-    the full strength. Use the same `vmax` for all pictures that are to be compared. Raises DataError when the sizes
-    differ, ParameterError for a vmax that is not above 0.
-    """
-    if not vmax > 0:
-        raise ParameterError(f"overlay: vmax={vmax} must be above 0")
+    high: float
+    low: float = 0.0
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.high > self.low:
+            raise ParameterError(f"shades of a heat map: high={self.high} must be above low={self.low}")
+
+    @classmethod
+    def of(cls, threshold: float, fullest: float = FULLEST) -> "Shades":
+        """For standardised maps, whose anomalous places are above `threshold`; `fullest`: times the threshold that is
+        shown in full strength."""
+        if not threshold > 0:  # no map stands out from what is usual
+            return cls(1.0, 0.0, threshold)
+        return cls(max(fullest, 1.01 * FAINTEST) * threshold, FAINTEST * threshold, threshold)
+
+
+def overlay(picture: np.ndarray, anomaly_map: np.ndarray, shades: Shades) -> np.ndarray:
+    """A heat map over a picture, (H, W, 3) uint8. `picture`: uint8, (H, W) or (H, W, 3); `anomaly_map`: (H, W). Raises
+    DataError when the sizes differ."""
     colour = _in_colour(np.asarray(picture))
     if colour.shape[:2] != np.shape(anomaly_map):
         raise DataError(f"overlay: picture {colour.shape[:2]} and map {np.shape(anomaly_map)} differ in size")
-    heat = np.clip(np.nan_to_num(np.asarray(anomaly_map, dtype=np.float32) / vmax), 0.0, 1.0)
+    relative = (np.asarray(anomaly_map, dtype=np.float32) - shades.low) / (shades.high - shades.low)
+    heat = np.clip(np.nan_to_num(relative), 0.0, 1.0)
     opacity = (STRONGEST * heat)[..., None]
     mixed = (1 - opacity) * colour + opacity * inferno()[np.rint(heat * 255).astype(np.intp)]
     return np.asarray(np.rint(mixed), dtype=np.uint8)
 
 
-def outlined(picture: np.ndarray, mask: np.ndarray, width: int = 1) -> np.ndarray:
+def outlined(
+    picture: np.ndarray, mask: np.ndarray, width: int = 1, colour: tuple[int, int, int] = OUTLINE
+) -> np.ndarray:
     """`picture` (H, W, 3) uint8 with a line, `width` pixels wide, just outside `mask` (H, W) bool."""
     around = mask.copy()
     for _ in range(width):
         padded = np.pad(around, 1)
         around |= padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
     result = picture.copy()
-    result[around & ~mask] = OUTLINE
+    result[around & ~mask] = colour
     return result
 
 
-def views(example: Example, vmax: float, side: int, longest: int) -> list[np.ndarray]:
-    """The picture and its heat map with the mask's outline, both (H, W, 3) uint8 of the same size; without an anomaly
-    map, the picture alone, with the outline.
+def located(picture: np.ndarray, anomaly_map: np.ndarray, shades: Shades, mask: np.ndarray | None = None) -> np.ndarray:
+    """A heat map over a picture with a line around what is above the threshold, (H, W, 3) uint8. `mask` (H, W) bool:
+    what is shown as above it; without one, what is."""
+    shown = overlay(picture, anomaly_map, shades)
+    if shades.threshold is None:
+        return shown
+    above = anomaly_map > shades.threshold if mask is None else mask
+    return outlined(shown, above, _line(above.shape), CONTOUR)
+
+
+def _line(size: Sequence[int]) -> int:
+    """How wide lines are in a picture of this size."""
+    return max(1, round(min(size) / 160))
+
+
+def views(example: Example, shades: Shades, side: int, longest: int) -> list[np.ndarray]:
+    """The picture and its heat map with a line around what is above the threshold and the mask's outline, both
+    (H, W, 3) uint8 of the same size; without an anomaly map, the picture alone, with the outline.
 
     Tiny pictures are enlarged by a whole factor to `side` or more; large ones are reduced to at most `longest`. Raises
     DataError for a row of a table.
@@ -60,11 +99,18 @@ def views(example: Example, vmax: float, side: int, longest: int) -> list[np.nda
     size = _shown_size(example.picture, side, longest)
     shown = [_sized(_in_colour(example.picture), size)]
     if example.anomaly_map is not None:
-        shown.append(overlay(shown[0], _sized(example.anomaly_map, size), vmax))
+        shown.append(located(shown[0], _sized(example.anomaly_map, size), shades))
     if example.mask is not None and example.mask.any():
         mask = _sized(example.mask.astype(np.float32), size) >= 0.5
-        shown[-1] = outlined(shown[-1], mask, width=max(1, round(min(size) / 120)))
+        shown[-1] = outlined(shown[-1], mask, width=_line(size))
     return shown
+
+
+def shades_of(evaluation: Evaluation) -> Shades:
+    """How an evaluation's maps are shown."""
+    if evaluation.map_threshold is None:
+        return Shades(evaluation.map_scale)
+    return Shades.of(evaluation.map_threshold)
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -77,19 +123,20 @@ def png(picture: np.ndarray) -> bytes:
 
 
 def heat_map_grid(
-    examples: Sequence[Example], path: str | Path, *, vmax: float | None = None, columns: int = 3
+    examples: Sequence[Example], path: str | Path, *, shades: Shades | None = None, columns: int = 3
 ) -> None:
     """Write a PNG that shows, for each example, its picture, and its reconstruction and heat map if it has them.
 
-    `vmax`: the map's value that is shown at full strength (`Evaluation.map_scale`); None takes the median peak of the
-    examples. `columns`: examples per line. Tiny pictures are enlarged without blur. Raises DataError without pictures,
+    `shades`: how maps are shown (`shades_of` an evaluation); None takes the median peak of the examples as full
+    strength. `columns`: examples per line. Tiny pictures are enlarged without blur. Raises DataError without pictures,
     OutputError when `path` cannot be written.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     if not examples:
         raise DataError("a grid of heat maps needs at least one example")
-    panels = [_panels(example, vmax or _typical_peak(examples)) for example in examples]
+    shades = shades or Shades(_typical_peak(examples))
+    panels = [_panels(example, shades) for example in examples]
     count = max(map(len, panels))
     height, width = (max(view.shape[axis] for row in panels for view in row) for axis in (0, 1))
     text_width = count * (width + _SEAM) - _SEAM
@@ -112,12 +159,48 @@ def heat_map_grid(
         file.write(png(np.asarray(sheet)))
 
 
-def _panels(example: Example, vmax: float) -> list[np.ndarray]:
+def _panels(example: Example, shades: Shades) -> list[np.ndarray]:
     """The picture, and the reconstruction and heat map if there are any: all (H, W, 3) uint8 of the same size."""
-    picture, *heat = views(example, vmax, TILE, 2 * TILE)
+    picture, *heat = views(example, shades, TILE, 2 * TILE)
     if example.reconstruction is None:
         return [picture, *heat]
     return [picture, _sized(_in_colour(example.reconstruction), picture.shape[:2]), *heat]
+
+
+def panel(
+    picture: np.ndarray, reconstruction: np.ndarray | None, anomaly_map: np.ndarray, shades: Shades, mask: np.ndarray
+) -> np.ndarray:
+    """Side by side: the picture, its reconstruction if there is one, the map with a line around `mask`, what is above
+    the threshold, and the colours of the map. All (H, W) or (H, W, 3) uint8; returns (H', W', 3) uint8."""
+    size = _shown_size(picture, TILE, 8 * TILE)
+    shown = [_sized(_in_colour(one), size) for one in (picture, reconstruction) if one is not None]
+    above = _sized(mask.astype(np.float32), size) >= 0.5
+    shown.append(located(shown[0], _sized(anomaly_map.astype(np.float32), size), shades, above))
+    shown.append(colour_bar(size[0], shades))
+    seam = np.full((size[0], _SEAM, 3), 255, np.uint8)
+    return np.concatenate([part for one in shown for part in (one, seam)][:-1], axis=1)
+
+
+def colour_bar(height: int, shades: Shades) -> np.ndarray:
+    """What the colours of a map mean, in usual deviations, with a mark at the threshold: (height, W, 3) uint8."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    values = np.linspace(shades.high, shades.low, max(2, height), dtype=np.float32)
+    ramp = overlay(np.full((len(values), _BAR), 255, np.uint8), np.repeat(values[:, None], _BAR, axis=1), shades)
+    font = ImageFont.load_default(_CAPTION)
+    marks = {f"{shades.high:.3g}": 0.0, f"{shades.low:.3g}": float(height)}
+    if shades.threshold is not None:
+        share = (shades.high - shades.threshold) / (shades.high - shades.low)
+        marks[f"{shades.threshold:.3g} threshold"] = height * min(max(share, 0.0), 1.0)
+    width = max(font.getlength(text) for text in marks)
+    sheet = Image.new("RGB", (_BAR + 10 + int(width) + 2, height), "white")
+    sheet.paste(Image.fromarray(ramp[:height]), (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    for text, y in marks.items():
+        draw.line([(_BAR, y), (_BAR + 4, y)], fill="#111111")
+        top = min(max(y - _CAPTION / 2, 0), max(0, height - _CAPTION - 3))
+        draw.text((_BAR + 8, top), text, fill="#111111", font=font)
+    return np.asarray(sheet)
 
 
 def _typical_peak(examples: Sequence[Example]) -> float:

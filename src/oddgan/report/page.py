@@ -14,7 +14,7 @@ from ..evaluation import Evaluation, Example
 from ..evaluation.figures import FIGURES, number
 from ..files import whole_file
 from . import charts, text
-from .heat import png, views
+from .heat import png, shades_of, views
 
 SIDE, LONGEST = 144, 320  # of the pictures in the page: tiny ones are enlarged, large ones reduced
 GROUPS = {
@@ -186,7 +186,7 @@ def _galleries(e: Evaluation) -> list[dict[str, Any]]:
 def _item(example: Example, e: Evaluation) -> dict[str, Any]:
     item: dict[str, Any] = {"example": example, "verdict": _verdict(example), "picture": None, "heat": None}
     if example.picture is not None:
-        picture, *heat = views(example, e.map_scale, SIDE, LONGEST)
+        picture, *heat = views(example, shades_of(e), SIDE, LONGEST)
         item |= {"picture": _embedded(picture), "size": picture.shape}
         if example.anomaly_map is not None:
             item |= {"heat": _embedded(heat[0]), "where": _where(example.anomaly_map)}

@@ -46,7 +46,7 @@ class Calibration:
     @property
     def threshold(self) -> float:
         """A row is an anomaly when its score is *above* this; the same as p <= rate."""
-        return float(self.scores[-1 - _allowed(self.rate, len(self.scores))])
+        return threshold_at(self.scores, self.rate)
 
     def p_value(self, scores: np.ndarray) -> np.ndarray:
         """Conformal p-values (n,) float64 in [1 / (n_calibrate + 1), 1]; small means anomalous."""
@@ -80,6 +80,11 @@ def check_rate(rate: float, n: int) -> None:
             f"false_alarm_rate={rate:g} needs at least {math.ceil(1 / rate - 1e-9) - 1} calibration rows and there are "
             f"{n}: add normal rows, raise calibrate_fraction, or ask for {1 / (n + 1):.2g} or more"
         )
+
+
+def threshold_at(scores: np.ndarray, rate: float) -> float:
+    """What a normal row exceeds with probability at most `rate`, by ascending scores (n,) of held-out normals."""
+    return float(scores[-1 - _allowed(rate, len(scores))])
 
 
 def _allowed(rate: float, n: int) -> int:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArtifactError
+from .maps import MAP_TERMS
 from .reference import Reference
+from .views import Views
 
-ALONE = ("density", "distance")
+ALONE = ("density", "distance", "views")
 """Values of `local` that stand in place of a detector's own terms."""
 
 
@@ -25,13 +27,18 @@ class Combination:
 
     local: str
     names: tuple[str, ...]
-    reference: Reference | None = None
+    reference: Reference | Views | None = None
     tuning: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def asked(self) -> tuple[str, ...]:
         """The terms that the detector must compute for a score."""
-        return () if self.local in ALONE else self.names
+        return () if self.local in ALONE else tuple(name for name in self.names if name not in MAP_TERMS)
+
+    @property
+    def by_map(self) -> bool:
+        """Whether the score is made of standardised maps, alone or beside other terms."""
+        return any(name in MAP_TERMS for name in self.names)
 
     @property
     def scored(self) -> tuple[str, ...]:
@@ -45,7 +52,9 @@ class Combination:
         terms = dict(given)
         if self.reference is None:
             return terms
-        if self.local == "density":
+        if isinstance(self.reference, Views):
+            terms["views"] = self.reference.surprise(embeddings)
+        elif self.local == "density":
             terms["density"] = self.reference.outlier_factor(embeddings)
         elif self.local == "distance":
             terms["distance"] = self.reference.distance(embeddings)
@@ -81,7 +90,7 @@ class Combination:
 
     @classmethod
     def from_manifest(
-        cls, local: str, names: tuple[str, ...], tuning: Mapping[str, Any], reference: Reference | None
+        cls, local: str, names: tuple[str, ...], tuning: Mapping[str, Any], reference: Reference | Views | None
     ) -> "Combination":
         """The combination that a model file describes. Raises `ArtifactError` when its parts do not agree."""
         scales = {name: (float(middle), float(deviation)) for name, (middle, deviation) in tuning.items()}
@@ -92,6 +101,6 @@ class Combination:
             raise ArtifactError("the tuning is not a finite number and a positive one of each term")
         if (reference is None) != (local == "off"):
             raise ArtifactError(f"local is {local}, and reference rows are {'missing' if local != 'off' else 'there'}")
-        if local == "ratio" and reference is not None and (missing := set(names) - reference.terms.keys()):
+        if local == "ratio" and isinstance(reference, Reference) and (missing := set(names) - reference.terms.keys()):
             raise ArtifactError(f"the reference rows lack the term {min(missing)}")
         return result

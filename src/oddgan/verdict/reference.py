@@ -116,25 +116,17 @@ class Reference:
         if not all(np.isfinite(vectors).all() for vectors in embeddings):
             raise DataError("a training row has no finite features: training may have broken down; lower lr")
         kept = tuple(Embedding(np.ascontiguousarray(vectors, dtype=np.float32)) for vectors in embeddings)
-        others, distances = kept[0].nearest(kept[0].vectors, _places(k, len(kept[0].vectors)), itself=True)
+        others, distances, weights = among_themselves(kept[0], k, copies)
         k_distance = distances[:, -1]
         if (k_distance > 0).any():  # rows that differ may still have equal features
             k_distance = np.where(k_distance > 0, k_distance, k_distance[k_distance > 0].min())
-        if copies is None:
-            counts = None
-        else:  # a row's own copies are its nearest neighbours
-            others = np.column_stack([np.arange(len(others)), others])
-            distances = np.column_stack([np.zeros(len(others)), distances])
-            counts = copies[others]
-            counts[:, 0] -= 1
-        density = _density(k_distance, others, distances, _weights(counts, k))
+        density = _density(k_distance, others, distances, weights)
         return cls(k, kept, terms, k_distance, density, copies, block_size)
 
     def _nearest(self, embedding: int, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Of rows (n, f): the nearest reference rows (n, p) in that embedding, their distances (n, p), and how many of
         the k nearest training rows each stands for (n, p), None where each is one."""
-        others, distances = self.embeddings[embedding].nearest(vectors, _places(self.k, len(self.k_distance)))
-        return others, distances, None if self.copies is None else _weights(self.copies[others], self.k)
+        return neighbours(self.embeddings[embedding], vectors, self.k, self.copies)
 
     def ratio(self, embeddings: Sequence[np.ndarray], terms: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Each term (n,) of rows with these embeddings, over its mean among the k reference rows nearest to each in the
@@ -145,7 +137,7 @@ class Reference:
         others, _, weights = self._nearest(0, embeddings[0])
         result = {}
         for name, value in terms.items():
-            usual = _mean(self.terms[name][others], weights)
+            usual = mean_over(self.terms[name][others], weights)
             result[name] = value - usual if self.terms[name].min() < 0 else value / (usual + SMALLEST)
         return result
 
@@ -155,7 +147,7 @@ class Reference:
         definition 7)."""
         others, distances, weights = self._nearest(0, embeddings[0])
         own = _density(self.k_distance, others, distances, weights)
-        return np.asarray(_mean(self.density[others], weights) / own)
+        return np.asarray(mean_over(self.density[others], weights) / own)
 
     def distance(self, embeddings: Sequence[np.ndarray]) -> np.ndarray:
         """The mean Euclidean distance (n,) float64 to the k nearest, of rows with these embeddings, (n, f) each; of
@@ -163,7 +155,7 @@ class Reference:
         means = []
         for i, vectors in enumerate(embeddings):
             _, distances, weights = self._nearest(i, vectors)
-            means.append(_mean(distances, weights))
+            means.append(mean_over(distances, weights))
         if len(means) == 1:
             return means[0]
         product: np.ndarray = np.exp(np.mean(np.log(np.add(means, SMALLEST)), 0))
@@ -220,6 +212,29 @@ def check_neighbours(k: int, n: int, copies: np.ndarray | None = None) -> None:
         raise DataError(f"neighbours={k} needs more than {k} training rows and there are {count}: {fix}")
 
 
+def neighbours(
+    embedding: Embedding, vectors: np.ndarray, k: int, copies: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Of rows (n, f): the nearest reference rows (n, p), which stand for so many `copies` each (m,), their distances
+    (n, p), and how many of the k nearest training rows each stands for (n, p), None where each is one."""
+    others, distances = embedding.nearest(vectors, _places(k, len(embedding.vectors)))
+    return others, distances, None if copies is None else _weights(copies[others], k)
+
+
+def among_themselves(
+    embedding: Embedding, k: int, copies: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The same of the reference rows, none of which is its own neighbour; but its copies are."""
+    others, distances = embedding.nearest(embedding.vectors, _places(k, len(embedding.vectors)), itself=True)
+    if copies is None:
+        return others, distances, None
+    others = np.column_stack([np.arange(len(others)), others])
+    distances = np.column_stack([np.zeros(len(others)), distances])
+    counts = copies[others]
+    counts[:, 0] -= 1
+    return others, distances, _weights(counts, k)
+
+
 def _places(k: int, m: int) -> int:
     """Among how many of m reference rows the k nearest training rows are found; a row is not its own neighbour."""
     return max(1, min(k, m - 1))
@@ -234,7 +249,7 @@ def _weights(counts: np.ndarray | None, k: int) -> np.ndarray | None:
     return np.asarray(np.minimum(counts, np.maximum(k - before, 0)))
 
 
-def _mean(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+def mean_over(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """The mean (n,) of values (n, p) of neighbours."""
     if weights is None:
         return np.asarray(values.mean(1))
@@ -246,4 +261,4 @@ def _density(
 ) -> np.ndarray:
     """Local reachability density (n,): one over the mean of the distances to the nearest, none taken for less than that
     neighbour's own k-distance."""
-    return np.asarray(1 / (_mean(np.maximum(distances, k_distance[others]), weights) + SMALLEST))
+    return np.asarray(1 / (mean_over(np.maximum(distances, k_distance[others]), weights) + SMALLEST))
