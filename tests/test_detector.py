@@ -62,8 +62,7 @@ def test_explanations_of_pictures(fitted):
     expected = det.model_.map_scale.standardised(residual[:, None])
     np.testing.assert_allclose(np.stack(explained.anomaly_map), expected, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(explained.terms["map_max"], expected.max(axis=(1, 2)), rtol=1e-3)
-    assert np.array_equal(explained.score, explained.terms["map_max"])
-    assert explained.map_threshold == det.threshold_
+    assert explained.map_threshold == det.model_.map_scale.threshold(det.false_alarm_rate_)
     with pytest.raises(AttributeError):
         explained.score = 0
 
@@ -101,20 +100,15 @@ def test_a_new_false_alarm_rate_needs_no_new_fit(fitted):
 
 def test_rows_are_held_back_disjointly():
     det = GANomaly(calibrate_fraction=0.2)
-    train, held = hold_out(det, 1000, 5, kind="pictures", tune=True, calibrate=True)
+    train, held = hold_out(det, 1000, 5, tune=True, calibrate=True)
     parts = [train, held["tune"], held["calibrate"]]
     assert [len(p) for p in parts] == [700, 100, 200]
     assert len(np.unique(np.concatenate(parts))) == 1000
-    assert len(hold_out(GANomaly(), 100_000, 5, kind="pictures", tune=True, calibrate=True)[1]["calibrate"]) == 1000
+    assert len(hold_out(GANomaly(), 100_000, 5, tune=True, calibrate=True)[1]["calibrate"]) == 1000
     assert (
-        len(
-            hold_out(GANomaly(false_alarm_rate=1e-3), 100_000, 5, kind="pictures", tune=True, calibrate=True)[1][
-                "calibrate"
-            ]
-        )
-        == 10_000
+        len(hold_out(GANomaly(false_alarm_rate=1e-3), 100_000, 5, tune=True, calibrate=True)[1]["calibrate"]) == 10_000
     )
-    assert not np.array_equal(train, hold_out(det, 1000, 6, kind="pictures", tune=True, calibrate=True)[0])
+    assert not np.array_equal(train, hold_out(det, 1000, 6, tune=True, calibrate=True)[0])
 
 
 def test_own_calibration_rows_keep_all_of_x_for_training(pictures):
@@ -143,7 +137,7 @@ def test_a_bad_row_that_is_held_out_is_found_before_training(pictures):
             return 11, 9, 1, "uint8"
 
     det = testing.small(GANomaly, calibrate_fraction=0.3)
-    _, held = hold_out(det, len(pictures), 0, kind="pictures", tune=True, calibrate=True)
+    _, held = hold_out(det, len(pictures), 0, tune=True, calibrate=True)
     for i in (held["calibrate"][0], held["tune"][0]):
         rows = Deceptive(pictures)
         rows[i] = np.zeros((20, 20), np.uint8)
@@ -261,7 +255,7 @@ def test_statistics_of_averaged_weights_are_those_of_the_training_rows():
     random = np.random.default_rng(0)
     X = np.concatenate([random.integers(low, low + 40, (60, 20, 17), dtype=np.uint8) for low in (0, 90, 200)])
     det = testing.small(GANomaly, ema=0.9).fit(X)
-    train, _ = hold_out(det, len(X), 0, kind="pictures", tune=True, calibrate=True)
+    train, _ = hold_out(det, len(X), 0, tune=True, calibrate=True)
     x = det.preprocessor_.prepare(open_rows(X), train).batch(np.arange(len(train)))
     first_norm = det.net_.G.encoder.trunk[3]
     with torch.no_grad():
@@ -361,7 +355,7 @@ def test_parameters_set_after_a_fit_wait_for_the_next(pictures, tmp_path):
 def test_rows_that_were_trained_on_are_known(pictures, table, tmp_path):
     for X in (pictures, table):
         det = testing.small(GANomaly, calibrate_fraction=0.3).fit(X)
-        train, _ = hold_out(det, len(X), 0, kind="pictures", tune=True, calibrate=True)
+        train, _ = hold_out(det, len(X), 0, tune=True, calibrate=True)
         expected = np.isin(np.arange(len(X)), train)
         assert np.array_equal(det.explain(X).trained_on, expected)
         det.save(tmp_path / "m.oddgan")

@@ -160,7 +160,7 @@ def test_a_map_does_not_depend_on_the_other_pictures(oddgan, model, folder, tmp_
     assert oddgan("score", model, folder / "test/scratch/000.png", "--maps", "one").code == 0
     all_, one = tmp_path / "all/test/scratch/000.png", tmp_path / "one/000.png"
     np.testing.assert_array_equal(pixels(all_), pixels(one))
-    assert oddgan("score", model, folder / "test/scratch/000.png", "--maps", "one", "--map-scale", "0.05").code == 0
+    assert oddgan("score", model, folder / "test/scratch/000.png", "--maps", "one", "--map-scale", "9").code == 0
     assert (pixels(all_) != pixels(one)).any()
 
 

@@ -42,7 +42,7 @@ def known(monkeypatch):
     """Defects that are known: squares of 0.9."""
     mask = torch.zeros(6, *SHAPE[1:], dtype=torch.bool)
     mask[::2, 3:8, 2:9] = True
-    monkeypatch.setattr(DRAEM, "defects", lambda self, x, random: (torch.where(mask[:, None], 0.9, x), mask))
+    monkeypatch.setattr(DRAEM, "with_defects", lambda self, x, random: (torch.where(mask[:, None], 0.9, x), mask))
     return mask
 
 
@@ -87,7 +87,7 @@ class RestoresTheDefect(DRAEM):
     """A planted bug: R is trained to restore what it is given."""
 
     def step(self, net, batch):
-        x_a, _ = self.defects(batch.x(), None)
+        x_a, _ = self.with_defects(batch.x(), None)
         for losses in super().step(net, batch):
             yield {"N": {**losses["N"], "l2": ((x_a - net.N.R(x_a)) ** 2).flatten(1).mean(1) / 4}}
 
@@ -113,7 +113,7 @@ class SeesTheCleanPicture(DRAEM):
 def check_the_target(cls):
     det, net, batch = game(cls)
     with torch.no_grad():
-        x_a, _ = det.defects(batch.rows, None)
+        x_a, _ = det.with_defects(batch.rows, None)
         expected = (((batch.rows - net.N.R(x_a)) / 2) ** 2).flatten(1).mean(1)
     assert torch.allclose(losses_of(det, net, batch)["l2"], expected, rtol=1e-4), "R restores something else"
 
@@ -131,7 +131,7 @@ def check_s_sees_both_pictures(cls):
     seen = []
     net.N.S.downs[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     losses_of(det, net, batch)
-    x_a, _ = det.defects(batch.rows, None)
+    x_a, _ = det.with_defects(batch.rows, None)
     with torch.no_grad():
         assert torch.equal(seen[0], torch.cat([net.N.R(x_a), x_a], 1)), "S sees something else"
 

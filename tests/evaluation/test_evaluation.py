@@ -41,6 +41,7 @@ class Brightest:
             reconstruction=np.stack(values) if table else np.zeros((len(values), 4, 4), np.float32),
             anomaly_map=np.stack(maps) if table else maps,
             trained_on=np.zeros(len(values), dtype=bool),
+            map_threshold=None,
             columns=tuple(rows.columns or (f"column {i}" for i in range(rows.shape[1]))) if table else (),
         )
 

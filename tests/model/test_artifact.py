@@ -200,7 +200,7 @@ def _off(manifest, arrays):
         ("quantile", _array("preprocessing.ranks", _first(np.nan)), "columns and their scales"),
         ("quantile", _array("net.M.rows", lambda a: a[:0]), "1 are needed at least"),
         ("ratio", _set("neighbourhood", to=None), "reference rows are missing"),
-        ("ratio", _off, "reference rows are there"),
+        ("ratio", _off, "the score is made of"),
         ("ratio", _set("neighbourhood", "neighbours", to=10**9), "reference rows are incomplete"),
         ("ratio", _set("neighbourhood", "block_size", to=2**30), "what no training rows give"),
         ("ratio", _array("neighbourhood.features.0", lambda a: a[:, :1]), r"\[1\] features, and the networks give"),

@@ -139,7 +139,7 @@ def test_rows_come_back_in_the_users_words(fitted, frame):
 
 
 def test_trained_rows_are_known(fitted, frame):
-    train, _ = hold_out(fitted, len(frame), 0, kind="table", tune=True, calibrate=True)
+    train, _ = hold_out(fitted, len(frame), 0, tune=True, calibrate=True)
     known = fitted.explain(frame).trained_on
     assert known[train].all()
     assert not fitted.explain(mixed(30, 9).assign(version=5)).trained_on.any()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from oddgan.cautions import DataWarning
 from oddgan.errors import DataError
 from oddgan.preprocessing import PicturePreprocessor
 from oddgan.preprocessing.pictures import resize_map
@@ -156,9 +157,9 @@ def test_a_cache_is_used_where_the_source_has_one():
         (noise(3, 3, 32, 32), {}, "look as if channels came first"),
         (noise(3, 2, 9, 9, 3), {}, "give (n, H, W) or (n, H, W, C)"),
         (
-            [noise(9, 9), noise(9, 9, 3)],
+            [noise(9, 9), noise(9, 9, 2)],
             {},
-            "row 1: has 3 channel(s) where row 0 has 1: give channels=1 or channels=3 (--channels)",
+            "row 1: has 2 channel(s) where row 0 has 1: give channels=1 or channels=3 (--channels)",
         ),
         (
             [noise(9, 9), noise(9, 9, dtype=np.uint16)],
@@ -214,3 +215,13 @@ def test_maps_come_back_at_any_size():
     large = resize_map(small, (90, 40))
     assert large.shape == (90, 40)
     assert small.min() <= large.min() <= large.max() <= small.max()
+
+
+def test_grey_among_colours_makes_all_grey_and_says_so():
+    X = [noise(9, 9), noise(9, 9, 3), noise(9, 9)]
+    with pytest.warns(DataWarning, match="2 of 3 pictures are grey") as caught:
+        _, pre = fit(X)
+    assert [one.message.code for one in caught] == ["mixed-channels"]
+    assert (pre.channels, pre.native_channels) == (1, None)
+    assert fit(X, channels=3)[1].channels == 3
+    assert fit(X, convert=True)[1].channels == 3

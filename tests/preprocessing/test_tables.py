@@ -35,7 +35,7 @@ def test_only_training_rows_count(table):
 
 
 def _training_rows(det, table):
-    train, _ = hold_out(det, len(table), det.training_["seed"], kind="table", tune=True, calibrate=True)
+    train, _ = hold_out(det, len(table), det.training_["seed"], tune=True, calibrate=True)
     return table[train]
 
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from oddgan.errors import DataError, OutputError, ParameterError
-from oddgan.report import heat_map_grid, overlay
+from oddgan.report import Shades, heat_map_grid, located, overlay, panel
 from oddgan.report.colours import inferno
-from oddgan.report.heat import OUTLINE, outlined, views
+from oddgan.report.heat import CONTOUR, OUTLINE, colour_bar, outlined, views
 
 
 @pytest.fixture
@@ -18,20 +18,20 @@ def picture():
 
 
 def test_a_map_of_zeros_leaves_the_picture(picture):
-    shown = overlay(picture, np.zeros((6, 9)), 1.0)
+    shown = overlay(picture, np.zeros((6, 9)), Shades(1.0))
     np.testing.assert_array_equal(shown, np.repeat(picture[..., None], 3, axis=2))
     colour = np.stack([picture, picture // 2, picture // 3], axis=2)
-    np.testing.assert_array_equal(overlay(colour, np.zeros((6, 9)), 1.0), colour)
+    np.testing.assert_array_equal(overlay(colour, np.zeros((6, 9)), Shades(1.0)), colour)
 
 
-def test_heat_grows_with_the_map_and_ends_at_vmax(picture):
+def test_heat_grows_with_the_map_and_ends_at_its_highest(picture):
     base = np.repeat(picture[..., None], 3, axis=2).astype(int)
-    change = [np.abs(overlay(picture, np.full((6, 9), v), 2.0) - base).mean() for v in (0, 0.02, 0.5, 1, 2, 5)]
+    change = [np.abs(overlay(picture, np.full((6, 9), v), Shades(2.0)) - base).mean() for v in (0, 0.02, 0.5, 1, 2, 5)]
     assert change[0] == 0
     assert change[1] < 3  # a hundredth of the scale can hardly be seen
     assert sorted(change) == change
     assert change[-1] == change[-2] > 40
-    assert overlay(picture, np.full((6, 9), np.nan), 1.0).dtype == np.uint8
+    assert overlay(picture, np.full((6, 9), np.nan), Shades(1.0)).dtype == np.uint8
 
 
 def test_the_colours_are_matplotlibs():
@@ -43,10 +43,10 @@ def test_the_colours_are_matplotlibs():
 
 def test_overlay_refuses_what_does_not_fit(picture):
     with pytest.raises(DataError, match=r"\(6, 9\) and map \(5, 9\)"):
-        overlay(picture, np.zeros((5, 9)), 1.0)
-    for vmax in (0.0, -1.0, np.nan):
-        with pytest.raises(ParameterError, match="vmax"):
-            overlay(picture, np.zeros((6, 9)), vmax)
+        overlay(picture, np.zeros((5, 9)), Shades(1.0))
+    for high in (0.0, -1.0, np.nan):
+        with pytest.raises(ParameterError, match="must be above low=0"):
+            Shades(high)
 
 
 def test_an_outline_lies_around_the_mask():
@@ -62,7 +62,7 @@ def test_an_outline_lies_around_the_mask():
 
 def test_tiny_pictures_are_enlarged_without_blur_and_large_ones_shrunk(evaluation):
     example = evaluation.examples[0]
-    picture, heat = views(example, 1.0, 100, 300)
+    picture, heat = views(example, Shades(1.0), 100, 300)
     assert picture.shape == heat.shape == (104, 130, 3)
     np.testing.assert_array_equal(picture, example.picture.repeat(13, 0).repeat(13, 1)[..., None].repeat(3, 2))
     large = dataclasses.replace(
@@ -71,12 +71,12 @@ def test_tiny_pictures_are_enlarged_without_blur_and_large_ones_shrunk(evaluatio
         anomaly_map=np.ones((50, 600), np.float32),
         mask=np.ones((50, 600), bool),
     )
-    assert [view.shape for view in views(large, 1.0, 100, 300)] == [(25, 300, 3)] * 2
+    assert [view.shape for view in views(large, Shades(1.0), 100, 300)] == [(25, 300, 3)] * 2
 
 
 def test_a_grid_holds_picture_reconstruction_and_heat_map(evaluation, tmp_path):
     path = tmp_path / "grid.png"
-    heat_map_grid(evaluation.examples, path, vmax=0.5, columns=2)
+    heat_map_grid(evaluation.examples, path, shades=Shades(0.5), columns=2)
     with Image.open(path) as image:
         grid = np.asarray(image)
     panels = 3 * 200 + 2 * 4  # three views of 8x10, twenty times as large
@@ -91,7 +91,7 @@ def test_a_grid_holds_picture_reconstruction_and_heat_map(evaluation, tmp_path):
 
 def test_without_maps_there_is_the_picture_alone(evaluation, tmp_path):
     unlocated = [dataclasses.replace(e, anomaly_map=None, reconstruction=None) for e in evaluation.examples[1:]]
-    (picture,) = views(unlocated[1], 1.0, 100, 300)
+    (picture,) = views(unlocated[1], Shades(1.0), 100, 300)
     np.testing.assert_array_equal(picture, unlocated[1].picture.repeat(13, 0).repeat(13, 1))
     (marked,) = views(unlocated[0], 1.0, 100, 300)
     assert (marked == OUTLINE).all(2).any()
@@ -115,3 +115,39 @@ def test_a_grid_that_cannot_be_made_says_why(evaluation, unlabelled, tmp_path):
     with pytest.raises(OutputError, match="folder"):
         heat_map_grid(evaluation.examples, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_shades_of_a_threshold_leave_what_is_usual_as_it_is(picture):
+    shades = Shades.of(6.0)
+    assert (shades.low, shades.threshold, shades.high) == (3.0, 6.0, 12.0)
+    base = np.repeat(picture[..., None], 3, axis=2)
+    usual = np.linspace(-2, 3, 54).reshape(6, 9)
+    np.testing.assert_array_equal(located(picture, usual, shades), base)
+    for threshold in (0.0, -1.0):  # a threshold that no map exceeds by much still gives a picture
+        assert located(picture, usual, Shades.of(threshold)).shape == (6, 9, 3)
+
+
+def test_a_line_goes_around_what_is_above_the_threshold(picture):
+    heat = np.zeros((6, 9))
+    heat[2:4, 3:6] = 7
+    shown = located(picture, heat, Shades.of(6.0))
+    line = (shown == CONTOUR).all(2)
+    assert line.sum() >= 10
+    assert not line[2:4, 3:6].any()
+    lowered = located(picture, heat, Shades.of(9.0), mask=heat > 0)  # a flagged picture shows why in any case
+    assert (lowered == CONTOUR).all(2).sum() == line.sum()
+
+
+def test_a_panel_has_picture_reconstruction_map_and_colours(picture):
+    heat = np.linspace(0, 20, 54).reshape(6, 9)
+    shades = Shades.of(6.0)
+    whole = panel(picture, picture, heat, shades, heat > 6)
+    without = panel(picture, None, heat, shades, heat > 6)
+    assert whole.shape[0] == without.shape[0] >= 160
+    enlarged = whole.shape[0] // 6
+    assert whole.shape[1] - without.shape[1] == 9 * enlarged + 4
+    np.testing.assert_array_equal(whole[::enlarged, : 9 * enlarged : enlarged, 0], picture)
+    bar = colour_bar(200, shades)
+    assert bar.shape[0] == 200
+    assert (bar[0, 0] != bar[-1, 0]).any()
+    assert colour_bar(200, Shades(1.0)).shape[0] == 200

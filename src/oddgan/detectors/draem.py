@@ -24,6 +24,9 @@ Departures from the paper and the authors' code (github.com/VitjanZ/DRAEM), each
   paper's. In tables there are no textures: a `ParameterError`.
 - One learning rate throughout, and averaged weights. The paper multiplies its rate by 0.2 after 80 and 90 % of 700
   epochs.
+- Half of the defects are of other kinds (`defects`): pasted patches, scars, stains, missing and doubled parts and so
+  on. Texture in Perlin noise shows what looks foreign; these show what is out of place, as on a circuit board. "paper"
+  is the paper's alone.
 - Our own defaults: a quarter of the widths, a higher rate for shorter training, and no rotated pictures (`rotated`;
   paper: 0.3), so that place and direction are learned.
 - `generate` is an error: R only reconstructs given rows.
@@ -42,8 +45,10 @@ from ..kit.losses import l1, l2
 from ..kit.recipe import ALL, Batch, Losses, Names, Stage, Terms, detector
 from ..networks.draem import Both, focal, ssim
 from ..parameters import Param
-from ..simulate.pictures import changed, foreign, perlin_mask, procedural
+from ..simulate.pictures import anomalous, changed, foreign, perlin_mask, procedural
 
+VARIED = 0.5  # share of defects of other kinds than the paper's
+SIZES = (0.002, 0.1)  # their areas, as shares of the picture's
 PROCEDURAL = 0.25  # share of defects whose texture is noise
 LARGEST_TURN = np.pi / 2
 FULL_SIZE = 256  # the side of the paper's pictures, for which `window` is given
@@ -65,6 +70,13 @@ class DRAEM(NeuralDetector):
     w_ssim: Annotated[float, Param("weight of 1 - SSIM beside the squared error", low=0)] = 1.0
     gamma: Annotated[float, Param("how much the focal loss neglects pixels that are classified well", low=0)] = 2.0
     anomaly_share: Annotated[float, Param("share of training pictures with a simulated defect", low=0.01, high=1)] = 0.5
+    defects: Annotated[
+        Literal["varied", "paper"],
+        Param(
+            "what is simulated: paper, foreign texture in a mask of Perlin noise; varied, that for half of the "
+            "defects, and every kind of `oddgan.simulate.pictures` for the others"
+        ),
+    ] = "varied"
     blend: Annotated[
         float, Param("up to which share a defect is transparent: beta is uniform on [0, blend)", low=0, high=0.99)
     ] = 0.8
@@ -96,7 +108,7 @@ class DRAEM(NeuralDetector):
         x = batch.x()
         random = np.random.default_rng(int(torch.randint(2**62, ())))
         x = self._turned(x, random)
-        x_a, mask = self.defects(x, random)
+        x_a, mask = self.with_defects(x, random)
         x_hat, logits = net.N(x_a)
         yield {
             "N": {
@@ -121,7 +133,7 @@ class DRAEM(NeuralDetector):
         """R's bottleneck, averaged over places: (b, 8 width)."""
         return net.N.R.encoded(x)[-1].float().mean((2, 3))
 
-    def defects(self, x: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def with_defects(self, x: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Pictures x (b, C, H, W) from -1 to 1 with a simulated defect in some of them, and masks (b, H, W) bool of
         where it is. A picture whose mask of noise is empty has none, as in the authors' code."""
         rows = ((x.detach().float() + 1) / 2).permute(0, 2, 3, 1).cpu().numpy()
@@ -130,11 +142,12 @@ class DRAEM(NeuralDetector):
         for i, row in enumerate(rows):
             if random.random() >= self.anomaly_share:
                 continue
+            other = rows[(i + random.integers(1, max(2, len(rows)))) % len(rows)]
+            if self.defects == "varied" and random.random() < VARIED:
+                found[i], mask[i] = anomalous(row, random, other=other, size=SIZES, value_range=(0.0, 1.0))
+                continue
             noise = perlin_mask(row.shape[:2], random)
-            if random.random() < PROCEDURAL:
-                texture = procedural(row.shape, random)
-            else:
-                texture = foreign(rows[(i + random.integers(1, max(2, len(rows)))) % len(rows)], random)
+            texture = procedural(row.shape, random) if random.random() < PROCEDURAL else foreign(other, random)
             beta = np.float32(self.blend * random.random())
             found[i] = np.where(noise[..., None], beta * row + (1 - beta) * texture, row)
             mask[i] = noise & changed(row, found[i], 1.0)

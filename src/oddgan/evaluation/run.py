@@ -133,7 +133,7 @@ def evaluate(
         ),
         examples=seen.gallery.examples(),
         map_scale=seen.map_scale(flagged),
-        map_threshold=detector.model_.map_threshold,
+        map_threshold=seen.map_threshold,
         operating_points=operating_points(np.concatenate(seen.p_values), labels, n_calibrate),
         rivals=plain,
         skipped=split.skipped,
@@ -159,6 +159,7 @@ class _Seen:
         self.p_values: list[np.ndarray] = []
         self.flagged: list[np.ndarray] = []
         self.terms: dict[str, list[np.ndarray]] = {}
+        self.map_threshold: float | None = None
         self.heats: list[float] = []  # of each picture: the 0.99 quantile of its map
         self.pixels = metrics.PixelScores()
         self.known: list[np.ndarray] = []  # whether each row was trained on
@@ -188,6 +189,7 @@ class _Seen:
                 self.plain.setdefault(name, []).extend(column)
         masks: list[np.ndarray | None] = [None] * len(scores)
         if rows.kind == "pictures" and found.anomaly_map is not None:
+            self.map_threshold = found.map_threshold
             for j, anomaly_map in enumerate(found.anomaly_map):
                 self.heats.append(float(np.quantile(anomaly_map, 0.99)))
                 masks[j] = self._under_mask(start + j, anomaly_map)

@@ -41,7 +41,8 @@ ALL: Names = _All()
 """Every term that there is."""
 
 AUTO = "auto"
-"""The value of `score_by` that asks for the maximum of the anomaly map of pictures, and else for `Recipe.own_score`."""
+"""The value of `score_by` that asks for the maximum of the anomaly map of pictures in tiles or larger than 32 pixels,
+and else for `Recipe.own_score`."""
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
@@ -50,7 +51,7 @@ def detector(cls: type[T]) -> type[T]:
 
     The terms that its `score_by` lists are its own, and the default that it gives is what it scores tables by. Beside
     them any detector that locates anomalies may be asked for a term of its anomaly map; "auto", the default, takes the
-    map's maximum for pictures.
+    map's maximum for pictures in tiles or larger than 32 pixels.
     """
     _choose_score(cls)
     made = dataclass(kw_only=True, eq=False, repr=False)(cls)
@@ -302,8 +303,8 @@ class Recipe(ABC):
         del net, rows
 
     own_score: ClassVar[str] = ""
-    """The value of `score_by` that "auto" stands for where there is no anomaly map: the default that a detector's file
-    gives."""
+    """The value of `score_by` that "auto" stands for where the anomaly map does not decide: the default that a
+    detector's file gives."""
 
     combined_terms: ClassVar[tuple[str, ...]] = ()
     """The terms whose sum is the score when `score_by` is "combined", each on the scale of normal tuning rows."""

@@ -2,7 +2,7 @@
 
 import platform
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +22,7 @@ from ..parameters import declared
 from ..verdict import MAP_TERMS, Calibration, Combination, MapScale, Reference, Views
 from ..verdict.views import OWN
 from . import archive
-from .fitting import score_terms
+from .fitting import MAP, score_terms
 from .model import Model, built
 from .terms import compared_in
 
@@ -40,6 +40,7 @@ def info(model: Model) -> dict[str, Any]:
         "detector": type(model.recipe).__name__,
         "parameters": model.recipe.parameters,
         "preprocessing": model.preprocessor.to_manifest()[0],
+        "score": list(model.combination.names),
         "calibration": model.calibration.to_manifest()[0],
         "tuning": dict(model.combination.tuning),
         "neighbourhood": reference.to_manifest()[0] if reference else None,
@@ -101,7 +102,7 @@ def _assembled(
     known = manifest.get("neighbourhood")  # unknown to the first files
     kind = Views if recipe.local == "views" else Reference
     reference = kind.from_manifest(known, part["neighbourhood"]) if known else None
-    names = score_terms(recipe, preprocessor.kind)
+    names = _names(recipe, manifest["score"]) if "score" in manifest else score_terms(recipe)
     combination = Combination.from_manifest(recipe.local, names, manifest["tuning"], reference)
     scaled = manifest.get("maps")  # unknown to older files
     map_scale = MapScale.from_manifest(scaled, part["maps"]) if scaled else None
@@ -172,6 +173,14 @@ def _check_numbers(net: torch.nn.Module, numbers: Mapping[str, torch.Tensor]) ->
         # A sum is several times faster, and finite only where all numbers are; it may overflow where they are.
         if value.is_floating_point() and not value.sum().isfinite() and not value.isfinite().all():
             raise ArtifactError(f"the weights {name} are not finite numbers; train the model again")
+
+
+def _names(recipe: Recipe, names: Sequence[str]) -> tuple[str, ...]:
+    """The terms that the score is made of, if they are what `score_by` may stand for."""
+    possible = {score_terms(recipe), (MAP,)} if recipe.score_by == AUTO else {score_terms(recipe)}
+    if tuple(names) not in possible:
+        raise ArtifactError(f"the score is made of {', '.join(names)}, and score_by is {recipe.score_by}")
+    return tuple(names)
 
 
 def _check_reference(recipe: Recipe, net: Any, shape: tuple[int, ...], reference: Reference | Views) -> None:

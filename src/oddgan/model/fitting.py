@@ -17,11 +17,11 @@ from torch import nn
 from .. import cautions, machine, preprocessing, training
 from ..errors import DataError, ParameterError
 from ..hooks import Hook
-from ..kit.recipe import ALL, NeuralRecipe, Recipe
+from ..kit.recipe import ALL, AUTO, NeuralRecipe, Recipe
 from ..preprocessing import PicturePreprocessor, fingerprints
 from ..preprocessing.parts import Block, Parts, Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
-from ..rows import Rows, open_rows
+from ..rows import PictureRows, Rows, open_rows
 from ..training.checkpoint import Checkpoint, seed_of
 from ..verdict import ALONE, MAP_TERMS, Calibration, Combination, Reference, Views, check_neighbours, check_rate
 from . import checks
@@ -33,6 +33,7 @@ COPIES = 10  # rows that are looked through for each reference row, where many r
 REFERENCE_NUMBERS = 2**24  # in the embeddings of reference rows at most: 64 MiB, milliseconds a row
 LEAST_ROWS = 4
 MAP = "map_max"  # the score of pictures that a detector locates anomalies in, unless score_by says otherwise
+SMALL_PICTURES = 32  # pixels a side up to which a picture shows one thing, as a digit, and not a mark on it
 BLURS = (1 / 64, 1 / 32)  # of the shorter side of the networks' pictures, or of a tile: sigmas that smooth its maps
 
 
@@ -69,8 +70,9 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     checks.warn_of_rows(rows)
     seed = seed_of(recipe.random_state, run.checkpoint)
     recipe = recipe.fixed(random_state=seed if not isinstance(recipe.random_state, int | None) else recipe.random_state)
-    names = score_terms(recipe, rows.kind)
-    train, held = hold_out(recipe, len(rows), seed, kind=rows.kind, tune=tune is None, calibrate=calibrate is None)
+    resolved = recipe.fixed(score_by=_score(recipe, rows))
+    names = score_terms(resolved)
+    train, held = hold_out(resolved, len(rows), seed, tune=tune is None, calibrate=calibrate is None)
     preprocessor = preprocessing.fit(rows, train, recipe)
     # What is held out is read before the long part, so that a row that cannot be used is found now.
     held_out: dict[str, Any] = {}
@@ -128,16 +130,16 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
 
 
 def hold_out(
-    recipe: Recipe, n: int, seed: int, *, kind: str, tune: bool, calibrate: bool
+    recipe: Recipe, n: int, seed: int, *, tune: bool, calibrate: bool
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The numbers of n rows to train on, and of those held out to "calibrate" and to "tune", as far as they are wanted:
-    disjoint, drawn by the seed alone, ascending. `kind`: "pictures" or "table"."""
+    disjoint, drawn by the seed alone, ascending."""
     rate = recipe.false_alarm_rate
     most = recipe.max_held_out_rows
     if not isinstance(rate, str):
         most = max(most, math.ceil(10 / rate))
     share = max(1, round(n * recipe.calibrate_fraction))
-    names = score_terms(recipe, kind)
+    names = score_terms(recipe)
     tuned = len(names) > 1 or any(name in MAP_TERMS for name in names)  # what is usual of them is found on tuning rows
     counts = {
         "calibrate": min(share, most) if calibrate else 0,
@@ -184,22 +186,31 @@ class _WatchedParts:
         self.watched.show(self.watched.done)
 
 
-def score_terms(recipe: Recipe, kind: str) -> tuple[str, ...]:
-    """The terms that the score of rows of this kind, "pictures" or "table", is made of. Raises `ParameterError` for a
-    term that they do not have."""
+def score_terms(recipe: Recipe) -> tuple[str, ...]:
+    """The terms that the score is made of."""
     if recipe.local in ALONE:
         return ()
-    chosen = recipe.score_by
-    if chosen == "auto":
-        chosen = MAP if kind == "pictures" and recipe.locates and recipe.local == "off" else recipe.own_score
-    if chosen in MAP_TERMS and kind != "pictures":
+    chosen = recipe.own_score if recipe.score_by == AUTO else recipe.score_by
+    return recipe.combined_terms if chosen == "combined" else (chosen,)
+
+
+def _score(recipe: Recipe, rows: Rows) -> str:
+    """What `score_by` stands for, of these rows. Raises `ParameterError` for a term that they do not have."""
+    chosen, pictures = recipe.score_by, isinstance(rows, PictureRows)
+    if chosen == AUTO:
+        large = recipe.tile is not None or (
+            isinstance(rows, PictureRows)
+            and max(preprocessing.network_size(recipe.size, np.array(rows.header(0)[:2]))) > SMALL_PICTURES
+        )
+        return MAP if pictures and large and recipe.locates and recipe.local == "off" else recipe.own_score
+    if chosen in MAP_TERMS and not pictures:
         raise ParameterError(f"score_by={chosen}: is pooled from the anomaly map of a picture, and this is a table")
     if chosen in MAP_TERMS and recipe.local != "off":
         raise ParameterError(
             f"local={recipe.local}: compares the detector's own terms, and score_by={chosen} is pooled from the "
             "anomaly map; set local to off, or score_by to one of them"
         )
-    return recipe.combined_terms if chosen == "combined" else (chosen,)
+    return chosen
 
 
 def map_blurs(recipe: Recipe, preprocessor: Preprocessor) -> tuple[float, ...]:

@@ -32,7 +32,7 @@ def detector(name: str, dataset: str, *, variant: str = "paper", **changes: Any)
         if key not in declared(cls):
             raise ParameterError(f"{cls.__name__} has no parameter {key!r}")
         declared(cls)[key].check(value)
-    return cls(**{**parameters, **changes})
+    return cls(**{"score_by": cls.own_score, **parameters, **changes})
 
 
 @cache

@@ -164,7 +164,8 @@ def unfitted(wanted: Table, run: Run, protocol: Protocol, group: str = "", budge
         dataset, variant = (part.replace("{class}", group) for part in run.of)
         det = configured(run.detector, dataset, variant=variant, **changes)
     else:
-        det = detectors.get(run.detector)(**changes)
+        cls = detectors.get(run.detector)
+        det = cls(**{"score_by": cls.own_score, **changes})
     if budget != "paper" and isinstance(det, NeuralRecipe):
         known = declared(type(det))
         smaller = {name: value for name, value in wanted.budgets[budget].parameters.items() if name in known}

@@ -13,6 +13,7 @@ from ..rows import Rows
 from ..rows.tables import TableRows
 from .parts import Preprocessor
 from .pictures import PicturePreprocessor
+from .sizes import network_size
 from .tables import TablePreprocessor
 from .tiles import TilePreprocessor
 
@@ -47,4 +48,12 @@ def from_manifest(facts: dict[str, Any], arrays: dict[str, Any]) -> Preprocessor
     return _KINDS[facts["kind"]].from_manifest(facts, arrays)
 
 
-__all__ = ["PicturePreprocessor", "Preprocessor", "TablePreprocessor", "TilePreprocessor", "fit", "from_manifest"]
+__all__ = [
+    "PicturePreprocessor",
+    "Preprocessor",
+    "TablePreprocessor",
+    "TilePreprocessor",
+    "fit",
+    "from_manifest",
+    "network_size",
+]

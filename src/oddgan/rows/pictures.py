@@ -177,8 +177,18 @@ def look_at(pictures: PictureRows, *, channels: int | None, convert: bool) -> Co
             f"({' and '.join(sorted(dtypes))} are mixed); convert all to one"
         )
     counts = {h[2] for h in headers}
-    if convert and channels is None and counts == {1, 3}:
-        channels = 3
+    if channels is None and counts == {1, 3}:
+        channels = 3 if convert else 1
+        if not convert:
+            from ..cautions import DataWarning, warn  # scikit-learn comes with it
+
+            grey = sum(h[2] == 1 for h in headers)
+            warn(
+                DataWarning,
+                "mixed-channels",
+                f"{grey} of {len(headers)} pictures are grey and the others are in colour: all become grey; give "
+                "channels=3 (--channels 3) to keep the colours of those that have any",
+            )
     if channels is None and len(counts) > 1:
         differing = next(int(i) for i, h in zip(looked_at, headers, strict=True) if h[2] != headers[0][2])
         raise DataError(

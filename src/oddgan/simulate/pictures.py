@@ -36,6 +36,7 @@ SIZE = (0.002, 0.05)
 NOTICEABLE = 0.02
 """The change that the mask shows, as a share of the value range."""
 VISIBLE = 0.05  # what the largest change exceeds, so that there is something to see
+SHARP = 0.5  # share of anomalies whose edges are sharp: pictures may have no grey between black and white
 TRIES = 8
 CANDIDATES = 8  # places among which that with the most structure is taken
 
@@ -102,6 +103,8 @@ def anomalous(
     for attempt in range(TRIES + 1):
         share = math.exp(random.uniform(math.log(least), math.log(most)))
         box, content, opacity = (make if attempt < TRIES else _stain)(scene, share, random)
+        if random.random() < SHARP and make not in (_stain, _blur):
+            opacity = (opacity > 0.5 * opacity.max()).astype(np.float32)
         old, new = picture[box], scene.blended(box, content, opacity)
         mask = changed(old, new, scene.high - scene.low)
         visible = changed(old, new, scene.high - scene.low, VISIBLE).any()
@@ -214,11 +217,13 @@ def _piece(scene: _Scene, size: tuple[int, int], random: np.random.Generator, tu
 
 
 def _patch(scene: _Scene, share: float, random: np.random.Generator) -> Change:
-    """CutPaste: a piece, its brightness and contrast changed by up to 10 %, its sides up to 3.3 to 1."""
+    """CutPaste: a piece, its sides up to 3.3 to 1; half of them change in brightness and contrast, by up to 10 %."""
     box = _box(scene, share, random, aspect=3.3)
     piece = _piece(scene, _size(box), random, turn=random.random() < 0.5)
-    piece = (piece - piece.mean()) * np.float32(random.uniform(0.9, 1.1)) + piece.mean()
-    return box, piece * np.float32(random.uniform(0.9, 1.1)), np.ones(_size(box), np.float32)
+    if random.random() < 0.5:
+        piece = (piece - piece.mean()) * np.float32(random.uniform(0.9, 1.1)) + piece.mean()
+        piece = piece * np.float32(random.uniform(0.9, 1.1))
+    return box, piece, np.ones(_size(box), np.float32)
 
 
 def _scar(scene: _Scene, share: float, random: np.random.Generator) -> Change:

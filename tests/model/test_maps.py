@@ -1,0 +1,172 @@
+"""The anomaly map decides: of whole pictures, of tiles, beside other terms, and inside a region of interest."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import oddgan
+from oddgan import testing
+from oddgan.detectors.dcgan import DCGAN
+from oddgan.detectors.ganomaly import GANomaly
+from oddgan.detectors.pca import PCA
+from oddgan.errors import ArtifactError, ParameterError
+from oddgan.model.fitting import hold_out
+from oddgan.verdict.maps import MAP_TERMS, pooled
+
+
+def parts(n, size=(40, 48), seed=0):
+    """Pictures of a bright disc that lies alike in all of them, on more or less noise."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[: size[0], : size[1]]
+    disc = 120.0 * (np.hypot(y - size[0] / 2, x - size[1] / 2) < size[0] / 3)
+    noise = random.uniform(3, 9, (n, 1, 1)) * random.standard_normal((n, *size))
+    return np.clip(60 + disc + noise, 0, 255).astype(np.uint8)
+
+
+def scratched(pictures, seed=0):
+    random, found = np.random.default_rng(seed), pictures.copy()
+    for one in found:
+        y, x = random.integers(0, one.shape[0] - 2), random.integers(0, one.shape[1] - 3)
+        one[y : y + 2, x : x + 3] ^= 64
+    return found
+
+
+@pytest.fixture(scope="module")
+def det():
+    return PCA(random_state=0, components=3, false_alarm_rate=0.1).fit(parts(120))
+
+
+def test_large_pictures_are_scored_by_the_peak_of_their_map(det):
+    X = parts(20, seed=5)
+    found = det.explain(X)
+    assert det.score_by == "auto"
+    assert det.model_.combination.names == ("map_max",)
+    assert np.array_equal(found.score, found.terms["map_max"])
+    assert np.array_equal(found.score, det.anomaly_score(X))
+    assert found.map_threshold == det.threshold_  # one scale for the verdict and the eye
+    for i in range(20):
+        assert found.anomaly_map[i].shape == (40, 48)
+        assert found.anomaly_map[i].max() == pytest.approx(found.score[i], rel=1e-6)
+        assert bool(found.regions(i)) == found.is_anomaly[i]
+
+
+def test_a_mark_that_a_mean_forgets_decides(det):
+    normal, marked = parts(30, seed=6), scratched(parts(30, seed=7))
+    found = det.explain(marked)
+    assert found.is_anomaly.mean() > 0.9
+    assert det.explain(normal).is_anomaly.mean() < 0.3
+    both = np.arange(60) >= 30
+    areas = {
+        name: roc_auc_score(both, det.explain(np.concatenate([normal, marked])).terms[name])
+        for name in ("map_max", "residual")
+    }
+    assert areas["map_max"] > 0.99 > areas["residual"] + 0.2
+    for i in range(30):
+        place = (marked[i] != parts(30, seed=7)[i]).astype(bool)
+        x, y = found.regions(i)[0].peak if found.is_anomaly[i] else np.argwhere(place)[0][::-1]
+        assert np.hypot(*(np.argwhere(place).mean(0) - (y, x))) < 8
+
+
+def test_what_is_usual_comes_from_tuning_rows_and_the_threshold_from_calibration_rows(det):
+    X, model = parts(120), det.model_
+    _, held = hold_out(model.recipe.fixed(score_by="map_max"), len(X), model.facts["seed"], tune=True, calibrate=True)
+    assert len(held["tune"]) == 12
+    peaks = np.sort(det.explain(X[held["calibrate"]]).terms["map_max"])
+    assert np.array_equal(model.map_scale.peaks, peaks)
+    assert np.array_equal(model.calibration.scores, peaks)
+    z = np.stack(det.explain(X[held["tune"]]).anomaly_map)
+    assert abs(z.mean()) < 0.1  # of the rows that say what is usual
+    trained = np.setdiff1d(np.arange(120), np.concatenate(list(held.values())))
+    other = X.copy()
+    other[held["tune"]] = 255 - other[held["tune"]]
+    changed = PCA(random_state=0, components=3, false_alarm_rate=0.1).fit(other)
+    for name, value in det.net_.state_dict().items():
+        assert np.array_equal(value, changed.net_.state_dict()[name])
+    assert len(trained) == model.facts["rows"]
+    assert not np.array_equal(changed.model_.map_scale.mean, model.map_scale.mean)
+
+
+@pytest.mark.parametrize("score_by", MAP_TERMS)
+def test_each_pool_can_be_the_score(score_by):
+    X = parts(60)
+    found = PCA(random_state=0, components=3, score_by=score_by).fit(X).explain(scratched(X[:5]))
+    assert np.array_equal(found.score, found.terms[score_by])
+
+
+def test_small_pictures_and_tables_keep_their_own_score(pictures, table):
+    for X in (pictures, table):
+        det = testing.small(GANomaly).fit(X)
+        assert det.model_.combination.scored == GANomaly.combined_terms
+    scale = testing.small(GANomaly).fit(pictures).model_.map_scale
+    assert scale is not None  # for the eye
+
+
+def test_a_flagged_picture_shows_why_whatever_flagged_it(pictures):
+    det = testing.small(GANomaly, false_alarm_rate=0.4, score_by="residual").fit(pictures)
+    found = det.explain(pictures)
+    assert found.is_anomaly.any()
+    for i in np.flatnonzero(found.is_anomaly):
+        assert found.regions(i)
+        assert found.mask(i).any()
+
+
+def test_a_detector_that_locates_nothing_has_no_map():
+    det = testing.small(DCGAN, size=40).fit(parts(40))
+    assert det.model_.map_scale is None
+    found = det.explain(parts(2))
+    assert found.map_threshold is None
+    assert found.regions(0) == ()
+    with pytest.raises(ValueError, match="no standardised"):
+        found.mask(0)
+    with pytest.raises(ParameterError, match="score_by='map_max'"):
+        testing.small(DCGAN, score_by="map_max").fit(parts(40))
+
+
+def test_what_has_no_map_cannot_be_scored_by_it(table):
+    with pytest.raises(ParameterError, match="this is a table"):
+        testing.small(GANomaly, score_by="map_max").fit(table)
+    with pytest.raises(ParameterError, match="local=ratio: compares the detector's own terms"):
+        testing.small(GANomaly, score_by="map_top", local="ratio", neighbours=3).fit(parts(40))
+
+
+def test_tiles_are_laid_together_before_they_are_judged():
+    X = [one for size in ((40, 48), (32, 60)) for one in parts(20, size)]
+    det = testing.small(GANomaly, tile=16, stride=8, calibrate_fraction=0.4).fit(X)
+    assert det.model_.combination.names == ("map_max",)
+    assert det.model_.map_scale.mean.shape == (2, 1, 1)  # two scales, no places: pictures differ in size
+    found = det.explain(X[:3] + X[-3:])
+    for i, one in enumerate(X[:3] + X[-3:]):
+        assert found.anomaly_map[i].shape == one.shape
+        assert found.score[i] == pooled(found.anomaly_map[i][None])["map_max"][0]
+        assert det.anomaly_score([one])[0] == found.score[i]
+
+
+def test_models_keep_their_maps_in_files(det, tmp_path):
+    det.save(tmp_path / "m.oddgan")
+    same, X = oddgan.load(tmp_path / "m.oddgan"), scratched(parts(6))
+    a, b = det.explain(X), same.explain(X)
+    assert np.array_equal(a.score, b.score)
+    assert all(np.array_equal(x, y) for x, y in zip(a.anomaly_map, b.anomaly_map, strict=True))
+    assert a.map_threshold == b.map_threshold
+    assert [one.to_json() for one in a.regions(0)] == [one.to_json() for one in b.regions(0)]
+    lower, higher = (det.with_false_alarm_rate(rate).explain(X).map_threshold for rate in (0.3, 0.05))
+    assert lower < a.map_threshold < higher
+
+
+def test_a_file_without_the_scale_of_its_score_is_refused(det):
+    from oddgan.model import artifact
+
+    manifest = {**artifact.info(det.model_), "history": {}}
+    with pytest.raises(ArtifactError, match="their scale is missing"):
+        artifact._assembled(PCA, {**manifest, "maps": None}, {}, {})
+
+
+def test_nothing_outside_a_region_of_interest_counts():
+    X = parts(80)
+    det = PCA(random_state=0, components=3, roi=(12, 8, 24, 24)).fit(X)
+    changed = X[:4].copy()
+    changed[:, :8] = 255
+    changed[:, :, :12] = 0
+    a, b = det.explain(X[:4]), det.explain(changed)
+    assert np.array_equal(a.score, b.score)
+    assert all(one[:8].max() == one[:, :12].max() == 0 for one in b.anomaly_map)
