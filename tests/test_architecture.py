@@ -38,7 +38,7 @@ ROWS = [
     {"detector"},
     {"kit.estimators"},
     {"detectors", "data"},
-    {"evaluation", "testing"},
+    {"evaluation", "advice", "testing"},
     {"kit"},
     {"papers"},
     {"report"},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ finds them
+    from .advice import recommended
     from .detector import Detector, Explanation
     from .detectors import load
     from .detectors.adgan import ADGAN
@@ -45,6 +46,7 @@ _HOMES = {
     "compare": "evaluation",
     "evaluate": "evaluation",
     "load": "detectors",
+    "recommended": "advice",
 }
 _MODULES = {"cautions", "data", "errors", "hooks", "kit", "metrics", "papers", "report", "simulate", "testing"}
 
@@ -76,6 +78,7 @@ __all__ = [
     "compare",
     "evaluate",
     "load",
+    "recommended",
 ]
 
 

@@ -11,7 +11,7 @@ from .outputs import check_folder
 from .process import loading
 
 HELD_OUT = "0"
-RATE = 0.05  # at 1 percent a few hundred normal digits set a threshold that is too strict to show much
+RATE = 0.01
 
 
 def demo(
@@ -22,7 +22,7 @@ def demo(
 ) -> None:
     """Try it: learn handwritten digits without the 0, then find the 0s. Takes less than two minutes."""
     with loading():
-        from .. import detectors
+        from ..advice import recommended
     from .. import data as sources
     from ..evaluation import evaluate
     from ..report import heat_map_grid, shades_of, write_html
@@ -37,7 +37,7 @@ def demo(
     assert split.test is not None  # digits have a test part
     terminal.facts(("data", split.note))
     started = time.monotonic()
-    detector = fit(detectors.get("ganomaly")(random_state=0, false_alarm_rate=RATE), split, [])
+    detector = fit(recommended(split.train, random_state=0, false_alarm_rate=RATE), split, [])
     model, scores, maps, report = (output / name for name in ("digits.oddgan", "scores.csv", "maps.png", "report.html"))
     detector.save(model)
     terminal.facts(*described(detector, model, time.monotonic() - started))

@@ -20,8 +20,9 @@ SEED = Annotated[
 ]
 
 
-def flags(cls: type["Detector"]) -> list[inspect.Parameter]:
-    """A keyword for every declared parameter of `cls`: its value as text.
+def flags(cls: type["Detector"], *, defaults: bool = True) -> list[inspect.Parameter]:
+    """A keyword for every declared parameter of `cls`: its value as text. Without `defaults` it is None where it is not
+    given.
 
     The seed is 0 and not another one each time: a run that is interrupted must be able to go on.
     """
@@ -34,14 +35,15 @@ def flags(cls: type["Detector"]) -> list[inspect.Parameter]:
         switch = declaration.type is bool
         group = declaration.param.group
         option = typer.Option(
-            f"--{_dashed(name)}",
+            f"--{dashed(name)}",
             metavar=None if switch else _metavar(declaration),
             help=_help(declaration),
             show_default=not switch,
             rich_help_panel=f"Parameters for {GROUPS[group]}" if group else f"Parameters of {cls.__name__}",
         )
         default = declaration.default if switch or declaration.default is None else written(declaration.default)
-        found.append(_keyword(name, Annotated[bool if switch else str | None, option], default))
+        kind = (bool if defaults else bool | None) if switch else str | None
+        found.append(_keyword(name, Annotated[kind, option], default if defaults else None))
     return found
 
 
@@ -55,7 +57,7 @@ def shared_flags(classes: Iterable[type["Detector"]]) -> list[inspect.Parameter]
                 continue
             switch = declaration.type is bool
             option = typer.Option(
-                f"--{_dashed(name)}/--no-{_dashed(name)}" if switch else f"--{_dashed(name)}",
+                f"--{dashed(name)}/--no-{dashed(name)}" if switch else f"--{dashed(name)}",
                 metavar=None if switch else _metavar(declaration),
                 help=_help(declaration),
                 rich_help_panel="Parameters, for every detector that has them",
@@ -82,7 +84,7 @@ def parsed(cls: type["Detector"], given: Mapping[str, Any]) -> dict[str, Any]:
             try:
                 value = declared(cls)[name].parse(value)
             except ParameterError as error:
-                raise ParameterError(str(error).replace(f"{name}=", f"--{_dashed(name)} ", 1)) from error
+                raise ParameterError(str(error).replace(f"{name}=", f"--{dashed(name)} ", 1)) from error
         if value is not None:
             arguments[name] = value
     return arguments
@@ -102,7 +104,8 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _dashed(name: str) -> str:
+def dashed(name: str) -> str:
+    """A parameter's name as its flag has it."""
     return name.replace("_", "-")
 
 

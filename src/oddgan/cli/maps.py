@@ -84,6 +84,8 @@ class MapFiles:
         from ..report import located, panel
 
         shown, shades = self._as_seen(picture), self._shades(found)
+        if found.is_anomaly[i]:
+            shades = shades.shown_in(heat)
         if kind == "overlay":
             return located(shown, heat, shades, mask if found.map_threshold is not None else None)
         made = None if found.reconstruction is None else found.reconstruction[i]

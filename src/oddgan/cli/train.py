@@ -11,8 +11,9 @@ import typer
 
 from ..errors import DataError, ParameterError
 from ..hooks import Hook, Progress, TensorBoard, clock
+from ..parameters import declared
 from . import terminal
-from .flags import chosen, flags, parsed
+from .flags import chosen, dashed, flags, parsed, written
 from .options import Anomaly, Category, ChannelsFrom, Data, Drop, Label, Normal, Number, SkipBad, Threads, as_words
 from .outputs import check_folder, check_writable
 from .process import LEFT_OUT, loading
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     from ..data import Split
     from ..detector import Detector
 
-DEFAULT = "ganomaly"
+USUAL = "ganomaly"  # whose flags there are where no detector is named
 
 
 def command(arguments: list[str] | None) -> Callable[..., None]:
     """The command `train`, with the flags of the detector that `arguments` choose; None: without any."""
     fixed = [p for p in inspect.signature(train).parameters.values() if p.name not in ("arguments", "parameters")]
-    flagged = [] if arguments is None else flags(_class(chosen(arguments, "--detector", DEFAULT)))
+    named = None if arguments is None else chosen(arguments, "--detector", "")
+    flagged = [] if named is None else flags(_class(named or USUAL), defaults=bool(named))
 
     def run(**given: Any) -> None:
         parameters = {p.name: given.pop(p.name) for p in flagged}
@@ -52,8 +54,13 @@ def train(
         typer.Option("--output", "-o", metavar="MODEL", help="The model file.", show_default="DATA's name + .oddgan"),
     ] = None,
     detector: Annotated[
-        str, typer.Option(metavar="NAME", help="Which detector; its parameters are among the flags below.")
-    ] = DEFAULT,
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which detector; its parameters are among the flags below.",
+            show_default="what suits the data",
+        ),
+    ] = None,
     normal: Normal = None,
     anomaly: Anomaly = None,
     label: Label = None,
@@ -92,8 +99,10 @@ def train(
     """
     from .reading import check_readable, open_split
 
-    cls = _class(detector)
-    untrained = cls(**parsed(cls, parameters))
+    cls = _class(detector or USUAL)
+    given = parsed(cls, parameters)
+    untrained = cls(**given)
+    untrained.check_parameters()
     model = output or Path(f"{name_of(data)}.oddgan")
     check_writable(model, checkpoint, report, inputs=(data,))
     kept = _checkpoint(model, checkpoint, resume, fresh)
@@ -120,6 +129,11 @@ def train(
     if threads is not None:
         set_threads(threads)
     terminal.facts(("data", split.note))
+    if detector is None:
+        from ..advice import recommended
+
+        untrained = recommended(split.train, **given)
+        terminal.facts(("detector", described_as(untrained, given)))
     hooks: list[Hook] = []
     if tensorboard is not None:
         check_folder(tensorboard)
@@ -166,6 +180,17 @@ def set_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)
+
+
+def described_as(detector: "Detector", given: Mapping[str, Any]) -> str:
+    """A detector that was recommended, as it would be named: "ganomaly --local views"."""
+    own = {
+        name: value
+        for name, value in detector.parameters.items()
+        if name not in given and value != declared(type(detector))[name].default
+    }
+    words = [type(detector).__name__.lower(), *(f"--{dashed(name)} {written(value)}" for name, value in own.items())]
+    return f"{' '.join(words)}, which suits such data; --detector NAME takes another"
 
 
 def name_of(data: str) -> str:

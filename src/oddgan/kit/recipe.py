@@ -213,8 +213,12 @@ class Recipe(ABC):
         ),
     ] = "off"
     near: Annotated[
-        Literal["features", "rows"],
-        Param("nearest in what: the detector's features, or the rows as they are", group="neighbours"),
+        Literal["features", "rows", "both"],
+        Param(
+            "nearest in what: the detector's features, the rows as they are, or both, whose distances are multiplied; "
+            "views look at the rows in any case",
+            group="neighbours",
+        ),
     ] = "features"
     neighbours: Annotated[
         int, Param("how many training rows a row is compared with, where local asks for it", low=1, group="neighbours")

@@ -253,7 +253,7 @@ def _reference(computer: TermComputer, candidates: SelectedRows, copies: np.ndar
             break
     whole = [np.concatenate(blocks)[:most] for blocks in zip(*embeddings, strict=True)]
     kept = {name: value[:most] for name, value in joined(terms).items()}
-    made_in = recipe.block_size if recipe.near == "features" and recipe.pads_blocks else 0
+    made_in = recipe.block_size if recipe.near != "rows" and recipe.pads_blocks else 0
     copies = copies[: len(whole[0])]
     if recipe.local == "views":
         return Views.of(whole, recipe.neighbours, copies=copies, block_size=made_in)

@@ -190,7 +190,7 @@ class Shapes:
 def compared_in(recipe: Recipe, net: Any, x: Tensor) -> tuple[Tensor, ...]:
     """What `local` compares parts x (b, ...) in: the parts themselves, the detector's embeddings, or both."""
     embeddings = () if recipe.near == "rows" else tuple(recipe.embeddings(net, x))
-    return (x, *embeddings) if recipe.near == "rows" or recipe.local == "views" else embeddings
+    return (x, *embeddings) if recipe.near != "features" or recipe.local == "views" else embeddings
 
 
 def device_of(net: nn.ModuleDict) -> torch.device:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ OUTLINE = (0, 255, 230)  # of a mask: distinct from every colour of the map
 CONTOUR = (255, 255, 255)  # around what is above the threshold of the map
 FAINTEST, FULLEST = 0.5, 2.0  # times the threshold: where heat begins, and where it is at full strength
 TILE = 160  # shorter side to which tiny pictures are enlarged in a grid; other pictures get at most twice that
+NEARLY = 0.9  # of the threshold: a map that was enlarged has a lower peak
 _CAPTION = 13
 _GAP = 14
 _SEAM = 4
@@ -44,6 +45,17 @@ class Shades:
         if not threshold > 0:  # no map stands out from what is usual
             return cls(1.0, 0.0, threshold)
         return cls(max(fullest, 1.01 * FAINTEST) * threshold, FAINTEST * threshold, threshold)
+
+    def shown_in(self, anomaly_map: np.ndarray) -> "Shades":
+        """For a flagged picture, which is to show why: these, with a line around its peak at least; or, where its map
+        is far below the threshold because another term flagged it, such as show that peak in full strength."""
+        peak = float(np.nan_to_num(np.max(anomaly_map)))
+        if self.threshold is None or peak > self.threshold or not peak > 0:
+            return self
+        below = float(np.nextafter(np.float32(peak), np.float32(0)))
+        if peak > NEARLY * self.threshold:
+            return replace(self, threshold=below)
+        return Shades(peak, FAINTEST * peak, below)
 
 
 def overlay(picture: np.ndarray, anomaly_map: np.ndarray, shades: Shades) -> np.ndarray:
@@ -99,7 +111,8 @@ def views(example: Example, shades: Shades, side: int, longest: int) -> list[np.
     size = _shown_size(example.picture, side, longest)
     shown = [_sized(_in_colour(example.picture), size)]
     if example.anomaly_map is not None:
-        shown.append(located(shown[0], _sized(example.anomaly_map, size), shades))
+        own = shades.shown_in(example.anomaly_map) if example.is_anomaly else shades
+        shown.append(located(shown[0], _sized(example.anomaly_map, size), own))
     if example.mask is not None and example.mask.any():
         mask = _sized(example.mask.astype(np.float32), size) >= 0.5
         shown[-1] = outlined(shown[-1], mask, width=_line(size))
