@@ -24,6 +24,8 @@ KINDS = {"overlay": ".png", "panel": "_panel.png", "mask": "_mask.png", "npy": "
 """What may be written of each picture, and how its file's name ends."""
 
 _DESCRIPTION = 270  # the tag of TIFF files
+_NPY_MARK = MARK[1].encode()  # behind the array, where readers of .npy files do not look
+_TAKEN = ("_panel", "_mask")  # how the names of other kinds than the overlay end, before .png
 
 
 def kinds_of(text: str) -> tuple[str, ...]:
@@ -37,15 +39,17 @@ def kinds_of(text: str) -> tuple[str, ...]:
 def map_path(name: str | int, kind: str = "overlay") -> Path:
     """Where, below the folder of maps, what is written of the picture called `name` goes.
 
-    Its own path with the kind's ending added, for .png in place of another .png: one picture, one file, whatever the
-    others are called. A name such as a.jpg.png, which the map of a.jpg has, gets another .png.
+    Its own path with the kind's ending, in place of .png or added to any other one: one picture, one file, whatever the
+    others are called. To names that the files of another picture may have, such as a.jpg.png and a_mask.png, it is
+    added, too.
     """
     ending = KINDS[kind]
     if isinstance(name, int):
         return Path(f"{name}{ending}")
     path = PurePosixPath(name)
     parts = [part for part in path.parts if part not in ("/", "..")]
-    own = path.suffix == ".png" and PurePosixPath(path.stem).suffix.lower() not in SUFFIXES
+    own = path.suffix == ".png" and not path.stem.endswith(_TAKEN)
+    own = own and PurePosixPath(path.stem).suffix.lower() not in SUFFIXES
     return Path(*parts[:-1], (path.stem if own else parts[-1]) + ending)
 
 
@@ -71,6 +75,7 @@ class MapFiles:
             with whole_file(self.folder / place) as file:
                 if kind == "npy":
                     np.save(file, heat)
+                    file.write(_NPY_MARK)
                 elif kind == "tiff":
                     file.write(_tiff(heat))
                 elif kind == "mask":
@@ -90,8 +95,22 @@ class MapFiles:
             return located(shown, heat, shades, mask if found.map_threshold is not None else None)
         made = None if found.reconstruction is None else found.reconstruction[i]
         if made is not None:
-            made = self._as_seen(made if made.ndim == 3 else made[..., None])
+            made = self._in_place(self._as_seen(made if made.ndim == 3 else made[..., None]), shown.shape[:2])
         return panel(shown, made, heat, shades, mask)
+
+    def _in_place(self, made: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+        """A reconstruction, uint8, where it belongs in a picture of this size (H, W): that of a region of interest is
+        of the rectangle around it, and black outside."""
+        region = self.detector.preprocessor_.region
+        if region is None or self.detector.model_.recipe.tile is not None:
+            return made
+        from PIL import Image
+
+        top, left, bottom, right = region.box(size)
+        whole = np.zeros((*size, *made.shape[2:]), np.uint8)
+        whole[top:bottom, left:right] = Image.fromarray(made).resize((right - left, bottom - top))
+        whole[~region.at(size)] = 0
+        return whole
 
     def _shades(self, found: "Explanation") -> "Shades":
         from ..report import Shades
@@ -109,14 +128,7 @@ class MapFiles:
 
 def check_replaceable(path: Path) -> None:
     """Raise `OutputError` where a map would replace a file that is no map: a picture of the same name."""
-    if not path.exists():
-        return
-    if path.suffix == ".npy":
-        with path.open("rb") as file:
-            ours = file.read(6) == b"\x93NUMPY"
-    else:
-        ours = _is_marked(path)
-    if not ours:
+    if path.exists() and not _is_marked(path):
         raise OutputError(f"{path}: is no heat map, and a map would replace it; give --maps another folder")
 
 
@@ -124,10 +136,14 @@ def _is_marked(path: Path) -> bool:
     from PIL import Image
 
     try:
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                file.seek(-len(_NPY_MARK), io.SEEK_END)
+                return file.read() == _NPY_MARK
         with Image.open(path) as there:
             tags = getattr(there, "tag_v2", {})
             return MARK[1] in (there.info.get(MARK[0]), tags.get(_DESCRIPTION))
-    except OSError:
+    except Exception:  # whatever a file that is no map makes its reader raise
         return False
 
 

@@ -1,5 +1,6 @@
 """oddgan score."""
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
@@ -111,8 +112,8 @@ def score(
     from .scores import format_of
     from .train import set_threads
 
-    if not map_scale > FAINTEST:
-        raise ParameterError(f"--map-scale {map_scale:g}: must be above {FAINTEST:g}, where colours begin")
+    if not FAINTEST < map_scale < math.inf:
+        raise ParameterError(f"--map-scale {map_scale:g}: must be a number above {FAINTEST:g}, where colours begin")
     kinds = kinds_of(map_as)
     listening = data == ["-"]
     if "-" in data and not listening:
@@ -281,8 +282,9 @@ class Scoring:
                 raise DataError(f"the model takes tables, and anomaly maps are of pictures: leave out {flag}")
             if asked and not self.detector.locates:
                 raise ParameterError(f"{type(self.detector).__name__} locates nothing: leave out {flag}")
-        if self.regions and self.detector.model_.map_scale is None:
-            raise ParameterError("--regions: the model is from before maps had a threshold; train it again")
+        cut = "--regions" if self.regions else "--map-as mask" if self.maps is not None and "mask" in self.kinds else ""
+        if cut and self.detector.model_.map_scale is None:
+            raise ParameterError(f"{cut}: the model is from before maps had a threshold; train it again")
 
     def _keys(self, first: Source | None, table: bool) -> tuple[str, ...]:
         """What identifies a row in results."""

@@ -59,7 +59,7 @@ class Results:
         """The further columns that there are: regions as text, or `in_full`."""
         regions: Sequence[Any] | None = self.regions
         if regions is not None:
-            regions = [[one.to_json() for one in found] if in_full else _briefly(found) for found in regions]
+            regions = [[_in_full(one) for one in found] if in_full else _briefly(found) for found in regions]
         return [column for column in (self.columns, regions, self.reasons) if column is not None]
 
     def verdicts(self) -> list[str]:
@@ -68,6 +68,10 @@ class Results:
         return found if self.reasons is None else [
             UNUSABLE if reason else verdict for verdict, reason in zip(found, self.reasons, strict=True)
         ]  # fmt: skip
+
+
+def _in_full(region: MapRegion) -> dict[str, Any]:
+    return {**region.to_json(), "value": _finite(region.value)}
 
 
 def _briefly(regions: Sequence[MapRegion]) -> str:

@@ -8,9 +8,10 @@ A raw map, such as a residual, is larger along edges than on plain ground, in no
 with mean and deviation over normal pictures that were held out of training: at the same place where parts lie alike, of
 the whole picture where they lie anyhow. Which of the two is not asked; empirical Bayes tells them apart. The mean at a
 place is shrunk towards the picture's by w = between / (between + within / n), where `between` is the variance of the
-places' true means and `within / n` that of their estimates from n pictures (James and Stein); the logarithm of the
-variance about it likewise, where an estimate from n - 1 degrees of freedom has variance 2 / (n - 1). Each raw map of a
-picture at each scale is standardised by itself, and they are averaged.
+places' true means and `within / n` that of their estimates from n pictures (James and Stein). The logarithm of the
+variance about it is shrunk likewise: its estimate has variance (kurtosis - 1) / (n - 1), 2 / (n - 1) of a normal
+distribution and much more of maps that are 0 nearly everywhere. Each raw map of a picture at each scale is standardised
+by itself, and they are averaged.
 
 A picture's terms are pooled from z, so that one small mark decides: `map_max`, its maximum; `map_top`, the mean of its
 highest hundredth; `map_tail`, log mean exp z, in which height counts more than area.
@@ -27,6 +28,7 @@ from ..errors import ArtifactError, DataError
 from .calibration import threshold_at
 
 MAP_TERMS = ("map_max", "map_top", "map_tail")
+POWERS = (1, 2, 3, 4)  # of the moments that are gathered at each place
 TOP = 0.01  # the share of a picture's places that map_top averages
 LARGEST = 2**20  # places with statistics of their own; larger maps share them among neighbours
 LEAST_DEVIATION = 0.4  # of the whole picture's: chosen by simulated defects on held-out normals
@@ -146,7 +148,7 @@ def smoothed(maps: np.ndarray, sigma: float) -> np.ndarray:
 
 
 class MapMoments:
-    """First and second moments of smoothed maps, from which a scale is learned: at every place, as long as all maps
+    """The first four moments of smoothed maps, from which a scale is learned: at every place, as long as all maps
     have one size, and of all places. `counted` (h, w): the places that count, None: all."""
 
     def __init__(self, blurs: Sequence[float], counted: np.ndarray | None = None) -> None:
@@ -155,7 +157,7 @@ class MapMoments:
         self.shape: tuple[int, ...] | None = None
         self.step = 1
         self.one_size = True
-        self.sums: list[np.ndarray] = []  # of s and s^2 at each place (k, h, w)
+        self.sums: list[np.ndarray] = []  # of s, s^2, s^3 and s^4 at each place (k, h, w)
         self.whole = np.zeros((2, 1))  # of s and s^2 in all pictures (2, k): means over places, summed over pictures
 
     def add(self, raw: np.ndarray) -> None:
@@ -172,7 +174,7 @@ class MapMoments:
             self.step = math.ceil(math.sqrt(max(1, math.prod(maps.shape[2:]) / LARGEST)))
         self.one_size = self.one_size and maps.shape[1:] == self.shape
         if self.one_size:
-            found = [_coarse(np.power(maps, power, dtype=np.float64).sum(axis=0), self.step) for power in (1, 2)]
+            found = [_coarse(np.power(maps, power, dtype=np.float64).sum(axis=0), self.step) for power in POWERS]
             self.sums = [a + b for a, b in zip(self.sums, found, strict=True)] if self.sums else found
         else:
             self.sums = []
@@ -182,23 +184,26 @@ class MapMoments:
         mean, square = self.whole[:, :, None, None] / self.n
         deviation = np.sqrt(np.maximum(square - np.square(mean), 0.0))
         if self.one_size:
-            means, squares = (one / self.n for one in self.sums)
+            moments = np.stack(self.sums) / self.n
             places = None if self.counted is None else _coarse(self.counted[None].astype(float), self.step)[0] > 0
-            mean, deviation = _shrunk(means, squares, self.n, places, deviation)
+            mean, deviation = _shrunk(moments, self.n, places, deviation)
         deviation = np.where(deviation > 0, deviation, 1.0)
         step = self.step if self.one_size else 1
         return MapScale(self.blurs, mean.astype(np.float32), deviation.astype(np.float32), step)
 
 
 def _shrunk(
-    means: np.ndarray, squares: np.ndarray, n: int, places: np.ndarray | None, overall: np.ndarray
+    moments: np.ndarray, n: int, places: np.ndarray | None, overall: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation at each place (k, h, w) from the first two moments there over n pictures, drawn towards those
-    of the whole picture as far as the places do not differ. `overall` (k, 1, 1): the deviation over all pixels."""
-    shrunk_means, deviations = np.empty_like(means), np.empty_like(means)
-    for k in range(len(means)):
-        inside = np.ones(means.shape[1:], bool) if places is None else places
-        m, variance = means[k], np.maximum(squares[k] - np.square(means[k]), 0.0)
+    """Mean and deviation at each place (k, h, w) from the first four moments there (4, k, h, w) over n pictures, drawn
+    towards those of the whole picture as far as the places do not differ. `overall` (k, 1, 1): the deviation over all
+    pixels."""
+    shrunk_means, deviations = np.empty_like(moments[0]), np.empty_like(moments[0])
+    inside = np.ones(moments.shape[2:], bool) if places is None else places
+    for k in range(moments.shape[1]):
+        m, square, cube, fourth = moments[:, k]
+        variance = np.maximum(square - np.square(m), 0.0)
+        kurtosis = fourth - 4 * m * cube + 6 * np.square(m) * square - 3 * m**4
         centre = m[inside].mean()
         within = variance[inside].mean() * n / max(1, n - 1)
         between = max(0.0, m[inside].var() - within / n) if n > 1 else 0.0
@@ -207,7 +212,8 @@ def _shrunk(
         about = variance + np.square(m - usual)  # the variance about the shrunk mean
         level = max(about[inside].mean(), np.finfo(np.float32).tiny)
         log = np.log(np.maximum(about, 1e-6 * level))
-        noise = 2 / max(1, n - 1)
+        spread = max(float(np.square(variance[inside]).mean()), np.finfo(np.float64).tiny)
+        noise = max(2.0, float(kurtosis[inside].mean()) / spread - 1) / max(1, n - 1)
         differ = max(0.0, log[inside].var() - noise) if n > 1 else 0.0
         v = differ / (differ + noise)
         # What is shrunk is a logarithm; the mean of the variances is kept where all of it is shrunk away.
