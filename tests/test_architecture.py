@@ -31,7 +31,7 @@ ROWS = [
         "kit.augmentation",
     },
     {"rows", "verdict"},
-    {"preprocessing", "simulate", "kit.search", "model.inference", "model.rowwise", "model.archive"},
+    {"preprocessing", "simulate", "kit.declaration", "kit.search", "model.inference", "model.rowwise", "model.archive"},
     {"training"},
     {"kit.recipe", "kit.games"},
     {"model"},

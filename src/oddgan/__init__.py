@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .detectors.ocgan import OCGAN
     from .detectors.ocrgan import OCRGAN
     from .detectors.oneclasssvm import OneClassSVM
+    from .detectors.patchcore import PatchCore
     from .detectors.pca import PCA
     from .detectors.skipganomaly import SkipGANomaly
     from .detectors.vae import VAE
@@ -74,6 +75,7 @@ __all__ = [
     "GANomaly",
     "IsolationForest",
     "OneClassSVM",
+    "PatchCore",
     "SkipGANomaly",
     "compare",
     "evaluate",

@@ -76,7 +76,7 @@ class ContraD(NeuralDetector):
         float | dict[str, float], Param("Adam's learning rate: one, or one by player (paper: 2e-4)", low=0)
     ] = 1e-3
     local: Annotated[
-        Literal["off", "ratio", "density", "distance"],
+        Literal["off", "ratio", "density", "distance", "views"],
         Param(
             "score a row against the training rows nearest to it. distance: the mean distance to them; density: the "
             "local outlier factor among them; ratio: its verdict over their mean verdict; off: the verdict alone"

@@ -18,7 +18,7 @@ Departures from the paper and the authors' code (github.com/amazon-science/patch
   edges and textures, not what a network has learned of a million photographs, and defects of form that edges do not
   show remain unseen. Only its maps are divided by their deviations over training patches.
 - The score is the plain maximum. The paper multiplies it by a weight from the neighbours of the nearest m.
-- Features are joined as they are. The authors' code averages each layer's to 1024 numbers before and after.
+- Features are joined as they are. The authors' code averages each layer's to 1024 numbers, and the joined ones again.
 - Neighbourhoods at the border have fewer places. In the authors' code zeros are beyond it.
 - The core set is chosen among at most `max_patches` patches, equally many of each picture, in a random projection to 64
   dimensions. The authors project to 128.
@@ -53,8 +53,8 @@ class PatchCore(Detector):
     """PatchCore (Roth et al., 2022): a patch is anomalous if it is far from every patch of normal pictures that is kept
     in a memory. For pictures only; nothing is trained.
 
-    The terms that `score_by` can select: "max" (the largest distance of a patch to the memory, the paper's score without
-    its weight) and "mean" (the mean distance). The anomaly map is the distance at each place.
+    The terms that `score_by` can select: "max" (the largest distance of a patch to the memory, the paper's score
+    without its weight) and "mean" (the mean distance). The anomaly map is the distance at each place.
     """
 
     backbone: Annotated[
@@ -143,9 +143,9 @@ class PatchCore(Detector):
 
 def _patches(net: Any, x: Tensor) -> Iterator[np.ndarray]:
     """The patches (h, w, f) of each picture, computed by itself: so they do not depend on the others."""
-    for picture in x.split(1):
+    for picture in torch.split(x, 1):
         maps = net.F(picture.contiguous(memory_format=torch.channels_last))
-        yield patch_vectors([one.float().cpu().numpy() for one in maps])[0]
+        yield patch_vectors([one.detach().float().cpu().numpy() for one in maps])[0]
 
 
 def _memory(memory: Memory) -> PatchMemory:

@@ -21,7 +21,7 @@ from ..kit.recipe import ALL, AUTO, NeuralRecipe, Recipe
 from ..preprocessing import PicturePreprocessor, fingerprints
 from ..preprocessing.parts import Block, Parts, Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
-from ..rows import PictureRows, Rows, open_rows
+from ..rows import Rows, open_rows
 from ..training.checkpoint import Checkpoint, seed_of
 from ..verdict import ALONE, MAP_TERMS, Calibration, Combination, Reference, Views, check_neighbours, check_rate
 from . import checks
@@ -196,14 +196,11 @@ def score_terms(recipe: Recipe) -> tuple[str, ...]:
 
 def _score(recipe: Recipe, rows: Rows) -> str:
     """What `score_by` stands for, of these rows. Raises `ParameterError` for a term that they do not have."""
-    chosen, pictures = recipe.score_by, isinstance(rows, PictureRows)
+    chosen = recipe.score_by
     if chosen == AUTO:
-        large = recipe.tile is not None or (
-            isinstance(rows, PictureRows)
-            and max(preprocessing.network_size(recipe.size, np.array(rows.header(0)[:2]))) > SMALL_PICTURES
-        )
-        return MAP if pictures and large and recipe.locates and recipe.local == "off" else recipe.own_score
-    if chosen in MAP_TERMS and not pictures:
+        large = recipe.tile is not None or (preprocessing.longest_side(rows, recipe) or 0) > SMALL_PICTURES
+        return MAP if large and recipe.locates and recipe.local == "off" else recipe.own_score
+    if chosen in MAP_TERMS and rows.kind != "pictures":
         raise ParameterError(f"score_by={chosen}: is pooled from the anomaly map of a picture, and this is a table")
     if chosen in MAP_TERMS and recipe.local != "off":
         raise ParameterError(

@@ -74,6 +74,9 @@ class ResNet(nn.Module):
     """The layers of a residual network, "layer1" to "layer4", of which `layers` are asked for. Pictures are normalised
     as ImageNet's; those of one channel are repeated to three. `features`: the channels of all of them together."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, architecture: str, layers: Sequence[str], channels: int) -> None:
         super().__init__()
         if channels not in (1, len(MEAN)):
@@ -138,6 +141,10 @@ class FilterBank(nn.Module):
     (`normalise`). `features`: the number of all maps together.
     """
 
+    filters2: Tensor
+    filters3: Tensor
+    deviation: Tensor
+
     def __init__(self, shape: Sequence[int], layers: Sequence[str]) -> None:
         super().__init__()
         self.layers = checked(layers, ["layer2", "layer3"], "own")
@@ -156,7 +163,7 @@ class FilterBank(nn.Module):
         if "layer3" in self.layers:
             found["layer3"] = _mean(_filtered(_mean(h, 2), self.filters3).abs(), step // 2)
         maps = [found[name] for name in self.layers]
-        parts = self.deviation.split([one.shape[1] for one in maps])
+        parts = torch.split(self.deviation, [one.shape[1] for one in maps])
         return [one / part[:, None, None] for one, part in zip(maps, parts, strict=True)]
 
     def normalise(self, patches: Tensor) -> Tensor:
@@ -185,7 +192,7 @@ def _orthogonal(outputs: int, inputs: int, side: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(outputs, inputs, side * side, generator=generator)
     drawn = (drawn - drawn.mean(2, keepdim=True)).flatten(1)
-    groups = drawn.split(inputs * (side * side - 1))
+    groups = torch.split(drawn, inputs * (side * side - 1))
     return torch.cat([torch.linalg.qr(group.t())[0].t() for group in groups]).reshape(outputs, inputs, side, side)
 
 

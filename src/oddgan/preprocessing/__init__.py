@@ -4,12 +4,12 @@ What is fitted here is fitted on training rows alone, belongs to the model and i
 of parts: `oddgan.preprocessing.parts`.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ..errors import ArtifactError, ParameterError
-from ..rows import Rows
+from ..rows import PictureRows, Rows
 from ..rows.tables import TableRows
 from .parts import Preprocessor
 from .pictures import PicturePreprocessor
@@ -41,6 +41,16 @@ def fit(rows: Rows, train: np.ndarray, recipe: Any) -> Preprocessor:
     return PicturePreprocessor.fit(rows, train, **given)
 
 
+def longest_side(rows: Rows, recipe: Any) -> int | None:
+    """The longer side in pixels of what the networks would get of pictures like the first of `rows`, whole or cut into
+    tiles; None of a table."""
+    if rows.kind == "table":
+        return None
+    tile = recipe.tile
+    typical = cast(PictureRows, rows).header(0)[:2] if tile is None else (tile, tile)
+    return max(network_size(recipe.size, np.array(typical)))
+
+
 def from_manifest(facts: dict[str, Any], arrays: dict[str, Any]) -> Preprocessor:
     """The preprocessor that a model file describes. Raises `ArtifactError`."""
     if facts.get("kind") not in _KINDS:
@@ -55,5 +65,5 @@ __all__ = [
     "TilePreprocessor",
     "fit",
     "from_manifest",
-    "network_size",
+    "longest_side",
 ]

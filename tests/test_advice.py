@@ -1,0 +1,74 @@
+"""What is recommended follows from what rows are, and the caller's own parameters stay."""
+
+import numpy as np
+import pytest
+
+import oddgan
+from oddgan.advice import alikeness
+from oddgan.errors import ParameterError
+from oddgan.rows import open_rows
+
+
+def alike(n, side, seed=0):
+    random = np.random.default_rng(seed)
+    part = random.integers(0, 256, (side, side))
+    return np.clip(part + random.normal(0, 10, (n, side, side)), 0, 255).astype(np.uint8)
+
+
+def unlike(n, side, seed=0):
+    return (
+        np.random.default_rng(seed)
+        .integers(0, 256, (n, side // 8, side // 8), dtype=np.uint8)
+        .repeat(8, 1)
+        .repeat(8, 2)
+    )
+
+
+def test_tables_are_looked_at_in_several_views(table):
+    det = oddgan.recommended(table, random_state=3)
+    assert type(det) is oddgan.GANomaly
+    assert (det.local, det.random_state) == ("views", 3)
+    assert oddgan.recommended(table, local="off").local == "off"
+    assert oddgan.recommended(table, score_by="residual").local == "off"
+
+
+def test_small_pictures_are_compared_with_the_nearest():
+    det = oddgan.recommended(alike(20, 28))
+    assert type(det) is oddgan.GANomaly
+    assert (det.local, det.near, det.neighbours) == ("distance", "rows", 2)
+
+
+def test_large_pictures_are_judged_by_their_map():
+    det = oddgan.recommended(alike(20, 64))
+    assert type(det) is oddgan.GANomaly
+    assert det.local == "off"
+    assert type(oddgan.recommended(alike(20, 28), tile=16)) is oddgan.GANomaly  # tiles are parts of larger ones
+
+
+def test_pictures_that_are_unlike_each_other_are_judged_by_what_looks_foreign():
+    det = oddgan.recommended(unlike(20, 128))
+    assert type(det) is oddgan.DRAEM
+    assert (det.tile, det.stride) == (64, 64)
+    assert oddgan.recommended(unlike(20, 64)).tile is None
+    assert oddgan.recommended(unlike(20, 128), size=64).tile is None
+    assert oddgan.recommended(unlike(20, 128), tile=32).tile == 32
+
+
+def test_alikeness():
+    assert alikeness(open_rows(alike(40, 64))) > 0.95
+    assert alikeness(open_rows(unlike(40, 64))) < 0.1
+    assert alikeness(open_rows(np.full((5, 40, 40, 3), 7, np.uint8))) == 1.0
+    mixed = [alike(1, side, seed)[0] for seed, side in enumerate((40, 56, 72) * 4)]
+    assert 0 <= alikeness(open_rows(mixed)) <= 1
+
+
+def test_a_parameter_of_another_detector_is_refused():
+    with pytest.raises(ParameterError, match="latent_dim: DRAEM, which suits such data, has no such parameter"):
+        oddgan.recommended(unlike(20, 128), latent_dim=8)
+
+
+def test_what_is_recommended_works():
+    small = {"updates": 3, "width": 8, "random_state": 0}
+    for X in (alike(24, 28), alike(24, 40), unlike(24, 40), np.random.default_rng(0).normal(size=(60, 4))):
+        det = oddgan.recommended(X, **small).fit(X)
+        assert np.isfinite(det.anomaly_score(X[:3])).all()
