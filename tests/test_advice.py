@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import oddgan
-from oddgan.advice import alikeness
+from oddgan.advice import alikeness, best_exposure
 from oddgan.errors import ParameterError
 from oddgan.rows import open_rows
 
@@ -72,3 +73,17 @@ def test_what_is_recommended_works():
     for X in (alike(24, 28), alike(24, 40), unlike(24, 40), np.random.default_rng(0).normal(size=(60, 4))):
         det = oddgan.recommended(X, **small).fit(X)
         assert np.isfinite(det.anomaly_score(X[:3])).all()
+
+
+def test_an_exposure_is_chosen_where_lamps_hide_defects():
+    random = np.random.default_rng(5)
+    y, x = np.mgrid[:64, :64] / 64
+    part = 90 + 60 * np.sin(7 * x) * np.cos(5 * y)
+    texture = ndimage.gaussian_filter(random.standard_normal((150, 64, 64)), (0, 1, 1))
+    steady = np.clip(part * (1 + 0.1 * texture / texture.std()), 0, 255).astype(np.uint8)
+    assert best_exposure(open_rows(steady)) == "none"
+    assert best_exposure(open_rows(steady[:10])) == "none"  # too few to choose by
+    lamps = (steady * random.uniform(0.2, 1.0, (150, 1, 1))).astype(np.uint8)
+    assert best_exposure(open_rows(lamps)) != "none"
+    assert oddgan.recommended(lamps).exposure == best_exposure(open_rows(lamps))
+    assert oddgan.recommended(lamps, exposure="none").exposure == "none"

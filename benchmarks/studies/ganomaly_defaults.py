@@ -24,7 +24,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import oddgan
 from oddgan.evaluation.runner import Attempt, Job, Record, fields, lines_of, run
-from oddgan.preprocessing.pictures import resize
+from oddgan.preprocessing.resizing import resize
 from oddgan.report import markdown
 
 from . import RESULTS, say, versions

@@ -4,6 +4,7 @@ Which one is best was measured on public sets (docs/choosing.md). Of the user's 
 whether pictures lie alike are looked at.
 """
 
+import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -20,7 +21,12 @@ SMALL = 32  # pixels a side: pictures up to here show one thing, as a digit, and
 ALIKE = 0.5  # the share of the variance of pixels that the mean picture explains, where parts lie alike
 LOOKED_AT = 100  # pictures
 COARSE = (32, 32)  # pixels in which they are compared
+FINE = (64, 64)  # pixels in which an exposure is chosen
 TILE = 64
+COMPONENTS = 0.95  # share of the variance that principal components keep
+BETTER = 0.02  # how much more of the simulated defects another exposure must tell from normals
+MARKED = 4  # times each of them
+LEAST = 24  # pictures, to choose by
 NEIGHBOURS = ("local", "near", "neighbours")
 
 
@@ -40,7 +46,8 @@ def recommended(X: Any, **changes: Any) -> "Detector":
         For tables GANomaly that compares rows with training rows in several views, E(x) among them. For pictures of at
         most 32 pixels a side GANomaly with the distance to the two nearest training pictures. For larger ones in which
         parts lie alike GANomaly, and for others DRAEM, in tiles of 64 pixels if they are large: both scored by their
-        anomaly map.
+        anomaly map. Where parts lie alike, pictures are brought to one exposure if that helps to tell simulated defects
+        from normals (`best_exposure`).
 
     Raises
     ------
@@ -63,6 +70,8 @@ def recommended(X: Any, **changes: Any) -> "Detector":
         kind = DRAEM
         whole = asked.tile is not None or asked.size is not None or min(pictures.header(0)[:2]) < 2 * TILE
         chosen = {} if whole else {"tile": TILE, "stride": TILE}
+    elif "exposure" not in changes:
+        chosen = {"exposure": best_exposure(pictures)}
     if {"local", "score_by"} & changes.keys():
         chosen = {name: value for name, value in chosen.items() if name not in NEIGHBOURS}
     if unknown := changes.keys() - declared(kind).keys():
@@ -73,12 +82,49 @@ def recommended(X: Any, **changes: Any) -> "Detector":
 
 
 def alikeness(pictures: PictureRows) -> float:
-    """Which share of the variance of grey levels the mean of the pictures explains: near 1 where parts lie alike, near
-    0 where each lies or is otherwise. Pictures of several sizes are compared in one."""
-    from .preprocessing.pictures import resize
-
+    """Which share of the variance of grey levels the mean picture explains, each at one brightness and contrast:
+    near 1 where parts lie alike, near 0 where each lies or is otherwise. Pictures of several sizes are compared in one.
+    """
     numbers = np.linspace(0, len(pictures) - 1, min(LOOKED_AT, len(pictures))).astype(int)
-    grey = [resize(pictures[int(i)].astype(np.float32).mean(axis=2, keepdims=True), COARSE)[..., 0] for i in numbers]
-    values = np.stack(grey).astype(np.float64)
+    values = np.stack([_grey(pictures[int(i)], COARSE) for i in numbers]).astype(np.float64)
+    values -= values.mean(axis=(1, 2, 3), keepdims=True)
+    values /= np.maximum(values.std(axis=(1, 2, 3), keepdims=True), np.finfo(np.float32).tiny)
     total = values.var()
     return float(1 - values.var(axis=0).mean() / total) if total > 0 else 1.0
+
+
+def best_exposure(pictures: PictureRows) -> str:
+    """The exposure with which simulated defects on some of these normal pictures are best told from others.
+
+    By principal components, which train in a second and have seen no simulated defect; "none" unless another is clearly
+    better. Deterministic.
+    """
+    from .detectors.pca import PCA
+    from .metrics import auroc
+    from .simulate.pictures import anomalous
+
+    numbers = np.linspace(0, len(pictures) - 1, min(2 * LOOKED_AT, len(pictures))).astype(int)
+    order = np.random.default_rng(0).permutation(numbers)
+    if len(order) < LEAST:
+        return "none"
+    random = np.random.default_rng(1)
+    grey = np.stack([_grey(pictures[int(i)], FINE) for i in order])
+    train, held = np.split(grey, [2 * len(order) // 3])
+    values = (0.0, 255.0) if pictures[0].dtype == np.uint8 else (float(train.min()), float(train.max()))
+    marked = np.stack([anomalous(one, random, value_range=values)[0] for one in held for _ in range(MARKED)])
+    labels = np.arange(len(held) + len(marked)) >= len(held)
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for exposure in ("none", "gain", "contrast"):
+            det = PCA(components=COMPONENTS, random_state=0).set_params(exposure=exposure)
+            found[exposure] = auroc(labels, det.fit(train).anomaly_score(np.concatenate([held, marked])))
+    best = max(found, key=lambda one: found[one])
+    return best if found[best] > found["none"] + BETTER else "none"
+
+
+def _grey(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture (H, W, C) as grey levels (h, w, 1) float32."""
+    from .preprocessing.resizing import resize
+
+    return resize(picture.astype(np.float32).mean(axis=2, keepdims=True), size)

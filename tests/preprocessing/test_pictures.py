@@ -8,7 +8,7 @@ from PIL import Image
 from oddgan.cautions import DataWarning
 from oddgan.errors import DataError
 from oddgan.preprocessing import PicturePreprocessor
-from oddgan.preprocessing.pictures import resize_map
+from oddgan.preprocessing.resizing import resize_map
 from oddgan.rows import open_rows
 
 RANDOM = np.random.default_rng(0)

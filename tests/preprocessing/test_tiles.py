@@ -8,7 +8,7 @@ from oddgan import preprocessing
 from oddgan.errors import ArtifactError, DataError
 from oddgan.preprocessing import TilePreprocessor
 from oddgan.preprocessing.parts import Block, by_row, mean_of_largest
-from oddgan.preprocessing.pictures import resize
+from oddgan.preprocessing.resizing import resize
 from oddgan.preprocessing.tiles import Mosaic, Tile, starts
 from oddgan.rows import open_rows
 

@@ -170,3 +170,13 @@ def test_files():
     ):
         with pytest.raises(ArtifactError):
             MapScale.from_manifest(facts, {**arrays, **change})
+
+
+def test_maps_on_a_scale_of_their_own_keep_their_order():
+    """Probabilities mean the same everywhere: only their unit changes."""
+    raw = np.random.default_rng(0).random((9, 1, 8, 8)).astype(np.float32) ** 4
+    moments = MapMoments((0.0,), places=False)
+    moments.add(raw)
+    z = moments.scale().standardised(raw)
+    assert moments.scale().mean.shape == (1, 1, 1)
+    assert np.array_equal(np.argsort(z, axis=None, kind="stable"), np.argsort(raw, axis=None, kind="stable"))

@@ -94,6 +94,7 @@ class DRAEM(NeuralDetector):
     score_by: Annotated[Literal["max", "residual"], Param("the term that is the anomaly score")] = "max"
 
     kinds = ("pictures",)
+    map_has_scale = True
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """R and S in one network, N."""

@@ -63,7 +63,7 @@ class Gallery:
     ) -> Example:
         views: dict[str, Any] = {}
         if isinstance(rows, PictureRows):
-            from ..preprocessing.pictures import resize_map  # torch comes with it
+            from ..preprocessing.resizing import resize_map  # torch comes with it
 
             original = rows[j]
             low, high = _shown_range(original, self.value_range)

@@ -202,7 +202,7 @@ class _Seen:
         if mask is None:
             self.unmasked += self.labels is None or bool(self.labels[i])
             return None
-        from ..preprocessing.pictures import resize_map  # resizes as the maps themselves were resized
+        from ..preprocessing.resizing import resize_map  # resizes as the maps themselves were resized
 
         mask = np.asarray(mask)
         if self.network is not None and 0 < mask.sum() * math.prod(self.network) < mask.size:

@@ -79,7 +79,7 @@ class Recipe(ABC):
     top_tiles: Annotated[
         int,
         Param(
-            "how many of a picture's most anomalous tiles are averaged into its score; 1: the most anomalous alone",
+            "how many of a picture's most anomalous tiles are averaged into each of the detector's own terms",
             low=1,
             group="pictures",
         ),
@@ -120,6 +120,13 @@ class Recipe(ABC):
             group="pictures",
         ),
     ] = None
+    exposure: Annotated[
+        Literal["none", "gain", "contrast"],
+        Param(
+            "bring each picture to the brightness (gain), or brightness and contrast, that are typical of training",
+            group="pictures",
+        ),
+    ] = "none"
     convert: Annotated[
         bool,
         Param(
@@ -302,6 +309,10 @@ class Recipe(ABC):
     locates: ClassVar[bool] = True
     """Whether a row's anomaly can be located: by "map" (b, h, w) >= 0 among the results of `score_rows`, or else by the
     residual of "x_hat"."""
+
+    map_has_scale: ClassVar[bool] = False
+    """Whether the detector's own "map" is smooth and on one scale at every place, as probabilities are: it is then not
+    measured against what is usual at each place."""
 
     not_exported: ClassVar[str] = ""
     """Why scoring cannot be exported as a graph, in one line; empty where it can."""

@@ -97,10 +97,11 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     combination = Combination(recipe.local, names, reference)
     tuned = "tune" in held_out and (combination.needs_tuning or combination.by_map)
     watched = _Watched(run.hooks, counts["calibrate"] + (counts["tune"] if tuned else 0))
-    blurs, maps = map_blurs(recipe, preprocessor), None
+    how: dict[str, Any] = {"blurs": map_blurs(recipe, preprocessor), "places": not recipe.map_has_scale}
+    maps = None
     if combination.by_map and "tune" in held_out:
         assert isinstance(preprocessor, PicturePreprocessor)  # `score_terms` lets no table be scored by a map
-        learned = RowMaps(preprocessor, blurs=blurs, learn=counts["tune"])
+        learned = RowMaps(preprocessor, **how, learn=counts["tune"])
         tuning = computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination, learned)
         maps = RowMaps(preprocessor, learned.scale)
         if combination.needs_tuning:
@@ -110,7 +111,7 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     elif tuned:
         combination = combination.tuned(computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination))
     if maps is None and isinstance(preprocessor, PicturePreprocessor) and recipe.locates:
-        maps = RowMaps(preprocessor, blurs=blurs, learn=max(1, counts["calibrate"] // 2))
+        maps = RowMaps(preprocessor, **how, learn=max(1, counts["calibrate"] // 2))
     terms = computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps)
     scores = combination.score({**terms, **maps.terms} if combination.by_map and maps is not None else terms)
     calibration = Calibration.of(scores, recipe.false_alarm_rate)
@@ -215,6 +216,8 @@ def map_blurs(recipe: Recipe, preprocessor: Preprocessor) -> tuple[float, ...]:
     pictures' own."""
     if recipe.map_blur is not None:
         return (float(recipe.map_blur),)
+    if recipe.map_has_scale:
+        return (0.0,)
     side = recipe.tile or min(preprocessor.shape[1:], default=0)
     return tuple(share * side for share in BLURS)
 

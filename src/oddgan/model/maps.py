@@ -23,7 +23,7 @@ class RowMaps:
     """Puts raw maps together by row, standardises them, and gathers their terms.
 
     `scale`: what is usual. Without one it is learned from the first rows, `learn` of them, and used from then on;
-    `blurs`: sigmas in pixels of the map.
+    `blurs`: sigmas in pixels of the map; `places`: whether places may differ.
     """
 
     def __init__(
@@ -33,9 +33,10 @@ class RowMaps:
         *,
         blurs: Sequence[float] = (0.0,),
         learn: int = 0,
+        places: bool = True,
     ) -> None:
         self.preprocessor, self._scale = preprocessor, scale
-        self.blurs, self.learn = blurs, learn
+        self.blurs, self.learn, self.places = blurs, learn, places
         self._canvas = preprocessor.canvas()
         self._moments: MapMoments | None = None
         self._last = np.empty(0, np.float32)
@@ -57,7 +58,7 @@ class RowMaps:
 
     def _learn(self, values: np.ndarray) -> None:
         if self._moments is None:
-            self._moments = MapMoments(self.blurs, self.preprocessor.counted(values.shape[2:]))
+            self._moments = MapMoments(self.blurs, self.preprocessor.counted(values.shape[2:]), places=self.places)
         self._moments.add(values)
         self._last = values[-1:]
         self.learn -= len(values)

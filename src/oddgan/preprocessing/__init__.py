@@ -34,7 +34,7 @@ def fit(rows: Rows, train: np.ndarray, recipe: Any) -> Preprocessor:
             raise ParameterError(f"roi={recipe.roi}: is a part of pictures, and this is a table; leave it out")
         return TablePreprocessor.fit(rows, train, scaling=recipe.scaling, log_tails=recipe.log_tails, rare=recipe.rare)
     given: dict[str, Any] = {
-        name: getattr(recipe, name) for name in ("size", "channels", "value_range", "convert", "roi")
+        name: getattr(recipe, name) for name in ("size", "channels", "value_range", "convert", "roi", "exposure")
     }
     if recipe.tile is not None:
         return TilePreprocessor.fit(rows, train, tile=recipe.tile, stride=recipe.stride, **given)

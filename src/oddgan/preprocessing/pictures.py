@@ -10,24 +10,28 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.pictures import SMALLEST_SIDE, PictureRows, as_stored_type, look_at
+from .exposure import Exposure, brought_to, level_of
 from .one_part import OnePart
 from .parts import Block, Parts
-from .prepared import OnePartEach
+from .prepared import OnePartEach, spread
 from .region import Region
+from .resizing import resize, resize_map
 from .sizes import network_size, spell, warn_of_sizes
 
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
 LARGEST = 2**28  # values of a picture as networks take it; no model has more, a forged one may claim it
 LEAST_COUNTED = 0.01  # of a place of a map, for it to count
+BROUGHT = {"gain": "brightness", "contrast": "brightness and contrast"}
+LEVEL_OF = 256  # training pictures whose exposure is looked at
+UNNAMED = {"region", "exposure", "level"}  # facts that are named where there is something to say
 CHUNK = 256  # pictures at a time in a pass over all of them
 
 
@@ -39,7 +43,8 @@ class PicturePreprocessor(OnePart):
     `value_range`: what becomes -1 and 1. `native_size`, `native_channels`: those of every training picture, or None
     when they differed or when `size` or `channels` were given: then any picture is converted. Otherwise a picture that
     does not match is refused, because a camera that changed is a reason to stop, unless `convert` is true. `region`:
-    the part of pictures that counts, None for all of them.
+    the part of pictures that counts, None for all of them. `exposure`: how each picture is brought to the `level` of
+    training pictures, their typical mean and deviation (`oddgan.preprocessing.exposure`).
     """
 
     size: tuple[int, int]
@@ -50,6 +55,8 @@ class PicturePreprocessor(OnePart):
     native_channels: int | None
     convert: bool = False
     region: Region | None = None
+    exposure: Exposure = "none"
+    level: tuple[float, float] = (0.0, 1.0)
 
     kind: ClassVar[str] = "pictures"
     columns: ClassVar[None] = None  # pictures have none
@@ -70,6 +77,7 @@ class PicturePreprocessor(OnePart):
         value_range: tuple[float, float] | None = None,
         convert: bool = False,
         roi: tuple[int, int, int, int] | str | None = None,
+        exposure: Exposure = "none",
     ) -> Self:
         """Infer what was not given: size and channels from all rows, for held-out ones must fit too; the value range,
         which may have to read them all, from the training rows `numbers` alone."""
@@ -92,7 +100,21 @@ class PicturePreprocessor(OnePart):
         )
         if size is None:
             warn_of_sizes(sides, result.size)
-        return result._ranged(value_range, pictures, numbers)
+        return result._exposed(exposure, pictures, numbers)._ranged(value_range, pictures, numbers)
+
+    def _exposed(self, exposure: Exposure, pictures: PictureRows, numbers: np.ndarray) -> Self:
+        """The same with an exposure, whose level is that of some of the training rows `numbers`."""
+        if exposure == "none":
+            return self
+        some = numbers[spread(len(numbers), LEVEL_OF)]
+        checked = (self.checked(pictures[int(i)]) for i in some)
+        inside = None if self.region is None else self.region.mask
+        return replace(self, exposure=exposure, level=level_of(checked, inside))
+
+    def at_level(self, picture: np.ndarray) -> np.ndarray:
+        """A picture (H, W, channels) of the model's type at the level of training pictures."""
+        inside = None if self.region is None else self.region.at(picture.shape[:2])
+        return brought_to(picture, self.exposure, self.level, inside)
 
     def _ranged(self, value_range: tuple[float, float] | None, pictures: PictureRows, numbers: np.ndarray) -> Self:
         """The same with the value range that was given, or else that of the training rows."""
@@ -165,7 +187,7 @@ class PicturePreprocessor(OnePart):
 
     def fit_in(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (h, w, channels) of the model's size and type. Raises `DataError` for one that must not be."""
-        checked = self.checked(picture)
+        checked = self.at_level(self.checked(picture))
         return resize(checked if self.region is None else self.region.cut(checked), self.size)
 
     def checked(self, picture: np.ndarray) -> np.ndarray:
@@ -224,7 +246,9 @@ class PicturePreprocessor(OnePart):
 
     def _facts(self) -> dict[str, Any]:
         """The fields as JSON has them: of the region its digest, where there is one."""
-        facts = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "region"}
+        facts = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in UNNAMED}
+        if self.exposure != "none":  # unknown to older files
+            facts |= {"exposure": self.exposure, "level": self.level}
         return facts if self.region is None else {**facts, "region": self.region.digest}
 
     def _cache_key(self) -> str:
@@ -248,9 +272,9 @@ class PicturePreprocessor(OnePart):
         colour = {1: "grey", 3: "colour"}.get(self.channels, f"{self.channels}-channel")
         low, high = self.value_range
         inside = "" if self.region is None else f"{self.region.describe()}, of "
-        return (
-            f"{inside}pictures of {spell(self.native_size)} -> {spell(self.size)} {colour}, values {low:g} to {high:g}"
-        )
+        brought = "" if self.exposure == "none" else f", each brought to one {BROUGHT[self.exposure]}"
+        sizes = f"{spell(self.native_size)} -> {spell(self.size)}"
+        return f"{inside}pictures of {sizes} {colour}, values {low:g} to {high:g}{brought}"
 
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
@@ -272,6 +296,8 @@ class PicturePreprocessor(OnePart):
                 native_channels=None if facts["native_channels"] is None else _whole(facts["native_channels"]),
                 convert=bool(facts["convert"]),
                 region=Region.from_array(arrays["region"]) if facts.get("region") else None,
+                exposure=facts.get("exposure", "none"),
+                level=_level(facts.get("level", (0.0, 1.0))),
             )
         except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
             if isinstance(error, ArtifactError):
@@ -281,6 +307,7 @@ class PicturePreprocessor(OnePart):
         largest = float(np.finfo(np.float32).max)
         if (
             result.dtype not in ("uint8", "float32")
+            or result.exposure not in get_args(Exposure)
             or not -largest <= low < high <= largest
             or not 2 / (high - low) <= largest
             or math.prod(result.shape) > LARGEST
@@ -329,19 +356,19 @@ class PreparedPictures(OnePartEach):
         return self.preprocessor.tensor(self.stored(numbers))
 
 
-def resize_map(anomaly_map: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """An anomaly map (h, w) float32 at another size, bilinear."""
-    if anomaly_map.shape == tuple(size):
-        return anomaly_map
-    x = torch.from_numpy(np.ascontiguousarray(anomaly_map))[None, None]
-    return F.interpolate(x, size=tuple(size), mode="bilinear", antialias=True)[0, 0].numpy()
-
-
 def _whole(value: Any) -> int:
     """A whole number above 0 of a model file. Raises `ArtifactError` for anything else."""
     if type(value) is not int or value < 1:
         raise ArtifactError(f"the preprocessing of pictures holds {value!r:.40} in place of a whole number above 0")
     return value
+
+
+def _level(value: Any) -> tuple[float, float]:
+    """The typical mean and deviation of a model file."""
+    mean, deviation = map(float, value)
+    if not (math.isfinite(mean) and 0 <= deviation < math.inf):
+        raise ArtifactError("the exposure of training pictures is no mean and deviation")
+    return mean, deviation
 
 
 def _side_by_side(value: Any) -> tuple[int, int]:
@@ -362,12 +389,3 @@ def _to_channels(picture: np.ndarray, channels: int) -> np.ndarray:
         grey = np.rint(grey).astype(np.uint8) if picture.dtype == np.uint8 else grey
         return np.asarray(grey)[..., None]
     raise DataError(f"{have} channels cannot become {channels}; convert the picture first")
-
-
-def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, C) -> (*size, C), antialiased bilinear, in the picture's own type."""
-    if picture.shape[:2] == size:
-        return np.ascontiguousarray(picture)
-    x = torch.tensor(picture).permute(2, 0, 1)[None]  # a copy: memory-mapped rows are read-only
-    x = F.interpolate(x, size=size, mode="bilinear", antialias=True)
-    return np.ascontiguousarray(x[0].permute(1, 2, 0).numpy())

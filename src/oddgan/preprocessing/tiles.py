@@ -17,9 +17,11 @@ from torch.nn import functional as F
 from ..errors import ArtifactError, DataError
 from ..rows.pictures import PictureRows, look_at
 from . import fingerprints
+from .exposure import Exposure
 from .parts import Block, Canvas, Laid, Parts, Values, by_row, joined, mean_of_largest
-from .pictures import IN_MEMORY, PicturePreprocessor, PreparedPictures, resize
+from .pictures import IN_MEMORY, PicturePreprocessor, PreparedPictures
 from .region import Region
+from .resizing import resize
 from .sizes import LONGEST_SIDE, network_size
 
 
@@ -67,6 +69,7 @@ class TilePreprocessor(PicturePreprocessor):
         tile: int = LONGEST_SIDE,
         stride: int | None = None,
         roi: tuple[int, int, int, int] | str | None = None,
+        exposure: Exposure = "none",
     ) -> Self:
         """As for whole pictures; without `size` a tile keeps its own, at most 64, and `stride` is half a tile."""
         found = look_at(pictures, channels=channels, convert=convert)
@@ -85,7 +88,7 @@ class TilePreprocessor(PicturePreprocessor):
             stride=int(stride or max(1, tile // 2)),
             region=Region.of(roi, found.sides),
         )
-        return result._ranged(value_range, pictures, numbers)
+        return result._exposed(exposure, pictures, numbers)._ranged(value_range, pictures, numbers)
 
     def _stored(self, pictures: PictureRows, numbers: np.ndarray) -> Iterator[np.ndarray]:
         return (self.row(pictures, int(i))[0] for i in numbers)
@@ -93,7 +96,7 @@ class TilePreprocessor(PicturePreprocessor):
     def fit_in(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (H, W, channels) of the model's type, at its own size. Raises `DataError` for one that must not
         be, or that is smaller than a tile."""
-        checked = self.checked(picture)
+        checked = self.at_level(self.checked(picture))
         return checked if self.region is None else self.region.filled(checked)
 
     def check(self, picture: np.ndarray) -> None:
@@ -204,6 +207,8 @@ class TilePreprocessor(PicturePreprocessor):
         """Pictures are cached whole: another tile needs no other cache."""
         names = ("dtype", "channels", "convert", "native_channels")
         facts = {"whole": True, **{name: getattr(self, name) for name in names}}
+        if self.exposure != "none":
+            facts |= {"exposure": self.exposure, "level": self.level}
         return facts if self.region is None else {**facts, "region": self.region.digest}
 
     def describe(self) -> str:

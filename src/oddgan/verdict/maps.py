@@ -149,14 +149,15 @@ def smoothed(maps: np.ndarray, sigma: float) -> np.ndarray:
 
 class MapMoments:
     """The first four moments of smoothed maps, from which a scale is learned: at every place, as long as all maps
-    have one size, and of all places. `counted` (h, w): the places that count, None: all."""
+    have one size, and of all places. `counted` (h, w): the places that count, None: all. `places`: whether places may
+    differ; maps of probabilities have one scale everywhere."""
 
-    def __init__(self, blurs: Sequence[float], counted: np.ndarray | None = None) -> None:
+    def __init__(self, blurs: Sequence[float], counted: np.ndarray | None = None, *, places: bool = True) -> None:
         self.blurs, self.counted = tuple(blurs), counted
         self.n = 0
         self.shape: tuple[int, ...] | None = None
         self.step = 1
-        self.one_size = True
+        self.one_size = places
         self.sums: list[np.ndarray] = []  # of s, s^2, s^3 and s^4 at each place (k, h, w)
         self.whole = np.zeros((2, 1))  # of s and s^2 in all pictures (2, k): means over places, summed over pictures
 
