@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Labelled, labelled
+from . import adbench
 
 Protocol = Literal["exact", "clean"]
 PROTOCOLS: tuple[Protocol, ...] = ("exact", "clean")
 
 CALIBRATION_ROWS = 1_000  # at most, of a clean protocol
 SOURCES_SEED = 42  # for EGBAD's and ALAD's splits
+DTE_LEAST, DTE_MOST = 1_000, 50_000  # rows of a table: DTE draws as many from smaller, and from larger ones
+ADBENCH_TRAIN = 10_000  # rows at most, of the clean protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,8 @@ def task(
     limits on the numbers of training and test rows, which leave the share of anomalies as it is. Raises `DataError`
     where the data is not available.
     """
-    made = TASKS[kind](_all_rows(data), protocol, group, seed)
+    held = adbench.read(group) if data == "adbench" else _all_rows(data)
+    made = TASKS[kind](held, protocol, group, seed)
     if protocol == "clean" and made.calibrate is None:
         order = np.random.default_rng(seed).permutation(len(made.train))
         n = min(CALIBRATION_ROWS, len(made.train) // 10)
@@ -178,7 +182,7 @@ def kdd99(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:
 @lru_cache(maxsize=1)
 def _names(held: Labelled) -> NDArray[np.intp]:
     """A number for each row of a table: equal rows, equal numbers."""
-    values: Any = np.ascontiguousarray(held.rows.values)  # type: ignore[union-attr]  # a table
+    values: Any = np.ascontiguousarray(getattr(held.rows, "values", held.rows))
     _, names = np.unique(values.view([("", values.dtype)] * values.shape[1]).ravel(), return_inverse=True)
     found: NDArray[np.intp] = names.ravel()
     return found
@@ -199,6 +203,41 @@ def arrhythmia(held: Labelled, protocol: Protocol, group: str, seed: int) -> Tas
     normal = np.random.RandomState(seed).permutation(np.flatnonzero(~anomalous))
     cut = len(normal) // 2
     return _of(held, normal[:cut], normal[cut:], np.flatnonzero(anomalous))
+
+
+def dte_adbench(held: Labelled, protocol: Protocol, group: str, seed: int) -> Task:
+    """DTE's semi-supervised setting on a table of ADBench: half of the normal rows are for training; the other half and
+    every anomalous row for the test. `group`, the table's name, has chosen `held`.
+
+    Exact: of a table of fewer than 1,000 rows, 1,000 are drawn with replacement before the split, so that test rows are
+    copies of training rows; of one of more than 50,000, as many without; both by the seed. The first half of the normal
+    rows, in the order drawn or else in the file's, is for training. The source scales columns by the mean and deviation
+    of the training rows, which is a detector's default. Clean: a row that occurs several times counts once, and not at
+    all if it occurs as normal and as anomalous; the seed draws the half, of which at most 10,000 are used.
+    """
+    del group
+    random, anomalous, names = np.random.RandomState(seed), held.classes == "anomaly", _names(held)
+    facts: dict[str, Any] = {"rows of the table": len(anomalous)}
+    if protocol == "exact":
+        numbers = np.arange(len(anomalous))
+        if len(numbers) < DTE_LEAST:
+            numbers = random.choice(numbers, DTE_LEAST, replace=True)
+        elif len(numbers) > DTE_MOST:
+            numbers = random.choice(numbers, DTE_MOST, replace=False)
+        normal, outliers = numbers[~anomalous[numbers]], numbers[anomalous[numbers]]
+        train, inliers = np.split(normal, [round(len(normal) / 2)])
+    else:
+        _, first, counts = np.unique(names, return_index=True, return_counts=True)
+        unclear = np.bincount(names, anomalous) % counts > 0
+        numbers = np.sort(first[~unclear])
+        facts["left out, share of the table's rows that are copies"] = 1 - len(numbers) / len(anomalous)
+        normal, outliers = numbers[~anomalous[numbers]], numbers[anomalous[numbers]]
+        train, inliers = np.split(random.permutation(normal), [len(normal) // 2])
+        train = train[:ADBENCH_TRAIN]
+    for what, test in (("normal", inliers), ("anomalous", outliers)):
+        share = float(np.isin(names[test], names[train]).mean())
+        facts[f"share of the test's {what} rows that equal a training row"] = share
+    return _of(held, train, inliers, outliers, facts=facts)
 
 
 def one_hot(rows: Any) -> NDArray[np.float64]:
@@ -232,4 +271,5 @@ TASKS: dict[str, Callable[[Labelled, Protocol, str, int], Task]] = {
     "alad-pictures": alad_pictures,
     "kdd99": kdd99,
     "arrhythmia": arrhythmia,
+    "dte-adbench": dte_adbench,
 }

@@ -120,15 +120,14 @@ class PatchMemory:
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
             shifted = some - center
-            estimates = shifted @ centred.T
-            estimates *= -2
+            estimates = (-2 * shifted) @ centred.T
             estimates += lengths
             best = estimates.argmin(1)
             found = self._squares(some, np.arange(len(some)), best)
             cut = estimates[np.arange(len(some)), best] + slack * np.square(reach + np.sqrt(np.square(shifted).sum(1)))
             near = estimates <= cut[:, None]
             near[np.arange(len(some)), best] = False
-            which, other = np.nonzero(near)
+            which, other = np.divmod(np.flatnonzero(near), m)
             np.minimum.at(found, which, self._squares(some, which, other))
             squares[start : start + step] = found
         return np.sqrt(squares).astype(np.float32).reshape(patches.shape[:-1])
