@@ -59,7 +59,7 @@ def test_every_command_has_help(oddgan, command):
         (["train", "digits", "--anomaly", "0", "--resume", "--fresh"], "choose one"),
         (["score", "nothing.oddgan", "digits"], "nothing.oddgan: no such file"),
         (["score", "x.oddgan", "digits", "-o", "x.xlsx"], "results are .csv, .jsonl or .parquet"),
-        (["score", "x.oddgan", "digits", "--map-scale", "0"], "must be above 0"),
+        (["score", "x.oddgan", "digits", "--map-scale", "0"], "must be a number above 0.5"),
         (["info", "nothing.oddgan"], "nothing.oddgan: no such file"),
     ],
 )

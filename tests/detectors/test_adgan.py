@@ -141,7 +141,7 @@ def test_the_penalty_is_weighted(scene):
 
 def test_defaults_search_as_the_paper_does():
     det = ADGAN()
-    assert (det.starts, det.steps, det.score_by, det.beta1, det.beta2) == (8, 5, "paper", 0.0, 0.9)
+    assert (det.starts, det.steps, det.own_score, det.beta1, det.beta2) == (8, 5, "paper", 0.0, 0.9)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_scores_are_scikit_learns(cls, X, tmp_path):
     det = fitted(cls, X)
     rows = vectors(det, X[:-20])
     assert np.array_equal(det.net_.M.rows.double().numpy(), rows)
-    expected = BY_HAND[det.score_by](rows, vectors(det, X), int(det.net_.M.seed))
+    expected = BY_HAND[det.model_.combination.names[0]](rows, vectors(det, X), int(det.net_.M.seed))
     scores = det.anomaly_score(X)
     if cls is LOF:  # by a search of its own
         np.testing.assert_allclose(scores, expected, rtol=1e-9)

@@ -255,7 +255,7 @@ def test_the_two_error_features_ignore_size():
         z, scores = net.C(rows)[1], det.score_rows(net, rows)
     torch.testing.assert_close(z[0, 3:], z[1, 3:])
     assert float(scores["residual"][1] / scores["residual"][0]) == pytest.approx(1e4, rel=1e-3)
-    assert det.score_by == "combined"
+    assert det.own_score == "combined"
     assert det.combined_terms == ("energy", "residual")
 
 

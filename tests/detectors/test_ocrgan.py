@@ -129,7 +129,7 @@ class ReconstructsThePasted(OCRGAN):
         yield from super().step(net, FakeBatch(x))
 
 
-class AddsWhatLiesInMemory(OCRGAN):
+class AddsUninitialisedNoise(OCRGAN):
     """A published bug: an uninitialised tensor is added to both inputs of G."""
 
     def decouple(self, x):
@@ -155,7 +155,7 @@ def check_who_sees_what(cls):
         torch.testing.assert_close(seen, theirs)
 
 
-class PullsTheWrongWay(OCRGAN):
+class PullsTheOtherWay(OCRGAN):
     """A published bug: D is also trained on G's latent loss."""
 
     w_lat_d = 1.0
@@ -226,8 +226,8 @@ def check_parts_add_up(cls):
 BUGS = [
     (ForgetsThePasted, check_who_sees_what, "no pasted"),
     (ReconstructsThePasted, check_who_sees_what, "G sees something else"),
-    (AddsWhatLiesInMemory, check_who_sees_what, "G sees something else"),
-    (PullsTheWrongWay, check_the_discriminator_moves_on_three_cross_entropies, "moves on something else"),
+    (AddsUninitialisedNoise, check_who_sees_what, "G sees something else"),
+    (PullsTheOtherWay, check_the_discriminator_moves_on_three_cross_entropies, "moves on something else"),
     (TrustsThePasted, check_the_discriminator_moves_on_three_cross_entropies, "moves on something else"),
     (ForgetsThePasted, check_the_discriminator_moves_on_three_cross_entropies, "moves on something else"),
     (SelectsWithoutLearning, check_selection_is_learned, "no weights"),
@@ -246,7 +246,7 @@ def test_planted_bugs_are_caught(bug, check, message):
         check(bug)
 
 
-class ReinitialisesTheDiscriminator(OCRGAN):
+class StartsTheDiscriminatorAnew(OCRGAN):
     """A published bug: D starts anew when its loss is nearly 0."""
 
     def step(self, net, batch):
@@ -264,7 +264,7 @@ def keeps_the_discriminator(cls, pictures):
 
 def test_the_discriminator_is_not_reinitialised(pictures):
     assert keeps_the_discriminator(OCRGAN, pictures)
-    assert not keeps_the_discriminator(ReinitialisesTheDiscriminator, pictures)
+    assert not keeps_the_discriminator(StartsTheDiscriminatorAnew, pictures)
 
 
 class ForgetsBatchStatistics(OCRGAN):
@@ -300,7 +300,7 @@ def test_laws_hold_for_the_authors_variants(law, changes, pictures):
     law(testing.small(OCRGAN, **changes), pictures)
 
 
-class ScalesByTheTestSet(OCRGAN):
+class ScalesByTestRows(OCRGAN):
     """A published bug: scores are rescaled to 0 to 1 over the rows that are scored."""
 
     def score_rows(self, net, x, names=ALL):
@@ -308,7 +308,7 @@ class ScalesByTheTestSet(OCRGAN):
         return {**terms, "paper": (terms["paper"] - terms["paper"].min()) / terms["paper"].max()}
 
 
-@pytest.mark.parametrize("cls", [OCRGAN, ScalesByTheTestSet])
+@pytest.mark.parametrize("cls", [OCRGAN, ScalesByTestRows])
 def test_rows_are_independent_in_colour(cls, pictures):
     colour = np.repeat(pictures[:48, :, :, None], 3, 3)
     det = testing.small(cls, updates=3, size=16, score_by="paper")
@@ -320,8 +320,6 @@ def test_rows_are_independent_in_colour(cls, pictures):
 
 
 def test_tables_are_refused(table):
-    with pytest.raises(ParameterError, match=r"OCRGAN is for pictures.* 5 columns"):
-        OCRGAN().build((5,))
     with pytest.raises(ParameterError, match="OCRGAN is for pictures"):
         testing.small(OCRGAN).fit(table)
 
