@@ -27,6 +27,9 @@ COMPONENTS = 0.95  # share of the variance that principal components keep
 BETTER = 0.02  # how much more of the simulated defects another exposure must tell from normals
 MARKED = 4  # times each of them
 LEAST = 24  # pictures, to choose by
+# What two processor cores train in less than ten minutes.
+PARTS = {"updates": 1_500}
+FOREIGN = {"updates": 2_500, "batch_size": 16, "width": 8}
 NEIGHBOURS = ("local", "near", "neighbours")
 
 
@@ -60,6 +63,7 @@ def recommended(X: Any, **changes: Any) -> "Detector":
     rows = open_rows(X)
     kind: type[Detector] = GANomaly
     chosen: dict[str, Any] = {}
+    budget: dict[str, Any] = {}
     asked = GANomaly(**{name: value for name, value in changes.items() if name in ("size", "tile")})
     side = preprocessing.longest_side(rows, asked)
     if side is None:
@@ -67,11 +71,15 @@ def recommended(X: Any, **changes: Any) -> "Detector":
     elif side <= SMALL and asked.tile is None:
         chosen = {"local": "distance", "near": "rows", "neighbours": 2}
     elif alikeness(pictures := cast(PictureRows, rows)) < ALIKE:
-        kind = DRAEM
+        kind, budget = DRAEM, FOREIGN
         whole = asked.tile is not None or asked.size is not None or min(pictures.header(0)[:2]) < 2 * TILE
         chosen = {} if whole else {"tile": TILE, "stride": TILE}
-    elif "exposure" not in changes:
-        chosen = {"exposure": best_exposure(pictures)}
+    else:
+        budget = PARTS
+        if "exposure" not in changes:
+            chosen = {"exposure": best_exposure(pictures)}
+    if not {"updates", "epochs", "minutes"} & changes.keys():
+        chosen |= budget
     if {"local", "score_by"} & changes.keys():
         chosen = {name: value for name, value in chosen.items() if name not in NEIGHBOURS}
     if unknown := changes.keys() - declared(kind).keys():
