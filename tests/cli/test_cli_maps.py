@@ -369,3 +369,10 @@ def test_models_of_before_have_maps_without_a_threshold(oddgan, tmp_path):
         assert (ran.code, ran.out) == (2, "")
         assert "from before maps had a threshold" in ran.complaint
     assert not (tmp_path / "n").exists()
+
+
+def test_how_maps_are_written_needs_maps(oddgan, model, folder):
+    for words in (["--map-as", "mask"], ["--map-scale", "3"]):
+        found = oddgan("score", model, folder, *words)
+        assert found.code == 2
+        assert "give --maps FOLDER as well" in found.err

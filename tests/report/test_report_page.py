@@ -200,3 +200,8 @@ def test_importing_the_report_is_quick():
     code = f"import sys, oddgan.report; print(*set('{heavy}'.split(', ')) & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""
+
+
+def test_the_line_around_what_is_anomalous_is_explained(evaluation):
+    assert "The white line" not in to_html(evaluation)
+    assert "more than 6.5 usual deviations" in to_html(dataclasses.replace(evaluation, map_threshold=6.5))

@@ -114,6 +114,8 @@ def score(
 
     if not FAINTEST < map_scale < math.inf:
         raise ParameterError(f"--map-scale {map_scale:g}: must be a number above {FAINTEST:g}, where colours begin")
+    if maps is None and (map_as != "overlay" or map_scale != FULLEST):
+        raise ParameterError("--map-as and --map-scale say how maps are written: give --maps FOLDER as well")
     kinds = kinds_of(map_as)
     listening = data == ["-"]
     if "-" in data and not listening:
