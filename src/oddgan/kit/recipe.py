@@ -190,12 +190,13 @@ class Recipe(ABC):
     ] = "auto"
     score_by: Annotated[str, Param("the term that is the anomaly score")] = AUTO
     local: Annotated[
-        Literal["off", "ratio", "density", "distance", "views"],
+        Literal["off", "ratio", "density", "distance", "views", "patches"],
         Param(
             "compare a row with the training rows nearest to it. ratio: each score term over its mean among them; "
             "density: the row's local outlier factor among them; distance: the mean distance to them; views: how "
             "unusual that distance is where it is most so, of the row, of its columns by range and by rank, and of the "
-            "features; the last three replace the detector's own terms",
+            "features; the last three replace the detector's own terms. patches: the anomaly map is each patch's "
+            "distance, in D's or E's first layers, to the nearest patch of training pictures",
             group="neighbours",
         ),
     ] = "off"

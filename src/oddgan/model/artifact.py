@@ -18,13 +18,17 @@ from torch.nn.modules.module import (
 from .. import __version__, machine, preprocessing
 from ..errors import ArtifactError
 from ..kit.recipe import AUTO, Recipe
+from ..networks.layers import feature_maps
 from ..parameters import declared
 from ..verdict import MAP_TERMS, Calibration, Combination, MapScale, Reference, Views
+from ..verdict.patches import PatchMemory
 from ..verdict.views import OWN
 from . import archive
 from .fitting import MAP, score_terms
 from .model import Model, built
 from .terms import compared_in
+
+Kept = Reference | Views | PatchMemory
 
 SPARE = 4  # times as many numbers may be built as a file holds: a parametrisation registers its weights anew
 LARGEST = float(np.finfo(np.float32).max)
@@ -100,8 +104,7 @@ def _assembled(
         raise ArtifactError(f"its parts do not agree: the array {unknown[0]} belongs to none")
     preprocessor = preprocessing.from_manifest(manifest["preprocessing"], part["preprocessing"])
     known = manifest.get("neighbourhood")  # unknown to the first files
-    kind = Views if recipe.local == "views" else Reference
-    reference = kind.from_manifest(known, part["neighbourhood"]) if known else None
+    reference = _reference(recipe.local, known, part["neighbourhood"]) if known else None
     names = _names(recipe, manifest["score"]) if "score" in manifest else score_terms(recipe)
     combination = Combination.from_manifest(recipe.local, names, manifest["tuning"], reference)
     scaled = manifest.get("maps")  # unknown to older files
@@ -183,14 +186,24 @@ def _names(recipe: Recipe, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check_reference(recipe: Recipe, net: Any, shape: tuple[int, ...], reference: Reference | Views) -> None:
+def _reference(local: str, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Kept:
+    """The training rows or patches that new ones are compared with."""
+    if local == "views":
+        return Views.from_manifest(facts, arrays)
+    return PatchMemory.from_manifest(facts, arrays) if local == "patches" else Reference.from_manifest(facts, arrays)
+
+
+def _check_reference(recipe: Recipe, net: Any, shape: tuple[int, ...], reference: Kept) -> None:
     """Raise `ArtifactError` where rows cannot be compared with the reference rows: they have other features, or lack a
     term."""
     x = torch.zeros(1, *shape)
     with machine.scoring(torch.device("cpu")):
-        embeddings = compared_in(recipe, net, x)
-    widths = [embedding.flatten(1).shape[1] for embedding in embeddings]
-    kept = [embedding.vectors.shape[1] for embedding in reference.embeddings]
+        embeddings = feature_maps(net, x) if recipe.local == "patches" else compared_in(recipe, net, x)
+    if isinstance(reference, PatchMemory):
+        widths, kept = [sum(maps.shape[1] for maps in embeddings)], [reference.vectors.shape[1]]
+    else:
+        widths = [embedding.flatten(1).shape[1] for embedding in embeddings]
+        kept = [embedding.vectors.shape[1] for embedding in reference.embeddings]
     if isinstance(reference, Views):
         kept = [kept[0], *kept[OWN:]]
     if widths != kept:

@@ -24,6 +24,7 @@ from ..preprocessing.prepared import PreparedRows, SelectedRows
 from ..rows import Rows, open_rows
 from ..training.checkpoint import Checkpoint, seed_of
 from ..verdict import ALONE, MAP_TERMS, Calibration, Combination, Reference, Views, check_neighbours, check_rate
+from ..verdict.patches import PatchMemory, core_set, patch_vectors
 from . import checks
 from .maps import RowMaps
 from .model import Model
@@ -32,6 +33,9 @@ from .terms import TermComputer
 COPIES = 10  # rows that are looked through for each reference row, where many rows equal others
 REFERENCE_NUMBERS = 2**24  # in the embeddings of reference rows at most: 64 MiB, milliseconds a row
 LEAST_ROWS = 4
+MOST_PICTURES = 1_000  # or tiles, of which patches are remembered
+CORE = 0.1  # the share of training patches that is kept
+Kept = Reference | Views | PatchMemory
 MAP = "map_max"  # the score of pictures that a detector locates anomalies in, unless score_by says otherwise
 SMALL_PICTURES = 32  # pixels a side up to which a picture shows one thing, as a digit, and not a mark on it
 BLURS = (1 / 64, 1 / 32)  # of the shorter side of the networks' pictures, or of a tile: sigmas that smooth its maps
@@ -93,7 +97,9 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     net, history, facts = _trained(recipe, preprocessor.shape, prepared, trained_on, seed, run)
 
     computer = TermComputer(recipe, net)
-    reference = None if candidates is None else _reference(computer, *candidates)
+    if candidates is not None:
+        computer = TermComputer(recipe, net, _reference(computer, *candidates, seed))
+    reference = computer.reference
     combination = Combination(recipe.local, names, reference)
     tuned = "tune" in held_out and (combination.needs_tuning or combination.by_map)
     watched = _Watched(run.hooks, counts["calibrate"] + (counts["tune"] if tuned else 0))
@@ -198,12 +204,16 @@ def score_terms(recipe: Recipe) -> tuple[str, ...]:
 def _score(recipe: Recipe, rows: Rows) -> str:
     """What `score_by` stands for, of these rows. Raises `ParameterError` for a term that they do not have."""
     chosen = recipe.score_by
+    if recipe.local == "patches" and (rows.kind != "pictures" or not recipe.locates):
+        what = "this is a table" if rows.kind != "pictures" else f"{type(recipe).__name__} locates nothing"
+        raise ParameterError(f"local=patches: is for detectors that locate anomalies in pictures, and {what}")
     if chosen == AUTO:
         large = recipe.tile is not None or (preprocessing.longest_side(rows, recipe) or 0) > SMALL_PICTURES
-        return MAP if large and recipe.locates and recipe.local == "off" else recipe.own_score
+        own = recipe.local == "off" and large
+        return MAP if recipe.locates and (own or recipe.local == "patches") else recipe.own_score
     if chosen in MAP_TERMS and rows.kind != "pictures":
         raise ParameterError(f"score_by={chosen}: is pooled from the anomaly map of a picture, and this is a table")
-    if chosen in MAP_TERMS and recipe.local != "off":
+    if chosen in MAP_TERMS and recipe.local not in ("off", "patches"):
         raise ParameterError(
             f"local={recipe.local}: compares the detector's own terms, and score_by={chosen} is pooled from the "
             "anomaly map; set local to off, or score_by to one of them"
@@ -234,9 +244,11 @@ def _candidates(recipe: Recipe, prepared: Any, seed: int) -> tuple[SelectedRows,
     return kept, copies[:most].astype(np.float64)
 
 
-def _reference(computer: TermComputer, candidates: SelectedRows, copies: np.ndarray) -> Reference | Views:
-    """The candidates' embeddings and terms, as far as `REFERENCE_NUMBERS` goes."""
+def _reference(computer: TermComputer, candidates: SelectedRows, copies: np.ndarray, seed: int) -> Kept:
+    """The candidates' embeddings and terms, as far as `REFERENCE_NUMBERS` goes; or their patches."""
     recipe = computer.recipe
+    if recipe.local == "patches":
+        return _memory(computer, candidates, seed)
     names = () if recipe.local in ALONE else ALL
     embeddings: list[list[np.ndarray]] = []
     terms: list[dict[str, np.ndarray]] = []
@@ -258,6 +270,21 @@ def _reference(computer: TermComputer, candidates: SelectedRows, copies: np.ndar
     if recipe.local == "views":
         return Views.of(whole, recipe.neighbours, copies=copies, block_size=made_in)
     return Reference.of(whole, kept, recipe.neighbours, copies=copies, block_size=made_in)
+
+
+def _memory(computer: TermComputer, candidates: SelectedRows, seed: int) -> PatchMemory:
+    """A core set of the candidates' patches, equally many of each picture, drawn by the seed."""
+    random, most = np.random.default_rng(seed), min(len(candidates), MOST_PICTURES)
+    each, drawn = max(1, computer.recipe.max_reference_rows // most), []
+    for block in SelectedRows(candidates, np.arange(most)).blocks(computer.block_size):
+        for patches in patch_vectors(computer.found(block.x, ()).embeddings):
+            vectors = patches.reshape(-1, patches.shape[-1])
+            drawn.append(vectors[np.sort(random.permutation(len(vectors))[:each])])
+    found = PatchMemory.of(np.concatenate(drawn)).vectors
+    deviation = found.std(axis=0)
+    scale = np.where(deviation > 0, deviation, 1.0).astype(np.float32)  # layers differ in size, and channels too
+    found = found / scale
+    return PatchMemory(found[core_set(found, max(1, round(CORE * len(found))), seed)], scale)
 
 
 def _trained(

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from .. import machine
 from ..kit.recipe import ALL, Names, Recipe
+from ..networks.layers import feature_maps
 from ..preprocessing.parts import Block, Parts, Preprocessor
 from ..verdict import Combination, Reference, Views
+from ..verdict.patches import PatchMemory, patch_vectors, resized
 from . import inference
 from .maps import RowMaps
 
@@ -52,13 +54,13 @@ class TermComputer:
 
     recipe: Recipe
     net: nn.ModuleDict
-    reference: Reference | Views | None = None
+    reference: Reference | Views | PatchMemory | None = None
     shapes: "Shapes" = field(default_factory=lambda: Shapes(), repr=False)
 
     @cached_property
     def block_size(self) -> int:
         """How many parts are computed together."""
-        made_in = 0 if self.reference is None else self.reference.block_size
+        made_in = getattr(self.reference, "block_size", 0)
         return made_in or self.recipe.block_size
 
     @cached_property
@@ -89,7 +91,9 @@ class TermComputer:
         def compute(net: Any, x: Tensor) -> dict[str, Tensor]:
             recipe = self.recipe
             results = {name: value for name, value in recipe.score_rows(net, x, names).items() if name in names}
-            if recipe.local != "off":
+            if recipe.local == "patches":
+                results |= {f"{EMBEDDING}{i}": maps for i, maps in enumerate(feature_maps(net, x))}
+            elif recipe.local != "off":
                 embeddings = compared_in(recipe, net, x)
                 results |= {f"{EMBEDDING}{i}": vectors.flatten(1) for i, vectors in enumerate(embeddings)}
             return results
@@ -102,6 +106,9 @@ class TermComputer:
                 embeddings.append(value.float().numpy())
             else:
                 terms[name] = value.double().numpy()
+        if isinstance(self.reference, PatchMemory):
+            distances = [self.reference.distances(patches) for patches in patch_vectors(embeddings)]
+            own_map, embeddings = torch.from_numpy(resized(np.stack(distances), x.shape[2:])), []
         return Found(terms, embeddings, x_hat, own_map)
 
     def features(self, x: Tensor) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import ArtifactError
 from .maps import MAP_TERMS
+from .patches import PatchMemory
 from .reference import Reference
 from .views import Views
 
@@ -27,7 +28,7 @@ class Combination:
 
     local: str
     names: tuple[str, ...]
-    reference: Reference | Views | None = None
+    reference: Reference | Views | PatchMemory | None = None
     tuning: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -50,7 +51,7 @@ class Combination:
     def terms(self, given: Mapping[str, np.ndarray], embeddings: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """A block's terms (b,) float64 by name: those `given`, and those that the reference rows give rise to."""
         terms = dict(given)
-        if self.reference is None:
+        if self.reference is None or isinstance(self.reference, PatchMemory):  # that makes maps
             return terms
         if isinstance(self.reference, Views):
             terms["views"] = self.reference.surprise(embeddings)
@@ -90,7 +91,11 @@ class Combination:
 
     @classmethod
     def from_manifest(
-        cls, local: str, names: tuple[str, ...], tuning: Mapping[str, Any], reference: Reference | Views | None
+        cls,
+        local: str,
+        names: tuple[str, ...],
+        tuning: Mapping[str, Any],
+        reference: Reference | Views | PatchMemory | None,
     ) -> "Combination":
         """The combination that a model file describes. Raises `ArtifactError` when its parts do not agree."""
         scales = {name: (float(middle), float(deviation)) for name, (middle, deviation) in tuning.items()}

@@ -92,9 +92,11 @@ def core_set(vectors: np.ndarray, m: int, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PatchMemory:
-    """Vectors of training patches, `vectors` (m, f) float32, to which new patches are compared."""
+    """Vectors of training patches, `vectors` (m, f) float32, to which new patches are compared. `scale` (f,) float32:
+    what features are divided by before, as those of the memory were; None: by nothing."""
 
     vectors: np.ndarray
+    scale: np.ndarray | None = None
 
     @classmethod
     def of(cls, vectors: np.ndarray) -> "PatchMemory":
@@ -111,6 +113,8 @@ class PatchMemory:
         A matrix product finds the candidates, those that could be the nearest within its rounding; they are measured
         exactly. A patch that is not finite has distance NaN."""
         rows = np.asarray(patches, np.float32).reshape(-1, patches.shape[-1])
+        if self.scale is not None:
+            rows = rows / self.scale
         center, centred, lengths = self._centred
         m, f = centred.shape
         slack = 4 * np.sqrt(f) * np.finfo(np.float32).eps
@@ -153,23 +157,27 @@ class PatchMemory:
         return center.astype(np.float32), centred.astype(np.float32), lengths.astype(np.float32)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"vectors": self.vectors}  # the rest is made again
+        return {"vectors": self.vectors, "scale": self.scale}  # the rest is made again
 
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
         patches, features = self.vectors.shape
-        return {"patches": patches, "features": features}, {"vectors": self.vectors}
+        arrays = {"vectors": self.vectors} | ({} if self.scale is None else {"scale": self.scale})
+        return {"patches": patches, "features": features}, arrays
 
     @classmethod
     def from_manifest(cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "PatchMemory":
         """The inverse of `to_manifest`. Raises `ArtifactError` when the facts and the arrays do not agree."""
-        vectors = arrays["vectors"]
+        vectors, scale = arrays["vectors"], arrays.get("scale")
         if not (
             all(type(facts[name]) is int for name in ("patches", "features"))
             and vectors.shape == (facts["patches"], facts["features"])
             and vectors.size
             and vectors.dtype == np.float32
             and np.isfinite(vectors).all()
+            and (
+                scale is None or (scale.shape == vectors.shape[1:] and scale.dtype == np.float32 and (scale > 0).all())
+            )
         ):
             raise ArtifactError("the memory of patches is inconsistent")
-        return cls(vectors)
+        return cls(vectors, scale)
