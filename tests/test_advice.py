@@ -87,3 +87,37 @@ def test_an_exposure_is_chosen_where_lamps_hide_defects():
     assert best_exposure(open_rows(lamps)) != "none"
     assert oddgan.recommended(lamps).exposure == best_exposure(open_rows(lamps))
     assert oddgan.recommended(lamps, exposure="none").exposure == "none"
+
+
+def test_a_budget_of_the_callers_changes_nothing_else():
+    X = unlike(20, 128)
+    usual, asked = oddgan.recommended(X), oddgan.recommended(X, updates=7)
+    assert (asked.updates, asked.width, asked.batch_size) == (7, usual.width, usual.batch_size)
+    assert oddgan.recommended(X, minutes=1).updates is None
+
+
+def test_tables_with_few_rows_that_differ_are_not_compared():
+    assert oddgan.recommended(np.random.default_rng(0).normal(size=(5, 3))).local == "off"
+    assert oddgan.recommended(np.ones((200, 1))).local == "off"
+
+
+def test_all_pictures_decide_and_not_the_first():
+    mixed = [unlike(1, 152)[0], *unlike(30, 56)]
+    assert oddgan.recommended(mixed).tile is None
+    small = [alike(1, 24)[0], *(one for one in alike(30, 64))]
+    assert oddgan.recommended(small).local == "off"
+
+
+def test_whole_pictures_may_be_asked_for():
+    det = oddgan.recommended(unlike(20, 128), tile=None)
+    assert (det.tile, det.stride) == (None, None)
+
+
+def test_neighbours_may_be_asked_for():
+    assert oddgan.recommended(alike(30, 64), near="both").local == "distance"
+
+
+def test_pictures_that_cannot_be_tried_in_grey_keep_their_exposure():
+    X = alike(30, 64).astype(np.float32)
+    assert oddgan.recommended(np.stack([X, -X], axis=-1)).exposure == "none"
+    assert best_exposure(open_rows(np.full((40, 50, 50), 5.0, np.float32))) == "none"

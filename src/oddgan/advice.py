@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from . import preprocessing
-from .errors import ParameterError
+from .errors import OddganError, ParameterError
 from .parameters import declared
 from .rows import PictureRows, open_rows
 
@@ -26,7 +26,7 @@ TILE = 64
 COMPONENTS = 0.95  # share of the variance that principal components keep
 BETTER = 0.02  # how much more of the simulated defects another exposure must tell from normals
 MARKED = 4  # times each of them
-LEAST = 24  # pictures, to choose by
+LEAST = 24  # pictures, to choose an exposure by, or rows that differ, to compare others with
 # What two processor cores train in less than ten minutes.
 PARTS = {"updates": 1_500}
 FOREIGN = {"updates": 2_500, "batch_size": 16, "width": 8}
@@ -67,26 +67,34 @@ def recommended(X: Any, **changes: Any) -> "Detector":
     asked = GANomaly(**{name: value for name, value in changes.items() if name in ("size", "tile")})
     side = preprocessing.longest_side(rows, asked)
     if side is None:
-        chosen = {"local": "views"}
+        chosen = {"local": "views"} if distinct(rows) >= LEAST else {}
     elif side <= SMALL and asked.tile is None:
         chosen = {"local": "distance", "near": "rows", "neighbours": 2}
     elif alikeness(pictures := cast(PictureRows, rows)) < ALIKE:
         kind, budget = DRAEM, FOREIGN
-        whole = asked.tile is not None or asked.size is not None or min(pictures.header(0)[:2]) < 2 * TILE
+        whole = {"tile", "size"} & changes.keys() or preprocessing.sides_of(pictures).min() < 2 * TILE
         chosen = {} if whole else {"tile": TILE, "stride": TILE}
     else:
         budget = PARTS
         if "exposure" not in changes:
             chosen = {"exposure": best_exposure(pictures)}
-    if not {"updates", "epochs", "minutes"} & changes.keys():
-        chosen |= budget
+    if {"epochs", "minutes"} & changes.keys():
+        budget = {name: value for name, value in budget.items() if name != "updates"}
+    chosen |= budget
     if {"local", "score_by"} & changes.keys():
         chosen = {name: value for name, value in chosen.items() if name not in NEIGHBOURS}
+    elif {"near", "neighbours"} & changes.keys() and "local" not in chosen:
+        chosen["local"] = "distance"
     if unknown := changes.keys() - declared(kind).keys():
         raise ParameterError(
             f"{min(unknown)}: {kind.__name__}, which suits such data, has no such parameter; name a detector that has"
         )
     return kind(**{**chosen, **changes})
+
+
+def distinct(rows: Any) -> int:
+    """How many rows of a table differ from each other, of the first thousand."""
+    return len(np.unique(np.nan_to_num(rows[np.arange(min(len(rows), 1_000))].values, nan=np.inf), axis=0))
 
 
 def alikeness(pictures: PictureRows) -> float:
@@ -107,14 +115,21 @@ def best_exposure(pictures: PictureRows) -> str:
     By principal components, which train in a second and have seen no simulated defect; "none" unless another is clearly
     better. Deterministic.
     """
-    from .detectors.pca import PCA
-    from .metrics import auroc
-    from .simulate.pictures import anomalous
-
     numbers = np.linspace(0, len(pictures) - 1, min(2 * LOOKED_AT, len(pictures))).astype(int)
     order = np.random.default_rng(0).permutation(numbers)
     if len(order) < LEAST:
         return "none"
+    try:
+        return _best_exposure(pictures, order)
+    except OddganError:  # nothing can be learned from these pictures in grey; a fit says what is wrong with them
+        return "none"
+
+
+def _best_exposure(pictures: PictureRows, order: np.ndarray) -> str:
+    from .detectors.pca import PCA
+    from .metrics import auroc
+    from .simulate.pictures import anomalous
+
     random = np.random.default_rng(1)
     grey = np.stack([_grey(pictures[int(i)], FINE) for i in order])
     train, held = np.split(grey, [2 * len(order) // 3])
@@ -124,7 +139,7 @@ def best_exposure(pictures: PictureRows) -> str:
     found = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for exposure in ("none", "gain", "contrast"):
+        for exposure in ("none", *(["gain"] if values[0] >= 0 else []), "contrast"):
             det = PCA(components=COMPONENTS, random_state=0).set_params(exposure=exposure)
             found[exposure] = auroc(labels, det.fit(train).anomaly_score(np.concatenate([held, marked])))
     best = max(found, key=lambda one: found[one])

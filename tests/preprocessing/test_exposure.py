@@ -6,7 +6,7 @@ import pytest
 import oddgan
 from oddgan import preprocessing, testing
 from oddgan.detectors.pca import PCA
-from oddgan.errors import ArtifactError
+from oddgan.errors import ArtifactError, ParameterError
 from oddgan.preprocessing import PicturePreprocessor, TilePreprocessor
 from oddgan.preprocessing.exposure import brought_to, level_of
 from oddgan.rows import open_rows
@@ -92,3 +92,11 @@ def test_only_the_region_of_interest_sets_the_level():
     changed[:, :, 30:] = 255
     det = PCA(exposure="gain", roi=(4, 4, 24, 24), components=2, random_state=0).fit(X)
     assert np.array_equal(det.anomaly_score(X), det.anomaly_score(changed))
+
+
+def test_gain_is_for_brightness():
+    X = np.random.default_rng(0).normal(size=(20, 16, 16)).astype(np.float32)
+    with pytest.raises(ParameterError, match="values below 0; use contrast"):
+        PCA(exposure="gain", components=2).fit(X)
+    with pytest.raises(ParameterError, match="exposure=contrast: is for pictures"):
+        PCA(exposure="contrast").fit(X[:, 0])

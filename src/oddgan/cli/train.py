@@ -132,7 +132,11 @@ def train(
     if detector is None:
         from ..advice import recommended
 
-        untrained = recommended(split.train, **given)
+        try:
+            untrained = recommended(split.train, **given)
+        except DataError:
+            check_readable(data, split.train, split.tune, split.calibrate)  # one was met: say how many there are
+            raise
         terminal.facts(("detector", described_as(untrained, given)))
     hooks: list[Hook] = []
     if tensorboard is not None:

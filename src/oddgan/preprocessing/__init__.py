@@ -10,9 +10,11 @@ import numpy as np
 
 from ..errors import ArtifactError, ParameterError
 from ..rows import PictureRows, Rows
+from ..rows.pictures import DECODED
 from ..rows.tables import TableRows
 from .parts import Preprocessor
 from .pictures import PicturePreprocessor
+from .prepared import spread
 from .sizes import network_size
 from .tables import TablePreprocessor
 from .tiles import TilePreprocessor
@@ -32,6 +34,11 @@ def fit(rows: Rows, train: np.ndarray, recipe: Any) -> Preprocessor:
             raise ParameterError(f"tile={recipe.tile}: pictures are cut into tiles, and this is a table; leave it out")
         if recipe.roi is not None:
             raise ParameterError(f"roi={recipe.roi}: is a part of pictures, and this is a table; leave it out")
+        for name, unset in (("exposure", "none"), ("map_blur", None)):
+            if getattr(recipe, name) != unset:
+                raise ParameterError(
+                    f"{name}={getattr(recipe, name)}: is for pictures, and this is a table; leave it out"
+                )
         return TablePreprocessor.fit(rows, train, scaling=recipe.scaling, log_tails=recipe.log_tails, rare=recipe.rare)
     given: dict[str, Any] = {
         name: getattr(recipe, name) for name in ("size", "channels", "value_range", "convert", "roi", "exposure")
@@ -42,13 +49,18 @@ def fit(rows: Rows, train: np.ndarray, recipe: Any) -> Preprocessor:
 
 
 def longest_side(rows: Rows, recipe: Any) -> int | None:
-    """The longer side in pixels of what the networks would get of pictures like the first of `rows`, whole or cut into
-    tiles; None of a table."""
+    """The longer side in pixels of what the networks would get of typical pictures of `rows`, whole or cut into tiles;
+    None of a table."""
     if rows.kind == "table":
         return None
     tile = recipe.tile
-    typical = cast(PictureRows, rows).header(0)[:2] if tile is None else (tile, tile)
-    return max(network_size(recipe.size, np.array(typical)))
+    typical = np.median(sides_of(cast(PictureRows, rows)), axis=0) if tile is None else np.array([tile, tile])
+    return max(network_size(recipe.size, typical))
+
+
+def sides_of(pictures: PictureRows) -> np.ndarray:
+    """Heights and widths (m, 2) of all pictures, or of some that lie evenly among many."""
+    return np.array([pictures.header(int(i))[:2] for i in spread(len(pictures), DECODED)])
 
 
 def from_manifest(facts: dict[str, Any], arrays: dict[str, Any]) -> Preprocessor:
@@ -66,4 +78,5 @@ __all__ = [
     "fit",
     "from_manifest",
     "longest_side",
+    "sides_of",
 ]

@@ -44,4 +44,4 @@ def _moments(picture: np.ndarray, inside: np.ndarray | None) -> tuple[float, flo
 
 def _at_least(value: float, typical: float) -> float:
     least = max(LEAST * abs(typical), float(np.finfo(np.float32).tiny))
-    return value if abs(value) >= least else least
+    return max(value, least)

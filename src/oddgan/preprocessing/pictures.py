@@ -30,7 +30,7 @@ IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond
 LARGEST = 2**28  # values of a picture as networks take it; no model has more, a forged one may claim it
 LEAST_COUNTED = 0.01  # of a place of a map, for it to count
 BROUGHT = {"gain": "brightness", "contrast": "brightness and contrast"}
-LEVEL_OF = 256  # training pictures whose exposure is looked at
+LEVEL_OF = 64  # training pictures whose exposure is looked at
 UNNAMED = {"region", "exposure", "level"}  # facts that are named where there is something to say
 CHUNK = 256  # pictures at a time in a pass over all of them
 
@@ -107,7 +107,11 @@ class PicturePreprocessor(OnePart):
         if exposure == "none":
             return self
         some = numbers[spread(len(numbers), LEVEL_OF)]
-        checked = (self.checked(pictures[int(i)]) for i in some)
+        checked = [self.checked(pictures[int(i)]) for i in some]
+        if exposure == "gain" and min(float(one.min()) for one in checked) < 0:
+            raise ParameterError(
+                "exposure=gain: multiplies brightness, and these pictures have values below 0; use contrast"
+            )
         inside = None if self.region is None else self.region.mask
         return replace(self, exposure=exposure, level=level_of(checked, inside))
 
@@ -166,7 +170,8 @@ class PicturePreprocessor(OnePart):
         return resize_map(self.region.mask[top:bottom, left:right].astype(np.float32), size) >= LEAST_COUNTED
 
     def spread_map(self, heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """A map (h, w) of the networks' size at the size (H, W) of its picture, 0 outside the region."""
+        """A map (h, w) of the networks' size at the size (H, W) of its picture; outside the region the lowest value
+        inside."""
         if self.region is None:
             return resize_map(heat, size)
         top, left, bottom, right = self.region.box(size)

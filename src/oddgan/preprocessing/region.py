@@ -76,11 +76,16 @@ class Region:
         return self.filled(picture)[top:bottom, left:right]
 
     def spread(self, cut: np.ndarray, size: Sequence[int]) -> np.ndarray:
-        """A map (h, w) of the rectangle in its place in a picture of this size, 0 outside the region."""
+        """A map (h, w) of the rectangle in its place in a picture of this size (H, W)."""
         top, left, bottom, right = self.box(size)
         whole = np.zeros((int(size[0]), int(size[1])), np.float32)
         whole[top:bottom, left:right] = cut
-        return np.asarray(whole * self.at(size))
+        return self.only(whole)
+
+    def only(self, whole: np.ndarray) -> np.ndarray:
+        """A map (H, W) float32 whose places outside have the lowest value inside, at most 0: none stands out."""
+        inside = self.at(whole.shape)
+        return np.where(inside, whole, np.float32(min(0.0, float(whole[inside].min()))))
 
     def corners(self, size: Sequence[int], tile: int) -> np.ndarray:
         """Where a square of `tile` pixels holds some of the region, by its corner: (H - tile + 1, W - tile + 1)."""

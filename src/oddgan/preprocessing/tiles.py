@@ -153,8 +153,9 @@ class TilePreprocessor(PicturePreprocessor):
         return None if self.region is None else self.region.at(size)
 
     def spread_map(self, heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """A map of the picture's own size, 0 outside the region."""
-        return heat if self.region is None else np.asarray(heat * self.region.at(size), np.float32)
+        """A map of the picture's own size (H, W); outside the region the lowest value inside."""
+        del size
+        return heat if self.region is None else self.region.only(heat)
 
     def fingerprints(self, block: Block) -> np.ndarray:
         """Fingerprints (r,) uint64 of the pictures whose last tile is in the block."""
