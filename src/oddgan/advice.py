@@ -11,13 +11,14 @@ import numpy as np
 
 from . import preprocessing
 from .errors import OddganError, ParameterError
+from .model.fitting import SMALL_PICTURES
 from .parameters import declared
+from .preprocessing.prepared import spread
 from .rows import PictureRows, open_rows
 
 if TYPE_CHECKING:
     from .detector import Detector
 
-SMALL = 32  # pixels a side: pictures up to here show one thing, as a digit, and not a mark on it
 ALIKE = 0.5  # the share of the variance of pixels that the mean picture explains, where parts lie alike
 LOOKED_AT = 100  # pictures
 COARSE = (32, 32)  # pixels in which they are compared
@@ -63,24 +64,22 @@ def recommended(X: Any, **changes: Any) -> "Detector":
     rows = open_rows(X)
     kind: type[Detector] = GANomaly
     chosen: dict[str, Any] = {}
-    budget: dict[str, Any] = {}
-    asked = GANomaly(**{name: value for name, value in changes.items() if name in ("size", "tile")})
-    side = preprocessing.longest_side(rows, asked)
+    tile = changes.get("tile")
+    side = preprocessing.longest_side(rows, changes.get("size"), tile)
     if side is None:
         chosen = {"local": "views"} if distinct(rows) >= LEAST else {}
-    elif side <= SMALL and asked.tile is None:
+    elif side <= SMALL_PICTURES and tile is None:
         chosen = {"local": "distance", "near": "rows", "neighbours": 2}
     elif alikeness(pictures := cast(PictureRows, rows)) < ALIKE:
-        kind, budget = DRAEM, FOREIGN
-        whole = {"tile", "size"} & changes.keys() or preprocessing.sides_of(pictures).min() < 2 * TILE
-        chosen = {} if whole else {"tile": TILE, "stride": TILE}
+        kind, chosen = DRAEM, dict(FOREIGN)
+        if not {"tile", "size"} & changes.keys() and preprocessing.sides_of(pictures).min() >= 2 * TILE:
+            chosen |= {"tile": TILE, "stride": TILE}
     else:
-        budget = PARTS
+        chosen = dict(PARTS)
         if "exposure" not in changes:
-            chosen = {"exposure": best_exposure(pictures)}
+            chosen["exposure"] = best_exposure(pictures)
     if {"epochs", "minutes"} & changes.keys():
-        budget = {name: value for name, value in budget.items() if name != "updates"}
-    chosen |= budget
+        chosen.pop("updates", None)
     if {"local", "score_by"} & changes.keys():
         chosen = {name: value for name, value in chosen.items() if name not in NEIGHBOURS}
     elif {"near", "neighbours"} & changes.keys() and "local" not in chosen:
@@ -101,7 +100,7 @@ def alikeness(pictures: PictureRows) -> float:
     """Which share of the variance of grey levels the mean picture explains, each at one brightness and contrast:
     near 1 where parts lie alike, near 0 where each lies or is otherwise. Pictures of several sizes are compared in one.
     """
-    numbers = np.linspace(0, len(pictures) - 1, min(LOOKED_AT, len(pictures))).astype(int)
+    numbers = spread(len(pictures), LOOKED_AT)
     values = np.stack([_grey(pictures[int(i)], COARSE) for i in numbers]).astype(np.float64)
     values -= values.mean(axis=(1, 2, 3), keepdims=True)
     values /= np.maximum(values.std(axis=(1, 2, 3), keepdims=True), np.finfo(np.float32).tiny)
@@ -115,8 +114,7 @@ def best_exposure(pictures: PictureRows) -> str:
     By principal components, which train in a second and have seen no simulated defect; "none" unless another is clearly
     better. Deterministic.
     """
-    numbers = np.linspace(0, len(pictures) - 1, min(2 * LOOKED_AT, len(pictures))).astype(int)
-    order = np.random.default_rng(0).permutation(numbers)
+    order = np.random.default_rng(0).permutation(spread(len(pictures), 2 * LOOKED_AT))
     if len(order) < LEAST:
         return "none"
     try:
@@ -138,7 +136,7 @@ def _best_exposure(pictures: PictureRows, order: np.ndarray) -> str:
     labels = np.arange(len(held) + len(marked)) >= len(held)
     found = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # of trials: the fit that follows warns of the user's own rows
         for exposure in ("none", *(["gain"] if values[0] >= 0 else []), "contrast"):
             det = PCA(components=COMPONENTS, random_state=0).set_params(exposure=exposure)
             found[exposure] = auroc(labels, det.fit(train).anomaly_score(np.concatenate([held, marked])))

@@ -173,3 +173,21 @@ def test_nothing_outside_a_region_of_interest_counts():
         assert one[:8].max() == one[:, :12].max() == min(0.0, one[8:32, 12:36].min())
     strict = det.with_false_alarm_rate(0.9).explain(X[:20])  # where the threshold is below 0
     assert all(not strict.mask(i)[:8].any() for i in range(20))
+
+
+class Both(GANomaly):
+    """Adds the peak of the map to a term of its own."""
+
+    combined_terms = ("residual", "map_max")
+
+
+def test_a_term_of_the_map_may_be_combined_with_others(table):
+    X = parts(100)
+    det = testing.small(Both, score_by="combined", calibrate_fraction=0.2).fit(X)
+    found, tuning = det.explain(X[:9]), det.model_.combination.tuning
+    assert tuning.keys() == {"residual", "map_max"}
+    scaled = [(found.terms[name] - middle) / deviation for name, (middle, deviation) in tuning.items()]
+    np.testing.assert_allclose(found.score, np.sum(scaled, axis=0), rtol=1e-12)
+    assert np.array_equal(det.anomaly_score(X[:9]), found.score)
+    with pytest.raises(ParameterError, match="score_by=combined: is pooled from the anomaly map"):
+        testing.small(Both, score_by="combined").fit(table)

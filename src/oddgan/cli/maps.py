@@ -1,6 +1,7 @@
 """Anomaly maps of scored pictures as files: to look at, or to compute with."""
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,17 @@ def kinds_of(text: str) -> tuple[str, ...]:
     return kinds
 
 
+def scale_of(times: float | None) -> float | None:
+    """How many times the threshold is shown at full strength; None: as usual. Raises `ParameterError`."""
+    if times is None:
+        return None
+    from ..report.heat import FAINTEST
+
+    if not FAINTEST < times < math.inf:
+        raise ParameterError(f"--map-scale {times:g}: must be a number above {FAINTEST:g}, where colours begin")
+    return times
+
+
 def map_path(name: str | int, kind: str = "overlay") -> Path:
     """Where, below the folder of maps, what is written of the picture called `name` goes.
 
@@ -56,13 +68,13 @@ def map_path(name: str | int, kind: str = "overlay") -> Path:
 @dataclass(frozen=True)
 class MapFiles:
     """Writes the maps of pictures into `folder`, which becomes `final` when all are there. `fullest`: how many times
-    the threshold is shown at full strength."""
+    the threshold is shown at full strength, None: as usual."""
 
     folder: Path
     final: Path
     detector: "Detector"
     kinds: Sequence[str]
-    fullest: float
+    fullest: float | None
 
     def write(self, name: str | int, picture: np.ndarray, found: "Explanation", i: int) -> None:
         """Write those of picture (H, W, C), row i of what was found. Raises `OutputError`."""
@@ -114,10 +126,11 @@ class MapFiles:
 
     def _shades(self, found: "Explanation") -> "Shades":
         from ..report import Shades
+        from ..report.heat import FULLEST
 
         if found.map_threshold is None:  # a model from before maps had a scale: half of black to white is full strength
             return Shades(1.0)
-        return Shades.of(found.map_threshold, self.fullest)
+        return Shades.of(found.map_threshold, self.fullest or FULLEST)
 
     def _as_seen(self, picture: np.ndarray) -> np.ndarray:
         """A picture (H, W, C) as uint8, (H, W) or (H, W, 3); of several channels that are no colours, their mean."""

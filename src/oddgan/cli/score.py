@@ -1,6 +1,5 @@
 """oddgan score."""
 
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from ..detector import Detector
     from .reading import Chunk
     from .scores import Format, Results
-
-FAINTEST, FULLEST = 0.5, 2.0  # as in `oddgan.report.heat`, which is imported where it is used
 
 
 def score(
@@ -61,22 +58,24 @@ def score(
         typer.Option(metavar="FOLDER", help="Write the anomaly map of each picture: its path in DATA, as PNG."),
     ] = None,
     map_as: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="KIND,...",
             help="What --maps writes: overlay, the map over the picture with a line around what is anomalous; panel, "
             "picture, reconstruction and map side by side; mask, what is anomalous in white; npy or tiff, the map's "
             "values in usual deviations, 32-bit.",
+            show_default="overlay",
         ),
-    ] = "overlay",
+    ] = None,
     map_scale: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="TIMES",
             help="What overlays show in full colour: so many times the threshold of the map. It is the same for every "
             "picture, so all maps can be compared.",
+            show_default="2",
         ),
-    ] = FULLEST,
+    ] = None,
     regions: Annotated[
         bool,
         typer.Option(
@@ -107,16 +106,14 @@ def score(
     With --skip-bad, what cannot be read or does not fit the model has the verdict unusable and one more column, reason,
     and the exit code is 4.
     """
-    from .maps import kinds_of
+    from .maps import kinds_of, scale_of
     from .reading import open_model
     from .scores import format_of
     from .train import set_threads
 
-    if not FAINTEST < map_scale < math.inf:
-        raise ParameterError(f"--map-scale {map_scale:g}: must be a number above {FAINTEST:g}, where colours begin")
-    if maps is None and (map_as != "overlay" or map_scale != FULLEST):
+    kinds, fullest = kinds_of("overlay" if map_as is None else map_as), scale_of(map_scale)
+    if maps is None and (map_as is not None or map_scale is not None):
         raise ParameterError("--map-as and --map-scale say how maps are written: give --maps FOLDER as well")
-    kinds = kinds_of(map_as)
     listening = data == ["-"]
     if "-" in data and not listening:
         raise ParameterError("- reads paths from standard input: give it alone")
@@ -142,7 +139,7 @@ def score(
         chosen,
         maps,
         kinds,
-        map_scale,
+        fullest,
         regions,
         skip_bad,
         stream=stream or listening,
@@ -214,7 +211,7 @@ class Scoring:
     form: "Format" = "csv"
     maps: Path | None = None
     kinds: Sequence[str] = ("overlay",)
-    map_scale: float = FULLEST
+    fullest: float | None = None
     regions: bool = False
     skip_bad: bool = False
     stream: bool = False
@@ -354,9 +351,11 @@ class Scoring:
             else:
                 found = detector.explain(chunk.rows)
                 score[at] = found.score
+                files = None
+                if folder is not None:
+                    files = MapFiles(folder, cast(Path, self.maps), detector, self.kinds, self.fullest)
                 for j, i in enumerate(at.tolist()):
-                    if folder is not None:
-                        files = MapFiles(folder, cast(Path, self.maps), detector, self.kinds, self.map_scale)
+                    if files is not None:
                         files.write(names[i], chunk.rows[j], found, j)
                     if regions is not None:
                         regions[i] = found.regions(j)

@@ -102,7 +102,6 @@ def train(
     cls = _class(detector or USUAL)
     given = parsed(cls, parameters)
     untrained = cls(**given)
-    untrained.check_parameters()
     model = output or Path(f"{name_of(data)}.oddgan")
     check_writable(model, checkpoint, report, inputs=(data,))
     kept = _checkpoint(model, checkpoint, resume, fresh)

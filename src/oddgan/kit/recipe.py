@@ -17,6 +17,7 @@ from ..errors import ParameterError
 from ..parameters import Param, declared, plain
 from ..preprocessing.prepared import PreparedRows
 from ..training import Batch, Losses, Stage
+from ..verdict.maps import MOST_BLUR
 from . import registry
 from .declaration import AUTO, detector
 
@@ -116,7 +117,7 @@ class Recipe(ABC):
             "sigma in pixels of the Gaussian that smooths anomaly maps; none: the mean of two, 1/64 and 1/32 of the "
             "side of the networks' pictures, or of a tile",
             low=0,
-            high=256,
+            high=MOST_BLUR,
             group="pictures",
         ),
     ] = None

@@ -20,15 +20,13 @@ from ..errors import ArtifactError
 from ..kit.recipe import AUTO, Recipe
 from ..networks.layers import feature_maps
 from ..parameters import declared
-from ..verdict import MAP_TERMS, Calibration, Combination, MapScale, Reference, Views
+from ..verdict import MAP_TERMS, Calibration, Combination, Kept, MapScale, Reference, Views
 from ..verdict.patches import PatchMemory
 from ..verdict.views import OWN
 from . import archive
 from .fitting import MAP, score_terms
 from .model import Model, built
 from .terms import compared_in
-
-Kept = Reference | Views | PatchMemory
 
 SPARE = 4  # times as many numbers may be built as a file holds: a parametrisation registers its weights anew
 LARGEST = float(np.finfo(np.float32).max)

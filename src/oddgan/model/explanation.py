@@ -54,24 +54,27 @@ class Explanation:
         """Where picture i is anomalous: the regions of its map above `map_threshold`, that with the highest value
         first. A picture with the verdict anomaly has one at least, around the peak of its map; empty where there are no
         standardised maps."""
-        threshold = self._threshold(i)
-        return () if threshold is None else regions_of(self.anomaly_map[i], threshold)  # type: ignore[index]
+        cut = self._cut(i)
+        return () if cut is None else regions_of(*cut)
 
     def mask(self, i: int) -> np.ndarray:
         """Which pixels of picture i the regions cover, (H, W) bool. Raises `ValueError` without standardised maps."""
-        threshold = self._threshold(i)
-        if threshold is None:
+        cut = self._cut(i)
+        if cut is None:
             raise ValueError("there are no standardised anomaly maps to cut")
-        return np.asarray(self.anomaly_map[i] > threshold)  # type: ignore[index]
+        anomaly_map, threshold = cut
+        return np.asarray(anomaly_map > threshold)
 
-    def _threshold(self, i: int) -> float | None:
+    def _cut(self, i: int) -> tuple[np.ndarray, float] | None:
+        """The map of picture i, and above what it is anomalous; None where there are no standardised maps."""
         if self.map_threshold is None or self.anomaly_map is None:
             return None
+        anomaly_map = self.anomaly_map[i]
         if not self.is_anomaly[i]:
-            return self.map_threshold
+            return anomaly_map, self.map_threshold
         # The map was enlarged, which may lower its peak, and the score may be another term.
-        peak = np.float32(self.anomaly_map[i].max())
-        return min(self.map_threshold, float(np.nextafter(peak, np.float32(-np.inf))))
+        peak = np.float32(anomaly_map.max())
+        return anomaly_map, min(self.map_threshold, float(np.nextafter(peak, np.float32(-np.inf))))
 
     def largest(self, i: int, most: int = 3) -> tuple[tuple[str, float], ...]:
         """The columns of a table with the largest shares of row i's residual, and their shares, at most `most` of

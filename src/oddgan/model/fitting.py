@@ -23,7 +23,8 @@ from ..preprocessing.parts import Block, Parts, Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
 from ..rows import Rows, open_rows
 from ..training.checkpoint import Checkpoint, seed_of
-from ..verdict import ALONE, MAP_TERMS, Calibration, Combination, Reference, Views, check_neighbours, check_rate
+from ..verdict import ALONE, MAP_TERMS, Calibration, Combination, Kept, Reference, Views, check_neighbours, check_rate
+from ..verdict.maps import MOST_BLUR
 from ..verdict.patches import PatchMemory, core_set, patch_vectors
 from . import checks
 from .maps import RowMaps
@@ -35,7 +36,6 @@ REFERENCE_NUMBERS = 2**24  # in the embeddings of reference rows at most: 64 MiB
 LEAST_ROWS = 4
 MOST_PICTURES = 1_000  # or tiles, of which patches are remembered
 CORE = 0.1  # the share of training patches that is kept
-Kept = Reference | Views | PatchMemory
 MAP = "map_max"  # the score of pictures that a detector locates anomalies in, unless score_by says otherwise
 SMALL_PICTURES = 32  # pixels a side up to which a picture shows one thing, as a digit, and not a mark on it
 BLURS = (1 / 64, 1 / 32)  # of the shorter side of the networks' pictures, or of a tile: sigmas that smooth its maps
@@ -108,18 +108,16 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     if combination.by_map and "tune" in held_out:
         assert isinstance(preprocessor, PicturePreprocessor)  # `score_terms` lets no table be scored by a map
         learned = RowMaps(preprocessor, **how, learn=counts["tune"])
-        tuning = computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination, learned)
+        computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination, learned)
         maps = RowMaps(preprocessor, learned.scale)
         if combination.needs_tuning:
-            computer.pooled(held_out["tune"], preprocessor, replace(combination, names=MAP_TERMS), maps)
-            combination = combination.tuned({**tuning, **maps.terms})
+            combination = combination.tuned(computer.pooled(held_out["tune"], preprocessor, combination, maps))
             maps = RowMaps(preprocessor, learned.scale)
     elif tuned:
         combination = combination.tuned(computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination))
     if maps is None and isinstance(preprocessor, PicturePreprocessor) and recipe.locates:
         maps = RowMaps(preprocessor, **how, learn=max(1, counts["calibrate"] // 2))
-    terms = computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps)
-    scores = combination.score({**terms, **maps.terms} if combination.by_map and maps is not None else terms)
+    scores = combination.score(computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps))
     calibration = Calibration.of(scores, recipe.false_alarm_rate)
     checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
     checks.warn_of_calibration(calibration, recipe.false_alarm_rate, len(train))
@@ -208,17 +206,25 @@ def _score(recipe: Recipe, rows: Rows) -> str:
         what = "this is a table" if rows.kind != "pictures" else f"{type(recipe).__name__} locates nothing"
         raise ParameterError(f"local=patches: is for detectors that locate anomalies in pictures, and {what}")
     if chosen == AUTO:
-        large = recipe.tile is not None or (preprocessing.longest_side(rows, recipe) or 0) > SMALL_PICTURES
-        own = recipe.local == "off" and large
-        return MAP if recipe.locates and (own or recipe.local == "patches") else recipe.own_score
-    if chosen in MAP_TERMS and rows.kind != "pictures":
+        return MAP if _map_decides(recipe, rows) else recipe.own_score
+    by_map = chosen in MAP_TERMS or (chosen == "combined" and not set(MAP_TERMS).isdisjoint(recipe.combined_terms))
+    if by_map and rows.kind != "pictures":
         raise ParameterError(f"score_by={chosen}: is pooled from the anomaly map of a picture, and this is a table")
-    if chosen in MAP_TERMS and recipe.local not in ("off", "patches"):
+    if by_map and recipe.local not in ("off", "patches"):
         raise ParameterError(
             f"local={recipe.local}: compares the detector's own terms, and score_by={chosen} is pooled from the "
             "anomaly map; set local to off, or score_by to one of them"
         )
     return chosen
+
+
+def _map_decides(recipe: Recipe, rows: Rows) -> bool:
+    """Whether "auto" stands for the peak of the anomaly map."""
+    if not recipe.locates or recipe.local not in ("off", "patches"):
+        return False
+    if recipe.local == "patches" or recipe.tile is not None:
+        return rows.kind == "pictures"
+    return (preprocessing.longest_side(rows, recipe.size, recipe.tile) or 0) > SMALL_PICTURES
 
 
 def map_blurs(recipe: Recipe, preprocessor: Preprocessor) -> tuple[float, ...]:
@@ -229,7 +235,7 @@ def map_blurs(recipe: Recipe, preprocessor: Preprocessor) -> tuple[float, ...]:
     if recipe.map_has_scale:
         return (0.0,)
     side = recipe.tile or min(preprocessor.shape[1:], default=0)
-    return tuple(share * side for share in BLURS)
+    return tuple(min(share * side, MOST_BLUR) for share in BLURS)
 
 
 def _candidates(recipe: Recipe, prepared: Any, seed: int) -> tuple[SelectedRows, np.ndarray]:

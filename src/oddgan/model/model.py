@@ -53,7 +53,7 @@ class Model:
         if self.combination.by_map and isinstance(self.preprocessor, PicturePreprocessor):
             maps = RowMaps(self.preprocessor, self.map_scale)
         terms = self.computer.pooled(self.preprocessor.parts(rows), self.preprocessor, self.combination, maps)
-        return self.combination.score(terms if maps is None else {**terms, **maps.terms})
+        return self.combination.score(terms)
 
     def explain(self, rows: Rows) -> Explanation:
         """Everything about each row."""

@@ -18,7 +18,7 @@ from .. import machine
 from ..kit.recipe import ALL, Names, Recipe
 from ..networks.layers import feature_maps
 from ..preprocessing.parts import Block, Parts, Preprocessor
-from ..verdict import Combination, Reference, Views
+from ..verdict import Combination, Kept
 from ..verdict.patches import PatchMemory, patch_vectors, resized
 from . import inference
 from .maps import RowMaps
@@ -54,7 +54,7 @@ class TermComputer:
 
     recipe: Recipe
     net: nn.ModuleDict
-    reference: Reference | Views | PatchMemory | None = None
+    reference: Kept | None = None
     shapes: "Shapes" = field(default_factory=lambda: Shapes(), repr=False)
 
     @cached_property
@@ -72,7 +72,7 @@ class TermComputer:
         self, parts: Parts, preprocessor: Preprocessor, combination: Combination, maps: RowMaps | None = None
     ) -> dict[str, np.ndarray]:
         """The terms that the score is made of, (n,) float64 by name, of rows in parts. `maps`: gathers their anomaly
-        maps, if there are any to gather; its terms are not among those returned."""
+        maps, if there are any to gather, and their terms, of those rows that it does not learn from."""
         names = combination.asked if maps is None else (*combination.asked, X_HAT, MAP)
 
         def terms() -> Iterator[tuple[Block, dict[str, np.ndarray]]]:
@@ -82,7 +82,8 @@ class TermComputer:
                     maps.add(block, raw)
                 yield block, combination.terms(found.terms, found.embeddings)
 
-        return preprocessor.pooled(terms(), self.recipe.top_tiles)
+        found = preprocessor.pooled(terms(), self.recipe.top_tiles)
+        return {**found, **maps.terms} if maps is not None and combination.by_map else found
 
     def found(self, x: Tensor, names: Names = ALL, *, few: bool = False) -> Found:
         """The terms with these names of parts x (b, ...), no more than a block of them, and what else belongs to a

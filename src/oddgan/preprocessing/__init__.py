@@ -48,14 +48,13 @@ def fit(rows: Rows, train: np.ndarray, recipe: Any) -> Preprocessor:
     return PicturePreprocessor.fit(rows, train, **given)
 
 
-def longest_side(rows: Rows, recipe: Any) -> int | None:
-    """The longer side in pixels of what the networks would get of typical pictures of `rows`, whole or cut into tiles;
-    None of a table."""
+def longest_side(rows: Rows, size: int | tuple[int, int] | None, tile: int | None) -> int | None:
+    """The longer side in pixels of what the networks would get of typical pictures of `rows`, whole or cut into tiles,
+    with these parameters; None of a table."""
     if rows.kind == "table":
         return None
-    tile = recipe.tile
     typical = np.median(sides_of(cast(PictureRows, rows)), axis=0) if tile is None else np.array([tile, tile])
-    return max(network_size(recipe.size, typical))
+    return max(network_size(size, typical))
 
 
 def sides_of(pictures: PictureRows) -> np.ndarray:

@@ -5,7 +5,7 @@ held-out normals to a threshold and p-values. `maps`: anomaly maps in units of w
 """
 
 from .calibration import Calibration, check_rate
-from .combination import ALONE, Combination
+from .combination import ALONE, Combination, Kept
 from .maps import MAP_TERMS, MapScale
 from .reference import Embedding, Reference, check_neighbours
 from .views import Views
@@ -16,6 +16,7 @@ __all__ = [
     "Calibration",
     "Combination",
     "Embedding",
+    "Kept",
     "MapScale",
     "Reference",
     "Views",

@@ -14,6 +14,9 @@ from .patches import PatchMemory
 from .reference import Reference
 from .views import Views
 
+Kept = Reference | Views | PatchMemory
+"""What new rows are compared with: training rows, training rows in several views, or patches of training pictures."""
+
 ALONE = ("density", "distance", "views")
 """Values of `local` that stand in place of a detector's own terms."""
 
@@ -28,7 +31,7 @@ class Combination:
 
     local: str
     names: tuple[str, ...]
-    reference: Reference | Views | PatchMemory | None = None
+    reference: Kept | None = None
     tuning: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -91,11 +94,7 @@ class Combination:
 
     @classmethod
     def from_manifest(
-        cls,
-        local: str,
-        names: tuple[str, ...],
-        tuning: Mapping[str, Any],
-        reference: Reference | Views | PatchMemory | None,
+        cls, local: str, names: tuple[str, ...], tuning: Mapping[str, Any], reference: Kept | None
     ) -> "Combination":
         """The combination that a model file describes. Raises `ArtifactError` when its parts do not agree."""
         scales = {name: (float(middle), float(deviation)) for name, (middle, deviation) in tuning.items()}

@@ -31,6 +31,7 @@ MAP_TERMS = ("map_max", "map_top", "map_tail")
 POWERS = (1, 2, 3, 4)  # of the moments that are gathered at each place
 TOP = 0.01  # the share of a picture's places that map_top averages
 LARGEST = 2**20  # places with statistics of their own; larger maps share them among neighbours
+MOST_BLUR = 256  # pixels
 LEAST_DEVIATION = 0.4  # of the whole picture's: chosen by simulated defects on held-out normals
 
 
@@ -105,9 +106,6 @@ class MapScale:
         ):
             raise ArtifactError("the scale of anomaly maps is inconsistent")
         return cls(tuple(map(float, blurs)), mean, deviation, step, peaks)
-
-
-MOST_BLUR = 256.0
 
 
 def pooled(z: np.ndarray, counted: np.ndarray | None = None) -> dict[str, np.ndarray]:

@@ -110,11 +110,7 @@ class Reference:
     ) -> "Reference":
         """Keep these training rows, of which each embedding is (m, f). Raises `DataError` when they are too few, or one
         has no finite features."""
-        if copies is not None and (copies == 1).all():
-            copies = None
-        check_neighbours(k, len(embeddings[0]), copies)
-        if not all(np.isfinite(vectors).all() for vectors in embeddings):
-            raise DataError("a training row has no finite features: training may have broken down; lower lr")
+        copies = checked(embeddings, k, copies)
         kept = tuple(Embedding(np.ascontiguousarray(vectors, dtype=np.float32)) for vectors in embeddings)
         others, distances, weights = among_themselves(kept[0], k, copies)
         k_distance = distances[:, -1]
@@ -200,6 +196,17 @@ class Reference:
             raise ArtifactError("the reference rows hold what no training rows give")
         kept = tuple(map(Embedding, embeddings))
         return cls(k, kept, terms, arrays["reach"], arrays["density"], copies, block_size)
+
+
+def checked(embeddings: Sequence[np.ndarray], k: int, copies: np.ndarray | None) -> np.ndarray | None:
+    """The `copies` (m,) of reference rows with these embeddings (m, f), None where each is one. Raises `DataError` when
+    they are too few, or one has no finite features."""
+    if copies is not None and (copies == 1).all():
+        copies = None
+    check_neighbours(k, len(embeddings[0]), copies)
+    if not all(np.isfinite(vectors).all() for vectors in embeddings):
+        raise DataError("a training row has no finite features: training may have broken down; lower lr")
+    return copies
 
 
 def check_neighbours(k: int, n: int, copies: np.ndarray | None = None) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArtifactError, DataError
-from .reference import LARGEST_BLOCK, SMALLEST, Embedding, among_themselves, check_neighbours, mean_over, neighbours
+from ..errors import ArtifactError
+from .reference import LARGEST_BLOCK, SMALLEST, Embedding, among_themselves, checked, mean_over, neighbours
 
 OWN = 3  # views of the rows themselves
 SHARE = 0.5  # of the logarithm of what is usual among neighbours
@@ -114,11 +114,7 @@ class Views:
     ) -> "Views":
         """Keep these reference rows: `given` are the rows themselves (m, d), and embeddings (m, f) of them. Raises
         `DataError` when they are too few, or not finite."""
-        if copies is not None and (copies == 1).all():
-            copies = None
-        check_neighbours(k, len(given[0]), copies)
-        if not all(np.isfinite(vectors).all() for vectors in given):
-            raise DataError("a training row has no finite features: training may have broken down; lower lr")
+        copies = checked(given, k, copies)
         columns = Columns.of(given[0], copies)
         embeddings = tuple(Embedding(np.ascontiguousarray(one, dtype=np.float32)) for one in _seen(columns, given))
         usual, scale = [], []
