@@ -74,7 +74,7 @@ percent to calibrate and tune. oddgan {any_line["versions"]["oddgan"]}, torch
 
 {markdown.table(HEAD, [row(name, groups[name, None]) for name in others])}
 
-The two sets of pictures were measured with GANomaly's own score and raw map, the defaults before the anomaly map decided
+The two sets of pictures were measured with the own score and raw map of GANomaly, the defaults before the map decided
 (`score_by="combined"` gives that score); the study as it is now measures the map.
 
 Localisation, at the masks' size:
