@@ -59,7 +59,8 @@ class Declared:
 
     def parse(self, text: str) -> Any:
         """The value that `text` spells on a command line: 64, 64x48, 0,4095, G=2e-4,D=1e-4, none."""
-        for kind in alternatives(self.type):
+        # None first: a path could be spelt "none", too.
+        for kind in sorted(alternatives(self.type), key=lambda kind: kind not in (None, type(None))):
             try:
                 value = _parse_as(text.strip(), kind)
             except ValueError:

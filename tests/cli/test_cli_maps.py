@@ -165,6 +165,28 @@ def test_the_maps_of_pictures_of_masks_and_panels_do_not_collide(oddgan, model, 
     assert map_path("a.png", "mask").as_posix() == "a_mask.png"
 
 
+def test_no_source_writes_over_the_maps_of_another(oddgan, model, tmp_path, monkeypatch):
+    for i, folder in enumerate(("x", "here/x", "here/_up/x")):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(picture(i, scratch=True)).save(tmp_path / folder / "a.png")
+    monkeypatch.chdir(tmp_path / "here")
+    places = {"../x/a.png": "_up/x/a.png", "x/a.png": "x/a.png", "_up/x/a.png": "__up/x/a.png"}
+    places[f"{tmp_path}/here/x/a.png"] = f"_root{tmp_path}/here/x/a.png"
+    assert oddgan("score", model, *places, "--maps", "maps").code == 0
+    assert files(tmp_path / "here/maps") == set(places.values())
+    for source, place in places.items():  # each has the map that it has when it is alone
+        assert oddgan("score", model, source, "--maps", "alone").code == 0
+        assert (tmp_path / "here/maps" / place).read_bytes() == (tmp_path / "here/alone/a.png").read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_different_names_have_different_maps_inside_the_folder(kind):
+    folders = ("", "/", "//", "../", "../../", "_up/", "__up/", "_root/", "/_root/", "up/", "/../", "_up/../", "x/")
+    found = {map_path(folder + name, kind) for folder in folders for name in ("a.png", "a.jpg", "a.jpg.png")}
+    assert len(found) == 3 * (len(folders) - 1)  # // is the root, too
+    assert not any(path.is_absolute() or ".." in path.parts for path in found)
+
+
 def test_numbers_for_names_in_arrays(oddgan, model, tmp_path):
     np.save(tmp_path / "x.npy", np.stack([picture(1), picture(2, scratch=True)]))
     assert oddgan("score", model, "x.npy", "--maps", "m", "--map-as", EVERY).code == 0

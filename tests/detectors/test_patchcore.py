@@ -253,7 +253,7 @@ def test_torchvisions_weights_load(file, channels):
     assert det.score_rows(net, x)["map"].shape == (4, 40, 33)
     with torch.no_grad():
         other = ResNet("resnet18", ["layer4", "layer1"], channels).eval()
-        other.take(weights, "file")
+        other.take(str(file))
         torch.testing.assert_close(other(x)[0], expected[3], rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(other(x)[1], expected[0], rtol=1e-4, atol=1e-4)
 

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from oddgan import metrics
 from oddgan.errors import DataError, ParameterError
 from oddgan.evaluation import evaluate
+from oddgan.preprocessing import Region
 
 
 class Brightest:
@@ -42,6 +43,7 @@ class Brightest:
             anomaly_map=np.stack(maps) if table else maps,
             trained_on=np.zeros(len(values), dtype=bool),
             map_threshold=None,
+            roi=None,
             columns=tuple(rows.columns or (f"column {i}" for i in range(rows.shape[1]))) if table else (),
         )
 
@@ -361,3 +363,24 @@ def test_an_evaluation_is_frozen(toy, detector):
     found = evaluate(detector, toy, bootstrap=50)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.threshold = 1.0
+
+
+class Regional(Brightest):
+    """Looks at the lower right quarter of pictures."""
+
+    def explain(self, rows):
+        mask = np.zeros((8, 8), bool)
+        mask[4:, 4:] = True
+        found = super().explain(rows)
+        made = np.full((len(rows), 2, 2), 120, np.float32)
+        return SimpleNamespace(**vars(found) | {"reconstruction": made, "roi": Region(mask)})
+
+
+def test_large_pictures_of_a_region_are_shown_in_its_place(detector):
+    found = evaluate(Regional(detector.calibration), split([np.zeros((1536, 1536), np.uint8)] * 3))
+    shown = found.examples[0].reconstruction
+    assert shown.shape == found.examples[0].picture.shape == (768, 768)
+    inside = np.zeros((768, 768), bool)
+    inside[384:, 384:] = True
+    wrong = np.argwhere(shown != np.where(inside, 120, 0))
+    assert np.isin(wrong, (383, 384)).any(axis=1).all()  # the border, where shrinking mixes both sides

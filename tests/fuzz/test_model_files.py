@@ -37,6 +37,22 @@ def _pictures(n=44, side=16):
     return (ramp + random.uniform(0, 20, size=(n, side, side))).astype(np.uint8)
 
 
+def _onnx(folder):
+    """The path of an ONNX file with one convolution."""
+    onnx = pytest.importorskip("onnx")
+    weights = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+        onnx.helper.make_node("Relu", ["c"], ["h"]),
+    ]
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in "xh"]
+    ends[0] = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 16, 16])
+    graph = onnx.helper.make_graph(nodes, "n", ends[:1], ends[1:], [onnx.numpy_helper.from_array(weights, "w")])
+    path = Path(folder) / "network.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+    return str(path)
+
+
 MODELS = {
     "table-pca": ("pca", _frame, {}),
     "table-knn": ("knn", _frame, {"scaling": "quantile"}),
@@ -51,15 +67,17 @@ MODELS = {
     "pictures-search": ("anogan", _pictures, {"width": 4}),
     "tiles-density": ("egbad", _pictures, {"width": 4, "tile": 12, "size": 8, "local": "density", "near": "rows",
                                            "neighbours": 3}),
+    "pictures-onnx": ("patchcore", _pictures, {"backbone": _onnx, "layers": "h", "size": 16}),
 }  # fmt: skip
-"""Name: detector, rows, and what it is configured with."""
+"""Name: detector, rows, and what it is configured with; a function makes a file in a folder."""
 
 
 def model_file(name, folder):
     """The path of a small model, and a few rows for it."""
     detector, rows, parameters = MODELS[name]
     X, path = rows(), Path(folder) / f"{name}.oddgan"
-    testing.small(detectors.get(detector), **parameters).fit(X).save(path)
+    given = {k: v(folder) if callable(v) else v for k, v in parameters.items()}
+    testing.small(detectors.get(detector), **given).fit(X).save(path)
     return path, X[:3]
 
 

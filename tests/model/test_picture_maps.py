@@ -1,5 +1,7 @@
 """The anomaly map decides: of whole pictures, of tiles, beside other terms, and inside a region of interest."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -8,6 +10,7 @@ import oddgan
 from oddgan import testing
 from oddgan.detectors.dcgan import DCGAN
 from oddgan.detectors.ganomaly import GANomaly
+from oddgan.detectors.isolationforest import IsolationForest
 from oddgan.detectors.pca import PCA
 from oddgan.errors import ArtifactError, ParameterError
 from oddgan.model.fitting import hold_out
@@ -115,9 +118,10 @@ def test_a_detector_that_locates_nothing_has_no_map():
     assert det.model_.map_scale is None
     found = det.explain(parts(2))
     assert found.map_threshold is None
-    assert found.regions(0) == ()
-    with pytest.raises(ValueError, match="no standardised"):
-        found.mask(0)
+    for ask in (found.regions, found.mask):
+        for i in (0, 99):
+            with pytest.raises(ParameterError, match="locates nothing, so there are no regions"):
+                ask(i)
     with pytest.raises(ParameterError, match="score_by='map_max'"):
         testing.small(DCGAN, score_by="map_max").fit(parts(40))
 
@@ -127,6 +131,26 @@ def test_what_has_no_map_cannot_be_scored_by_it(table):
         testing.small(GANomaly, score_by="map_max").fit(table)
     with pytest.raises(ParameterError, match="local=ratio: compares the detector's own terms"):
         testing.small(GANomaly, score_by="map_top", local="ratio", neighbours=3).fit(parts(40))
+
+
+@pytest.mark.parametrize("detector", [GANomaly, IsolationForest])
+def test_tables_have_columns_and_no_regions(detector, table):
+    found = testing.small(detector).fit(table).explain(table[:2])
+    for ask in (found.regions, found.mask):
+        for i in (0, 99):
+            with pytest.raises(ParameterError, match="rows of a table: ask largest"):
+                ask(i)
+
+
+@pytest.mark.filterwarnings("ignore::oddgan.cautions.DataWarning")
+def test_a_model_of_before_has_no_regions():
+    files = Path(__file__).parent / "files"
+    X = np.load(files / "rows.npz")["pictures"][:2]
+    found = oddgan.load(files / "ganomaly-tiles.oddgan").explain(X)
+    assert found.anomaly_map is not None
+    for ask in (found.regions, found.mask):
+        with pytest.raises(ParameterError, match="from before maps had a threshold"):
+            ask(0)
 
 
 def test_tiles_are_laid_together_before_they_are_judged():

@@ -9,6 +9,7 @@ import oddgan
 from oddgan.data import Split
 from oddgan.errors import DataError, OddganError, ParameterError
 from oddgan.metrics import PixelScores
+from oddgan.preprocessing import Region
 
 N = 40
 
@@ -117,3 +118,57 @@ def test_masks_that_do_not_fit(pictures, tmp_path):
         oddgan.PCA(roi=(0, 0, 9, 9)).fit([np.zeros((20, 20 + i % 2), np.uint8) for i in range(9)])
     with pytest.raises(ParameterError, match="this is a table"):
         oddgan.PCA(roi=(0, 0, 9, 9)).fit(np.random.default_rng(0).normal(size=(60, 3)))
+
+
+def test_what_auto_stands_for_depends_on_the_size_of_the_region(pictures):
+    whole = oddgan.PCA(random_state=0).fit(pictures)
+    small = oddgan.PCA(random_state=0, roi=(10, 5, 30, 20)).fit(pictures)
+    large = oddgan.PCA(random_state=0, roi=(2, 3, 40, 30)).fit(pictures)
+    assert whole.model_.combination.names == large.model_.combination.names == ("map_max",)
+    assert small.model_.combination.names == (oddgan.PCA.own_score,)
+    enlarged = oddgan.PCA(random_state=0, roi=(10, 5, 30, 20), size=40).fit(pictures)
+    assert enlarged.model_.combination.names == ("map_max",)
+
+
+def test_what_is_seen_of_pictures(disc):
+    sides = np.array([[40, 48], [40, 48]])
+    region, seen = Region.seen(None, sides)
+    assert region is None
+    assert seen is sides
+    region, seen = Region.seen((10, 5, 30, 20), sides)
+    assert seen.tolist() == [[20, 30]]
+    assert region.cut_mask.all()
+    region, seen = Region.seen(disc[0], sides)
+    assert seen.tolist() == [[19, 19]]
+    np.testing.assert_array_equal(region.cut_mask, disc[1][11:30, 7:26])
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_what_was_made_of_a_region_is_put_in_its_place(disc, channels):
+    region, _ = Region.seen(disc[0], np.array([[40, 48]]))
+    made = np.random.default_rng(0).integers(1, 255, (19, 19, *channels), dtype=np.uint8)
+    whole = region.placed(made, (40, 48))
+    assert whole.shape == (40, 48, *channels)
+    np.testing.assert_array_equal(whole[disc[1]], made[region.cut_mask])
+    assert not whole[~disc[1]].any()
+    large = region.placed(made, (80, 96))  # of a picture that was converted
+    assert large.shape == (80, 96, *channels)
+    assert not large[~np.kron(disc[1], np.ones((2, 2), bool))].any()
+    assert large[40, 32].any()
+
+
+@pytest.mark.parametrize("detector", DETECTORS[:2], ids=lambda d: f"{type(d).__name__}{d.tile or ''}")
+def test_examples_show_what_was_made_of_a_region_in_its_place(detector, pictures, disc):
+    path, mask = disc
+    fitted = clone(detector).set_params(roi=path).fit(pictures)
+    found = oddgan.evaluate(fitted, Split(name="toy", train=None, test=pictures[:6]))
+    (made,) = fitted.reconstruct(pictures[found.examples[0].row][None])
+    shown = found.examples[0].reconstruction
+    assert shown.shape == found.examples[0].picture.shape == (40, 48)
+    expected = np.clip(np.rint(made), 0, 255)
+    if detector.tile is None:  # tiles are laid in their places anyway
+        expected, inside = expected[mask[11:30, 7:26]], shown[mask]
+        assert not shown[~mask].any()
+        np.testing.assert_array_equal(inside, expected)
+    else:
+        np.testing.assert_array_equal(shown, expected)

@@ -10,6 +10,7 @@ from oddgan.errors import DataError, OutputError, ParameterError
 from oddgan.report import Shades, heat_map_grid, located, overlay, panel
 from oddgan.report.colours import inferno
 from oddgan.report.heat import CONTOUR, OUTLINE, colour_bar, outlined, views
+from oddgan.verdict.regions import threshold_in
 
 
 @pytest.fixture
@@ -151,3 +152,31 @@ def test_a_panel_has_picture_reconstruction_map_and_colours(picture):
     assert bar.shape[0] == 200
     assert (bar[0, 0] != bar[-1, 0]).any()
     assert colour_bar(200, Shades(1.0)).shape[0] == 200
+
+
+@pytest.mark.parametrize("peak", [20.0, 6.0, 5.7, 1.0, 0.0, -0.5])
+@pytest.mark.parametrize("threshold", [6.0, -1.0])
+def test_a_flagged_picture_shows_why(picture, peak, threshold):
+    heat = np.full((6, 9), -3.0, np.float32)
+    heat[3, 4] = peak
+    shades = Shades.of(threshold)
+    own = shades.shown_in(heat)
+    assert own.threshold == threshold_in(heat, threshold)  # as `Explanation.mask` has it
+    if peak > 0.9 * threshold:
+        assert (own.low, own.high) == (shades.low, shades.high)  # the colours stay as they are in other pictures
+    elif peak > 0:
+        assert own.high == peak
+    assert (located(picture, heat, own) == CONTOUR).all(2).any()
+    assert Shades(3.0).shown_in(heat) == Shades(3.0)
+
+
+def test_a_small_mark_in_a_large_flagged_picture_keeps_its_line(evaluation):
+    heat = np.zeros((600, 600), np.float32)
+    heat[300, 301] = 6.5
+    large = dataclasses.replace(
+        evaluation.examples[0], picture=np.zeros((600, 600), np.uint8), anomaly_map=heat, mask=None, is_anomaly=True
+    )
+    _, shown = views(large, Shades.of(6.0), 144, 320)
+    assert (shown == CONTOUR).all(2).any()
+    _, plain = views(dataclasses.replace(large, is_anomaly=False), Shades.of(6.0), 144, 320)
+    assert not plain.any()

@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from oddgan.training import Batch, World, key
+from oddgan.errors import ParameterError
+from oddgan.hooks import Hook
+from oddgan.training import Batch, Stage, World, key, run
+from oddgan.training.checkpoint import Checkpoint
+
+HOWS = ("light", "shift", "turn", "flip", "all")
 
 
 def drawn(batch, batches):
@@ -76,3 +82,95 @@ def test_keys_differ_by_any_part_and_fit_a_seed():
 def test_small_sets_make_full_batches_too(rows, settings, n):
     batch = Batch(rows(n), settings(batch_size=4), 0)
     assert all(len(batch.x()) == min(4, n) for _ in range(6))
+
+
+class Pictures:
+    """Ten pictures as prepared rows."""
+
+    def __init__(self):
+        self.all = torch.rand(10, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+    def __len__(self):
+        return len(self.all)
+
+    def batch(self, numbers):
+        return self.all[torch.from_numpy(numbers)]
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.ModuleDict({"G": nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1))})
+
+
+def stages(seen):
+    def step(net, batch):
+        x, z = batch.x(), batch.z(2)
+        seen.append((x, z))
+        yield {"G": {"con": (net["G"](x) - x).square().flatten(1).mean(1)}}
+
+    return [Stage("first", ("G",), step, updates=7), Stage("second", ("G",), step)]
+
+
+class Stop(Hook):
+    def __init__(self, at, stage):
+        self.at, self.stage = at, stage
+
+    def on_update(self, moment):
+        if (moment.stage, moment.update) == (self.stage, self.at):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_the_same_seed_gives_the_same_bits_also_if_the_run_is_resumed(how, settings, tmp_path):
+    for place in (Stop(3, "first"), Stop(5, "second")):
+        nets = [network() for _ in range(3)]
+        for net in nets[:2]:
+            run(net, stages([]), Pictures(), settings(updates=9, augment=how))
+        saved = tmp_path / f"{place.stage}.ckpt"
+        with pytest.raises(KeyboardInterrupt):
+            run(network(), stages([]), Pictures(), settings(updates=9, augment=how),
+                checkpoint=Checkpoint(saved, {}, 0.0), hooks=[place])  # fmt: skip
+        run(nets[2], stages([]), Pictures(), settings(updates=9, augment=how), checkpoint=Checkpoint(saved, {}, 0.0))
+        for name, value in nets[0].state_dict().items():
+            assert torch.equal(value, nets[1].state_dict()[name]), name
+            assert torch.equal(value, nets[2].state_dict()[name]), name
+
+
+def test_noise_and_the_order_of_rows_are_those_of_a_run_without(settings):
+    plain, off, varied = [], [], []
+    run(network(), stages(plain), Pictures(), settings())
+    run(network(), stages(off), Pictures(), settings(augment="none"))
+    run(network(), stages(varied), Pictures(), settings(augment="light"))
+    assert len(plain) == len(off) == len(varied)
+    for (x, z), (same, z_off), (other, z_varied) in zip(plain, off, varied, strict=True):
+        assert torch.equal(x, same)
+        assert not torch.equal(x, other)
+        torch.testing.assert_close(other, x, rtol=0, atol=0.2)
+        assert torch.equal(z, z_off)
+        assert torch.equal(z, z_varied)
+
+
+def test_training_on_a_table_is_refused(rows, settings):
+    with pytest.raises(ParameterError, match="augment=shift: is for pictures"):
+        run(network(), stages([]), rows(10), settings(augment="shift"))
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_varied_batch_depends_on_seed_stage_and_number_and_processes_share_it(settings, how):
+    def batches(*given, n=3, **changes):
+        batch = Batch(Pictures(), settings(**changes, augment=how), *given)
+        return torch.stack([batch.x() for _ in range(n)])
+
+    whole = batches(0)
+    torch.rand(3)  # whatever was drawn before
+    assert torch.equal(batches(0), whole)
+    assert not torch.equal(batches(1), whole)
+    assert not torch.equal(batches(0, seed=4), whole)
+    for rank in (0, 1):
+        torch.testing.assert_close(batches(0, World(rank, 2)), whole[:, rank::2], rtol=0, atol=1e-6)
+    full = Batch(Pictures(), settings(batch_size=10, augment=how), 0)
+    first, second = (sorted(x.flatten(1).sum(1).tolist()) for x in (full.x(), full.x()))
+    assert first != second  # the same pictures, varied anew
+    later = Batch(Pictures(), settings(augment=how), 0)
+    later.drawn = 2
+    assert torch.equal(later.x(), whole[2])

@@ -180,3 +180,16 @@ def test_maps_on_a_scale_of_their_own_keep_their_order():
     z = moments.scale().standardised(raw)
     assert moments.scale().mean.shape == (1, 1, 1)
     assert (np.diff(z.ravel()[np.argsort(raw, axis=None)]) >= 0).all()
+
+
+@pytest.mark.parametrize("places", [True, False])
+@pytest.mark.parametrize(("level", "noise"), [(0.0, 0.0), (0.3, 0.0), (0.0, 1e-8), (0.3, 1e-8)])
+def test_maps_without_any_deviation_have_a_scale(level, noise, places):
+    random = np.random.default_rng(0)
+    moments = MapMoments((0.0, 1.0), places=places)
+    moments.add((level + noise * random.random((20, 1, 12, 14))).astype(np.float32))
+    other = np.full((1, 1, 12, 14), level, np.float32)
+    other[0, 0, 5, 6] += 0.5
+    z = moments.scale().standardised(other)
+    assert 0.1 < z.max() < 10
+    assert z[0, 5, 6] == z.max()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from oddgan.verdict.regions import labelled, regions_of
+from oddgan.verdict.regions import labelled, regions_of, threshold_in
 
 
 def polygon_area(points):
@@ -79,3 +79,19 @@ def test_json():
         "value": 2.0,
         "contour": [[2, 1], [3, 1], [3, 2], [2, 2]],
     }
+
+
+@pytest.mark.parametrize("peak", [9.0, 5.0, 4.9, 0.3, 0.0, -2.0])
+@pytest.mark.parametrize("threshold", [5.0, 0.0, -1.0])
+def test_the_map_of_a_flagged_picture_always_has_a_region(peak, threshold):
+    z = np.full((4, 5), -3.0, np.float32)
+    z[2, 1] = peak
+    own = threshold_in(z, threshold)
+    assert own <= threshold
+    assert own == threshold or peak <= threshold
+    assert regions_of(z, own)[0].peak == (1, 2)
+
+
+def test_a_map_that_is_not_finite_keeps_the_threshold():
+    assert threshold_in(np.array([[np.inf, 1.0]], np.float32), 5.0) == 5.0
+    assert threshold_in(np.array([[np.nan, 1.0]], np.float32), 5.0) == 5.0

@@ -77,16 +77,18 @@ def chosen(arguments: Sequence[str], option: str, default: str) -> str:
 
 
 def parsed(cls: type["Detector"], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The constructor's arguments from what the flags were given. Raises `ParameterError`."""
+    """The constructor's arguments from what the flags were given: None where a flag says "none", nothing where it was
+    not given. Raises `ParameterError`."""
     arguments = {}
     for name, value in given.items():
+        if value is None:
+            continue
         if isinstance(value, str):
             try:
                 value = declared(cls)[name].parse(value)
             except ParameterError as error:
                 raise ParameterError(str(error).replace(f"{name}=", f"--{dashed(name)} ", 1)) from error
-        if value is not None:
-            arguments[name] = value
+        arguments[name] = value
     return arguments
 
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -53,16 +54,26 @@ def map_path(name: str | int, kind: str = "overlay") -> Path:
 
     Its own path with the kind's ending, in place of .png or added to any other one: one picture, one file, whatever the
     others are called. To names that the files of another picture may have, such as a.jpg.png and a_mask.png, it is
-    added, too.
+    added, too. Nothing is written outside the folder of maps: there "_up" stands for .. and "_root" for the root, so
+    that ../x/a.png, /x/a.png and x/a.png keep files of their own; a folder that is called so gets one more underscore.
     """
     ending = KINDS[kind]
     if isinstance(name, int):
         return Path(f"{name}{ending}")
     path = PurePosixPath(name)
-    parts = [part for part in path.parts if part not in ("/", "..")]
+    folders = [_inside(part) for part in path.parts[:-1]]
     own = path.suffix == ".png" and not path.stem.endswith(_TAKEN)
     own = own and PurePosixPath(path.stem).suffix.lower() not in SUFFIXES
-    return Path(*parts[:-1], (path.stem if own else parts[-1]) + ending)
+    return Path(*folders, (path.stem if own else path.name) + ending)
+
+
+def _inside(folder: str) -> str:
+    """What a part of a path is called below the folder of maps, another one for every part."""
+    if not folder.strip("/"):  # of an absolute path the first part
+        return "_root"
+    if folder == "..":
+        return "_up"
+    return f"_{folder}" if re.fullmatch("_+(root|up)", folder) else folder
 
 
 @dataclass(frozen=True)
@@ -107,22 +118,9 @@ class MapFiles:
             return located(shown, heat, shades, mask if found.map_threshold is not None else None)
         made = None if found.reconstruction is None else found.reconstruction[i]
         if made is not None:
-            made = self._in_place(self._as_seen(made if made.ndim == 3 else made[..., None]), shown.shape[:2])
+            made = self._as_seen(made if made.ndim == 3 else made[..., None])
+            made = made if found.roi is None else found.roi.placed(made, shown.shape[:2])
         return panel(shown, made, heat, shades, mask)
-
-    def _in_place(self, made: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-        """A reconstruction, uint8, where it belongs in a picture of this size (H, W): that of a region of interest is
-        of the rectangle around it, and black outside."""
-        region = self.detector.preprocessor_.region
-        if region is None or self.detector.model_.recipe.tile is not None:
-            return made
-        from PIL import Image
-
-        top, left, bottom, right = region.box(size)
-        whole = np.zeros((*size, *made.shape[2:]), np.uint8)
-        whole[top:bottom, left:right] = Image.fromarray(made).resize((right - left, bottom - top))
-        whole[~region.at(size)] = 0
-        return whole
 
     def _shades(self, found: "Explanation") -> "Shades":
         from ..report import Shades

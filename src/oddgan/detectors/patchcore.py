@@ -13,10 +13,10 @@ It is no GAN; it is the method that a GAN for surface defects must be compared w
 
 Departures from the paper and the authors' code (github.com/amazon-science/patchcore-inspection), each pinned by a test:
 
-- F's weights are not downloaded. `backbone` names a file of them, in torchvision's format; they are stored in the
-  model file. Without one F is a bank of random orthogonal filters (`FilterBank`), which needs none: its features are
-  edges and textures, not what a network has learned of a million photographs, and defects of form that edges do not
-  show remain unseen. Only its maps are divided by their deviations over training patches.
+- F's weights are not downloaded. `backbone` names a file of them, in torchvision's format, or an ONNX file of any
+  network; they are stored in the model file. Without one F is a bank of random orthogonal filters (`FilterBank`), which
+  needs none: its features are edges and textures, not what a network has learned of a million photographs, and defects
+  of form that edges do not show remain unseen. Only its maps are divided by their deviations over training patches.
 - The score is the plain maximum. The paper multiplies it by a weight from the neighbours of the nearest m.
 - Features are joined as they are. The authors' code averages each layer's to 1024 numbers, and the joined ones again.
 - Neighbourhoods at the border have fewer places. In the authors' code zeros are beyond it.
@@ -39,8 +39,10 @@ from torch import Tensor, nn
 from ..detector import Detector
 from ..errors import ParameterError
 from ..kit.recipe import ALL, Names, PreparedRows, Terms, detector
-from ..networks.backbones import FilterBank, ResNet, weights_of
+from ..networks.backbones import FilterBank, ResNet
 from ..networks.memory import Memory
+from ..networks.onnx_backbone import OnnxFeatures, PatchRows
+from ..networks.onnx_graphs import is_onnx
 from ..parameters import Param
 from ..verdict.patches import PatchMemory, core_set, patch_vectors, resized
 
@@ -60,19 +62,23 @@ class PatchCore(Detector):
     backbone: Annotated[
         str | None,
         Param(
-            "path of a .safetensors file of weights, named as torchvision's; needed for a fit, not to use the model; "
-            "none: architecture own, which has no weights to load"
+            "path of a .safetensors file of weights, named as torchvision's, or of an .onnx file of any network; "
+            "needed for a fit, not to use the model; none: architecture own, which has no weights to load"
         ),
     ] = None
     architecture: Annotated[
         Literal["own", "resnet18", "wide_resnet50_2"],
         Param(
             "the network that describes patches: a residual network whose weights are in backbone (paper: "
-            "wide_resnet50_2), or own, a bank of fixed filters"
+            "wide_resnet50_2); own: the network in an .onnx file, or without a file a bank of fixed filters"
         ),
     ] = "own"
     layers: Annotated[
-        str, Param("layers whose features describe a patch, with commas between them; the first gives the map's size")
+        str,
+        Param(
+            "layers whose features describe a patch, with commas between them, of an .onnx file names of node outputs; "
+            "the first gives the map's size"
+        ),
     ] = "layer2,layer3"
     core: Annotated[
         float,
@@ -90,20 +96,28 @@ class PatchCore(Detector):
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """F, whose weights are loaded by `finish`, and M."""
+        layers = [name.strip() for name in self.layers.split(",") if name.strip()]
+        if is_onnx(self.backbone):
+            if self.architecture != "own":
+                raise ParameterError(
+                    f"architecture={self.architecture}: is for a .safetensors file; an ONNX file holds its network, so "
+                    "leave architecture out"
+                )
+            onnx = OnnxFeatures(layers, shape)
+            return {"F": onnx, "M": PatchRows(onnx, least=1)}
         if (self.architecture == "own") != (self.backbone is None):
             raise ParameterError(
                 f"architecture={self.architecture}: needs the file of its weights; set backbone"
                 if self.backbone is None
                 else f"backbone={self.backbone}: set architecture to the network whose weights it holds"
             )
-        layers = [name.strip() for name in self.layers.split(",") if name.strip()]
         F = FilterBank(shape, layers) if self.backbone is None else ResNet(self.architecture, layers, shape[0])
         return {"F": F, "M": Memory(F.features, least=1)}
 
     def finish(self, net: Any, rows: PreparedRows) -> None:
         """Load F's weights, and keep a core set of the training patches."""
         if self.backbone is not None:
-            net.F.take(weights_of(self.backbone), self.backbone)
+            net.F.take(self.backbone)
         seed = int(torch.randint(2**31 - 1, ()))
         patches = torch.from_numpy(self._drawn(net, rows, np.random.default_rng(seed)))
         if self.backbone is None:

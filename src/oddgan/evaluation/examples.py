@@ -69,7 +69,10 @@ class Gallery:
             low, high = _shown_range(original, self.value_range)
             views["picture"] = picture = _shown(original, low, high)
             if found.reconstruction is not None:
-                views["reconstruction"] = _shown(found.reconstruction[j], low, high)
+                made = _shown(found.reconstruction[j], low, high)
+                if found.roi is not None:
+                    made = _shown(found.roi.placed(made, original.shape[:2]), low, high)
+                views["reconstruction"] = made
             if found.anomaly_map is not None:
                 views["anomaly_map"] = resize_map(np.asarray(found.anomaly_map[j], np.float32), picture.shape[:2])
             if mask is not None:

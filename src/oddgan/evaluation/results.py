@@ -15,10 +15,10 @@ Group = Literal["most anomalous", "miss", "false alarm"]
 class Example:
     """One test row kept as an example.
 
-    For a picture: `picture` and `reconstruction` (of the model's size) are uint8 for display, (H, W) or (H, W, 3);
-    `anomaly_map` (float32) and `mask` (bool) are (H, W) of the picture's size. The longest side is reduced to 768. A
-    detector without anomaly maps gives no reconstruction and no map. For a table row: `columns`, the columns with the
-    largest shares in the residual, largest first.
+    For a picture: `picture` and `reconstruction` (of the model's size; with a region of interest, of the picture's and
+    black outside) are uint8 for display, (H, W) or (H, W, 3); `anomaly_map` (float32) and `mask` (bool) are (H, W) of
+    the picture's size. The longest side is reduced to 768. A detector without anomaly maps gives no reconstruction and
+    no map. For a table row: `columns`, the columns with the largest shares in the residual, largest first.
     """
 
     group: Group

@@ -17,6 +17,7 @@ from ..errors import ParameterError
 from ..parameters import Param, declared, plain
 from ..preprocessing.prepared import PreparedRows
 from ..training import Batch, Losses, Stage
+from ..training.variation import Variation, check_variation
 from ..verdict.maps import MOST_BLUR
 from . import registry
 from .declaration import AUTO, detector
@@ -87,11 +88,7 @@ class Recipe(ABC):
     ] = 1
     channels: Annotated[
         int | None,
-        Param(
-            "channels of the networks' pictures: 1 grey, 3 colour; none: the training pictures'",
-            low=1,
-            group="pictures",
-        ),
+        Param("channels of the networks' pictures: 1 grey, 3 colour; none: as in training", low=1, group="pictures"),
     ] = None
     value_range: Annotated[
         tuple[float, float] | None,
@@ -158,8 +155,7 @@ class Recipe(ABC):
     device: Annotated[
         str,
         Param(
-            "where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a CUDA GPU if there is one",
-            group="computing",
+            "where to compute: auto, cpu, cuda, cuda:1, mps; auto takes a CUDA GPU if there is one", group="computing"
         ),
     ] = "auto"
     random_state: Annotated[
@@ -368,23 +364,28 @@ class NeuralRecipe(Recipe):
     beta2: Annotated[float, Param("Adam's second decay rate", low=0, high=0.99999, group="training")] = 0.999
     ema: Annotated[
         float,
-        Param(
-            "decay of the averaged weights that the model ends with; 0: the last weights",
-            low=0,
-            high=0.99999,
-            group="training",
-        ),
+        Param("decay of the averaged weights at the end; 0: the last weights", low=0, high=0.99999, group="training"),
     ] = 0.999
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        Param(
-            "of training; auto: bfloat16 for pictures of 32x32 and more where the processor has it",
-            group="training",
-        ),
+        Param("of training; auto: bfloat16 for pictures from 32x32 on where the processor has it", group="training"),
     ] = "auto"
+    augment: Annotated[
+        Variation,
+        Param(
+            "mild changes of the pictures that are trained on, new ones in every batch: brightness and contrast "
+            "(light), place (shift), rotation (turn), mirrored or not (flip), or the first three (all)",
+            group="pictures",
+        ),
+    ] = "none"
     scoring_precision: Annotated[
         Literal["float32", "bfloat16"], Param("of all scores, those that set the threshold included", group="computing")
     ] = "float32"
+
+    def check_parameters(self) -> None:
+        """As `Recipe` does."""
+        super().check_parameters()
+        check_variation(self.augment, self.roi, self.tile)
 
     @abstractmethod
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:

@@ -16,7 +16,7 @@ from torch.nn.modules.module import (
 )
 
 from .. import __version__, machine, preprocessing
-from ..errors import ArtifactError
+from ..errors import ArtifactError, MissingExtra
 from ..kit.recipe import AUTO, Recipe
 from ..networks.layers import feature_maps
 from ..parameters import declared
@@ -81,7 +81,7 @@ def model_from(
     `ArtifactError` when its parts do not agree."""
     try:
         model = _assembled(cls, manifest, arrays, {} if device is None else {"device": device})
-    except ArtifactError:
+    except (ArtifactError, MissingExtra):
         raise
     except Exception as error:  # of a forged file any value may be of any type; what fails where cannot be listed
         reason = " ".join(str(error).split())[:300] or type(error).__name__

@@ -77,6 +77,7 @@ class Explainer:
             trained_on=np.isin(np.concatenate(prints), model.trained_on) if prints else np.zeros(len(score), bool),
             columns=getattr(self.preprocessor, "names", ()),
             map_threshold=model.map_threshold,
+            roi=None if model.recipe.tile is not None else getattr(self.preprocessor, "region", None),
         )
 
     def _reconstruction(self) -> np.ndarray | list[np.ndarray] | None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..verdict.regions import MapRegion, regions_of
+from ..errors import ParameterError
+from ..preprocessing.region import Region
+from ..verdict.regions import MapRegion, regions_of, threshold_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,9 @@ class Explanation:
     map_threshold : float or None
         Of pictures: a place whose value in the map is above it is anomalous. At most a share `false_alarm_rate` of
         normal pictures has any such place.
+    roi : Region or None
+        Of pictures: the region of interest, where reconstructions are of the rectangle around it
+        (`oddgan.preprocessing.region`). None where they are of whole pictures, as with `tile`.
     """
 
     score: np.ndarray
@@ -49,32 +54,29 @@ class Explanation:
     trained_on: np.ndarray
     columns: tuple[str, ...] = ()
     map_threshold: float | None = None
+    roi: Region | None = None
 
     def regions(self, i: int) -> tuple[MapRegion, ...]:
         """Where picture i is anomalous: the regions of its map above `map_threshold`, that with the highest value
-        first. A picture with the verdict anomaly has one at least, around the peak of its map; empty where there are no
-        standardised maps."""
-        cut = self._cut(i)
-        return () if cut is None else regions_of(*cut)
+        first. A picture with the verdict anomaly has one at least, around the peak of its map. Raises `ParameterError`
+        where there are no standardised maps of pictures."""
+        return regions_of(*self._cut(i))
 
     def mask(self, i: int) -> np.ndarray:
-        """Which pixels of picture i the regions cover, (H, W) bool. Raises `ValueError` without standardised maps."""
-        cut = self._cut(i)
-        if cut is None:
-            raise ValueError("there are no standardised anomaly maps to cut")
-        anomaly_map, threshold = cut
+        """Which pixels of picture i the regions cover, (H, W) bool. Raises `ParameterError` as `regions` does."""
+        anomaly_map, threshold = self._cut(i)
         return np.asarray(anomaly_map > threshold)
 
-    def _cut(self, i: int) -> tuple[np.ndarray, float] | None:
-        """The map of picture i, and above what it is anomalous; None where there are no standardised maps."""
-        if self.map_threshold is None or self.anomaly_map is None:
-            return None
+    def _cut(self, i: int) -> tuple[np.ndarray, float]:
+        """The map of picture i, and above what it is anomalous. Raises `ParameterError` where there is neither."""
+        if self.columns:
+            raise ParameterError("regions are of pictures, and these are rows of a table: ask largest for columns")
+        if self.anomaly_map is None:
+            raise ParameterError("the detector locates nothing, so there are no regions: it only scores")
+        if self.map_threshold is None:
+            raise ParameterError("the model is from before maps had a threshold: train it again to have regions")
         anomaly_map = self.anomaly_map[i]
-        if not self.is_anomaly[i]:
-            return anomaly_map, self.map_threshold
-        # The map was enlarged, which may lower its peak, and the score may be another term.
-        peak = np.float32(anomaly_map.max())
-        return anomaly_map, min(self.map_threshold, float(np.nextafter(peak, np.float32(-np.inf))))
+        return anomaly_map, threshold_in(anomaly_map, self.map_threshold) if self.is_anomaly[i] else self.map_threshold
 
     def largest(self, i: int, most: int = 3) -> tuple[tuple[str, float], ...]:
         """The columns of a table with the largest shares of row i's residual, and their shares, at most `most` of

@@ -224,7 +224,7 @@ def _map_decides(recipe: Recipe, rows: Rows) -> bool:
         return False
     if recipe.local == "patches" or recipe.tile is not None:
         return rows.kind == "pictures"
-    return (preprocessing.longest_side(rows, recipe.size, recipe.tile) or 0) > SMALL_PICTURES
+    return (preprocessing.longest_side(rows, recipe) or 0) > SMALL_PICTURES
 
 
 def map_blurs(recipe: Recipe, preprocessor: Preprocessor) -> tuple[float, ...]:
@@ -336,6 +336,7 @@ def settings_of(recipe: NeuralRecipe, shape: tuple[int, ...], seed: int, n: int)
         precision=machine.precision(recipe.precision, device, shape),
         device=device,
         seed=seed,
+        augment=recipe.augment,
     )
 
 

@@ -6,10 +6,10 @@ bank that needs no training.
     FilterBank               random orthogonal filters of fixed seed, two layers of them, and the mean of each place.
 
 Each is built up to the deepest layer that is asked for, and gives the maps of the layers by name: pictures (b, C, H, W)
-from -1 to 1 become maps (b, c_i, h_i, w_i).
+from -1 to 1 become maps (b, c_i, h_i, w_i). Networks in ONNX files: `oddgan.networks.onnx_backbone`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +70,30 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
-class ResNet(nn.Module):
-    """The layers of a residual network, "layer1" to "layer4", of which `layers` are asked for. Pictures are normalised
-    as ImageNet's; those of one channel are repeated to three. `features`: the channels of all of them together."""
+class Photographs(nn.Module):
+    """A network that was trained on ImageNet, as `what` is: for pictures of 1 or 3 `channels`."""
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, architecture: str, layers: Sequence[str], channels: int) -> None:
+    def __init__(self, what: str, channels: int) -> None:
         super().__init__()
         if channels not in (1, len(MEAN)):
-            raise ParameterError(f"architecture={architecture}: is for 1 or 3 channels, not {channels}; set channels")
+            raise ParameterError(f"{what}: is for 1 or 3 channels, not {channels}; set channels")
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """Pictures from -1 to 1 (b, C, h, w) as ImageNet's, (b, 3, h, w); those of one channel are repeated."""
+        return (((x + 1) / 2).expand(-1, len(MEAN), -1, -1) - self.mean) / self.deviation
+
+
+class ResNet(Photographs):
+    """The layers of a residual network, "layer1" to "layer4", of which `layers` are asked for. `features`: the channels
+    of all of them together."""
+
+    def __init__(self, architecture: str, layers: Sequence[str], channels: int) -> None:
+        super().__init__(f"architecture={architecture}", channels)
         self.layers = checked(layers, [f"layer{i + 1}" for i in range(DEEPEST)], architecture)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -95,12 +108,9 @@ class ResNet(nn.Module):
             self.add_module(f"layer{i + 1}", nn.Sequential(*made))
             inputs = widths[f"layer{i + 1}"] = outputs
         self.features = sum(widths[name] for name in self.layers)
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = ((x + 1) / 2).expand(-1, len(MEAN), -1, -1)
-        h = F.relu(self.bn1(self.conv1((x - self.mean) / self.deviation)))
+        h = F.relu(self.bn1(self.conv1(self.normalised(x))))
         h = F.max_pool2d(h, 3, 2, 1)
         found = {}
         for name, layer in self.named_children():
@@ -108,10 +118,10 @@ class ResNet(nn.Module):
                 h = found[name] = layer(h)
         return [found[name] for name in self.layers]
 
-    def take(self, weights: Mapping[str, Tensor], source: str) -> None:
-        """Take these weights, torchvision's by name, of deeper layers or not; `source` is named in messages. Raises
-        `DataError` where they are not this network's."""
-        own = self.state_dict()
+    def take(self, path: str) -> None:
+        """Take the weights in the file, torchvision's by name, of deeper layers or not. Raises `ParameterError` where
+        it is no such file, and `DataError` where they are not this network's."""
+        weights, own = weights_of(path), self.state_dict()
         used = {name for name in own if not name.endswith("num_batches_tracked")}  # older files do not count batches
         deeper = tuple(f"layer{i + 1}." for i in range(DEEPEST) if f"layer{i + 1}" not in dict(self.named_children()))
         problem = ""
@@ -125,7 +135,7 @@ class ResNet(nn.Module):
         elif endless := sorted(name for name in used if not weights[name].float().isfinite().all()):
             problem = f"holds {endless[0]} with values that are not finite"
         if problem:
-            raise DataError(f"{source}: {problem}; give a file and an architecture that belong together")
+            raise DataError(f"{path}: {problem}; give a file and an architecture that belong together")
         self.load_state_dict({**own, **{name: weights[name].to(own[name].dtype) for name in used}})
 
 
@@ -212,7 +222,8 @@ def weights_of(path: str) -> dict[str, Tensor]:
     cannot be read."""
     if Path(path).suffix.lower() != ".safetensors":
         raise ParameterError(
-            f"backbone={path}: expected a .safetensors file; safetensors.torch.save_file writes a state dict as one"
+            f"backbone={path}: expected a .safetensors file, as which safetensors.torch.save_file writes a state dict, "
+            "or an .onnx file"
         )
     if not Path(path).is_file():
         raise ParameterError(f"backbone={path}: there is no such file")

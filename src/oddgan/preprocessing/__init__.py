@@ -15,7 +15,8 @@ from ..rows.tables import TableRows
 from .parts import Preprocessor
 from .pictures import PicturePreprocessor
 from .prepared import spread
-from .sizes import network_size
+from .region import Region
+from .sizes import longest_of, network_size
 from .tables import TablePreprocessor
 from .tiles import TilePreprocessor
 
@@ -48,13 +49,12 @@ def fit(rows: Rows, train: np.ndarray, recipe: Any) -> Preprocessor:
     return PicturePreprocessor.fit(rows, train, **given)
 
 
-def longest_side(rows: Rows, size: int | tuple[int, int] | None, tile: int | None) -> int | None:
-    """The longer side in pixels of what the networks would get of typical pictures of `rows`, whole or cut into tiles,
-    with these parameters; None of a table."""
+def longest_side(rows: Rows, recipe: Any) -> int | None:
+    """The longer side in pixels of what the networks would get of typical pictures of `rows`, not cut into tiles, with
+    the `size` and `roi` of `recipe`; None of a table. Raises `ParameterError` for a region that does not fit."""
     if rows.kind == "table":
         return None
-    typical = np.median(sides_of(cast(PictureRows, rows)), axis=0) if tile is None else np.array([tile, tile])
-    return max(network_size(size, typical))
+    return longest_of(recipe.size, Region.seen(recipe.roi, sides_of(cast(PictureRows, rows)))[1])
 
 
 def sides_of(pictures: PictureRows) -> np.ndarray:
@@ -72,10 +72,13 @@ def from_manifest(facts: dict[str, Any], arrays: dict[str, Any]) -> Preprocessor
 __all__ = [
     "PicturePreprocessor",
     "Preprocessor",
+    "Region",
     "TablePreprocessor",
     "TilePreprocessor",
     "fit",
     "from_manifest",
+    "longest_of",
     "longest_side",
+    "network_size",
     "sides_of",
 ]

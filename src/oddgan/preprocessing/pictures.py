@@ -83,11 +83,7 @@ class PicturePreprocessor(OnePart):
         which may have to read them all, from the training rows `numbers` alone."""
         found = look_at(pictures, channels=channels, convert=convert)
         uniform = size is None and len({tuple(s) for s in found.sides}) == 1
-        region = Region.of(roi, found.sides)
-        sides = found.sides
-        if region is not None:
-            top, left, bottom, right = region.box(region.mask.shape)
-            sides = np.array([[bottom - top, right - left]])
+        region, sides = Region.seen(roi, found.sides)
         result = cls(
             size=network_size(size, np.median(sides, axis=0)),
             channels=found.channels,
@@ -166,8 +162,7 @@ class PicturePreprocessor(OnePart):
         """Which places of a map of the networks' size (h, w) count; None: all."""
         if self.region is None:
             return None
-        top, left, bottom, right = self.region.box(self.region.mask.shape)
-        return resize_map(self.region.mask[top:bottom, left:right].astype(np.float32), size) >= LEAST_COUNTED
+        return resize_map(self.region.cut_mask.astype(np.float32), size) >= LEAST_COUNTED
 
     def spread_map(self, heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """A map (h, w) of the networks' size at the size (H, W) of its picture; outside the region the lowest value

@@ -48,6 +48,13 @@ class Region:
             raise ParameterError(f"roi={given}: must reach over {SMALLEST_SIDE} pixels at least, each way")
         return region
 
+    @classmethod
+    def seen(cls, given: Any, sides: np.ndarray) -> "tuple[Region | None, np.ndarray]":
+        """The region `roi` of pictures with these sides (n, 2), and the sides (m, 2) of what is seen of them: theirs,
+        or those of the rectangle around the region. Raises what `of` does."""
+        region = cls.of(given, sides)
+        return region, sides if region is None else np.array([region.cut_mask.shape])
+
     def at(self, size: Sequence[int]) -> np.ndarray:
         """The mask for pictures of this size (H, W)."""
         shape = int(size[0]), int(size[1])
@@ -75,6 +82,12 @@ class Region:
         top, left, bottom, right = self.box(picture.shape[:2])
         return self.filled(picture)[top:bottom, left:right]
 
+    @property
+    def cut_mask(self) -> np.ndarray:
+        """Which pixels of the rectangle around the region are inside, (h, w) bool."""
+        top, left, bottom, right = self.box(self.mask.shape)
+        return self.mask[top:bottom, left:right]
+
     def spread(self, cut: np.ndarray, size: Sequence[int]) -> np.ndarray:
         """A map (h, w) of the rectangle in its place in a picture of this size (H, W)."""
         top, left, bottom, right = self.box(size)
@@ -86,6 +99,17 @@ class Region:
         """A map (H, W) float32 whose places outside have the lowest value inside, at most 0: none stands out."""
         inside = self.at(whole.shape)
         return np.where(inside, whole, np.float32(min(0.0, float(whole[inside].min()))))
+
+    def placed(self, made: np.ndarray, size: Sequence[int]) -> np.ndarray:
+        """What networks made of the rectangle, (h, w) or (h, w, 3) uint8, in its place in a picture of this size (H, W)
+        that is black outside the region."""
+        from PIL import Image
+
+        top, left, bottom, right = self.box(size)
+        whole = np.zeros((int(size[0]), int(size[1]), *made.shape[2:]), np.uint8)
+        whole[top:bottom, left:right] = Image.fromarray(made).resize((right - left, bottom - top))
+        whole[~self.at(size)] = 0
+        return whole
 
     def corners(self, size: Sequence[int], tile: int) -> np.ndarray:
         """Where a square of `tile` pixels holds some of the region, by its corner: (H - tile + 1, W - tile + 1)."""

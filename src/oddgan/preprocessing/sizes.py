@@ -10,14 +10,21 @@ MOST_SHRUNK = 4.0  # pixels along a side that become one before a fit warns of i
 SAME_SHAPE = 1.1  # how far height over width may differ where proportions count as kept
 
 
-def network_size(size: int | tuple[int, int] | None, typical: np.ndarray) -> tuple[int, int]:
-    """`size` as (H, W); without one, that of a typical picture, shrunk until its longest side is `LONGEST_SIDE`."""
+def network_size(
+    size: int | tuple[int, int] | None, typical: np.ndarray, longest: int = LONGEST_SIDE
+) -> tuple[int, int]:
+    """`size` as (H, W); without one, that of a typical picture, shrunk until its longer side is `longest`."""
     if isinstance(size, int | np.integer):
         return int(size), int(size)
     if size is not None:
         return int(size[0]), int(size[1])
-    shrink = min(1.0, LONGEST_SIDE / float(typical.max()))
+    shrink = min(1.0, longest / float(typical.max()))
     return max(SMALLEST_SIDE, round(float(typical[0]) * shrink)), max(SMALLEST_SIDE, round(float(typical[1]) * shrink))
+
+
+def longest_of(size: int | tuple[int, int] | None, sides: np.ndarray) -> int:
+    """The longer side in pixels of what the networks get of a typical one of pictures with these sides (n, 2)."""
+    return max(network_size(size, np.median(sides, axis=0)))
 
 
 def warn_of_sizes(sides: np.ndarray, size: tuple[int, int]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import DataError, ParameterError
 from ..evaluation import Evaluation, Example
 from ..files import whole_file
+from ..verdict.regions import threshold_in
 from .colours import inferno
 
 STRONGEST = 0.85  # opacity of the heat where the map reaches vmax: the picture is still visible
@@ -47,15 +48,14 @@ class Shades:
         return cls(max(fullest, 1.01 * FAINTEST) * threshold, FAINTEST * threshold, threshold)
 
     def shown_in(self, anomaly_map: np.ndarray) -> "Shades":
-        """For a flagged picture, which is to show why: these, with a line around its peak at least; or, where its map
-        is far below the threshold because another term flagged it, such as show that peak in full strength."""
-        peak = float(np.nan_to_num(np.max(anomaly_map)))
-        if self.threshold is None or peak > self.threshold or not peak > 0:
+        """For a flagged picture: these, with a line around what is above its own threshold (`threshold_in`); or, where
+        its map is far below the common one, such as show its peak in full strength."""
+        if self.threshold is None:
             return self
-        below = float(np.nextafter(np.float32(peak), np.float32(0)))
-        if peak > NEARLY * self.threshold:
-            return replace(self, threshold=below)
-        return Shades(peak, FAINTEST * peak, below)
+        own, peak = threshold_in(anomaly_map, self.threshold), float(np.max(anomaly_map))
+        if own == self.threshold or own > NEARLY * self.threshold or not peak > 0:
+            return replace(self, threshold=own)
+        return Shades(peak, FAINTEST * peak, own)
 
 
 def overlay(picture: np.ndarray, anomaly_map: np.ndarray, shades: Shades) -> np.ndarray:
@@ -111,8 +111,8 @@ def views(example: Example, shades: Shades, side: int, longest: int) -> list[np.
     size = _shown_size(example.picture, side, longest)
     shown = [_sized(_in_colour(example.picture), size)]
     if example.anomaly_map is not None:
-        own = shades.shown_in(example.anomaly_map) if example.is_anomaly else shades
-        shown.append(located(shown[0], _sized(example.anomaly_map, size), own))
+        heat = _sized(example.anomaly_map, size)  # whose peak may be lower
+        shown.append(located(shown[0], heat, shades.shown_in(heat) if example.is_anomaly else shades))
     if example.mask is not None and example.mask.any():
         mask = _sized(example.mask.astype(np.float32), size) >= 0.5
         shown[-1] = outlined(shown[-1], mask, width=_line(size))

@@ -6,7 +6,10 @@ from torch import Tensor
 from ..networks.latent import Prior, draw
 from ..preprocessing.prepared import PreparedRows
 from .stage import Settings
+from .variation import NUMBERS, vary
 from .world import SINGLE, World
+
+VARIED = 1  # the end of keys of variations; those of the order end without
 
 
 class Batch:
@@ -14,6 +17,10 @@ class Batch:
 
     Rows come in an endless shuffled order, and every batch is full: batch normalisation never meets a remainder of one
     row. A batch larger than the set is as large as the set. `stage`: the stage's number, a part of the order's key.
+
+    The pictures that `x` gives are varied as the settings' `augment` says. It is done here and nowhere else, so that
+    every game trains on varied rows and nothing else sees any: what a detector's `finish` fits, reference rows,
+    memories of patches, and held-out rows are read from the prepared rows, as they are.
 
     Attributes
     ----------
@@ -37,15 +44,24 @@ class Batch:
         return self.drawn * self.size // len(self.rows)
 
     def x(self) -> Tensor:
-        """The next minibatch of training rows, (b, C, H, W) or (b, d) float32: a new one at every call."""
+        """The next minibatch of training rows, (b, C, H, W) or (b, d) float32: a new one at every call, varied as
+        the settings say. Raises `ParameterError` where it is to vary rows of a table."""
         epochs, places = np.divmod(self.drawn * self.size + self._shard, len(self.rows))
         numbers = np.concatenate([self._permutation(e)[places[epochs == e]] for e in np.unique(epochs)])
         self.drawn += 1
-        return self.rows.batch(numbers).to(self.settings.device, non_blocking=True)
+        x = self.rows.batch(numbers).to(self.settings.device, non_blocking=True)
+        how = self.settings.augment
+        return x if how == "none" else vary(x, how, self._numbers())
 
     def z(self, latent_dim: int, prior: Prior = "normal") -> Tensor:
         """A new draw from the prior, (b, latent_dim): N(0, 1), or uniform on (-1, 1)."""
         return draw(len(self._shard), latent_dim, prior, self.settings.device)
+
+    def _numbers(self) -> np.ndarray:
+        """What decides how each picture of the batch is varied. By a key of its own: torch's generator gives the same
+        noise with and without, and a batch is the same whatever was drawn before it."""
+        random = np.random.default_rng([self.settings.seed, self.stage, self.drawn, VARIED])
+        return np.asarray(random.random((self.size, NUMBERS), np.float32)[self._shard])
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if self._order[0] != epoch:

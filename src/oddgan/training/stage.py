@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ParameterError
+from .variation import Variation
 
 if TYPE_CHECKING:
     from .batch import Batch
@@ -68,6 +69,8 @@ class Settings:
         Where batches go; the networks must be there already.
     seed : int
         Seed of everything random.
+    augment : Variation
+        How pictures are varied (`variation.vary`).
     """
 
     batch_size: int
@@ -80,6 +83,7 @@ class Settings:
     precision: torch.dtype
     device: torch.device
     seed: int
+    augment: Variation = "none"
 
 
 def rate(settings: Settings, stage: Stage, player: str) -> float:

@@ -32,6 +32,7 @@ POWERS = (1, 2, 3, 4)  # of the moments that are gathered at each place
 TOP = 0.01  # the share of a picture's places that map_top averages
 LARGEST = 2**20  # places with statistics of their own; larger maps share them among neighbours
 MOST_BLUR = 256  # pixels
+FLAT = 1e-6  # deviations up to it are rounding errors, as of identical pictures: then 1 is the unit
 LEAST_DEVIATION = 0.4  # of the whole picture's: chosen by simulated defects on held-out normals
 
 
@@ -182,11 +183,11 @@ class MapMoments:
         """What is usual."""
         mean, square = self.whole[:, :, None, None] / self.n
         deviation = np.sqrt(np.maximum(square - np.square(mean), 0.0))
+        deviation = np.where(deviation > FLAT, deviation, 1.0)
         if self.one_size:
             moments = np.stack(self.sums) / self.n
             places = None if self.counted is None else _coarse(self.counted[None].astype(float), self.step)[0] > 0
             mean, deviation = _shrunk(moments, self.n, places, deviation)
-        deviation = np.where(deviation > 0, deviation, 1.0)
         step = self.step if self.one_size else 1
         return MapScale(self.blurs, mean.astype(np.float32), deviation.astype(np.float32), step)
 

@@ -34,6 +34,13 @@ class MapRegion:
         }
 
 
+def threshold_in(z: np.ndarray, threshold: float) -> float:
+    """Above what the map (H, W) of a flagged picture is anomalous: `threshold`, but no higher than just below the peak,
+    for a flagged picture always shows why. Its peak may be lower because the map was enlarged, or because another term
+    flagged the picture."""
+    return min(threshold, float(np.nextafter(np.float32(z.max()), np.float32(-np.inf))))
+
+
 def regions_of(z: np.ndarray, threshold: float) -> tuple[MapRegion, ...]:
     """The regions of a map (H, W) above `threshold`, that with the highest value first."""
     labels, n = labelled(z > threshold)
