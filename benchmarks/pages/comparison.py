@@ -12,8 +12,8 @@ from . import DOCS
 
 START, END = "<!-- measured -->", "<!-- /measured -->"
 GROUPS = {
-    "the GAN line": "DCGAN AnoGAN ADGAN EGBAD ALAD GANomaly FAnoGAN SkipGANomaly OCGAN ContraD",
-    "what their papers compare with": "VAE DSEBM DAGMM",
+    "the GAN line": "DCGAN AnoGAN ADGAN EGBAD ALAD GANomaly FAnoGAN SkipGANomaly OCGAN ContraD OCRGAN",
+    "what their papers compare with": "VAE DSEBM DAGMM DRAEM PatchCore",
     "scikit-learn's": "OneClassSVM IsolationForest KNN LOF PCA",
     "PyOD 3.6.7": "PyOD AnoGAN,PyOD ALAD",
 }

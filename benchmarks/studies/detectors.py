@@ -146,8 +146,15 @@ def runs() -> dict[tuple[str, str], list[dict]]:
     return found
 
 
+def suits(name: str, case: str) -> bool:
+    """Whether the detector is for rows of the case's kind."""
+    from oddgan import detectors
+
+    return ("pictures" if case.startswith(("digits", "mnist")) else "table") in detectors.get(name).kinds
+
+
 def jobs(names: Iterable[str], cases: Iterable[str], seeds: Iterable[int]) -> list[Job[dict]]:
-    """A job for each detector, case and seed: all detectors of a case together."""
+    """A job for each detector, case that suits it, and seed: all detectors of a case together."""
     return [
         Job(
             key=FORM.key({"detector": name, "case": case, "seed": seed}),
@@ -157,6 +164,7 @@ def jobs(names: Iterable[str], cases: Iterable[str], seeds: Iterable[int]) -> li
         for seed in seeds
         for case in cases
         for name in names
+        if suits(name, case)
     ]
 
 

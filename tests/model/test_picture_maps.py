@@ -157,7 +157,7 @@ def test_tiles_are_laid_together_before_they_are_judged():
     X = [one for size in ((40, 48), (32, 60)) for one in parts(20, size)]
     det = testing.small(GANomaly, tile=16, stride=8, calibrate_fraction=0.4).fit(X)
     assert det.model_.combination.names == ("map_max",)
-    assert det.model_.map_scale.mean.shape == (2, 1, 1)  # two scales, no places: pictures differ in size
+    assert det.model_.map_scale.mean.shape == (4, 1, 1)  # four scales, no places: pictures differ in size
     found = det.explain(X[:3] + X[-3:])
     for i, one in enumerate(X[:3] + X[-3:]):
         assert found.anomaly_map[i].shape == one.shape

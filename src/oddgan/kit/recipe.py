@@ -111,7 +111,7 @@ class Recipe(ABC):
     map_blur: Annotated[
         float | None,
         Param(
-            "sigma in pixels of the Gaussian that smooths anomaly maps; none: the mean of two, 1/64 and 1/32 of the "
+            "sigma in pixels of the Gaussian that smooths anomaly maps; none: the mean of four, 1/128 to 1/16 of the "
             "side of the networks' pictures, or of a tile",
             low=0,
             high=MOST_BLUR,
@@ -309,8 +309,8 @@ class Recipe(ABC):
     residual of "x_hat"."""
 
     map_has_scale: ClassVar[bool] = False
-    """Whether the detector's own "map" is smooth and on one scale at every place, as probabilities are: it is then not
-    measured against what is usual at each place."""
+    """Whether the detector's own "map" is on one scale at every place, as probabilities are: it is then not measured
+    against what is usual at each place."""
 
     not_exported: ClassVar[str] = ""
     """Why scoring cannot be exported as a graph, in one line; empty where it can."""

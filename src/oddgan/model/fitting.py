@@ -38,7 +38,8 @@ MOST_PICTURES = 1_000  # or tiles, of which patches are remembered
 CORE = 0.1  # the share of training patches that is kept
 MAP = "map_max"  # the score of pictures that a detector locates anomalies in, unless score_by says otherwise
 SMALL_PICTURES = 32  # pixels a side up to which a picture shows one thing, as a digit, and not a mark on it
-BLURS = (1 / 64, 1 / 32)  # of the shorter side of the networks' pictures, or of a tile: sigmas that smooth its maps
+# Of the shorter side of the networks' pictures, or of a tile: sigmas that smooth its maps.
+BLURS = (1 / 128, 1 / 64, 1 / 32, 1 / 16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,8 +233,6 @@ def map_blurs(recipe: Recipe, preprocessor: Preprocessor) -> tuple[float, ...]:
     pictures' own."""
     if recipe.map_blur is not None:
         return (float(recipe.map_blur),)
-    if recipe.map_has_scale:
-        return (0.0,)
     side = recipe.tile or min(preprocessor.shape[1:], default=0)
     return tuple(min(share * side, MOST_BLUR) for share in BLURS)
 
