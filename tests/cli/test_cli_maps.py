@@ -104,9 +104,9 @@ def test_overlays_glow_and_panels_show_three_pictures(oddgan, model, pictures, t
     assert (shown[mask] != given[mask][:, None]).any(-1).mean() > 0.9
     map_ = detector.anomaly_map([given])[0]
     low = map_ < 0.5 * detector.explain([given]).map_threshold
-    lined = np.zeros_like(low)  # the line runs beside the mask
+    lined = np.zeros_like(low)  # the line and its rim run beside the mask
     for y, x in np.argwhere(mask):
-        lined[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = True
+        lined[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = True
     faint = low & ~lined
     assert faint.any()
     np.testing.assert_array_equal(shown[faint], np.repeat(given[faint][:, None], 3, axis=1))

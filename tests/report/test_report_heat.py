@@ -139,6 +139,14 @@ def test_a_line_goes_around_what_is_above_the_threshold(picture):
     assert (lowered == CONTOUR).all(2).sum() == line.sum()
 
 
+@pytest.mark.parametrize("level", [0, 255])
+def test_the_line_is_seen_on_black_and_on_white(level):
+    heat = np.zeros((9, 9))
+    heat[4, 4] = 7
+    shown = located(np.full((9, 9, 3), level, np.uint8), heat, Shades.of(6.0)).astype(int)
+    assert np.abs(shown[4, 5:7].mean(1) - level).max() > 150
+
+
 def test_a_panel_has_picture_reconstruction_map_and_colours(picture):
     heat = np.linspace(0, 20, 54).reshape(6, 9)
     shades = Shades.of(6.0)

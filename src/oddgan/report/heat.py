@@ -16,6 +16,7 @@ from .colours import inferno
 STRONGEST = 0.85  # opacity of the heat where the map reaches vmax: the picture is still visible
 OUTLINE = (0, 255, 230)  # of a mask: distinct from every colour of the map
 CONTOUR = (255, 255, 255)  # around what is above the threshold of the map
+RIM = (30, 30, 30)  # around that line, which would be lost on white
 FAINTEST, FULLEST = 0.5, 2.0  # times the threshold: where heat begins, and where it is at full strength
 TILE = 160  # shorter side to which tiny pictures are enlarged in a grid; other pictures get at most twice that
 NEARLY = 0.9  # of the threshold: a map that was enlarged has a lower peak
@@ -91,7 +92,8 @@ def located(picture: np.ndarray, anomaly_map: np.ndarray, shades: Shades, mask: 
     if shades.threshold is None:
         return shown
     above = anomaly_map > shades.threshold if mask is None else mask
-    return outlined(shown, above, _line(above.shape), CONTOUR)
+    line = _line(above.shape)
+    return outlined(outlined(shown, above, 2 * line, RIM), above, line, CONTOUR)
 
 
 def _line(size: Sequence[int]) -> int:
