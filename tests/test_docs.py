@@ -102,11 +102,12 @@ def test_the_readmes_figures_are_those_of_the_results_pages():
 
 
 def test_results_page_is_current(monkeypatch):
-    """`python -m benchmarks.pages.quality` writes the page from the committed runs."""
+    """`python -m benchmarks.pages.quality` writes the page and the README's table from the committed runs."""
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.pages import quality
 
     assert quality.text() == quality.PAGE.read_text("utf-8")
+    assert quality.short() in quality.README.read_text("utf-8")
 
 
 def test_the_papers_tables_are_current(monkeypatch):

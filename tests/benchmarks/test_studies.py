@@ -15,16 +15,25 @@ def _root(monkeypatch):
 
 
 def test_committed_lines_are_found_by_their_keys():
-    from benchmarks.studies import ganomaly_defaults, quality, recipes
+    from benchmarks.studies import ganomaly_defaults, recipes
 
     jobs = {
-        quality: quality.jobs([]),
         ganomaly_defaults: ganomaly_defaults.jobs([]),
         recipes: [*recipes.digits(), *recipes.arrhythmia(), *recipes.copies()],
     }
     for study, some in jobs.items():
         keys = {study.FORM.key(line) for line in lines_of(study.FILE, study.FORM)}
         assert keys == {one.key for one in some}, study.__name__
+
+
+def test_every_case_of_quality_has_every_method():
+    from benchmarks.studies import quality
+
+    lines = lines_of(quality.FILE, quality.FORM)
+    assert {quality.FORM.key(line) for line in lines} <= {one.key for one in quality.jobs()}
+    assert {(line["case"], line["method"]) for line in lines} == {
+        (case, method) for case in quality.CASES for method in quality.METHODS
+    }
 
 
 def test_committed_lines_of_detectors_are_cells_of_the_study():

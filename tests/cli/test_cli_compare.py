@@ -127,13 +127,15 @@ def test_ctrl_c_says_that_it_goes_on(oddgan, table_file, tmp_path, monkeypatch):
 def test_a_killed_comparison_goes_on_where_it_was(oddgan, table_file, tmp_path):
     path = tmp_path / "runs.jsonl"
     words = ["compare", table_file, "--detectors", "knn,ganomaly", "--seeds", "1", "--width", "4", "--updates", "60"]
-    words += ["--threads", "1", "--checkpoint-seconds", "0", "--results"]
+    words += ["--threads", "1", "--results"]
 
     def checkpoints():
         return list(tmp_path.glob("runs.jsonl.*.ckpt"))
 
     killed = subprocess.Popen(
-        [sys.executable, "-m", "oddgan", *map(str, words), path], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "oddgan", *map(str, words), path, "--checkpoint-seconds", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     while not checkpoints():
         assert killed.poll() is None, killed.communicate()

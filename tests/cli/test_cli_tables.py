@@ -58,24 +58,23 @@ def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_the_whole_way_in_other_processes(tmp_path):
-    """train and score as a user types them."""
+def test_a_model_of_another_process(oddgan, tmp_path):
+    """train as a user types it; score here."""
     flows(tmp_path / "flows.csv", 80, 0, odd=10)
     flows(tmp_path / "new.csv", 20, 1, header="ok,port,service,bytes")
-
-    def oddgan(*words: str) -> str:
-        run = subprocess.run(
-            [sys.executable, "-m", "oddgan", *words], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert run.returncode == 0, run.stderr
-        return run.stdout
-
-    told = oddgan("train", "flows.csv", *CHOSEN, "-o", "m.oddgan", *SMALL)
+    words = ["train", "flows.csv", *CHOSEN, "-o", "m.oddgan", *SMALL]
+    run = subprocess.run(
+        [sys.executable, "-m", "oddgan", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    told = run.stdout
     assert "tables of 4 columns (2 of numbers, 2 of categories), standardised" in told
     assert "90 rows of 4 columns (2 of numbers; of categories: service, 4 values, ok, 2 values)" in told
     assert "oddgan score m.oddgan NEW_DATA -o scores.csv --drop id" in told
     assert "oddgan evaluate m.oddgan flows.csv --label class --normal benign --drop id --report report.html" in told
-    assert len(read(oddgan("score", "m.oddgan", "new.csv"))) == 20
+    scored = oddgan("score", "m.oddgan", "new.csv")
+    assert scored.code == 0, scored.err
+    assert len(read(scored.out)) == 20
 
 
 def test_parquet_scores_as_csv_does(oddgan, mixed, tmp_path):

@@ -319,11 +319,6 @@ def test_there_is_nothing_to_generate_from(pictures):
         det.generate(2)
 
 
-@pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__)
-def test_laws(law, pictures):
-    law(testing.small(DRAEM, seg_width=4, width=4), pictures)
-
-
 def waves(n, random):
     """Pictures of 32x32: stripes of random phase, brighter towards the bottom, with noise."""
     y, x = np.mgrid[:32, :32] / 32

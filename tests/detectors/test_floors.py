@@ -12,19 +12,20 @@ from oddgan import detectors, testing
 
 ALL = [detectors.get(name) for name in detectors.names()]
 FLOOR = 0.75
-BUDGET = {"updates": 150, "batch_size": 32, "width": 16, "steps": 20, "lr": 1e-3, "ema": 0.9, "calibrate_fraction": 0.1}
+BUDGET = {"updates": 60, "batch_size": 32, "width": 16, "steps": 20, "lr": 1e-3, "ema": 0.9, "calibrate_fraction": 0.1}
 
 
 def learner(cls, **changes):
     known = {name: value for name, value in BUDGET.items() if name in cls._get_param_names()}
-    return testing.small(cls, **known, **changes)
+    return testing.small(cls, **known | changes)
 
 
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)
 def test_zeros_are_told_from_other_digits(cls, digits):
     X, y = digits
     zeros, others = X[y == 0], X[y != 0][:120]
-    scores = learner(cls).fit(zeros[:130]).anomaly_score(np.concatenate([zeros[130:], others]))
+    changes = {"updates": 150} if cls.__name__ == "ADGAN" else {}  # its critic is slow to teach pictures
+    scores = learner(cls, **changes).fit(zeros[:130]).anomaly_score(np.concatenate([zeros[130:], others]))
     assert roc_auc_score(np.arange(len(scores)) >= len(zeros) - 130, scores) > FLOOR
 
 
