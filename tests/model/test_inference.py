@@ -22,13 +22,6 @@ def largest_difference(a, b):
     return max(float((a[name] - b[name]).abs().max() / a[name].abs().max()) for name in a)
 
 
-def learnt(name, X):
-    """The detector after a few updates: what the networks have learnt is beside the point."""
-    cls = detectors.get(name)
-    few = {budget: 3 for budget in ("updates", "encoder_updates") if budget in cls._get_param_names()}
-    return testing.small(cls, **few).fit(X)
-
-
 def results(det, net, x):
     found = det.score_rows(net, x)
     return {name: value if isinstance(value, torch.Tensor) else value() for name, value in found.items()}
@@ -38,7 +31,7 @@ def results(det, net, x):
 @pytest.mark.parametrize("name", [name for name in PICTURES if not detectors.get(name).adapts_weights])
 def test_every_detector_scores_alike(name, shape):
     X = np.random.default_rng(0).integers(0, 256, (24, *shape), dtype=np.uint8)
-    det = learnt(name, X)
+    det = testing.small(detectors.get(name)).fit(X)
     rows = next(det.preprocessor_.parts(open_rows(X)).blocks(16)).x.contiguous(memory_format=torch.channels_last)
     made = inference.ready(det.net_)
     assert any(isinstance(module, inference.Packed) for module in made.modules())
@@ -52,7 +45,7 @@ def test_every_detector_scores_alike(name, shape):
 
 def test_scores_are_taken_from_them_save_where_weights_move(monkeypatch):
     X = np.random.default_rng(0).integers(0, 256, (24, 12, 12), dtype=np.uint8)
-    fitted = [learnt(name, X) for name in ("ganomaly", "adgan")]
+    fitted = [testing.small(detectors.get(name)).fit(X) for name in ("ganomaly", "adgan")]
     asked = []
     ready = inference.ready
     monkeypatch.setattr(inference, "ready", lambda net, rows: asked.append(net) or ready(net, rows))
