@@ -11,7 +11,7 @@ import numpy as np
 
 from . import preprocessing
 from .errors import OddganError, ParameterError
-from .model.fitting import SMALL_PICTURES
+from .model.scored_by import SMALL_PICTURES
 from .parameters import declared
 from .preprocessing import Region
 from .preprocessing.prepared import spread

@@ -7,6 +7,7 @@ is declared in their own files (`oddgan.kit.recipe` says what).
 import copy
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,11 +15,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .cautions import CalibrationWarning, warn
 from .errors import DataError, ParameterError
 from .hooks import Hook
 from .kit.recipe import NeuralRecipe, Recipe
 from .model import Explanation, Model, artifact, fitting
+from .model.holding_out import one_each
 from .rows import Expected, Rows, TableRows, open_rows
+
+ROUNDING = 1e-12  # that a p-value may be above a rate which it equals
 
 __all__ = ["Detector", "Explanation", "NeuralDetector"]
 
@@ -33,7 +38,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     threshold_ : float
         A row scored above it is an anomaly. `offset_` is -threshold_.
     false_alarm_rate_ : float
-        The rate in force; `n_calibrate_` is the number of calibration rows behind it.
+        The rate in force; `n_calibrate_` is the number of calibration rows (or groups) behind it.
     history_ : dict of str to list
         Every loss term by epoch.
     training_ : mapping
@@ -55,6 +60,8 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         *,
         tune: Any = None,
         calibrate: Any = None,
+        groups: Any = None,
+        strata: Any = None,
         checkpoint: str | Path | None = None,
         checkpoint_seconds: float = 60.0,
         hooks: Iterable[Hook] = (),
@@ -72,6 +79,13 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             For scikit-learn's sake. Where it holds several classes, a warning says that all rows are trained on.
         tune, calibrate : as X, optional
             More normals for the weights of score terms and for the threshold; without them rows of X are held out.
+        groups : (n,), optional
+            What rows belong together: the clip of a frame, the part of a picture, the day of a measurement. All rows of
+            a group are trained on, or all are held out, and the false-alarm rate is that of a row of a new group. Equal
+            rows are held out together in any case, unless a table has so few values that rows are equal by chance.
+        strata : (n,), optional
+            Of which sort each row is (a product, a camera), where several sorts are normal: each gets a threshold of
+            its own.
         checkpoint : path, optional
             A file to resume from if it exists, written every `checkpoint_seconds`. Of no use to a detector that trains
             no networks.
@@ -97,7 +111,8 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.check_parameters()
         self.__dict__.pop("model_", None)  # a fit that is broken off leaves nothing of an older one
         run = fitting.Run(checkpoint=checkpoint, seconds=checkpoint_seconds, hooks=tuple(hooks))
-        self.model_ = fitting.fit(self, open_rows(X), y, tune=tune, calibrate=calibrate, run=run)
+        held = fitting.HeldOut(tune=tune, calibrate=calibrate, groups=groups, strata=strata)
+        self.model_ = fitting.fit(self, open_rows(X), y, held=held, run=run)
         return self
 
     # --- asking the model -------------------------------------------------------------------------------------------
@@ -132,20 +147,40 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """threshold_ - anomaly_score(X), (n,) float64: below zero means anomaly."""
         return self.score_samples(X) - self.offset_
 
-    def p_value(self, X: Any) -> np.ndarray:
-        """Conformal p-values (n,) float64 against the calibration rows; `oddgan.verdict.calibration` says what they
-        guarantee."""
+    def p_value(self, X: Any, *, strata: Any = None) -> np.ndarray:
+        """Conformal p-values (n,) float64 against the calibration rows, with `strata` (n,) against those of each row's
+        own stratum (see `fit`); `oddgan.verdict.calibration` says what they guarantee."""
         scores = self.anomaly_score(X)
-        return self.model_.calibration.p_value(scores)
+        return self.model_.calibration.p_value(scores, self._strata(strata, len(scores)))
 
-    def predict(self, X: Any) -> np.ndarray:
-        """+1 for normal rows, -1 for anomalies (p-value at most the false-alarm rate), (n,) int."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+    def predict(self, X: Any, *, strata: Any = None) -> np.ndarray:
+        """+1 for normal rows, -1 for anomalies (p-value at most the false-alarm rate), (n,) int. `strata`: as for
+        `p_value`."""
+        if strata is None:
+            return np.where(self.decision_function(X) < 0, -1, 1)
+        return np.where(self.p_value(X, strata=strata) <= self.false_alarm_rate_ + ROUNDING, -1, 1)
 
-    def explain(self, X: Any) -> Explanation:
-        """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map."""
+    def explain(self, X: Any, *, strata: Any = None) -> Explanation:
+        """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map. `strata`: as for
+        `p_value`."""
         rows = self._opened(X)
-        return self.model_.explain(rows)
+        found = self.model_.explain(rows)
+        if strata is None:
+            return found
+        p_value = self.model_.calibration.p_value(found.score, self._strata(strata, len(rows)))
+        return replace(found, p_value=p_value, is_anomaly=p_value <= self.false_alarm_rate_ + ROUNDING)
+
+    def _strata(self, strata: Any, n: int) -> np.ndarray | None:
+        """The strata of n rows as texts (n,). Warns of those that the calibration has no threshold for."""
+        found, known = one_each(strata, n, "strata"), self.model_.calibration.by_stratum
+        if found is not None and (unknown := sorted(set(found.tolist()) - known.keys())):
+            warn(
+                CalibrationWarning,
+                "unknown-strata",
+                f"there is no threshold for {len(unknown):,} strata, the first is {unknown[0]!r}; their rows are "
+                "judged by the threshold of all: recalibrate with normal rows of them",
+            )
+        return found
 
     def score_and_shares(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Of rows of a table: the anomaly score (n,) float64, and each column's share of it (n, k) float64, None for a
@@ -197,6 +232,28 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """The same model, which also accepts pictures whose size or channels differ from the training pictures', and
         converts them. Raises `ParameterError` for a model of tables."""
         return self._with(convert=True)
+
+    def recalibrate(
+        self,
+        X: Any,
+        *,
+        false_alarm_rate: float | Literal["auto"] | None = None,
+        groups: Any = None,
+        strata: Any = None,
+    ) -> Self:
+        """The same networks with a threshold, p-values and a threshold of maps from other normal rows, without
+        training: for another camera, site or season.
+
+        X: normal rows that the model was not trained on, as for `fit`. `false_alarm_rate`: None keeps what was asked
+        for. `groups`, `strata` (n,): as for `fit`; equal rows count as often as they come, unless groups say otherwise.
+        Raises `ParameterError` for a rate that X has too few rows for.
+        """
+        rows = self._opened(X)
+        rate = self.model_.recipe.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        other = copy.copy(self)
+        other.model_ = self.model_.recalibrated(rows, rate, groups=groups, strata=strata)
+        other.false_alarm_rate = rate
+        return other
 
     def _with(self, **changes: Any) -> Self:
         check_is_fitted(self, "model_")
@@ -250,8 +307,8 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     @property
     def n_calibrate_(self) -> int:
-        """The number of calibration rows."""
-        return len(self.model_.calibration.scores)
+        """The number of calibration rows, or of groups of them."""
+        return self.model_.calibration.count
 
     @property
     def history_(self) -> dict[str, list[Any]]:

@@ -53,15 +53,19 @@ def test_axes_that_are_likely_to_be_swapped(rows):
 def test_equal_rows_on_both_sides_of_the_hold_out(detector):
     Z = np.repeat(np.random.default_rng(0).normal(size=(150, 8)), 10, 0)
     with pytest.warns(CalibrationWarning, match="calibration rows equal training rows"):
-        det = detector(random_state=0).fit(Z)
+        det = detector(random_state=0).fit(Z, calibrate=Z[::10])
     assert {"rows-on-both-sides", "repeated-rows"} <= codes(det)
+    held = detector(random_state=0).fit(Z)  # by the fit itself: equal rows are held out together
+    assert "repeated-rows" in codes(held)
+    assert "rows-on-both-sides" not in codes(held)
 
 
 def test_pictures_on_both_sides(tmp_path):
     random = np.random.default_rng(0)
     X = np.repeat(random.integers(0, 255, (20, 16, 16), dtype=np.uint8), 6, 0)
     for tile in (None, 8):
-        assert "rows-on-both-sides" in codes(fitted(X, tile=tile))
+        assert "rows-on-both-sides" in codes(oddgan.PCA(random_state=0, tile=tile).fit(X, calibrate=X[::6]))
+        assert "rows-on-both-sides" not in codes(fitted(X, tile=tile))
 
 
 def test_scores_that_tie(rows):

@@ -28,7 +28,7 @@ def info(
     if as_json:
         terminal.say(json.dumps(manifest, indent=2, ensure_ascii=False))
         return
-    trained, n = manifest["training"], detector.n_calibrate_
+    trained, held = manifest["training"], detector.model_.calibration.describe()
     weights = sum(weight.numel() for weight in detector.net_.parameters())
     place = " on ".join(trained[fact] for fact in ("precision", "device") if fact in trained)
     versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
@@ -39,7 +39,7 @@ def info(
             ("rows", detector.preprocessor_.describe()),
             (
                 "threshold",
-                f"{detector.threshold_:.6g}, set by {n:,} normal rows held out of training for "
+                f"{detector.threshold_:.6g}, set by {held} held out of training for "
                 f"{percent(detector.false_alarm_rate_)} false alarms",
             ),
             ("trained", f"{trained_on(trained)}; {place}"),

@@ -220,14 +220,14 @@ def described(detector: "Detector", model: Path, seconds: float | None) -> list[
     """What was trained in so many seconds, or None when parts of the run are older, for a user."""
     from ..report.text import percent
 
-    facts, n = detector.info()["training"], detector.n_calibrate_
+    facts, held = detector.info()["training"], detector.model_.calibration.describe()
     took = "" if seconds is None else f" in {clock(seconds)}"
     return [
         ("rows", detector.preprocessor_.describe()),
         ("trained", f"{type(detector).__name__} {trained_on(facts)}{took}"),
         (
             "threshold",
-            f"{detector.threshold_:.6g}, set by {n:,} normal rows held out of training for "
+            f"{detector.threshold_:.6g}, set by {held} held out of training for "
             f"{percent(detector.false_alarm_rate_)} false alarms",
         ),
         ("model", f"{model} ({terminal.size(model)})"),

@@ -24,8 +24,8 @@ from ..verdict import MAP_TERMS, Calibration, Combination, Kept, MapScale, Refer
 from ..verdict.patches import PatchMemory
 from ..verdict.views import OWN
 from . import archive
-from .fitting import MAP, score_terms
 from .model import Model, built
+from .scored_by import MAP, score_terms
 from .terms import compared_in
 
 SPARE = 4  # times as many numbers may be built as a file holds: a parametrisation registers its weights anew

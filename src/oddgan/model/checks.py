@@ -60,23 +60,39 @@ def warn_of_repetition(trained_on: np.ndarray, held_out: np.ndarray) -> None:
         )
 
 
-def warn_of_calibration(calibration: Calibration, rate: object, n_train: int) -> None:
-    """Of few rows, a rate that is higher than "auto" stands for, and scores that tie."""
-    scores, n = calibration.scores, len(calibration.scores)
+def warn_of_few(n_train: int) -> None:
+    """Of few training rows."""
     if n_train < FEW:
         warn(
             DataWarning,
             "few-rows",
             f"{n_train:,} rows to train on say little about what is normal: give some hundreds",
         )
+
+
+def warn_of_calibration(calibration: Calibration, rate: object) -> None:
+    """Of a rate that is higher than "auto" stands for, strata that are too small for it, and scores that tie."""
+    scores, n = calibration.scores, len(calibration.scores)
     if rate == "auto" and calibration.rate > LOWEST_AUTO_RATE:
         needed = round(1 / LOWEST_AUTO_RATE) - 1
+        noun = "calibration rows" if calibration.groups is None else "groups of calibration rows"
         warn(
             CalibrationWarning,
             "weak-rate",
-            f"the false-alarm rate is {calibration.rate:.2g}, since {n:,} calibration rows hold no lower one; "
+            f"the false-alarm rate is {calibration.rate:.2g}, since {calibration.count:,} {noun} hold no lower one; "
             f"{LOWEST_AUTO_RATE:g} takes {needed} of them: give more normal rows, or set the rate that you accept",
         )
+    if small := [name for name in calibration.strata if name not in calibration.by_stratum]:
+        warn(
+            CalibrationWarning,
+            "small-strata",
+            f"{len(small):,} of {len(calibration.strata):,} strata, the first is {small[0]}, have too few calibration "
+            f"rows for a false-alarm rate of {calibration.rate:.2g} and are judged by the threshold of all rows: give "
+            "more rows of them",
+        )
+    if calibration.groups is not None:  # equal rows of a group are one
+        scores = np.unique(np.column_stack([scores, calibration.groups]), axis=0)[:, 0]
+        n = len(scores)
     _, counts = np.unique(scores, return_counts=True)
     tied = int(counts[counts > 1].sum())
     if n > 1 and tied > TIED * n:

@@ -3,7 +3,6 @@
 Training, tuning and calibration rows are disjoint. Calibration rows are read once, after everything else is frozen.
 """
 
-import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,18 +16,20 @@ from torch import nn
 from .. import cautions, machine, preprocessing, training
 from ..errors import DataError, ParameterError
 from ..hooks import Hook
-from ..kit.recipe import ALL, AUTO, NeuralRecipe, Recipe
+from ..kit.recipe import ALL, NeuralRecipe, Recipe
 from ..preprocessing import PicturePreprocessor, fingerprints
 from ..preprocessing.parts import Block, Parts, Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
-from ..rows import Rows, open_rows
+from ..rows import Rows, open_rows, together
 from ..training.checkpoint import Checkpoint, seed_of
-from ..verdict import ALONE, MAP_TERMS, Calibration, Combination, Kept, Reference, Views, check_neighbours, check_rate
+from ..verdict import ALONE, Calibration, Combination, Kept, Reference, Views, check_neighbours, check_rate
 from ..verdict.maps import MOST_BLUR
 from ..verdict.patches import PatchMemory, core_set, patch_vectors
 from . import checks
+from .holding_out import HeldOut, hold_out, one_each
 from .maps import RowMaps
 from .model import Model
+from .scored_by import score_terms, scored_by
 from .terms import TermComputer
 
 COPIES = 10  # rows that are looked through for each reference row, where many rows equal others
@@ -36,8 +37,6 @@ REFERENCE_NUMBERS = 2**24  # in the embeddings of reference rows at most: 64 MiB
 LEAST_ROWS = 4
 MOST_PICTURES = 1_000  # or tiles, of which patches are remembered
 CORE = 0.1  # the share of training patches that is kept
-MAP = "map_max"  # the score of pictures that a detector locates anomalies in, unless score_by says otherwise
-SMALL_PICTURES = 32  # pixels a side up to which a picture shows one thing, as a digit, and not a mark on it
 # Of the shorter side of the networks' pictures, or of a tile: sigmas that smooth its maps.
 BLURS = (1 / 128, 1 / 64, 1 / 32, 1 / 16)
 
@@ -51,20 +50,18 @@ class Run:
     hooks: tuple[Hook, ...] = ()
 
 
-def fit(recipe: Recipe, rows: Rows, y: Any = None, *, tune: Any, calibrate: Any, run: Run) -> Model:
+def fit(recipe: Recipe, rows: Rows, y: Any = None, *, held: HeldOut, run: Run) -> Model:
     """Train on normal rows, then calibrate on normals that were held out of training.
 
-    `tune`, `calibrate`: normals for score weights and for the threshold, whatever `open_rows` takes; where they are
-    None, rows are held out; `y`: labels, which are ignored. Raises what `Detector.fit` does. Warnings become facts of
-    the model.
+    `y`: labels, which are ignored. Raises what `Detector.fit` does. Warnings become facts of the model.
     """
     with cautions.kept() as found:
         checks.warn_of_labels(y)
-        model = _fit(recipe, rows, tune=tune, calibrate=calibrate, run=run)
+        model = _fit(recipe, rows, held, run)
     return replace(model, facts={**model.facts, "warnings": found})
 
 
-def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> Model:
+def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
     if rows.kind not in recipe.kinds:
         raise ParameterError(
             f"{type(recipe).__name__} is for {recipe.kinds[0]}, and these are rows of a {rows.kind}: choose another "
@@ -75,14 +72,17 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     checks.warn_of_rows(rows)
     seed = seed_of(recipe.random_state, run.checkpoint)
     recipe = recipe.fixed(random_state=seed if not isinstance(recipe.random_state, int | None) else recipe.random_state)
-    resolved = recipe.fixed(score_by=_score(recipe, rows))
+    resolved = recipe.fixed(score_by=scored_by(recipe, rows))
     names = score_terms(resolved)
-    train, held = hold_out(resolved, len(rows), seed, tune=tune is None, calibrate=calibrate is None)
+    groups, strata = together(rows, given.groups), one_each(given.strata, len(rows), "strata")
+    train, held = hold_out(
+        resolved, len(rows), seed, tune=given.tune is None, calibrate=given.calibrate is None, groups=groups
+    )
     preprocessor = preprocessing.fit(rows, train, recipe)
     # What is held out is read before the long part, so that a row that cannot be used is found now.
     held_out: dict[str, Any] = {}
     counts: dict[str, int] = {}
-    for part, own in (("tune", tune), ("calibrate", calibrate)):
+    for part, own in (("tune", given.tune), ("calibrate", given.calibrate)):
         if own is not None:
             own = open_rows(own, like=preprocessor)
             counts[part] = len(own)
@@ -90,8 +90,11 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
         elif len(held[part]):
             counts[part] = len(held[part])
             held_out[part] = preprocessor.prepare(rows, held[part])
+    own = held["calibrate"] if given.calibrate is None else None
+    groups, strata = (None if one is None or own is None else one[own] for one in (groups, strata))
     if not isinstance(recipe.false_alarm_rate, str):
-        check_rate(recipe.false_alarm_rate, len(held_out["calibrate"]))
+        units, noun = (counts["calibrate"], "rows") if groups is None else (len(np.unique(groups)), "groups")
+        check_rate(recipe.false_alarm_rate, units, noun)
     prepared = preprocessor.prepare(rows, train)
     candidates = None if recipe.local == "off" else _candidates(recipe, prepared, seed)
     trained_on = preprocessor.trained_on(prepared)
@@ -119,9 +122,10 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     if maps is None and isinstance(preprocessor, PicturePreprocessor) and recipe.locates:
         maps = RowMaps(preprocessor, **how, learn=max(1, counts["calibrate"] // 2))
     scores = combination.score(computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps))
-    calibration = Calibration.of(scores, recipe.false_alarm_rate)
+    calibration = Calibration.of(scores, recipe.false_alarm_rate, groups=groups, strata=strata)
     checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
-    checks.warn_of_calibration(calibration, recipe.false_alarm_rate, len(train))
+    checks.warn_of_few(len(train))
+    checks.warn_of_calibration(calibration, recipe.false_alarm_rate)
     return Model(
         recipe=recipe,
         net=net,
@@ -133,32 +137,6 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
         facts={"rows": len(train), "seed": seed, **facts},
         trained_on=trained_on,
     )
-
-
-def hold_out(
-    recipe: Recipe, n: int, seed: int, *, tune: bool, calibrate: bool
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The numbers of n rows to train on, and of those held out to "calibrate" and to "tune", as far as they are wanted:
-    disjoint, drawn by the seed alone, ascending."""
-    rate = recipe.false_alarm_rate
-    most = recipe.max_held_out_rows
-    if not isinstance(rate, str):
-        most = max(most, math.ceil(10 / rate))
-    share = max(1, round(n * recipe.calibrate_fraction))
-    names = score_terms(recipe)
-    tuned = len(names) > 1 or any(name in MAP_TERMS for name in names)  # what is usual of them is found on tuning rows
-    counts = {
-        "calibrate": min(share, most) if calibrate else 0,
-        "tune": min(max(1, share // 2), recipe.max_held_out_rows) if tune and tuned else 0,
-    }
-    order = np.random.default_rng([seed, n]).permutation(n)
-    held, start = {}, 0
-    for name, count in counts.items():
-        held[name] = np.sort(order[start : start + count])
-        start += count
-    if n - start < 2:
-        raise DataError(f"n_samples = {n} leaves {max(0, n - start)} rows to train on: give more normal rows")
-    return np.sort(order[start:]), held
 
 
 class _Watched:
@@ -190,42 +168,6 @@ class _WatchedParts:
             yield block
         self.watched.done += rows
         self.watched.show(self.watched.done)
-
-
-def score_terms(recipe: Recipe) -> tuple[str, ...]:
-    """The terms that the score is made of."""
-    if recipe.local in ALONE:
-        return ()
-    chosen = recipe.own_score if recipe.score_by == AUTO else recipe.score_by
-    return recipe.combined_terms if chosen == "combined" else (chosen,)
-
-
-def _score(recipe: Recipe, rows: Rows) -> str:
-    """What `score_by` stands for, of these rows. Raises `ParameterError` for a term that they do not have."""
-    chosen = recipe.score_by
-    if recipe.local == "patches" and (rows.kind != "pictures" or not recipe.locates):
-        what = "this is a table" if rows.kind != "pictures" else f"{type(recipe).__name__} locates nothing"
-        raise ParameterError(f"local=patches: is for detectors that locate anomalies in pictures, and {what}")
-    if chosen == AUTO:
-        return MAP if _map_decides(recipe, rows) else recipe.own_score
-    by_map = chosen in MAP_TERMS or (chosen == "combined" and not set(MAP_TERMS).isdisjoint(recipe.combined_terms))
-    if by_map and rows.kind != "pictures":
-        raise ParameterError(f"score_by={chosen}: is pooled from the anomaly map of a picture, and this is a table")
-    if by_map and recipe.local not in ("off", "patches"):
-        raise ParameterError(
-            f"local={recipe.local}: compares the detector's own terms, and score_by={chosen} is pooled from the "
-            "anomaly map; set local to off, or score_by to one of them"
-        )
-    return chosen
-
-
-def _map_decides(recipe: Recipe, rows: Rows) -> bool:
-    """Whether "auto" stands for the peak of the anomaly map."""
-    if not recipe.locates or recipe.local not in ("off", "patches"):
-        return False
-    if recipe.local == "patches" or recipe.tile is not None:
-        return rows.kind == "pictures"
-    return (preprocessing.longest_side(rows, recipe) or 0) > SMALL_PICTURES
 
 
 def map_blurs(recipe: Recipe, preprocessor: Preprocessor) -> tuple[float, ...]:

@@ -9,15 +9,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import machine
+from .. import cautions, machine
 from ..errors import ParameterError
 from ..kit.recipe import ALL, Recipe
 from ..preprocessing import PicturePreprocessor, Preprocessor
 from ..rows import Rows
 from ..training import History
 from ..verdict import Calibration, Combination, MapScale
+from . import checks
 from .explaining import Explainer
 from .explanation import Explanation
+from .holding_out import one_each
 from .maps import RowMaps
 from .terms import MAP, X_HAT, TermComputer
 
@@ -110,10 +112,34 @@ class Model:
             )
         parts: dict[str, Any] = {"recipe": self.recipe.fixed(**changes)}
         if "false_alarm_rate" in changes:
-            parts["calibration"] = Calibration.of(self.calibration.scores, changes["false_alarm_rate"])
+            parts["calibration"] = self.calibration.with_rate(changes["false_alarm_rate"])
         if "convert" in changes:
             parts["preprocessor"] = self.preprocessor.with_conversion(changes["convert"])
         return replace(self, **parts)
+
+    def recalibrated(self, rows: Rows, rate: float | str, *, groups: Any = None, strata: Any = None) -> Self:
+        """Another model, whose threshold and p-values, of maps too, come from these n normals. `rate`, `groups` and
+        `strata` (n,): as in a fit. Raises `ParameterError` for a rate that they cannot hold. What it warns of takes the
+        place of what was said of the calibration before."""
+        groups, strata = (one_each(one, len(rows), name) for one, name in ((groups, "groups"), (strata, "strata")))
+        prepared, maps = self.preprocessor.prepare(rows, np.arange(len(rows))), None
+        if self.map_scale is not None and isinstance(self.preprocessor, PicturePreprocessor):
+            maps = RowMaps(self.preprocessor, self.map_scale)
+        terms = self.computer.pooled(prepared, self.preprocessor, self.combination, maps)
+        scores = self.combination.score(terms)
+        with cautions.kept() as found:
+            calibration = Calibration.of(scores, rate, groups=groups, strata=strata)
+            checks.warn_of_repetition(self.trained_on, self.preprocessor.trained_on(prepared))
+            checks.warn_of_calibration(calibration, rate)
+        kept = [one for one in self.facts.get("warnings", ()) if one["kind"] != cautions.CalibrationWarning.__name__]
+        warned = kept + [one for one in found if one not in kept]
+        return replace(
+            self,
+            recipe=self.recipe.fixed(false_alarm_rate=rate),
+            calibration=calibration,
+            map_scale=None if maps is None else maps.calibrated(),
+            facts={**self.facts, "recalibrated": len(rows), "warnings": warned},
+        )
 
     # --- pickle -----------------------------------------------------------------------------------------------------
 

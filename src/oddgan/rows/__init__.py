@@ -11,5 +11,6 @@ windows of a series, is one more file here and one more there. Importing this pa
 from .door import Expected, Rows, open_rows
 from .pictures import PictureRows
 from .tables import TableRows
+from .together import together
 
-__all__ = ["Expected", "PictureRows", "Rows", "TableRows", "open_rows"]
+__all__ = ["Expected", "PictureRows", "Rows", "TableRows", "open_rows", "together"]
