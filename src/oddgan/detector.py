@@ -20,8 +20,9 @@ from .errors import DataError, ParameterError
 from .hooks import Hook
 from .kit.recipe import NeuralRecipe, Recipe
 from .model import Explanation, Model, artifact, fitting
-from .model.holding_out import one_each
+from .model.holding_out import HeldOut, one_each
 from .rows import Expected, Rows, TableRows, open_rows
+from .verdict import KnownDefects
 
 ROUNDING = 1e-12  # that a p-value may be above a rate which it equals
 
@@ -111,7 +112,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.check_parameters()
         self.__dict__.pop("model_", None)  # a fit that is broken off leaves nothing of an older one
         run = fitting.Run(checkpoint=checkpoint, seconds=checkpoint_seconds, hooks=tuple(hooks))
-        held = fitting.HeldOut(tune=tune, calibrate=calibrate, groups=groups, strata=strata)
+        held = HeldOut(tune=tune, calibrate=calibrate, groups=groups, strata=strata)
         self.model_ = fitting.fit(self, open_rows(X), y, held=held, run=run)
         return self
 
@@ -159,6 +160,11 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if strata is None:
             return np.where(self.decision_function(X) < 0, -1, 1)
         return np.where(self.p_value(X, strata=strata) <= self.false_alarm_rate_ + ROUNDING, -1, 1)
+
+    def known_defects(self, X: Any) -> KnownDefects:
+        """What the threshold makes of a few known anomalies X: how many it catches, and which false-alarm rate would
+        catch more. The model stays as it is."""
+        return KnownDefects(self.p_value(X), self.false_alarm_rate_)
 
     def explain(self, X: Any, *, strata: Any = None) -> Explanation:
         """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map. `strata`: as for

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import compare, demo, evaluate, generate, models, reproduce, score, terminal, train
+from . import calibrate, compare, demo, evaluate, generate, models, reproduce, score, terminal, train
 
 ANYWHERE = ("--debug", "--quiet", "-q")  # flags that may stand after the command too
 
@@ -33,6 +33,7 @@ def app_for(arguments: list[str]) -> typer.Typer:
         "train": train.command(arguments if _command_of(arguments) == "train" else None),
         "score": score.score,
         "evaluate": evaluate.evaluate,
+        "calibrate": calibrate.calibrate,
         "compare": compare.command(arguments if _command_of(arguments) == "compare" else None),
         "reproduce": reproduce.reproduce,
         "generate": generate.generate,

@@ -69,6 +69,23 @@ ChannelsFrom = Annotated[
         "and part7_ir.png the picture part7.png.",
     ),
 ]
+Groups = Annotated[
+    str | None,
+    typer.Option(
+        metavar="folder|COLUMN|PATTERN",
+        help="What belongs together is held out of training together: pictures by their folder or by what a regular "
+        "expression finds in their names (clip[0-9]+), rows by a column. The false-alarm rate is then that of new "
+        "groups. Equal rows are held out together in any case.",
+    ),
+]
+Strata = Annotated[
+    str | None,
+    typer.Option(
+        metavar="folder|COLUMN|PATTERN",
+        help="One threshold for each sort of normals: each folder, each value of a column, or each text that a regular "
+        "expression finds in pictures' names.",
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Processor threads.", show_default="all processors")
 ]

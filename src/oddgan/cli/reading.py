@@ -49,7 +49,7 @@ def open_model(
 
 
 def open_split(
-    data: str, *, normal: list[str] | None, anomaly: list[str] | None, skip_bad: bool, **how: Any
+    data: str, *, normal: list[str] | None = None, anomaly: list[str] | None = None, skip_bad: bool, **how: Any
 ) -> "Split":
     """`oddgan.data.load` with a progress bar; what it left out is listed. What was not given has its defaults."""
     from .. import data as sources

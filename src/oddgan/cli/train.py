@@ -4,6 +4,7 @@ import inspect
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,21 @@ from ..hooks import Hook, Progress, TensorBoard, clock
 from ..parameters import declared
 from . import terminal
 from .flags import chosen, dashed, flags, parsed, written
-from .options import Anomaly, Category, ChannelsFrom, Data, Drop, Label, Normal, Number, SkipBad, Threads, as_words
+from .options import (
+    Anomaly,
+    Category,
+    ChannelsFrom,
+    Data,
+    Drop,
+    Groups,
+    Label,
+    Normal,
+    Number,
+    SkipBad,
+    Strata,
+    Threads,
+    as_words,
+)
 from .outputs import check_folder, check_writable
 from .process import LEFT_OUT, loading
 
@@ -68,6 +83,17 @@ def train(
     category: Category = None,
     number: Number = None,
     channels_from: ChannelsFrom = None,
+    groups: Groups = None,
+    strata: Strata = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Normals to set the threshold with, of which none is trained on; understood as DATA is. --groups and "
+            "--strata are then theirs.",
+            show_default="some of DATA, held out of training",
+        ),
+    ] = None,
     skip_bad: SkipBad = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Evaluate on the data's test rows and write a report.")
@@ -105,19 +131,23 @@ def train(
     model = output or Path(f"{name_of(data)}.oddgan")
     check_writable(model, checkpoint, report, inputs=(data,))
     kept = _checkpoint(model, checkpoint, resume, fresh)
-    split = open_split(
-        data,
-        normal=normal,
-        anomaly=anomaly,
-        label=label,
-        drop=drop,
-        category=category,
-        number=number,
-        channels_from=channels_from,
-        skip_bad=skip_bad,
-    )
-    if split.train is None:
-        raise DataError(f"{data}: no normal rows to train on; give data with normal ones")
+    understood: dict[str, Any] = {
+        "normal": normal,
+        "anomaly": anomaly,
+        "label": label,
+        "drop": drop,
+        "category": category,
+    }
+    understood |= {"number": number, "channels_from": channels_from, "skip_bad": skip_bad}
+    keys: dict[str, Any] = {"groups": groups, "strata": strata}
+    split = open_split(data, **understood, **({} if calibrate else keys))
+    apart = open_split(calibrate, **understood, **keys) if calibrate else None
+    for source, found in ((data, split), (calibrate, apart)):
+        if found is not None and found.train is None:
+            raise DataError(f"{source}: no normal rows to train on or to calibrate with; give data with normal ones")
+    assert split.train is not None
+    if apart is not None:
+        split = replace(split, calibrate=apart.train)
     if report is not None and split.test is None:
         raise DataError(
             f"{data}: no test rows, so there is nothing for --report; leave it out or give data with a test"
@@ -149,6 +179,8 @@ def train(
     except DataError:
         check_readable(data, split.train, split.tune, split.calibrate)  # one was met: say how many there are
         raise
+    if apart is not None and (groups or strata):
+        fitted = fitted.recalibrate(apart.train, groups=apart.groups, strata=apart.strata)
     fitted.save(model)
     kept.unlink(missing_ok=True)
     terminal.facts(*described(fitted, model, None if resumed else time.monotonic() - started))
@@ -163,7 +195,13 @@ def fit(detector: "Detector", split: "Split", hooks: list[Hook], **how: Any) -> 
     """Fit `detector` on the split's normal rows, with a progress bar."""
     with Progress() as bar:
         shown = [] if terminal.quiet else [bar]
-        return detector.fit(split.train, tune=split.tune, calibrate=split.calibrate, hooks=[*shown, *hooks], **how)
+        held: dict[str, Any] = {
+            "tune": split.tune,
+            "calibrate": split.calibrate,
+            "groups": split.groups,
+            "strata": split.strata,
+        }
+        return detector.fit(split.train, **held, hooks=[*shown, *hooks], **how)
 
 
 def _fit(

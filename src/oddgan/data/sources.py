@@ -13,6 +13,7 @@ from ..rows.picture_files import Pictures, Progress
 from ..rows.table_files import Columns, TableFile, is_table_file
 from .arrays import converted_split, load_array
 from .catalogue import CATALOGUE
+from .keys import keyed
 from .layouts import load_folder, without_unreadable
 from .public import labelled, load_idx_folder, load_public, named_folder, names, public_rows
 from .public_pictures import read_idx_set
@@ -32,6 +33,8 @@ def load(
     like: Columns | None = None,
     all_rows: bool = False,
     channels_from: Sequence[str] = (),
+    groups: str | None = None,
+    strata: str | None = None,
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Split:
@@ -62,6 +65,9 @@ def load(
         Use all rows for the test and none for training, as for data that was not used in training.
     channels_from : sequence of str
         Endings of files' names (before the suffix) that are the channels of one picture: ("_vis", "_ir").
+    groups, strata : str, optional
+        Where `Split.groups` and `Split.strata` come from: a column of a CSV or Parquet file, which is used for nothing
+        else; of pictures "folder", or a regular expression for a part of their names ("clip[0-9]+").
     skip_bad : bool
         Leave out pictures that cannot be read, and name them in `Split.skipped`; decodes every picture once.
     progress : callable, optional
@@ -78,7 +84,10 @@ def load(
     """
     path = _existing(os.fspath(source))
     if path is not None and path.is_file() and is_table_file(path):
-        return load_table(
+        keys = list(dict.fromkeys(key for key in (groups, strata) if key is not None))
+        if taken := set(keys) & {label, *drop}:
+            raise DataError(f"{source}: the column {min(map(str, taken))!r} is used twice; choose what it is for")
+        split = load_table(
             path,
             normal,
             anomaly,
@@ -86,15 +95,17 @@ def load(
             drop=drop,
             category=category,
             number=number,
+            keys=keys,
             like=like,
             all_rows=all_rows,
         )
+        return keyed(split, groups, strata)
     if label is not None or drop or category or number:
         raise DataError(f"{source}: has no columns with names: label, drop, category and number are of CSV and Parquet")
     if channels_from and (path is None or not path.is_dir()):
         raise DataError(f"{source}: is no folder of pictures, whose files channels_from could put together")
     split = _load(os.fspath(source), path, normal, anomaly, all_rows, channels_from)
-    return without_unreadable(split, progress) if skip_bad else split
+    return keyed(without_unreadable(split, progress) if skip_bad else split, groups, strata)
 
 
 def rows(

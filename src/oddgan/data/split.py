@@ -44,6 +44,8 @@ class Split:
                None where an anomalous row has no mask; None where no row has a mask
     note       one line that says how the data set was interpreted
     skipped    (name, reason) of the pictures that were left out because they cannot be read
+    groups     per training row what it belongs to, (n_train,) str, or None: `Detector.fit` holds out whole groups
+    strata     per training row which sort of normal it is, (n_train,) str, or None: each gets a threshold of its own
     """
 
     name: str
@@ -56,6 +58,8 @@ class Split:
     masks: Sequence[NDArray[np.bool_] | None] | None = None
     note: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
+    groups: NDArray[np.str_] | None = None
+    strata: NDArray[np.str_] | None = None
 
     def __repr__(self) -> str:
         return f"Split({self.name!r}, {self.note!r})"

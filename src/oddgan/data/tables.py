@@ -28,12 +28,13 @@ def load_table(
     drop: Collection[str] = (),
     category: Collection[str] = (),
     number: Collection[str] = (),
+    keys: Collection[str] = (),
     like: "Columns | None" = None,
     all_rows: bool = False,
 ) -> Split:
-    """What `load` returns for a CSV or Parquet file."""
+    """What `load` returns for a CSV or Parquet file, with the columns `keys` among the others."""
     name = path.stem if path.suffix != ".gz" else Path(path.stem).stem
-    rows, classes = _read(path, label, drop, category, number, like)
+    rows, classes = _read(path, label, drop, [*category, *keys], number, keys, like)
     if classes is None:
         if normal is not None or anomaly is not None:
             raise DataError(f"{path}: which column holds the classes that normal or anomaly name? say so with label")
@@ -62,6 +63,7 @@ def _read(
     drop: Collection[str],
     category: Collection[str],
     number: Collection[str],
+    keys: Collection[str],
     like: "Columns | None",
 ) -> "tuple[TableRows, NDArray[np.str_] | None]":
     """All rows, without the label, and the class of each."""
@@ -73,8 +75,8 @@ def _read(
     kinds: dict[str, Kind] = {**dict.fromkeys(number, "number"), **dict.fromkeys([*category, *labels], "category")}
     file = TableFile(path, drop, kinds)
     if like is not None:
-        taken = TableFile(path, [*drop, *labels]).typed(like.columns, like.kinds)
-        file.columns, file.kinds = (*taken.columns, *labels), file.kinds | taken.kinds
+        taken = TableFile(path, [*drop, *labels, *keys]).typed(like.columns, like.kinds)
+        file.columns, file.kinds = (*taken.columns, *keys, *labels), file.kinds | taken.kinds
     rows = file.read()
     if label is None:
         return rows, None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -117,7 +117,9 @@ class Model:
             parts["preprocessor"] = self.preprocessor.with_conversion(changes["convert"])
         return replace(self, **parts)
 
-    def recalibrated(self, rows: Rows, rate: float | str, *, groups: Any = None, strata: Any = None) -> Self:
+    def recalibrated(
+        self, rows: Rows, rate: float | Literal["auto"], *, groups: Any = None, strata: Any = None
+    ) -> Self:
         """Another model, whose threshold and p-values, of maps too, come from these n normals. `rate`, `groups` and
         `strata` (n,): as in a fit. Raises `ParameterError` for a rate that they cannot hold. What it warns of takes the
         place of what was said of the calibration before."""

@@ -6,6 +6,7 @@ held-out normals to a threshold and p-values. `maps`: anomaly maps in units of w
 
 from .calibration import Calibration, check_rate
 from .combination import ALONE, Combination, Kept
+from .known_defects import KnownDefects
 from .maps import MAP_TERMS, MapScale
 from .reference import Embedding, Reference, check_neighbours
 from .views import Views
@@ -17,6 +18,7 @@ __all__ = [
     "Combination",
     "Embedding",
     "Kept",
+    "KnownDefects",
     "MapScale",
     "Reference",
     "Views",

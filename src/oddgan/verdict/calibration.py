@@ -69,15 +69,13 @@ class Calibration:
             found, stratum = np.unique(np.asarray(strata, dtype=str)[order], return_inverse=True)
             names = tuple(found.tolist())
         result = cls(scores[order], 0.0, groups, names, stratum)
-        lowest = max(LOWEST_AUTO_RATE, 1 / (result.count + 1))
-        return result.with_rate(lowest if isinstance(rate, str) else rate)
+        return result.with_rate(rate)
 
     def with_rate(self, rate: float | Literal["auto"]) -> "Calibration":
         """The same scores with another false-alarm rate. Raises `ParameterError` when they are too few to hold it."""
-        if isinstance(rate, str):
-            rate = max(LOWEST_AUTO_RATE, 1 / (self.count + 1))
-        check_rate(rate, self.count, "rows" if self.groups is None else "groups")
-        return replace(self, rate=float(rate))
+        asked = max(LOWEST_AUTO_RATE, 1 / (self.count + 1)) if isinstance(rate, str) else float(rate)
+        check_rate(asked, self.count, "rows" if self.groups is None else "groups")
+        return replace(self, rate=asked)
 
     @cached_property
     def count(self) -> int:
@@ -98,7 +96,7 @@ class Calibration:
         above = self._tail[1:] <= self.rate * (self.count + 1) - 1 + 1e-9
         return float(self.scores[above.argmax()])
 
-    def p_value(self, scores: np.ndarray, strata: Sequence[str] | None = None) -> np.ndarray:
+    def p_value(self, scores: np.ndarray, strata: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
         """Conformal p-values (n,) float64 in [1 / (count + 1), 1]; small means anomalous. With `strata` (n,), against
         the calibration rows of each row's own stratum, as far as `by_stratum` has it."""
         if strata is None:
@@ -131,7 +129,7 @@ class Calibration:
 
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
-        facts = {"rows": len(self.scores), "false_alarm_rate": self.rate, "threshold": self.threshold}
+        facts: dict[str, Any] = {"rows": len(self.scores), "false_alarm_rate": self.rate, "threshold": self.threshold}
         arrays = {"scores": self.scores}
         if self.groups is not None:
             facts["groups"], arrays["groups"] = self.count, self.groups
