@@ -8,6 +8,8 @@ import platform
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+SEEDS = (0, 1, 2)
+"""Of what is reported with its deviation."""
 
 
 def say(message: str) -> None:

@@ -21,11 +21,10 @@ import numpy as np
 
 from oddgan.evaluation.runner import Attempt, Job, Record, fields, run
 
-from . import RESULTS, say, versions
+from . import RESULTS, SEEDS, say, versions
 
 FILE = RESULTS / "quality.jsonl"
 FORM = fields("case", "method", "seed")
-SEEDS = (0, 1, 2)
 METHODS = ("train", "knn", "lof", "isolationforest", "pca")
 DIGITS = tuple(f"digits {digit}" for digit in range(10))
 PICTURES = ("mvtec-bottle-256", "deeppcb", "hazelnut-toy", "bridge-cracks")
