@@ -9,8 +9,8 @@ import numpy as np
 from oddgan.evaluation.runner import lines_of
 from oddgan.report import markdown
 
-from ..studies import SEEDS
-from ..studies.quality import ADBENCH, CASES, DIGITS, FILE, FORM, METHODS, PICTURES
+from ..studies import ADBENCH, SEEDS
+from ..studies.quality import CASES, DIGITS, FILE, FORM, METHODS, PICTURES
 from . import DOCS, spread
 
 PAGE, README = DOCS / "results.md", DOCS.parent / "README.md"

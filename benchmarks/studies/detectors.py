@@ -20,7 +20,7 @@ import numpy as np
 
 from oddgan.evaluation.runner import Attempt, Job, Record, fields, lines_of, run
 
-from . import RESULTS, SEEDS, say, versions
+from . import RESULTS, SEEDS, of_each_class, say, versions
 
 FILE = RESULTS / "detectors.jsonl"
 FORM = fields("detector", "case", "seed")
@@ -71,10 +71,8 @@ def kdd99():
 
 
 def fewer(test, labels: np.ndarray):
-    """At most `TEST_ROWS` of each class: AUROC does not depend on their shares."""
-    random = np.random.default_rng(1)
-    classes = [np.flatnonzero(labels == anomalous) for anomalous in (False, True)]
-    some = np.sort(np.concatenate([random.permutation(rows)[:TEST_ROWS] for rows in classes]))
+    """At most `TEST_ROWS` of each class, the same for all detectors."""
+    some = of_each_class(labels, TEST_ROWS, np.random.default_rng(1))
     return test[some], labels[some]
 
 
