@@ -1,6 +1,7 @@
 """The estimator's face."""
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from oddgan.errors import ArtifactError, DataError, ParameterError, TrainingErro
 from oddgan.model.fitting import hold_out
 from oddgan.rows import open_rows
 from oddgan.training import updates_by_default
+
+PATIENT = {"OMP_WAIT_POLICY": "passive"}
+"""Of a process with several threads: on shared cores, threads that spin take the core of the one they wait for."""
 
 
 @pytest.fixture(scope="module")
@@ -311,16 +315,15 @@ def test_scores_are_the_same_in_another_process_and_nearly_so_with_other_threads
     det.save(tmp_path / "m.oddgan")
     np.save(tmp_path / "x.npy", X)
     code = (
-        "import sys, numpy, torch, oddgan; torch.set_num_threads(int(sys.argv[1])); "
-        "numpy.save('scores.npy', oddgan.load('m.oddgan').anomaly_score(numpy.load('x.npy')))"
+        "import sys, numpy, torch, oddgan\n"
+        "for threads in map(int, sys.argv[1:]):\n"
+        "    torch.set_num_threads(threads)\n"
+        "    numpy.save(f'{threads}.npy', oddgan.load('m.oddgan').anomaly_score(numpy.load('x.npy')))"
     )
-    scores = det.anomaly_score(X)
-    for threads in (torch.get_num_threads(), 3):
-        subprocess.run([sys.executable, "-c", code, str(threads)], cwd=tmp_path, check=True)
-        other = np.load(tmp_path / "scores.npy")
-        if threads == torch.get_num_threads():
-            assert np.array_equal(other, scores)
-        assert np.abs(other - scores).max() <= det.tolerance * np.abs(scores).max()
+    scores, threads = det.anomaly_score(X), torch.get_num_threads()
+    subprocess.run([sys.executable, "-c", code, str(threads), "3"], cwd=tmp_path, check=True, env=os.environ | PATIENT)
+    assert np.array_equal(np.load(tmp_path / f"{threads}.npy"), scores)
+    assert np.abs(np.load(tmp_path / "3.npy") - scores).max() <= det.tolerance * np.abs(scores).max()
 
 
 def test_a_callers_settings_of_torch_do_not_reach_inside(pictures):
@@ -419,7 +422,7 @@ def test_floor_on_digits(digits):
     """A clear floor, and the seed that it was seen with: digit 0 held out; 1-nearest neighbour reaches .99 there."""
     X, y = digits
     normal, odd = X[y != 0], X[y == 0]
-    det = GANomaly(random_state=0, width=16, updates=600, score_by="residual").fit(normal[:1300])
+    det = GANomaly(random_state=0, width=16, lr=1e-3, updates=200, ema=0.9, score_by="residual").fit(normal[:1300])
     rows = np.concatenate([normal[1300:], odd])
     truth = np.repeat([0, 1], [len(normal) - 1300, len(odd)])
     assert roc_auc_score(truth, det.anomaly_score(rows)) > 0.9
@@ -431,7 +434,8 @@ def test_floor_on_tables():
     random = np.random.default_rng(0)
     plane = random.normal(size=(600, 2)) @ random.normal(size=(2, 6))
     odd = np.stack([random.permutation(column) for column in plane[:100].T], axis=1)
-    det = GANomaly(random_state=0, latent_dim=2, width=32, lr=1e-3, updates=1000, score_by="residual").fit(plane[100:])
+    small = {"latent_dim": 2, "width": 32, "lr": 2e-3, "updates": 300, "ema": 0.9}
+    det = GANomaly(random_state=0, score_by="residual", **small).fit(plane[100:])
     truth = np.repeat([0, 1], [100, 100])
     assert roc_auc_score(truth, det.anomaly_score(np.concatenate([plane[:100], odd]))) > 0.9
 

@@ -1,14 +1,12 @@
 """docs/comparison.md and the measured section of every detector's page, from benchmarks/results/detectors.jsonl and
 pyod.jsonl: `python -m benchmarks.pages.comparison`."""
 
-import numpy as np
-
 from oddgan.evaluation.runner import lines_of
 from oddgan.report import markdown
 
 from ..studies import pyod_peers
 from ..studies.detectors import CASES, KDD_ROWS, MNIST_UPDATES, TEST_ROWS, runs
-from . import DOCS
+from . import DOCS, spread
 
 START, END = "<!-- measured -->", "<!-- /measured -->"
 GROUPS = {
@@ -40,27 +38,13 @@ def all_runs() -> dict[tuple[str, str], list[dict]]:
     return found
 
 
-def cell(lines: list[dict], key: str, digits: int = 3) -> str:
-    """Mean and deviation over seeds; and the number of seeds, where it is not three."""
-    if not lines:
-        return ""
-    values = [line[key] for line in lines if line.get(key) is not None]
-    if not values:
-        return ""
-    spread = (
-        f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 and np.std(values) >= 0.5 * 10**-digits else ""
-    )
-    few = "" if len(values) == 3 else f" ({len(values)})"
-    return f"{np.mean(values):.{digits}f}{spread}{few}"
-
-
 def by_group(found: dict, cases: list[str], key: str, digits: int = 3) -> list[list[str]]:
     """A row for each detector with a figure by case, under a row for each group of detectors."""
     rows = []
     for group, names in GROUPS.items():
         lines = []
         for name in names.split(",") if "," in names else names.split():
-            cells = [cell(found.get((name.lower(), case), []), key, digits) for case in cases]
+            cells = [spread((line.get(key) for line in found.get((name.lower(), case), [])), digits) for case in cases]
             shown = name if name.startswith("PyOD") else f"[{name}](detectors/{name.lower()}.md)"
             if any(cells):
                 lines.append([shown, *cells])
@@ -76,7 +60,7 @@ def section(found: dict, name: str) -> str:
         lines = found.get((name, case), [])
         if lines:
             keys = ("auroc", "auprc", "chance_auprc", "detected", "false_alarms", "asked_false_alarms")
-            rows.append([case, *(cell(lines, key) for key in keys)])
+            rows.append([case, *(spread(line.get(key) for line in lines) for key in keys)])
     head = ["data", "AUROC", "AUPRC", "chance", "detected", "false alarms", "requested"]
     text = (
         "Its defaults, mean and deviation over three seeds (any other number is in brackets).\n"

@@ -9,8 +9,9 @@ import numpy as np
 from oddgan.evaluation.runner import lines_of
 from oddgan.report import markdown
 
-from ..studies.quality import ADBENCH, CASES, DIGITS, FILE, FORM, METHODS, PICTURES, SEEDS
-from . import DOCS
+from ..studies import ADBENCH, SEEDS
+from ..studies.quality import CASES, DIGITS, FILE, FORM, METHODS, PICTURES
+from . import DOCS, spread
 
 PAGE, README = DOCS / "results.md", DOCS.parent / "README.md"
 START, END = "<!-- measured -->", "<!-- /measured -->"
@@ -36,17 +37,6 @@ def found() -> Lines:
     if missing := {(case, method) for case in CASES for method in METHODS} - kept.keys():
         raise KeyError(f"no runs of {sorted(missing)[0]} and {len(missing) - 1} more")
     return kept
-
-
-def spread(values: Iterable[float | None], digits: int = 3) -> str:
-    """Mean and deviation over seeds, and the number of seeds where it is not all; empty where a value is missing."""
-    some = list(values)
-    if not some or any(value is None for value in some):
-        return ""
-    shown = f"{np.mean(some):.{digits}f}"
-    if len(some) > 1 and np.std(some) >= 0.5 * 10**-digits:
-        shown += f" ± {np.std(some, ddof=1):.{digits}f}"
-    return shown if len(some) == len(SEEDS) else f"{shown} ({len(some)})"
 
 
 def means(kept: Lines, cases: Iterable[str], method: str, key: str) -> list[float]:

@@ -20,11 +20,10 @@ import numpy as np
 
 from oddgan.evaluation.runner import Attempt, Job, Record, fields, lines_of, run
 
-from . import RESULTS, say, versions
+from . import RESULTS, SEEDS, of_each_class, say, versions
 
 FILE = RESULTS / "detectors.jsonl"
 FORM = fields("detector", "case", "seed")
-SEEDS = (0, 1, 2)
 TEST_ROWS = 300  # of each class at most: the slowest detector searches for seconds per row
 KDD_ROWS = 10_000
 MNIST_UPDATES = 1_000  # what two cores can afford for every detector; stated in the table's caption
@@ -72,10 +71,8 @@ def kdd99():
 
 
 def fewer(test, labels: np.ndarray):
-    """At most `TEST_ROWS` of each class: AUROC does not depend on their shares."""
-    random = np.random.default_rng(1)
-    classes = [np.flatnonzero(labels == anomalous) for anomalous in (False, True)]
-    some = np.sort(np.concatenate([random.permutation(rows)[:TEST_ROWS] for rows in classes]))
+    """At most `TEST_ROWS` of each class, the same for all detectors."""
+    some = of_each_class(labels, TEST_ROWS, np.random.default_rng(1))
     return test[some], labels[some]
 
 

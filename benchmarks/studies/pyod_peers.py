@@ -18,8 +18,8 @@ from oddgan.evaluation.runner import Attempt, Job, Record, fields, run
 from ..speed import Plan
 from ..speed.peers.pyod_process import Peer
 from ..speed.peers.rows import as_networks_see
-from . import RESULTS, say
-from .detectors import CASES, SEEDS, rows_of
+from . import RESULTS, SEEDS, say
+from .detectors import CASES, rows_of
 
 FILE = RESULTS / "pyod.jsonl"
 FORM = fields("detector", "case", "seed")

@@ -21,19 +21,13 @@ import numpy as np
 
 from oddgan.evaluation.runner import Attempt, Job, Record, fields, run
 
-from . import RESULTS, say, versions
+from . import ADBENCH, RESULTS, SEEDS, of_each_class, say, versions
 
 FILE = RESULTS / "quality.jsonl"
 FORM = fields("case", "method", "seed")
-SEEDS = (0, 1, 2)
 METHODS = ("train", "knn", "lof", "isolationforest", "pca")
 DIGITS = tuple(f"digits {digit}" for digit in range(10))
 PICTURES = ("mvtec-bottle-256", "deeppcb", "hazelnut-toy", "bridge-cracks")
-ADBENCH = (
-    "aloi", "campaign", "cardiotocography", "donors", "hepatitis", "internetads", "landsat", "lymphography",
-    "mammography", "musk", "pageblocks", "pima", "satimage-2", "skin", "spambase", "stamps", "vertebral", "waveform",
-    "wdbc", "wine", "yeast",
-)  # fmt: skip
 CASES = (*DIGITS, *PICTURES, "thyroid", *(f"adbench {name}" for name in ADBENCH))
 MOST_TEST = 5_000  # rows of each class of a table's test
 
@@ -50,9 +44,7 @@ def split_of(case: str, seed: int) -> Any:
     if source != "adbench":
         return oddgan.data.load(source, anomaly={which} if which else None)
     task = TASKS["dte-adbench"](adbench.read(which), "clean", which, seed)
-    random = np.random.default_rng(seed)
-    classes = [np.flatnonzero(task.labels == anomalous) for anomalous in (False, True)]
-    some = np.sort(np.concatenate([random.permutation(rows)[:MOST_TEST] for rows in classes]))
+    some = of_each_class(task.labels, MOST_TEST, np.random.default_rng(seed))
     return oddgan.data.Split(
         name=which, train=open_rows(task.train), test=open_rows(task.test[some]), labels=np.asarray(task.labels)[some]
     )

@@ -29,7 +29,7 @@ import numpy as np
 
 from oddgan.evaluation.runner import Attempt, Job, Record, fields, lines_of, run
 
-from . import RESULTS, say, versions
+from . import ADBENCH, RESULTS, of_each_class, say, versions
 
 FILE = RESULTS / "yardstick.jsonl"
 FORM = fields("data", "detector", "scaling", "updates", "form")
@@ -103,14 +103,7 @@ PICTURES = {
     "bridge-cracks": Case(lambda: pictures("bridge-cracks"), 16),
     **{f"digits {digit}": Case(lambda digit=digit: pictures("digits", digit), 8) for digit in "058"},
 }
-TABLES = {
-    name: Case(lambda name=name: table(name), train=TABLE_ROWS, test=TABLE_TEST)
-    for name in (
-        "aloi", "campaign", "cardiotocography", "donors", "hepatitis", "internetads", "landsat", "lymphography",
-        "mammography", "musk", "pageblocks", "pima", "satimage-2", "skin", "spambase", "stamps", "vertebral",
-        "waveform", "wdbc", "wine", "yeast",
-    )
-}  # fmt: skip
+TABLES = {name: Case(lambda name=name: table(name), train=TABLE_ROWS, test=TABLE_TEST) for name in ADBENCH}
 CASES = PICTURES | TABLES
 
 ON_PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -210,8 +203,7 @@ def rows_of(case: str) -> Rows:
     tune = min(mine.held // 2, max(1, round(TUNED * len(order))))
     parts = np.split(order, [held, held + tune])
     normals = [_taken(train, np.sort(numbers)) for numbers in parts]
-    classes = [random.permutation(np.flatnonzero(labels == anomalous))[: mine.test] for anomalous in (False, True)]
-    some = np.sort(np.concatenate(classes))
+    some = of_each_class(labels, mine.test, random)
     simulated, kinds = (of_pictures if mine.side else of_tables)(normals[0], normals[2])
     return Rows(normals[2], normals[1], normals[0], simulated, kinds, _taken(test, some), labels[some])
 

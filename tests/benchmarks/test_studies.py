@@ -37,11 +37,11 @@ def test_every_case_of_quality_has_every_method():
 
 
 def test_committed_lines_of_detectors_are_cells_of_the_study():
-    from benchmarks.studies import detectors, pyod_peers
+    from benchmarks.studies import SEEDS, detectors, pyod_peers
 
     from oddgan import detectors as known
 
-    jobs = {one.key for one in detectors.jobs(known.names(), detectors.CASES, detectors.SEEDS)}
+    jobs = {one.key for one in detectors.jobs(known.names(), detectors.CASES, SEEDS)}
     keys = {detectors.FORM.key(line) for line in lines_of(detectors.FILE, detectors.FORM)}
     assert keys <= jobs
     assert len(keys) == sum(map(len, detectors.runs().values()))

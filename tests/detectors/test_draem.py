@@ -320,10 +320,10 @@ def test_there_is_nothing_to_generate_from(pictures):
 
 
 def waves(n, random):
-    """Pictures of 32x32: stripes of random phase, brighter towards the bottom, with noise."""
-    y, x = np.mgrid[:32, :32] / 32
+    """Pictures of 24x24: stripes of random phase, brighter towards the bottom, with noise."""
+    y, x = np.mgrid[:24, :24] / 32
     phase, often = random.uniform(0, 6, (n, 1, 1)), random.uniform(12, 18, (n, 1, 1))
-    return (120 + 50 * np.sin(often * x + phase) + 30 * y + random.normal(0, 6, (n, 32, 32))).clip(0, 255)
+    return (120 + 50 * np.sin(often * x + phase) + 30 * y + random.normal(0, 6, (n, 24, 24))).clip(0, 255)
 
 
 def test_planted_squares_are_found_and_located():
@@ -331,7 +331,7 @@ def test_planted_squares_are_found_and_located():
     train, test = waves(120, random).astype(np.uint8), waves(80, random)
     mask = np.zeros(test.shape, bool)
     for i in range(40):
-        top, left = random.integers(2, 24, 2)
+        top, left = random.integers(2, 16, 2)
         mask[i, top : top + 5, left : left + 5] = True
     test = (test + 70 * mask * random.choice((-1, 1), (80, 1, 1))).clip(0, 255).astype(np.uint8)
     det = DRAEM(width=8, seg_width=8, updates=80, batch_size=16, ema=0.9, precision="float32", random_state=0)

@@ -185,11 +185,6 @@ def test_maps_are_divided_by_their_deviation():
     assert torch.equal(plain.normalise(torch.ones(9, 64)), torch.ones(9, 64))
 
 
-@pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__)
-def test_laws(law, pictures):
-    law(testing.small(PatchCore), pictures)
-
-
 def test_laws_with_a_backbone(file, pictures):
     det = testing.small(PatchCore, backbone=str(file), architecture="resnet18")
     for law in (testing.rows_are_independent, testing.block_sizes_agree, testing.saved_models_are_identical):

@@ -39,9 +39,14 @@ def tiled(**changes):
     return testing.small(GANomaly, **{"tile": 10, "stride": 4, **changes})
 
 
+@pytest.fixture(scope="module")
+def fitted(mixed):
+    return tiled().fit(mixed)
+
+
 @pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__)
-def test_laws_on_tiles(law, mixed):
-    law(tiled(), mixed)
+def test_laws_on_tiles(law, mixed, fitted):
+    law(fitted, mixed)
 
 
 def test_laws_on_several_tiles_that_are_resized_and_read_again(mixed, monkeypatch):
@@ -51,9 +56,9 @@ def test_laws_on_several_tiles_that_are_resized_and_read_again(mixed, monkeypatc
         law(detector, mixed)
 
 
-def test_all_that_is_explained_of_a_picture_is_its_own(mixed):
+def test_all_that_is_explained_of_a_picture_is_its_own(mixed, fitted):
     """The same alone and in company, whose tiles share its blocks, at the picture's own size."""
-    det = tiled().fit(mixed)
+    det = fitted
     found = det.explain(mixed)
     features = det.features(mixed)
     for i in (0, 7, 47):
@@ -104,8 +109,8 @@ def test_a_picture_is_scored_by_its_oddest_tiles(local, top, mixed):
     assert det.n_calibrate_ == 11
 
 
-def test_pictures_that_were_trained_on_are_known(mixed):
-    det = tiled().fit(mixed)
+def test_pictures_that_were_trained_on_are_known(mixed, fitted):
+    det = fitted
     known = det.explain(mixed).trained_on
     assert known.sum() == det.training_["rows"] == len(det.model_.trained_on)
     changed = mixed[int(np.flatnonzero(known)[0])].copy()
@@ -192,6 +197,6 @@ def test_tables_have_no_tiles(table):
         tiled().fit(table)
 
 
-def test_a_picture_smaller_than_a_tile_is_named(mixed):
+def test_a_picture_smaller_than_a_tile_is_named(mixed, fitted):
     with pytest.raises(DataError, match=r"^row 2: 9x30 pixels, which is smaller than a tile of 10x10"):
-        tiled().fit(mixed).anomaly_score([mixed[0], mixed[1], texture(0, 9, 30)])
+        fitted.anomaly_score([mixed[0], mixed[1], texture(0, 9, 30)])

@@ -114,10 +114,10 @@ def test_every_form_of_the_same_table_opens_alike(tmp_path):
 def test_fit_score_explain_and_evaluate_take_every_form(folder, tmp_path):
     """What fit takes, everything after it takes."""
     labels = np.arange(12) % 2 == 0
-    reference = testing.small(GANomaly).fit(PICTURES)
+    reference = testing.small(GANomaly, updates=2).fit(PICTURES)
     expected = reference.anomaly_score(PICTURES)
     for name, X in pictures(folder).items():
-        detector = testing.small(GANomaly).fit(X)
+        detector = testing.small(GANomaly, updates=2).fit(X)
         assert np.array_equal(detector.anomaly_score(X), expected), name
         assert np.array_equal(detector.explain(X).score, expected), name
         found = oddgan.evaluate(detector, Split(name="s", train=None, test=held(X), labels=labels), bootstrap=5)
@@ -138,13 +138,13 @@ def test_evaluate_and_compare_take_every_form_of_a_table(tmp_path):
 
 def test_one_picture_is_one_row_to_a_model(folder):
     for X, detector in (
-        (PICTURES, testing.small(GANomaly).fit(PICTURES)),
-        (COLOUR, testing.small(GANomaly).fit(COLOUR)),
+        (PICTURES, testing.small(GANomaly, updates=2).fit(PICTURES)),
+        (COLOUR, testing.small(GANomaly, updates=2).fit(COLOUR)),
     ):
         expected = detector.anomaly_score(X)[0]
         for one in (X[0], Image.fromarray(X[0]), [X[0]], [Image.fromarray(X[0])]):
             assert detector.anomaly_score(one).tolist() == [expected]
-    detector = testing.small(GANomaly).fit(PICTURES)
+    detector = testing.small(GANomaly, updates=2).fit(PICTURES)
     for one in (folder / "00.png", str(folder / "00.png"), [folder / "00.png"], torch.from_numpy(PICTURES[0])):
         assert detector.anomaly_score(one).tolist() == [detector.anomaly_score(PICTURES)[0]]
 

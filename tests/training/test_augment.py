@@ -116,12 +116,6 @@ def test_flips_are_of_half_the_pictures_each_way():
     assert np.bincount(kinds, minlength=4).min() > 30
 
 
-@pytest.mark.parametrize("how", HOWS)
-def test_rows_of_a_table_are_refused_by_name(how):
-    with pytest.raises(ParameterError, match=f"augment={how}: is for pictures, and this is a table; leave it out"):
-        vary(torch.zeros(4, 3), how, numbers(4))
-
-
 def disc(side):
     rows, columns = np.mgrid[:side, :side] - (side - 1) / 2
     return np.hypot(rows, columns) < 0.45 * side
@@ -206,6 +200,15 @@ def test_a_fit_that_is_resumed_ends_in_the_same_bits_and_with_another_variation_
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
 
 
-def test_a_fit_on_a_table_is_refused():
-    with pytest.raises(ParameterError, match="augment=turn: is for pictures, and this is a table; leave it out"):
-        small(augment="turn").fit(np.random.default_rng(0).normal(size=(40, 3)))
+@pytest.mark.parametrize("how", HOWS)
+def test_a_fit_on_a_table_is_refused(how):
+    """Before training starts."""
+    started = []
+
+    class Started(Hook):
+        def on_start(self, moment):
+            started.append(moment)
+
+    with pytest.raises(ParameterError, match=f"augment={how}: is for pictures, and this is a table; leave it out"):
+        small(augment=how).fit(np.random.default_rng(0).normal(size=(40, 3)), hooks=[Started()])
+    assert not started

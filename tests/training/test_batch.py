@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import nn
 
-from oddgan.errors import ParameterError
 from oddgan.hooks import Hook
 from oddgan.training import Batch, Stage, World, key, run
 from oddgan.training.checkpoint import Checkpoint
@@ -148,11 +147,6 @@ def test_noise_and_the_order_of_rows_are_those_of_a_run_without(settings):
         torch.testing.assert_close(other, x, rtol=0, atol=0.2)
         assert torch.equal(z, z_off)
         assert torch.equal(z, z_varied)
-
-
-def test_training_on_a_table_is_refused(rows, settings):
-    with pytest.raises(ParameterError, match="augment=shift: is for pictures"):
-        run(network(), stages([]), rows(10), settings(augment="shift"))
 
 
 @pytest.mark.parametrize("how", HOWS)

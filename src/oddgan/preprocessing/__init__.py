@@ -35,11 +35,10 @@ def fit(rows: Rows, train: np.ndarray, recipe: Any) -> Preprocessor:
             raise ParameterError(f"tile={recipe.tile}: pictures are cut into tiles, and this is a table; leave it out")
         if recipe.roi is not None:
             raise ParameterError(f"roi={recipe.roi}: is a part of pictures, and this is a table; leave it out")
-        for name, unset in (("exposure", "none"), ("map_blur", None)):
-            if getattr(recipe, name) != unset:
-                raise ParameterError(
-                    f"{name}={getattr(recipe, name)}: is for pictures, and this is a table; leave it out"
-                )
+        for name, unset in (("exposure", "none"), ("map_blur", None), ("augment", "none")):
+            value = getattr(recipe, name, unset)  # not every detector has every parameter
+            if value != unset:
+                raise ParameterError(f"{name}={value}: is for pictures, and this is a table; leave it out")
         return TablePreprocessor.fit(rows, train, scaling=recipe.scaling, log_tails=recipe.log_tails, rare=recipe.rare)
     given: dict[str, Any] = {
         name: getattr(recipe, name) for name in ("size", "channels", "value_range", "convert", "roi", "exposure")

@@ -45,7 +45,7 @@ class Batch:
 
     def x(self) -> Tensor:
         """The next minibatch of training rows, (b, C, H, W) or (b, d) float32: a new one at every call, varied as
-        the settings say. Raises `ParameterError` where it is to vary rows of a table."""
+        the settings say."""
         epochs, places = np.divmod(self.drawn * self.size + self._shard, len(self.rows))
         numbers = np.concatenate([self._permutation(e)[places[epochs == e]] for e in np.unique(epochs)])
         self.drawn += 1

@@ -43,14 +43,7 @@ def vary(x: Tensor, how: Variation, u: np.ndarray) -> Tensor:
     -------
     Tensor
         (b, C, H, W) float32, laid out channels-last.
-
-    Raises
-    ------
-    ParameterError
-        The rows are those of a table.
     """
-    if x.ndim == 2:
-        raise ParameterError(f"augment={how}: is for pictures, and this is a table; leave it out")
     with torch.autocast(x.device.type, enabled=False):
         if how in ("shift", "flip", "all"):
             x = _moved(x, how, u[:, :2], u[:, 2:4] < 0.5)
