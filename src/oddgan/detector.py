@@ -22,7 +22,7 @@ from .kit.recipe import NeuralRecipe, Recipe
 from .model import Explanation, Model, artifact, fitting
 from .model.holding_out import HeldOut, one_each
 from .rows import Expected, Rows, TableRows, open_rows
-from .verdict import KnownDefects
+from .verdict import Guarantee, KnownDefects
 
 ROUNDING = 1e-12  # that a p-value may be above a rate which it equals
 
@@ -310,6 +310,12 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def false_alarm_rate_(self) -> float:
         """The false-alarm rate in force."""
         return self.model_.calibration.rate
+
+    @property
+    def guarantee_(self) -> Guarantee:
+        """What the threshold guarantees, and what was found that speaks against it; `str` gives a sentence."""
+        codes = {one["code"] for one in self.model_.facts.get("warnings", ())}
+        return Guarantee.of(self.model_.calibration, codes)
 
     @property
     def n_calibrate_(self) -> int:

@@ -12,6 +12,7 @@ from oddgan import metrics
 from oddgan.errors import DataError, ParameterError
 from oddgan.evaluation import evaluate
 from oddgan.preprocessing import Region
+from oddgan.verdict import Calibration, Guarantee
 
 
 class Brightest:
@@ -23,6 +24,7 @@ class Brightest:
     def __init__(self, calibration, block_size=4):
         self.calibration = np.sort(np.asarray(calibration, dtype=float))
         self.n_calibrate_ = len(calibration)
+        self.guarantee_ = Guarantee.of(Calibration.of(self.calibration, self.false_alarm_rate_))
         self.threshold_ = float(np.quantile(self.calibration, 0.9))
         self.block_size = block_size
         self.chunks = []

@@ -90,6 +90,7 @@ def evaluation():
         false_alarm_rate=0.02,
         false_alarm_range=(0.001, 0.06),
         n_calibrate=49,
+        guarantee=("At most 2% of rows that are exchangeable with the calibration rows are flagged.",),
         history=history,
         warnings=("only <20> anomalous rows",),
         examples=(

@@ -114,6 +114,7 @@ def calibrate(
             ("", f"{name}: {own.threshold:.6g}, {own.describe()}")
             for name, own in again.model_.calibration.by_stratum.items()
         ],
+        ("guarantee", str(again.guarantee_)),
         ("model", f"{new} ({terminal.size(new)})"),
     )
     if defects is not None:

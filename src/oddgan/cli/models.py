@@ -42,6 +42,7 @@ def info(
                 f"{detector.threshold_:.6g}, set by {held} held out of training for "
                 f"{percent(detector.false_alarm_rate_)} false alarms",
             ),
+            ("guarantee", str(detector.guarantee_)),
             ("trained", f"{trained_on(trained)}; {place}"),
             ("made", f"by oddgan {manifest['oddgan']} ({versions})"),
             *[("warnings", [one["message"] for one in trained["warnings"]])] * bool(trained.get("warnings")),

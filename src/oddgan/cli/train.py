@@ -268,6 +268,7 @@ def described(detector: "Detector", model: Path, seconds: float | None) -> list[
             f"{detector.threshold_:.6g}, set by {held} held out of training for "
             f"{percent(detector.false_alarm_rate_)} false alarms",
         ),
+        ("guarantee", str(detector.guarantee_)),
         ("model", f"{model} ({terminal.size(model)})"),
     ]
 

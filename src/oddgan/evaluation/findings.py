@@ -1,12 +1,12 @@
 """Figures by kind of anomaly, and warnings that a reader needs before trusting the figures."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from .. import metrics
 from ..metrics import Estimate, Rates
+from ..verdict.calibration import rank_of
 from .results import Kind, OperatingPoint
 from .rivals import FAIR
 
@@ -56,31 +56,11 @@ def operating_points(p_values: np.ndarray, labels: np.ndarray | None, n_calibrat
         return ()
     found = []
     for rate in REQUESTED:
-        if _rank(rate, n_calibrate) >= 1:
+        if rank_of(rate, n_calibrate) >= 1:
             flagged = p_values <= rate + 1e-12
             shares = [float(flagged[rows].mean()) if rows.any() else None for rows in (labels, ~labels)]
             found.append(OperatingPoint(requested=rate, detected=shares[0], false_alarms=shares[1]))
     return tuple(found)
-
-
-def false_alarm_range(requested: float, n_calibrate: int) -> tuple[float, float]:
-    """The range that holds the true false-alarm rate for 9 of 10 calibration sets of this size.
-
-    With k = floor(requested (n + 1)), the rate that a set of n exchangeable rows gives has the distribution
-    Beta(k, n + 1 - k).
-    """
-    from scipy import stats
-
-    k = _rank(requested, n_calibrate)
-    if not 0 < k <= n_calibrate:
-        return 0.0, 1.0
-    low, high = stats.beta(k, n_calibrate + 1 - k).ppf([0.05, 0.95])
-    return float(low), float(high)
-
-
-def _rank(requested: float, n_calibrate: int) -> int:
-    """p <= requested in counts: a row is flagged when fewer than this many calibration scores reach its own."""
-    return math.floor(requested * (n_calibrate + 1) + 1e-9)
 
 
 def warnings(
@@ -132,7 +112,7 @@ def _false_alarm_warning(rates: Rates, observed: float, requested: float, n_cali
     """
     from scipy import stats
 
-    k, count = _rank(requested, n_calibrate), rates.n_false_alarms
+    k, count = rank_of(requested, n_calibrate), rates.n_false_alarms
     if not 0 < k <= n_calibrate:
         return
     expected = stats.betabinom(rates.n_normal, k, n_calibrate + 1 - k)

@@ -72,7 +72,7 @@ class Evaluation:
     `n_masks` masks, and is empty without masks.
 
     `false_alarm_rate` is what the threshold was set for; `false_alarm_range` holds the true rate for 9 of 10
-    calibration sets of `n_calibrate` rows. `map_threshold` is the value
+    calibration sets of `n_calibrate` rows; `guarantee` says in full what is guaranteed. `map_threshold` is the value
     above which a place of an anomaly map is anomalous, None for maps without a scale; then `map_scale` is the value
     that heat maps show at full strength.
     `operating_points`: detections and false alarms at several rates that may be asked for; empty without labels.
@@ -100,6 +100,7 @@ class Evaluation:
     false_alarm_rate: float
     false_alarm_range: tuple[float, float]
     n_calibrate: int
+    guarantee: tuple[str, ...]
     history: Mapping[str, Sequence[Any]]
     warnings: tuple[str, ...]
     examples: tuple[Example, ...]

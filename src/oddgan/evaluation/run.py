@@ -13,7 +13,7 @@ from ..errors import DataError, ParameterError
 from ..rows import PictureRows, Rows, open_rows
 from . import rivals
 from .examples import Gallery
-from .findings import by_kind, false_alarm_range, operating_points, plain_rivals, unlike_calibration, warnings
+from .findings import by_kind, operating_points, plain_rivals, unlike_calibration, warnings
 from .results import Evaluation
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def evaluate(
             estimates[name] = metrics.bootstrap(name, labels, scores, bootstrap, random_state=random_state)
     rates = None if labels is None else metrics.rates(labels, flagged)
     of_kinds = by_kind(scores, flagged, labels, kinds, bootstrap, random_state)
+    promised = detector.guarantee_
     requested, n_calibrate = float(detector.false_alarm_rate_), int(detector.n_calibrate_)
     pixel, missing = seen.pixel_figures()
     plain = rivals.areas(seen.plain, labels)
@@ -117,7 +118,8 @@ def evaluate(
         n_masks=seen.pixels.n_pictures,
         threshold=float(detector.threshold_),
         false_alarm_rate=requested,
-        false_alarm_range=false_alarm_range(requested, n_calibrate),
+        false_alarm_range=(promised.low, promised.high),
+        guarantee=promised.paragraphs,
         n_calibrate=n_calibrate,
         history={name: list(column) for name, column in detector.history_.items()},
         warnings=(

@@ -53,7 +53,7 @@ def to_html(evaluation: Evaluation) -> str:
         e=e,
         title=f"{text.detector_name(e)} on {e.data}",
         headline=text.headline(e),
-        guarantee=text.guarantee(e),
+        guarantee=e.guarantee,
         tiles=_tiles(e),
         histogram=charts.score_histogram(_groups(e), e.threshold),
         groups=list(_groups(e)),

@@ -10,6 +10,7 @@ import numpy as np
 from ..evaluation import Evaluation
 from ..evaluation.figures import FIGURES, number
 from ..metrics import Estimate, Rates
+from ..verdict.guarantee import percent as spelt
 from . import markdown
 
 SCHEMA_VERSION = 2
@@ -48,23 +49,6 @@ def _flagged(rates: Rates) -> str:
         share = percent(rates.false_alarm_rate.value)
         parts.append(f"flagged {rates.n_false_alarms:,} of {_rows(rates.n_normal, 'normal')} ({share})")
     return " and ".join(parts)
-
-
-def guarantee(evaluation: Evaluation) -> list[str]:
-    """What the threshold guarantees, and when it does not."""
-    low, high = evaluation.false_alarm_range
-    requested, n = percent(evaluation.false_alarm_rate), evaluation.n_calibrate
-    return [
-        f"The threshold was set on {_rows(n, 'normal')} held out of training; no label and no test row was used. The "
-        f"p-value of a row is the share of them, itself included, that score at least as high.",
-        f"If new normal rows come from the same process as those (if they are exchangeable), a normal row is flagged "
-        f"with a probability of at most {requested}. This holds on average over calibration sets (it is marginal): for "
-        f"this set of {n}, the true rate is between {percent(low)} and {percent(high)} with a probability of 90%, and "
-        f"more calibration rows narrow the range.",
-        "It does not hold when new normal rows differ from the calibration rows: another camera or lighting, another "
-        "supplier, a drifting machine, near-duplicates of training rows in the calibration set. And it guarantees "
-        "nothing about how many anomalies are detected; only labelled test rows show that.",
-    ]
 
 
 FIGURE_HEAD = ("figure", "value", "95% interval", "chance")
@@ -147,9 +131,9 @@ def to_json(evaluation: Evaluation) -> str:
 
     Schema version 2: "schema" ("oddgan.evaluation"), "schema_version"; "data": {"name", "note", "rows"};
     "detector": the detector's own facts; "calibration": {"threshold", "false_alarm_rate", "false_alarm_range",
-    "n_calibrate"}; "estimates": {name: {"value", "low", "high", "chance"}}; "rates": {"false_alarm_rate" and
-    "detection_rate" as estimates, "precision", "f1", "n_normal", "n_anomalous", "n_false_alarms", "n_detected"} or
-    null; "by_kind": [{"kind", "is_anomaly", "n", "n_flagged", "flagged", "auroc", "median_score"}]; "pixel":
+    "n_calibrate", "guarantee": [text]}; "estimates": {name: {"value", "low", "high", "chance"}}; "rates":
+    {"false_alarm_rate" and "detection_rate" as estimates, "precision", "f1", "n_normal", "n_anomalous",
+    "n_false_alarms", "n_detected"} or null; "by_kind": [{"kind", "is_anomaly", "n", "n_flagged", "flagged", "auroc", "median_score"}]; "pixel":
     {name: value}; "n_masks"; "operating_points": [{"requested", "detected", "false_alarms"}]; "rivals": {name: AUROC
     of what needs no detector}; "skipped": [{"name", "reason"}]; "warnings": [text]; "history": {column: [values]};
     "rows": [{"name", "score", "p_value", "is_anomaly", "label", "kind", "terms": {name: value}}] in the test's order.
@@ -178,6 +162,7 @@ def to_json(evaluation: Evaluation) -> str:
             "false_alarm_rate": e.false_alarm_rate,
             "false_alarm_range": e.false_alarm_range,
             "n_calibrate": e.n_calibrate,
+            "guarantee": e.guarantee,
         },
         "estimates": e.estimates,
         "rates": e.rates,
@@ -196,11 +181,7 @@ def to_json(evaluation: Evaluation) -> str:
 
 def percent(share: float | None) -> str:
     """A share as a percentage with the decimals that it needs: 41%, 6.5%, 0.25%."""
-    if share is None or not math.isfinite(share):
-        return "–"
-    decimals = 0 if share in (0, 1) else 1 if share >= 0.01 else 2
-    text = f"{100 * share:.{decimals}f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}%"
+    return "–" if share is None or not math.isfinite(share) else spelt(share)
 
 
 def interval(estimate: Estimate | None, *, share: bool = False) -> str:

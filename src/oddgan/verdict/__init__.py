@@ -6,6 +6,7 @@ held-out normals to a threshold and p-values. `maps`: anomaly maps in units of w
 
 from .calibration import Calibration, check_rate
 from .combination import ALONE, Combination, Kept
+from .guarantee import Guarantee
 from .known_defects import KnownDefects
 from .maps import MAP_TERMS, MapScale
 from .reference import Embedding, Reference, check_neighbours
@@ -17,6 +18,7 @@ __all__ = [
     "Calibration",
     "Combination",
     "Embedding",
+    "Guarantee",
     "Kept",
     "KnownDefects",
     "MapScale",

@@ -181,6 +181,11 @@ def threshold_at(scores: np.ndarray, rate: float) -> float:
     return float(scores[-1 - _allowed(rate, len(scores))])
 
 
+def rank_of(rate: float, n: int) -> int:
+    """p <= rate in counts: a row is flagged when fewer than this many of n calibration scores reach its own."""
+    return math.floor(rate * (n + 1) + 1e-9)
+
+
 def _allowed(rate: float, n: int) -> int:
     """How many of n calibration scores may reach an anomaly's score: p <= rate <=> at most these."""
-    return min(n, math.floor(rate * (n + 1) + 1e-9)) - 1
+    return min(n, rank_of(rate, n)) - 1
