@@ -7,6 +7,7 @@ import pytest
 
 from oddgan import metrics
 from oddgan.evaluation import Evaluation, Example, Kind
+from oddgan.verdict import Guarantee
 
 
 def _example(group, row, e, **more):
@@ -90,7 +91,7 @@ def evaluation():
         false_alarm_rate=0.02,
         false_alarm_range=(0.001, 0.06),
         n_calibrate=49,
-        guarantee=("At most 2% of rows that are exchangeable with the calibration rows are flagged.",),
+        guarantee=Guarantee(0.02, 49, "49 normal rows", 0.001, 0.06).paragraphs,
         history=history,
         warnings=("only <20> anomalous rows",),
         examples=(

@@ -25,6 +25,7 @@ def test_json_is_strict_and_complete(evaluation):
         "false_alarm_rate": 0.02,
         "false_alarm_range": [0.001, 0.06],
         "n_calibrate": 49,
+        "guarantee": list(evaluation.guarantee),
     }
     area = evaluation.estimates["auroc"]
     assert found["estimates"]["auroc"] == {"value": area.value, "low": area.low, "high": area.high, "chance": 0.5}
