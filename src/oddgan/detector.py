@@ -14,13 +14,17 @@ import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .cautions import CalibrationWarning, warn
 from .errors import DataError, ParameterError
 from .hooks import Hook
 from .kit.recipe import NeuralRecipe, Recipe
 from .model import Explanation, Model, artifact, fitting
+from .model import drift as drifting
+from .model.drift import Drift
 from .rows import Expected, Rows, TableRows, open_rows
+from .verdict.discoveries import check_fdr, discoveries, too_few
 
-__all__ = ["Detector", "Explanation", "NeuralDetector"]
+__all__ = ["Detector", "Drift", "Explanation", "NeuralDetector"]
 
 
 class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
@@ -141,6 +145,33 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def predict(self, X: Any) -> np.ndarray:
         """+1 for normal rows, -1 for anomalies (p-value at most the false-alarm rate), (n,) int."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def discoveries(self, X: Any, fdr: float = 0.1) -> np.ndarray:
+        """Which rows of a batch are anomalies, (n,) bool, so that on average at most a share `fdr` of those that are
+        called so are normal (Benjamini and Hochberg; `oddgan.verdict.discoveries`). Unlike everything else here, that
+        depends on the other rows of X.
+
+        Warns `oddgan.cautions.CalibrationWarning` (code "fdr-too-few") where the calibration rows are too few for so
+        many rows. Raises `ParameterError` for a share that is not between 0 and 1.
+        """
+        check_fdr(fdr)
+        p = self.p_value(X)
+        if reason := too_few(p, self.model_.calibration.smallest_p, fdr):
+            warn(CalibrationWarning, "fdr-too-few", reason)
+        return discoveries(p, fdr)
+
+    def drift(self, X: Any) -> Drift:
+        """Whether rows look like the training rows at all: their inputs, their scores, and these in their order.
+
+        Returns
+        -------
+        Drift
+            Its `findings` and `warnings` name what differs and what to do; none of them is given as a warning until
+            `Drift.warn` is called. Rows that are like the training rows get a finding with a probability of at most
+            0.012: 0.001 for inputs, 0.001 for scores, 0.01 for their order.
+        """
+        rows = self._opened(X)
+        return drifting.of(self.model_, rows)
 
     def explain(self, X: Any) -> Explanation:
         """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map."""

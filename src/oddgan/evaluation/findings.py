@@ -7,13 +7,13 @@ import numpy as np
 
 from .. import metrics
 from ..metrics import Estimate, Rates
+from ..verdict.uniformity import rank, same_distribution
 from .results import Kind, OperatingPoint
 from .rivals import FAIR
 
 FEW = 20  # with fewer rows of a class its intervals are so wide that a warning is due
 FEW_OF_A_KIND = 5
 REQUESTED = (0.01, 0.02, 0.05, 0.1)  # false-alarm rates whose cost and gain are shown
-LEAST_TESTED = 10  # rows on either side of a test of distributions
 SURPRISE = 0.005  # on either side: a correct false-alarm rate gets a warning once in 100 tests
 
 
@@ -56,7 +56,7 @@ def operating_points(p_values: np.ndarray, labels: np.ndarray | None, n_calibrat
         return ()
     found = []
     for rate in REQUESTED:
-        if _rank(rate, n_calibrate) >= 1:
+        if rank(rate, n_calibrate) >= 1:
             flagged = p_values <= rate + 1e-12
             shares = [float(flagged[rows].mean()) if rows.any() else None for rows in (labels, ~labels)]
             found.append(OperatingPoint(requested=rate, detected=shares[0], false_alarms=shares[1]))
@@ -71,16 +71,11 @@ def false_alarm_range(requested: float, n_calibrate: int) -> tuple[float, float]
     """
     from scipy import stats
 
-    k = _rank(requested, n_calibrate)
+    k = rank(requested, n_calibrate)
     if not 0 < k <= n_calibrate:
         return 0.0, 1.0
     low, high = stats.beta(k, n_calibrate + 1 - k).ppf([0.05, 0.95])
     return float(low), float(high)
-
-
-def _rank(requested: float, n_calibrate: int) -> int:
-    """p <= requested in counts: a row is flagged when fewer than this many calibration scores reach its own."""
-    return math.floor(requested * (n_calibrate + 1) + 1e-9)
 
 
 def warnings(
@@ -132,7 +127,7 @@ def _false_alarm_warning(rates: Rates, observed: float, requested: float, n_cali
     """
     from scipy import stats
 
-    k, count = _rank(requested, n_calibrate), rates.n_false_alarms
+    k, count = rank(requested, n_calibrate), rates.n_false_alarms
     if not 0 < k <= n_calibrate:
         return
     expected = stats.betabinom(rates.n_normal, k, n_calibrate + 1 - k)
@@ -147,12 +142,8 @@ def _false_alarm_warning(rates: Rates, observed: float, requested: float, n_cali
 def unlike_calibration(normal: np.ndarray, calibration: np.ndarray) -> Iterator[str]:
     """Whether the scores of normal test rows, (n,), are distributed as the calibration rows' are, by the two-sample
     test of Kolmogorov and Smirnov: then their p-values are uniform."""
-    from scipy import stats
-
-    if min(len(normal), len(calibration)) < LEAST_TESTED:
-        return
-    chance = stats.ks_2samp(normal, calibration).pvalue
-    if chance < SURPRISE:
+    chance = same_distribution(normal, calibration)
+    if chance is not None and chance < SURPRISE:
         p = (1 + (calibration[None] >= normal[:, None]).sum(1)) / (len(calibration) + 1)
         low, high = float((p > 0.9).mean()), float((p <= 0.1).mean())
         yield (

@@ -18,7 +18,7 @@ from .. import cautions, machine, preprocessing, training
 from ..errors import DataError, ParameterError
 from ..hooks import Hook
 from ..kit.recipe import ALL, AUTO, NeuralRecipe, Recipe
-from ..preprocessing import PicturePreprocessor, fingerprints
+from ..preprocessing import PicturePreprocessor, fingerprints, profile
 from ..preprocessing.parts import Block, Parts, Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
 from ..rows import Rows, open_rows
@@ -79,6 +79,7 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     names = score_terms(resolved)
     train, held = hold_out(resolved, len(rows), seed, tune=tune is None, calibrate=calibrate is None)
     preprocessor = preprocessing.fit(rows, train, recipe)
+    looks = profile.learn(rows, train, preprocessor)
     # What is held out is read before the long part, so that a row that cannot be used is found now.
     held_out: dict[str, Any] = {}
     counts: dict[str, int] = {}
@@ -132,6 +133,7 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
         history=history,
         facts={"rows": len(train), "seed": seed, **facts},
         trained_on=trained_on,
+        profile=looks,
     )
 
 

@@ -13,6 +13,7 @@ from .. import machine
 from ..errors import ParameterError
 from ..kit.recipe import ALL, Recipe
 from ..preprocessing import PicturePreprocessor, Preprocessor
+from ..preprocessing.profile import Profile
 from ..rows import Rows
 from ..training import History
 from ..verdict import Calibration, Combination, MapScale
@@ -32,6 +33,7 @@ class Model:
     parts. `combination`: from terms to a score, with reference rows. `calibration`: scores of held-out normals and the
     false-alarm rate. `map_scale`: what is usual of anomaly maps of pictures, None where there are none. `history`:
     every loss term by epoch. `facts`: about the training. `trained_on`: fingerprints (n,) uint64 of the training rows.
+    `profile`: what training rows looked like; None in files of older releases.
     """
 
     recipe: Recipe
@@ -43,6 +45,7 @@ class Model:
     history: History
     facts: Mapping[str, Any]
     trained_on: np.ndarray = field(repr=False)
+    profile: Profile | None = field(default=None, repr=False)
 
     # --- scoring ----------------------------------------------------------------------------------------------------
 

@@ -53,6 +53,11 @@ class Calibration:
         below = np.searchsorted(self.scores, scores, side="left")
         return (1 + len(self.scores) - below) / (len(self.scores) + 1)
 
+    @property
+    def smallest_p(self) -> float:
+        """The smallest p-value that there can be: that of a row above every calibration row."""
+        return float(self.p_value(np.array([np.inf]))[0])
+
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
         facts = {"rows": len(self.scores), "false_alarm_rate": self.rate, "threshold": self.threshold}

@@ -1,9 +1,9 @@
-"""Which rows of a batch are anomalies, so that few of those that are called so are normal: Benjamini and Hochberg's way.
+"""Which rows of a batch are anomalies, so that few that are called so are normal: Benjamini and Hochberg's procedure.
 
 A false-alarm rate says how many of the normal rows are called anomalies; of a million rows 1 percent are ten thousand.
 A false discovery rate says how many of the rows that are called anomalies are normal, on average at most. p-values that
-share their calibration rows depend on each other, but in the way (positive regression dependence on each of the normal
-ones) in which the procedure still holds (Bates et al. 2023, theorem 2).
+share their calibration rows depend on each other, but in a way (positive regression dependence on each of those of normal
+rows) in which the procedure still holds (Bates et al. 2023).
 """
 
 import math
@@ -58,7 +58,6 @@ def too_few(p: np.ndarray, smallest: float, fdr: float) -> str:
         else "not even all rows together could"
     )
     return (
-        f"no anomaly can be found among {rows:,} rows at a false discovery rate of {fdr:g} with {round(1 / smallest) - 1:,} "
-        f"calibration rows, whatever a single row looks like: {what}; {needed - 1:,} calibration rows find one, or "
-        "score fewer rows at a time"
+        f"{round(1 / smallest) - 1:,} calibration rows are too few to find a single anomaly among {rows:,} rows at a "
+        f"false discovery rate of {fdr:g}: {what}; {needed - 1:,} would do, or score fewer rows at a time"
     )

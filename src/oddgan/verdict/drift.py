@@ -4,13 +4,12 @@
 
     p_t = (number of them with a higher score + u_t * (1 + number of them with the same score)) / (n + t)
 
-with u_t uniform on [0, 1) from a seed. If calibration rows and stream are exchangeable, p_1, p_2, ... are independent and
-uniform (Vovk, Gammerman, Shafer 2005, theorem 8.2). Comparing with the calibration rows alone would not do: given n of
+with u_t uniform on [0, 1) from a seed. If calibration rows and stream are exchangeable, p_1, p_2, ... are independent
+and uniform (Vovk, Gammerman, Shafer 2005). Comparing with the calibration rows alone would not do: given n of
 them, the p-values of new rows are independent but not quite uniform, and a test finds that in a stream that is long
 enough, though nothing has changed.
 
-**Cells.** The scores of the stream are not kept, but counts: the k different calibration scores and the 2 k + 1 cells that
-they make (each score itself, the gaps between them, and beyond both ends). In a gap the rank among rows of the stream
+**Cells.** The scores of the stream are not kept, but counts: k different calibration scores make 2 k + 1 cells (each score itself, the gaps between them, and beyond both ends). In a gap the rank among rows of the stream
 that came before is not known, and u_t stands for it, as if all these scores were equal. That changes no distribution:
 given the calibration scores and the cells of the whole stream, rows in one gap are exchangeable, so the rank of a new
 one among the c before it is uniform on 0 ... c and independent of everything else that is counted; rank + u_t is then
@@ -81,7 +80,7 @@ class Martingale:
     @property
     def log_value(self) -> float:
         """The logarithm of the value."""
-        return _mean_exp(self.capital[None])[0]
+        return float(_mean_exp(self.capital[None])[0])
 
     @property
     def value(self) -> float:
@@ -119,7 +118,9 @@ class Martingale:
         """The p-values of the next rows, and the counts of cells after them."""
         known, held = np.unique(calibration, return_counts=True)
         if len(self.counts) != 2 * len(known) + 1:
-            raise ArtifactError(f"the state has {len(self.counts)} cells, and the calibration scores make another number")
+            raise ArtifactError(
+                f"the state has {len(self.counts)} cells, and the calibration scores make another number"
+            )
         at = np.searchsorted(known, scores)
         cells = 2 * at + (known[np.minimum(at, len(known) - 1)] == scores)
         total, n = self.counts.copy(), int(held.sum())

@@ -3,7 +3,7 @@ and conservative where they do.
 
 A batch may hold anomalies, which is no drift. So it is not asked whether all p-values are uniform but
 
-- whether those of rows that look normal are (scores below the 80 percent quantile of calibration scores, on both sides),
+- whether those of rows that look normal are (scores below the 80 percent quantile of calibration scores),
 - whether most rows look normal at all.
 """
 
@@ -18,7 +18,7 @@ LEAST = 10  # rows on either side of a test of distributions
 LEVEL = 0.001  # probability that a batch that is like the calibration rows gets a finding about its scores
 BODY = 0.8  # of calibration rows look normal
 EFFECT = 0.2  # distance of two distributions from which on a difference matters
-USUAL = 0.25  # share of rows below the calibration median, due 0.5, from which on few look normal
+USUAL = 0.2  # share of rows below the calibration median, due 0.5, from which on few look normal
 EXACT = 10**6  # pairs of rows up to which the test of distributions is exact
 BAND = 0.01  # probability that the number of anomalies is outside the range that is stated
 
@@ -74,11 +74,12 @@ def flagged_range(rows: int, rate: float, n_calibrate: int) -> tuple[int, int]:
 
 
 def of_scores(new: np.ndarray, calibration: np.ndarray) -> Iterator[Finding]:
-    """What the scores (m,) of a batch say, beside those of calibration rows (n,) in rising order."""
+    """What the scores (m,) of a batch say, beside those of calibration rows (n,)."""
     if min(len(new), len(calibration)) < LEAST:
         return
     from scipy import stats
 
+    calibration = np.sort(calibration)
     n, m = len(calibration), len(new)
     k = (n + 1) // 2
     below = int((new <= calibration[k - 1]).sum())
