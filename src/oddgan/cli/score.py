@@ -2,23 +2,21 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import DataError, ParameterError
 from . import terminal
-from .options import BlockSize, ChannelsFrom, Convert, Device, Drop, FalseAlarmRate, Model, SkipBad, Threads
+from .options import BlockSize, ChannelsFrom, Convert, Device, Drop, FalseAlarmRates, Model, SkipBad, Threads, shares
 from .outputs import check_folder, check_writable
 from .process import LEFT_OUT
+from .scoring import Scoring, Source, no_progress
 
 if TYPE_CHECKING:
     from ..detector import Detector
-    from .reading import Chunk
-    from .scores import Format, Results
 
 
 def score(
@@ -86,7 +84,22 @@ def score(
     ] = False,
     drop: Drop = None,
     channels_from: ChannelsFrom = None,
-    false_alarm_rate: FalseAlarmRate = None,
+    false_alarm_rate: FalseAlarmRates = None,
+    fdr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Choose anomalies so that at most this share of them are normal, on average, among all rows together "
+            "(Benjamini and Hochberg). One more column, q_value.",
+        ),
+    ] = None,
+    monitor: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STATE.json",
+            help="Keep in this file, over runs, whether rows still are like calibration rows (see: oddgan monitor).",
+        ),
+    ] = None,
     convert: Convert = False,
     skip_bad: SkipBad = False,
     fail_on_anomaly: Annotated[
@@ -103,6 +116,8 @@ def score(
     high), and verdict: anomaly where the p-value is at most the false-alarm rate. For tables one more, columns: those
     with the largest share of the row's residual. A row's score does not depend on the other rows.
 
+    Where rows do not look like training rows at all (exposure, sizes, units, categories, scores), a warning says so.
+
     With --skip-bad, what cannot be read or does not fit the model has the verdict unusable and one more column, reason,
     and the exit code is 4.
     """
@@ -115,11 +130,14 @@ def score(
     if maps is None and (map_as is not None or map_scale is not None):
         raise ParameterError("--map-as and --map-scale say how maps are written: give --maps FOLDER as well")
     listening = data == ["-"]
+    rates = shares("--false-alarm-rate", false_alarm_rate)
+    if fdr is not None:
+        _check_fdr(fdr, rates, stream or listening)
     if "-" in data and not listening:
         raise ParameterError("- reads paths from standard input: give it alone")
     chosen = format_of(output, form, stream or listening)
     inputs = [] if listening else data
-    check_writable(output, inputs=(model, *inputs))
+    check_writable(output, monitor, inputs=(model, *inputs))
     if maps is not None:
         around = {maps.resolve(), *maps.resolve().parents}
         if any(Path(one).resolve() in around for one in inputs if Path(one).exists()):
@@ -128,7 +146,7 @@ def score(
     open_source = _opener(drop or (), channels_from)
     first = None if listening else open_source(data[0])  # before the model, which takes longer to load
     detector = open_model(
-        model, device=device, false_alarm_rate=false_alarm_rate, block_size=block_size, convert=convert
+        model, device=device, false_alarm_rate=rates[0] if rates else None, block_size=block_size, convert=convert
     )
     if threads is not None:
         set_threads(threads)
@@ -144,13 +162,30 @@ def score(
         skip_bad,
         stream=stream or listening,
         several=len(data) > 1 or listening,
+        rates=rates[1:],
+        fdr=fdr,
+        monitor=monitor,
     )
-    with nullcontext(_no_progress) if listening else terminal.bar("scoring") as progress:
+    with nullcontext(no_progress) if listening else terminal.bar("scoring") as progress:
         anomalies, left_out = how.run(sources, progress)
     if fail_on_anomaly and anomalies:
         raise typer.Exit(3)
     if left_out:
         raise typer.Exit(LEFT_OUT)
+
+
+def _check_fdr(fdr: float, rates: Sequence[float], streamed: bool) -> None:
+    """Raise `ParameterError` where anomalies cannot be chosen among all rows together."""
+    from ..verdict.discoveries import check_fdr
+
+    check_fdr(fdr)
+    if rates:
+        raise ParameterError("--fdr: says which rows are anomalies, as --false-alarm-rate does; give one of them")
+    if streamed:
+        raise ParameterError(
+            "--fdr: chooses among all rows together, and results that are written as they come are final: leave out "
+            "--stream, and give DATA, not -"
+        )
 
 
 def _opener(drop: Iterable[str], channels_from: str | None) -> Callable[[str], Any]:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +12,7 @@ from . import terminal
 
 if TYPE_CHECKING:
     from ..detector import Detector
+    from ..model.monitor import Monitor
     from .reading import Chunk
     from .scores import Format, Results
 
@@ -25,13 +26,15 @@ class Source:
     reason: str = ""
 
 
-def _no_progress(done: int, total: int) -> None:
+def no_progress(done: int, total: int) -> None:
+    """Show nothing."""
     del done, total
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How rows are scored and where results go. `several`: whether there may be more than one source."""
+    """How rows are scored and where results go. `several`: whether there may be more than one source. `rates`: further
+    false-alarm rates; `fdr`: a false discovery rate that verdicts are by; `monitor`: the file of a stream's state."""
 
     detector: "Detector"
     output: Path | None
@@ -43,18 +46,23 @@ class Scoring:
     skip_bad: bool = False
     stream: bool = False
     several: bool = False
+    rates: Sequence[float] = ()
+    fdr: float | None = None
+    monitor: Path | None = None
 
-    def run(self, sources: Iterable[Source], progress: Callable[[int, int], None] = _no_progress) -> tuple[int, int]:
+    def run(self, sources: Iterable[Source], progress: Callable[[int, int], None] = no_progress) -> tuple[int, int]:
         """Write the results of all rows; return how many are anomalies and how many could not be used. Nothing is
         written unless all goes well, or results are streamed."""
         import numpy as np
 
-        from ..report.text import percent
         from .outputs import whole_folder
         from .reading import listed, refuse
         from .scores import scores_to
 
-        detector, sources = self.detector, iter(sources)
+        detector, sources, looked = self.detector, iter(sources), _Looked(self.detector, self.monitor)
+        others = [detector.with_false_alarm_rate(rate) for rate in self.rates]
+        counts = [0] * len(others)
+        held: list[Results] = []  # until it is known which of all rows are anomalies
         table = detector.model_.preprocessor.kind == "table"
         self._check_locates(table)
         first = next(sources, None)
@@ -74,33 +82,78 @@ class Scoring:
                     regions=self.regions,
                     reasons=self.skip_bad,
                     stream=self.stream,
+                    rates=self.rates,
+                    q_values=self.fdr is not None,
                 )
             )
             for source in ([] if first is None else [first]), sources:
                 for one in source:
                     total += self._count(one)
-                    for results, unusable in self._results(one, keys, folder):
+                    for results, unusable in self._results(one, keys, folder, looked):
+                        results = replace(results, others=[results.score > other.threshold_ for other in others])
                         bad += unusable
                         seen += len(results.score)
                         if bad and not self.skip_bad:
                             if self.stream:  # what came before it is known, and stays
                                 write(results.first(int(np.isnan(results.score).argmax())))
+                                looked.keep()
                                 refuse(one.name, bad, 0)
                             continue  # only the list of what cannot be used is still of interest
-                        write(results)
+                        if self.fdr is None:
+                            write(results)
+                        else:
+                            held.append(results)
+                        if self.stream:
+                            looked.keep()
                         done += len(results.score) - len(unusable)
                         anomalies += int(results.is_anomaly.sum())
+                        counts = [n + int(flags.sum()) for n, flags in zip(counts, results.others, strict=True)]
                         progress(done + len(bad), total)
             if bad and (not self.skip_bad or not (done or self.stream)):
                 refuse(first.name if first and not self.several else "", bad, seen)
+            if self.fdr is not None:
+                held = self._discovered(held, self.fdr)
+                anomalies = sum(int(results.is_anomaly.sum()) for results in held)
+                for results in held:
+                    write(results)
         listed(bad)
+        looked.keep()
+        looked.warn()
         left_out = f", {len(bad):,} could not be used" if bad else ""
         terminal.note(
-            f"{done:,} row{'s' * (done != 1)}: {anomalies:,} anomal{'y' if anomalies == 1 else 'ies'} (scores above "
-            f"{detector.threshold_:.6g}; false-alarm rate {percent(detector.false_alarm_rate_)}){left_out}"
+            f"{done:,} row{'s' * (done != 1)}: {anomalies:,} anomal{'y' if anomalies == 1 else 'ies'} "
+            f"({self._ruled(counts)}){left_out}"
         )
-        terminal.written(self.output, self.maps)
+        terminal.written(self.output, self.maps, self.monitor)
         return anomalies, len(bad)
+
+    def _ruled(self, counts: Sequence[int]) -> str:
+        """What makes an anomaly, in words, and how many there are at further rates."""
+        from ..report.text import percent
+
+        if self.fdr is not None:
+            return f"false discovery rate {percent(self.fdr)}"
+        detector = self.detector
+        more = "".join(f"; {n:,} at {percent(rate)}" for n, rate in zip(counts, self.rates, strict=True))
+        return f"scores above {detector.threshold_:.6g}; false-alarm rate {percent(detector.false_alarm_rate_)}{more}"
+
+    def _discovered(self, held: "list[Results]", fdr: float) -> "list[Results]":
+        """The results of a batch with the verdicts that all of them together give."""
+        import numpy as np
+
+        from ..cautions import CalibrationWarning, warn
+        from ..verdict.discoveries import q_values, too_few
+
+        if not held:
+            return held
+        p = np.concatenate([results.p_value for results in held])
+        if reason := too_few(p, self.detector.model_.calibration.smallest_p, fdr):
+            warn(CalibrationWarning, "fdr-too-few", reason)
+        parts = np.split(q_values(p), np.cumsum([len(results.score) for results in held])[:-1])
+        return [
+            replace(results, q_value=q, is_anomaly=np.nan_to_num(q, nan=1.0) <= fdr + 1e-12)
+            for results, q in zip(held, parts, strict=True)
+        ]
 
     def _check_locates(self, table: bool) -> None:
         for flag, asked in (("--maps", self.maps is not None), ("--regions", self.regions)):
@@ -125,7 +178,7 @@ class Scoring:
         return len(source.rows) if sys.stderr.isatty() or not hasattr(source.rows, "parts") else 0
 
     def _results(
-        self, source: Source, keys: tuple[str, ...], folder: Path | None
+        self, source: Source, keys: tuple[str, ...], folder: Path | None, looked: "_Looked"
     ) -> "Iterator[tuple[Results, list[tuple[str, str]]]]":
         """The results of a source's rows, some at a time, and the names of those that could not be used."""
         from .reading import as_taken, chunks
@@ -138,7 +191,9 @@ class Scoring:
                     names = [self._name(source.name, rows, name) for name in chunk.names]
                     unusable = [(str(names[i - chunk.start]), why) for i, why in sorted(chunk.bad.items())]
                     found = names if len(keys) == 1 else [(source.name, n) for n in chunk.names]
-                    yield self._judged(chunk, found, names, folder), unusable
+                    results = self._judged(chunk, found, names, folder)
+                    looked.add(chunk, results.score)
+                    yield results, unusable
                 return
             except DataError as error:
                 if not self.stream:
@@ -204,3 +259,47 @@ class Scoring:
         reasons = [reason] if self.skip_bad else None
         regions = [()] if self.regions else None
         return Results([key], none, none, np.zeros(1, bool), [""] if table else None, regions, reasons)
+
+
+class _Looked:
+    """How rows compare with training rows, beside their results; and the state of a stream, where there is one."""
+
+    def __init__(self, detector: "Detector", monitor: Path | None) -> None:
+        from ..model.drift import Watch
+
+        self.model, self.path, self.watch = detector.model_, monitor, Watch(detector.model_)
+        self.pending: list[Any] = []
+        self.state: Monitor | None = None
+        if monitor is not None:
+            from ..model import monitor as states
+
+            self.state = states.Monitor.of(monitor, self.model)  # one of another model is refused now
+
+    def add(self, chunk: "Chunk", score: Any) -> None:
+        """These rows, and the scores (n,) of them and of unusable ones."""
+        if not len(chunk.numbers):
+            return
+        score = score[[number - chunk.start for number in chunk.numbers]]
+        self.watch.add(chunk.rows, score)
+        if self.path is not None:
+            self.pending.append(score)
+
+    def keep(self) -> None:
+        """Write down what was added since."""
+        if self.path is not None and self.pending:
+            import numpy as np
+
+            from ..model.monitor import update
+
+            self.state = update(self.path, self.model, np.concatenate(self.pending))
+            self.pending = []
+
+    def warn(self) -> None:
+        """Say what differs."""
+        self.watch.drift().warn()
+        if self.state is not None:
+            from ..cautions import DriftWarning, warn
+
+            if finding := self.state.finding:
+                warn(DriftWarning, finding.code, f"{self.path}: {finding.message}")
+            terminal.note(f"{self.path}: {self.state.describe()}")

@@ -1,6 +1,5 @@
 """Figures by kind of anomaly, and warnings that a reader needs before trusting the figures."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np

@@ -80,7 +80,7 @@ def evaluate(
     rows = open_rows(split.test)
     names = tuple(rows.name(i) for i in range(len(rows)))
     region = getattr(detector.model_.preprocessor, "region", None)
-    inputs = Watch(detector.model_.profile)  # of normal rows, where it is known which they are
+    inputs = Watch(getattr(detector.model_, "profile", None))  # of normal rows, where it is known which they are
     seen = _Seen(rows, names, split, labels, Gallery(examples, split, labels, facts), facts, region)
     fitted = facts["parameters"]
     block = 1 if fitted["tile"] else fitted["block_size"]  # the tiles of one picture fill blocks

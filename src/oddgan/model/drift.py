@@ -112,7 +112,7 @@ def changed(stream: Martingale) -> Finding:
     return Finding(
         "stream-changed",
         f"from row {stream.alarm:,} on the scores are evidence against rows like the calibration rows (martingale "
-        f"{stream.value:.3g}, highest {np.exp(min(stream.peak, 700)):.3g}; rows that do not change ever reach "
+        f"{stream.value:.3g}, highest {stream.highest:.3g}; rows that do not change ever reach "
         f"{1 / stream.level:g} with a probability of at most {stream.level:g}): either rows have changed, or there are "
         "more anomalies than among calibration rows; look at some, and calibrate with recent normal rows",
         figures={"alarm": float(stream.alarm or 0), "value": stream.value, "level": stream.level},

@@ -16,7 +16,8 @@ from filelock import FileLock
 from ..errors import ArtifactError, OutputError
 from ..files import whole_file
 from ..verdict.drift import FORMAT, LEVEL, Martingale
-from .drift import fingerprint
+from ..verdict.uniformity import Finding
+from .drift import changed, fingerprint
 from .model import Model
 
 VERSION = 1
@@ -26,12 +27,12 @@ POLL = 0.01  # seconds between attempts to take the lock
 @dataclass(frozen=True)
 class Monitor:
     """`stream`: the martingale. `model`: the fingerprint of the model that it belongs to. `flagged`: how many rows were
-    anomalies. `runs`: how often the state was added to; `begun`, `updated`, `alarmed`: when, as ISO 8601 has it."""
+    anomalies. `updates`: how often the state was added to; `begun`, `updated`, `alarmed`: when, as ISO 8601 has it."""
 
     stream: Martingale
     model: str
     flagged: int = 0
-    runs: int = 0
+    updates: int = 0
     begun: str = ""
     updated: str = ""
     alarmed: str | None = None
@@ -44,7 +45,9 @@ class Monitor:
             return cls(Martingale.begin(model.calibration.scores, level=level), fingerprint(model))
         found = cls.read(path)
         if found.model != fingerprint(model):
-            raise ArtifactError(f"{path}: is the state of another model, or of another calibration; choose another file")
+            raise ArtifactError(
+                f"{path}: is the state of another model, or of another calibration; choose another file"
+            )
         return found
 
     @classmethod
@@ -57,7 +60,7 @@ class Monitor:
             if state.get("format_version") != VERSION:
                 raise ArtifactError(f"has format {state.get('format_version')!r:.20}, which this oddgan does not read")
             words = {name: state[name] for name in ("model", "begun", "updated")}
-            counts = {name: state[name] for name in ("flagged", "runs")}
+            counts = {name: state[name] for name in ("flagged", "updates")}
             alarmed = state["alarmed"]
             right = all(isinstance(one, str) for one in words.values()) and isinstance(alarmed, str | None)
             if not right or not all(type(one) is int and one >= 0 for one in counts.values()):
@@ -78,15 +81,32 @@ class Monitor:
             self,
             stream=stream,
             flagged=self.flagged + int((scores > model.calibration.threshold).sum()),
-            runs=self.runs + 1,
+            updates=self.updates + 1,
             begun=self.begun or now,
             updated=now,
             alarmed=self.alarmed or (now if stream.alarm is not None else None),
         )
 
+    @property
+    def finding(self) -> Finding | None:
+        """What the alarm says, None where there was none."""
+        if self.stream.alarm is None:
+            return None
+        found = changed(self.stream)
+        return replace(found, message=f"since {self.alarmed}: {found.message}")
+
+    def describe(self) -> str:
+        """One line for a user."""
+        stream, n = self.stream, self.stream.rows
+        alarm = "no alarm" if stream.alarm is None else f"alarm since row {stream.alarm:,} ({self.alarmed})"
+        return (
+            f"{n:,} row{'s' * (n != 1)}, {self.flagged:,} of them anomalies; martingale {stream.value:.3g}, highest "
+            f"{stream.highest:.3g}: {alarm}"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """As the file has it."""
-        own = {name: getattr(self, name) for name in ("model", "runs", "flagged", "begun", "updated", "alarmed")}
+        own = {name: getattr(self, name) for name in ("model", "updates", "flagged", "begun", "updated", "alarmed")}
         return {"format": FORMAT, "format_version": VERSION, **own, "stream": self.stream.to_json()}
 
 

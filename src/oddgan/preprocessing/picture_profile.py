@@ -151,8 +151,16 @@ class PictureProfile:
         low, high = self.span
         divided = "(by 255, for instance)"
         cases = (
-            ("twice-normalised", high - low > 10, f"were divided {divided} before: give pictures as they were in training"),
-            ("not-normalised", high <= 1 + 1e-6, f"were not divided {divided} as training pictures were: divide them too"),
+            (
+                "twice-normalised",
+                high - low > 10,
+                f"were divided {divided} before: give pictures as they were in training",
+            ),
+            (
+                "not-normalised",
+                high <= 1 + 1e-6,
+                f"were not divided {divided} as training pictures were: divide them too",
+            ),
         )
         for code, possible, fix in cases:
             now, then = (

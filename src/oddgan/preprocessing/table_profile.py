@@ -20,6 +20,7 @@ CATEGORIES = 4_096  # values of a column of which all are known; of one with mor
 BEYOND, MISSING, UNSEEN = 0.2, 0.1, 0.1  # shares of new rows from which on a finding matters
 CONSTANT = 20  # new rows that say whether a column is constant
 FITS = 0.25  # distance of distributions up to which new values, put right, are like training values
+FINE = 1e-6  # of a column's range: smaller differences are rounding
 PERMUTED = 64  # columns among which an exchange is looked for
 SHOWN = 3  # unseen values that a finding shows
 HASHED = 52  # bits of a text's hash: a float64 holds it exactly
@@ -35,8 +36,8 @@ def hashed(text: str) -> float:
 @dataclass(frozen=True, eq=False)
 class TableProfile:
     """`preprocessor`: the model's, of k columns. `rows`: training rows. `sample`: (m, k) float64, numbers of some of
-    them, each column sorted, NaN at its end for missing ones. `low`, `high`: (k,) over all, NaN where there is none.
-    `missing`: (k,) int64. Of categories `hashes` (c,) float64 and `counts` (c,) int64, those of column i from
+    them, each column sorted, NaN at its end for missing ones. `low`, `high`, `mean`, `deviation`: (k,) over all, NaN
+    where there is none. `missing`: (k,) int64. Of categories `hashes` (c,) float64, `counts` (c,) int64, column i's from
     `starts`[i] on, and `whole`: (k,) bool, whether all of them are there."""
 
     preprocessor: TablePreprocessor
@@ -44,6 +45,8 @@ class TableProfile:
     sample: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
     missing: np.ndarray
     hashes: np.ndarray
     counts: np.ndarray
@@ -55,7 +58,8 @@ class TableProfile:
         """Look at the training rows with these numbers (m,)."""
         k = len(preprocessor.kinds)
         some = train[spread(len(train), int(np.clip(NUMBERS // k, LEAST_KEPT, MOST)))]
-        sample, low, high = np.full((len(some), k), np.nan), np.full(k, np.nan), np.full(k, np.nan)
+        sample = np.full((len(some), k), np.nan)
+        low, high, mean, deviation = np.full((4, k), np.nan)
         missing, whole, starts = np.zeros(k, np.int64), np.ones(k, bool), [0]
         found = [(np.empty(0), np.empty(0, np.int64))]
         for i, kind in enumerate(preprocessor.kinds):  # a column at a time: tables may be large
@@ -73,10 +77,16 @@ class TableProfile:
                     found.append((hashes[order], counts[codes][order]))
             elif not gone.all():
                 low[i], high[i] = np.nanmin(values), np.nanmax(values)
+                mean[i], deviation[i] = np.nanmean(values), np.nanstd(values)
                 sample[:, i] = np.sort(rows.values[some, i].astype(np.float64))
             starts.append(starts[-1] + size)
         hashes, counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return cls(preprocessor, len(train), sample, low, high, missing, hashes, counts, np.array(starts), whole)
+        return cls(
+            preprocessor,
+            len(train),
+            *(sample, low, high, mean, deviation, missing),
+            *(hashes, counts, np.array(starts), whole),
+        )
 
     def measured(self, rows: TableRows, numbers: np.ndarray, words: dict[float, str]) -> np.ndarray:
         """Those rows (m, k) float64: numbers, NaN where they are missing, and hashes of categories. `words`: gets some
@@ -127,12 +137,12 @@ class TableProfile:
             return
         ways = (
             ("standardised", lambda one: (one.mean, one.deviation)),
-            ("scaled to 0 ... 1", lambda one: (one.old[0], one.old[-1] - one.old[0])),
-            ("scaled to -1 ... 1", lambda one: ((one.old[0] + one.old[-1]) / 2, (one.old[-1] - one.old[0]) / 2)),
+            ("scaled to 0 ... 1", lambda one: (one.low, one.high - one.low)),
+            ("scaled to -1 ... 1", lambda one: ((one.low + one.high) / 2, (one.high - one.low) / 2)),
             ("scaled by median and quartiles", lambda one: one.quartiles),
         )
         for way, terms in ways:
-            fitting = [one for one in shifted if distance(one.new * terms(one)[1] + terms(one)[0], one.old) <= FITS]
+            fitting = [one for one in shifted if one.apart_if(*terms(one)) <= FITS]
             if len(fitting) >= 0.8 * len(shifted):
                 yield Finding(
                     "twice-normalised",
@@ -189,14 +199,18 @@ class TableProfile:
             and all(getattr(found, name).dtype == dtype for name, dtype in ARRAYS.items())
             and found.sample.ndim == 2
             and found.sample.shape[1] == k
-            and all(getattr(found, name).shape == (k,) for name in ("low", "high", "missing", "whole"))
+            and all(
+                getattr(found, name).shape == (k,) for name in ("low", "high", "mean", "deviation", "missing", "whole")
+            )
             and found.starts.shape == (k + 1,)
             and found.hashes.shape == found.counts.shape == (found.starts[-1],)
             and found.starts[0] == 0
             and (np.diff(found.starts) >= 0).all()
             and (found.counts > 0).all()
             and ((found.missing >= 0) & (found.missing <= found.rows)).all()
-            and not any(np.isinf(one).any() for one in (found.sample, found.low, found.high, found.hashes))
+            and not any(
+                np.isinf(one).any() for one in (found.sample, found.low, found.high, found.mean, found.deviation)
+            )
         )
         if not agree:
             raise ArtifactError("the profile of training rows and the table's columns do not agree")
@@ -207,6 +221,8 @@ ARRAYS: dict[str, Any] = {
     "sample": np.float64,
     "low": np.float64,
     "high": np.float64,
+    "mean": np.float64,
+    "deviation": np.float64,
     "missing": np.int64,
     "hashes": np.float64,
     "counts": np.int64,
@@ -217,8 +233,8 @@ ARRAYS: dict[str, Any] = {
 MESSAGES = {
     "shifted-columns": "most values are elsewhere than in training in {columns} of the distribution: look at units, "
     "sensors and joins, or train on such rows",
-    "out-of-range": "values are beyond all training values in {columns} of the rows: look at units and sensors, or train "
-    "on such rows",
+    "out-of-range": "values are beyond all training values in {columns} of the rows: look at units and sensors, or "
+    "train on such rows",
     "missing-values": "more values are missing than in training in {columns} of the rows: look at where they come from",
     "unseen-categories": "values that no training row had are in {columns} of the rows: check their spelling, or train "
     "on such rows",
@@ -236,20 +252,19 @@ class _Column:
         self.new = values[~np.isnan(values)]
         sample = profile.sample[:, i]
         self.old = sample[~np.isnan(sample)]
+        self.mean, self.deviation = float(profile.mean[i]), float(profile.deviation[i])
+        self.low, self.high = float(profile.low[i]), float(profile.high[i])
         self.examples = ""
 
     @property
     def varied(self) -> bool:
         """Whether it is a column of numbers that differ."""
-        return self.kind != "category" and len(self.old) > 1 and self.old[0] < self.old[-1]
+        return self.kind != "category" and self.low < self.high
 
-    @property
-    def mean(self) -> float:
-        return float(self.old.mean())
-
-    @property
-    def deviation(self) -> float:
-        return float(self.old.std())
+    def apart_if(self, centre: float, scale: float) -> float:
+        """How far new values would be from training values, had they been scaled by these and were put right."""
+        unit = FINE * (self.high - self.low)  # what is equal but for rounding is equal
+        return distance(np.rint((self.new * scale + centre) / unit), np.rint(self.old / unit))
 
     @property
     def quartiles(self) -> tuple[float, float]:
@@ -274,7 +289,7 @@ class _Column:
                 yield "constant-column", 1.0
                 return
         known = profile.rows - before
-        for sign, limit in ((1.0, profile.high[i]), (-1.0, profile.low[i])):
+        for sign, limit in ((1.0, self.high), (-1.0, self.low)):
             k = int((sign * self.new > sign * limit).sum())
             if k >= BEYOND * self.n and known and count_above(k, len(self.new), known) < level:
                 yield "out-of-range", k / self.n

@@ -2,8 +2,8 @@
 
 A false-alarm rate says how many of the normal rows are called anomalies; of a million rows 1 percent are ten thousand.
 A false discovery rate says how many of the rows that are called anomalies are normal, on average at most. p-values that
-share their calibration rows depend on each other, but in a way (positive regression dependence on each of those of normal
-rows) in which the procedure still holds (Bates et al. 2023).
+share their calibration rows depend on each other, but in a way (positive regression dependence on each of those of
+normal rows) in which the procedure still holds (Bates et al. 2023).
 """
 
 import math

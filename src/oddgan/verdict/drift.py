@@ -9,11 +9,12 @@ and uniform (Vovk, Gammerman, Shafer 2005). Comparing with the calibration rows 
 them, the p-values of new rows are independent but not quite uniform, and a test finds that in a stream that is long
 enough, though nothing has changed.
 
-**Cells.** The scores of the stream are not kept, but counts: k different calibration scores make 2 k + 1 cells (each score itself, the gaps between them, and beyond both ends). In a gap the rank among rows of the stream
-that came before is not known, and u_t stands for it, as if all these scores were equal. That changes no distribution:
-given the calibration scores and the cells of the whole stream, rows in one gap are exchangeable, so the rank of a new
-one among the c before it is uniform on 0 ... c and independent of everything else that is counted; rank + u_t is then
-uniform on [0, c + 1), as u_t (c + 1) is. So the state has a fixed size, and p_1, p_2, ... are independent and uniform.
+**Cells.** The scores of the stream are not kept, but counts: k different calibration scores make 2 k + 1 cells (each
+score itself, the gaps between them, and beyond both ends). In a gap the rank among rows of the stream that came before
+is not known, and u_t stands for it, as if all these scores were equal. That changes no distribution: given the
+calibration scores and the cells of the whole stream, rows in one gap are exchangeable, so the rank of a new one among
+the c before it is uniform on 0 ... c and independent of everything else that is counted; rank + u_t is then uniform on
+[0, c + 1), as u_t (c + 1) is. So the state has a fixed size, and p_1, p_2, ... are independent and uniform.
 
 **Bets.** Each of `BETS` is a density on [0, 1], so what it multiplies has mean 1 given the past. Capital is spread over
 them, and before each row a share J of it is spread anew (the Simple Jumper of Vovk et al. 2021), for each J of `JUMPS`;
@@ -87,6 +88,11 @@ class Martingale:
         """The evidence against exchangeability, 1 at the beginning: how many times the stake was won."""
         return math.exp(min(self.log_value, 700.0))
 
+    @property
+    def highest(self) -> float:
+        """The highest value so far."""
+        return math.exp(min(self.peak, 700.0))
+
     def after(self, scores: np.ndarray, calibration: np.ndarray) -> Self:
         """What is known after these scores (m,) of the stream, in their order; NaN is left out. `calibration`: as at
         the beginning."""
@@ -147,7 +153,7 @@ class Martingale:
             "seed": self.seed,
             "rows": self.rows,
             "value": self.value,
-            "peak": math.exp(min(self.peak, 700.0)),
+            "peak": self.highest,
             "alarm": self.alarm,
             "log_peak": self.peak,
             "log_capital": self.capital.tolist(),
