@@ -35,6 +35,7 @@ ROWS = [
     {"training"},
     {"kit.recipe", "kit.games"},
     {"model"},
+    {"fitted"},
     {"detector"},
     {"kit.estimators"},
     {"detectors", "data"},

@@ -3,6 +3,7 @@
     OddganWarning (UserWarning)                   in `oddgan.errors`; has a `code`
     ├── DataWarning (DataConversionWarning)       data that was read or converted otherwise than one may expect
     ├── CalibrationWarning                        a threshold that promises less than was asked, or may not hold
+    ├── DriftWarning                              new rows that do not look like the training rows
     └── TrainingWarning (ConvergenceWarning)      networks that may not have learned what they should
 
     warnings.filterwarnings("error", category=oddgan.cautions.CalibrationWarning)      # refuse such models
@@ -21,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
 from .errors import OddganWarning
 
-__all__ = ["CalibrationWarning", "DataWarning", "OddganWarning", "TrainingWarning", "kept", "warn"]
+__all__ = ["CalibrationWarning", "DataWarning", "DriftWarning", "OddganWarning", "TrainingWarning", "kept", "warn"]
 
 PACKAGE = str(Path(__file__).parent)
 
@@ -37,6 +38,10 @@ class DataWarning(OddganWarning, DataConversionWarning):  # type: ignore[misc]  
 
 class CalibrationWarning(OddganWarning):
     """The threshold promises less than was asked, or may not hold."""
+
+
+class DriftWarning(OddganWarning):
+    """New rows do not look like the training rows, so a verdict on them says less than it seems to."""
 
 
 class TrainingWarning(OddganWarning, ConvergenceWarning):  # type: ignore[misc]

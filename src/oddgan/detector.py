@@ -17,19 +17,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from .cautions import CalibrationWarning, warn
 from .errors import DataError, ParameterError
+from .fitted import Fitted
 from .hooks import Hook
 from .kit.recipe import NeuralRecipe, Recipe
 from .model import Explanation, Model, artifact, fitting
+from .model import drift as drifting
+from .model.drift import Drift
 from .model.holding_out import HeldOut, one_each
 from .rows import Expected, Rows, TableRows, open_rows
-from .verdict import Guarantee, KnownDefects
+from .verdict import KnownDefects
+from .verdict.discoveries import check_fdr, discoveries, too_few
 
 ROUNDING = 1e-12  # that a p-value may be above a rate which it equals
 
-__all__ = ["Detector", "Explanation", "NeuralDetector"]
+__all__ = ["Detector", "Drift", "Explanation", "NeuralDetector"]
 
 
-class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
+class Detector(Fitted, Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
     """Base of all detectors.
 
     Attributes
@@ -160,6 +164,33 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if strata is None:
             return np.where(self.decision_function(X) < 0, -1, 1)
         return np.where(self.p_value(X, strata=strata) <= self.false_alarm_rate_ + ROUNDING, -1, 1)
+
+    def discoveries(self, X: Any, fdr: float = 0.1) -> np.ndarray:
+        """Which rows of a batch are anomalies, (n,) bool, so that on average at most a share `fdr` of those that are
+        called so are normal (Benjamini and Hochberg; `oddgan.verdict.discoveries`). Unlike everything else here, that
+        depends on the other rows of X.
+
+        Warns `oddgan.cautions.CalibrationWarning` (code "fdr-too-few") where the calibration rows are too few for so
+        many rows. Raises `ParameterError` for a share that is not between 0 and 1.
+        """
+        check_fdr(fdr)
+        p = self.p_value(X)
+        if reason := too_few(p, self.model_.calibration.smallest_p, fdr):
+            warn(CalibrationWarning, "fdr-too-few", reason)
+        return discoveries(p, fdr)
+
+    def drift(self, X: Any) -> Drift:
+        """Whether rows look like the training rows at all: their inputs, their scores, and these in their order.
+
+        Returns
+        -------
+        Drift
+            Its `findings` and `warnings` name what differs and what to do; none of them is given as a warning until
+            `Drift.warn` is called. Rows that are like the training rows get a finding with a probability of at most
+            0.012: 0.001 for inputs, 0.001 for scores, 0.01 for their order.
+        """
+        rows = self._opened(X)
+        return drifting.of(self.model_, rows)
 
     def known_defects(self, X: Any) -> KnownDefects:
         """What the threshold makes of a few known anomalies X: how many it catches, and which false-alarm rate would
@@ -293,71 +324,6 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         return other
-
-    # --- views of the model -----------------------------------------------------------------------------------------
-
-    @property
-    def threshold_(self) -> float:
-        """A row scored above it is an anomaly."""
-        return self.model_.calibration.threshold
-
-    @property
-    def offset_(self) -> float:
-        """scikit-learn's: -threshold_."""
-        return -self.threshold_
-
-    @property
-    def false_alarm_rate_(self) -> float:
-        """The false-alarm rate in force."""
-        return self.model_.calibration.rate
-
-    @property
-    def guarantee_(self) -> Guarantee:
-        """What the threshold guarantees, and what was found that speaks against it; `str` gives a sentence."""
-        codes = {one["code"] for one in self.model_.facts.get("warnings", ())}
-        return Guarantee.of(self.model_.calibration, codes)
-
-    @property
-    def n_calibrate_(self) -> int:
-        """The number of calibration rows, or of groups of them."""
-        return self.model_.calibration.count
-
-    @property
-    def history_(self) -> dict[str, list[Any]]:
-        """Every loss term by epoch."""
-        return self.model_.history
-
-    @property
-    def training_(self) -> dict[str, Any]:
-        """Facts about the training."""
-        return dict(self.model_.facts)
-
-    @property
-    def net_(self) -> Any:
-        """The networks by name."""
-        return self.model_.net
-
-    @property
-    def preprocessor_(self) -> Any:
-        """The preprocessing."""
-        return self.model_.preprocessor
-
-    @property
-    def n_features_in_(self) -> int:
-        """The number of columns of the table that the model was fitted on."""
-        return len(self._table_columns())
-
-    @property
-    def feature_names_in_(self) -> np.ndarray:
-        """The names of these columns, where they have names."""
-        if self.model_.preprocessor.columns is None:
-            raise AttributeError("feature_names_in_: the model was fitted on rows without column names")
-        return np.array(self.model_.preprocessor.columns, dtype=object)
-
-    def _table_columns(self) -> tuple[Any, ...]:
-        if self.model_.preprocessor.kind != "table":
-            raise AttributeError("n_features_in_: the model was fitted on pictures")
-        return self.model_.preprocessor.kinds
 
 
 class NeuralDetector(NeuralRecipe, Detector):

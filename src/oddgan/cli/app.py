@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import calibrate, compare, demo, evaluate, generate, models, reproduce, score, terminal, train
+from . import calibrate, compare, demo, evaluate, generate, models, monitor, reproduce, score, terminal, train
 
 ANYWHERE = ("--debug", "--quiet", "-q")  # flags that may stand after the command too
 
@@ -32,6 +32,7 @@ def app_for(arguments: list[str]) -> typer.Typer:
     commands: dict[str, Callable[..., None]] = {
         "train": train.command(arguments if _command_of(arguments) == "train" else None),
         "score": score.score,
+        "monitor": monitor.monitor,
         "evaluate": evaluate.evaluate,
         "calibrate": calibrate.calibrate,
         "compare": compare.command(arguments if _command_of(arguments) == "compare" else None),

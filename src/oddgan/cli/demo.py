@@ -28,7 +28,7 @@ def demo(
     from ..report import heat_map_grid, shades_of, write_html
     from ..rows import open_rows
     from .figures import headline_figures
-    from .score import Scoring, Source
+    from .scoring import Scoring, Source
     from .train import described, fit, set_threads
 
     check_folder(output)

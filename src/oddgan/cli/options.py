@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ..errors import ParameterError
+
 Data = Annotated[
     str,
     typer.Argument(
@@ -109,6 +111,16 @@ FalseAlarmRate = Annotated[
         show_default="as trained",
     ),
 ]
+FalseAlarmRates = Annotated[
+    str | None,
+    typer.Option(
+        "--false-alarm-rate",
+        metavar="SHARE,...",
+        help="Share of normal rows that may be called anomalies, 0.001 for one in a thousand. Of several, the first "
+        "decides, and each of the others has a column of verdicts.",
+        show_default="as trained",
+    ),
+]
 Convert = Annotated[
     bool,
     typer.Option("--convert", help="Accept pictures whose size or channels differ from the training pictures'."),
@@ -121,6 +133,17 @@ def classes(given: str | list[str] | None) -> list[str] | None:
         return None
     words = [given] if isinstance(given, str) else given
     return [name.strip() for word in words for name in word.split(",") if name.strip()]
+
+
+def shares(flag: str, given: str | None) -> list[float]:
+    """The numbers in "0.01,0.001". Raises `ParameterError` for what is none, and for one that stands there twice."""
+    try:
+        found = [float(word) for word in given.split(",")] if given is not None else []
+    except ValueError:
+        raise ParameterError(f"{flag} {given}: give a number between 0 and 1, or several with commas between") from None
+    if len(set(found)) < len(found):
+        raise ParameterError(f"{flag} {given}: gives one of them twice")
+    return found
 
 
 def as_words(

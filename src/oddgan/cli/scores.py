@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,8 @@ Key = tuple[str | int | None, ...]
 class Results:
     """The results of some rows, in order. `keys` of all; `score`, `p_value`, `is_anomaly` (n,) float64 and bool;
     `columns`, of tables, those with the largest shares; `regions`, of pictures, where each is anomalous; `reasons`: why
-    a row could not be used, "" where it could."""
+    a row could not be used, "" where it could; `others`: (n,) bool each, what is an anomaly at further rates, in their
+    order; `q_value`: (n,) float64, where the verdict is by them."""
 
     keys: Sequence[Key]
     score: np.ndarray
@@ -48,12 +49,15 @@ class Results:
     columns: Sequence[str] | None = None
     regions: Sequence[Sequence[MapRegion]] | None = None
     reasons: Sequence[str] | None = None
+    others: Sequence[np.ndarray] = ()
+    q_value: np.ndarray | None = None
 
     def first(self, n: int) -> "Results":
         """Those of the first n rows."""
         held = {name: getattr(self, name) for name in ("columns", "regions", "reasons")}
-        more = {name: None if column is None else column[:n] for name, column in held.items()}
-        return Results(self.keys[:n], self.score[:n], self.p_value[:n], self.is_anomaly[:n], **more)
+        more: dict[str, Any] = {name: None if column is None else column[:n] for name, column in held.items()}
+        others = [flags[:n] for flags in self.others]
+        return Results(self.keys[:n], self.score[:n], self.p_value[:n], self.is_anomaly[:n], others=others, **more)
 
     def more(self, *, in_full: bool) -> list[Sequence[Any]]:
         """The further columns that there are: regions as text, or `in_full`."""
@@ -62,9 +66,15 @@ class Results:
             regions = [[_in_full(one) for one in found] if in_full else _briefly(found) for found in regions]
         return [column for column in (self.columns, regions, self.reasons) if column is not None]
 
-    def verdicts(self) -> list[str]:
-        """ "normal", "anomaly" or "unusable" of each."""
-        found = [VERDICTS[int(flag)] for flag in self.is_anomaly]
+    def all(self, number: Callable[[np.ndarray], Sequence[Any]], *, in_full: bool) -> list[Sequence[Any]]:
+        """All columns but the keys, numbers as `number` makes them; regions as text, or `in_full`."""
+        numbers = [one for one in (self.score, self.p_value, self.q_value) if one is not None]
+        verdicts = [self.verdicts(flags) for flags in (self.is_anomaly, *self.others)]
+        return [*map(number, numbers), *verdicts, *self.more(in_full=in_full)]
+
+    def verdicts(self, flags: np.ndarray) -> list[str]:
+        """ "normal", "anomaly" or "unusable" of each, by what is an anomaly (n,)."""
+        found = [VERDICTS[int(flag)] for flag in flags]
         return found if self.reasons is None else [
             UNUSABLE if reason else verdict for verdict, reason in zip(found, self.reasons, strict=True)
         ]  # fmt: skip
@@ -131,15 +141,25 @@ def scores_to(
     regions: bool = False,
     reasons: bool,
     stream: bool,
+    rates: Sequence[float] = (),
+    q_values: bool = False,
 ) -> Iterator[Writer]:
     """Where results go: a file, or standard output. Whole or not at all, unless `stream` is true.
 
     `keys`: what identifies a row, of "path" and "row". `columns`: there is a column with the columns that have the
     largest shares. `regions`: one with the regions that are anomalous. `reasons`: one with the reason why a row
-    could not be used.
+    could not be used. `rates`: further ones, each with a column of verdicts. `q_values`: there is a column of them.
     """
     more = {"columns": columns, "regions": regions, "reason": reasons}
-    heads = [*keys, "score", "p_value", "verdict", *(name for name, there in more.items() if there)]
+    verdicts = ["verdict", *(f"verdict_{rate:g}" for rate in rates)]
+    heads = [
+        *keys,
+        "score",
+        "p_value",
+        *["q_value"] * q_values,
+        *verdicts,
+        *(name for name, there in more.items() if there),
+    ]
     kinds: dict[Format, Any] = {"csv": _Csv, "jsonl": _JsonLines, "parquet": _Parquet}
     if stream:
         with _Stream(path) as out:
@@ -207,18 +227,8 @@ class _Csv:
         self._write([heads])
 
     def __call__(self, results: Results) -> None:
-        more = results.more(in_full=False)
-        self._write(
-            (*key, *rest)
-            for key, *rest in zip(
-                results.keys,
-                _numbers(results.score),
-                _numbers(results.p_value),
-                results.verdicts(),
-                *more,
-                strict=True,
-            )
-        )
+        columns = results.all(_numbers, in_full=False)
+        self._write((*key, *rest) for key, *rest in zip(results.keys, *columns, strict=True))
 
     def _write(self, rows: Any) -> None:
         text = io.StringIO()
@@ -234,12 +244,10 @@ class _JsonLines:
         self.file, self.heads = file, heads
 
     def __call__(self, results: Results) -> None:
-        more = results.more(in_full=True)
+        columns = results.all(lambda values: [_finite(value) for value in values.tolist()], in_full=True)
         lines = []
-        for key, score, p_value, *rest in zip(
-            results.keys, results.score.tolist(), results.p_value.tolist(), results.verdicts(), *more, strict=True
-        ):
-            line = dict(zip(self.heads, (*map(_text, key), _finite(score), _finite(p_value), *rest), strict=True))
+        for key, *rest in zip(results.keys, *columns, strict=True):
+            line = dict(zip(self.heads, (*map(_text, key), *rest), strict=True))
             lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False))
         self.file.write("".join(f"{line}\n" for line in lines).encode())
 
@@ -262,7 +270,7 @@ class _Parquet:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        types = {"row": pa.int64(), "score": pa.float64(), "p_value": pa.float64()}
+        types = {"row": pa.int64(), "score": pa.float64(), "p_value": pa.float64(), "q_value": pa.float64()}
         self.schema = pa.schema([(head, types.get(head, pa.string())) for head in heads])
         self.writer = pq.ParquetWriter(file, self.schema)
 
@@ -270,9 +278,7 @@ class _Parquet:
         import pyarrow as pa
 
         keys = [list(map(_text, column)) for column in zip(*results.keys, strict=True)]
-        numbers = [pa.array(column, from_pandas=True) for column in (results.score, results.p_value)]
-        more = results.more(in_full=False)
-        columns = [*keys, *numbers, results.verdicts(), *more]
+        columns = [*keys, *results.all(lambda values: pa.array(values, from_pandas=True), in_full=False)]
         self.writer.write_table(pa.table(columns, schema=self.schema))
 
     def close(self) -> None:

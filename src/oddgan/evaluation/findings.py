@@ -7,13 +7,13 @@ import numpy as np
 from .. import metrics
 from ..metrics import Estimate, Rates
 from ..verdict.calibration import rank_of
+from ..verdict.uniformity import same_distribution
 from .results import Kind, OperatingPoint
 from .rivals import FAIR
 
 FEW = 20  # with fewer rows of a class its intervals are so wide that a warning is due
 FEW_OF_A_KIND = 5
 REQUESTED = (0.01, 0.02, 0.05, 0.1)  # false-alarm rates whose cost and gain are shown
-LEAST_TESTED = 10  # rows on either side of a test of distributions
 SURPRISE = 0.005  # on either side: a correct false-alarm rate gets a warning once in 100 tests
 
 
@@ -127,12 +127,8 @@ def _false_alarm_warning(rates: Rates, observed: float, requested: float, n_cali
 def unlike_calibration(normal: np.ndarray, calibration: np.ndarray) -> Iterator[str]:
     """Whether the scores of normal test rows, (n,), are distributed as the calibration rows' are, by the two-sample
     test of Kolmogorov and Smirnov: then their p-values are uniform."""
-    from scipy import stats
-
-    if min(len(normal), len(calibration)) < LEAST_TESTED:
-        return
-    chance = stats.ks_2samp(normal, calibration).pvalue
-    if chance < SURPRISE:
+    chance = same_distribution(normal, calibration)
+    if chance is not None and chance < SURPRISE:
         p = (1 + (calibration[None] >= normal[:, None]).sum(1)) / (len(calibration) + 1)
         low, high = float((p > 0.9).mean()), float((p <= 0.1).mean())
         yield (

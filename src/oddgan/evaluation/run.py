@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import metrics
 from ..errors import DataError, ParameterError
+from ..preprocessing.profile import Watch
 from ..rows import PictureRows, Rows, open_rows
 from . import rivals
 from .examples import Gallery
@@ -79,12 +80,14 @@ def evaluate(
     rows = open_rows(split.test)
     names = tuple(rows.name(i) for i in range(len(rows)))
     region = getattr(detector.model_.preprocessor, "region", None)
+    inputs = Watch(getattr(detector.model_, "profile", None))  # of normal rows, where it is known which they are
     seen = _Seen(rows, names, split, labels, Gallery(examples, split, labels, facts), facts, region)
     fitted = facts["parameters"]
     block = 1 if fitted["tile"] else fitted["block_size"]  # the tiles of one picture fill blocks
     with kept() as warned:
         for start, part in in_chunks(rows, block):
             seen.add(start, part, detector.explain(part))
+            inputs.add(part, None if labels is None else np.flatnonzero(~labels[start : start + len(part)]))
             if progress is not None:
                 progress(start + len(part), len(seen.names))
     scores, flagged = np.concatenate(seen.scores), np.concatenate(seen.flagged)
@@ -128,6 +131,7 @@ def evaluate(
             *_left_out(split),
             *warnings(scores, estimates, rates, of_kinds, requested, n_calibrate),
             *unlike_calibration(normal, detector.model_.calibration.scores),
+            *(one.message for one in inputs.findings()),
             *plain_rivals(plain, estimates),
             *missing,
             *seen.unseen_marks(),

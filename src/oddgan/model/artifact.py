@@ -20,6 +20,7 @@ from ..errors import ArtifactError, MissingExtra
 from ..kit.recipe import AUTO, Recipe
 from ..networks.layers import feature_maps
 from ..parameters import declared
+from ..preprocessing import profile
 from ..verdict import MAP_TERMS, Calibration, Combination, Kept, MapScale, Reference, Views
 from ..verdict.patches import PatchMemory
 from ..verdict.views import OWN
@@ -30,7 +31,7 @@ from .terms import compared_in
 
 SPARE = 4  # times as many numbers may be built as a file holds: a parametrisation registers its weights anew
 LARGEST = float(np.finfo(np.float32).max)
-PARTS = ("net", "preprocessing", "calibration", "neighbourhood", "maps", "training")
+PARTS = ("net", "preprocessing", "calibration", "neighbourhood", "maps", "profile", "training")
 """What the arrays of a model file belong to; "neighbourhood" is what format 1 calls the reference rows."""
 
 
@@ -47,6 +48,7 @@ def info(model: Model) -> dict[str, Any]:
         "tuning": dict(model.combination.tuning),
         "neighbourhood": reference.to_manifest()[0] if reference else None,
         "maps": model.map_scale.to_manifest()[0] if model.map_scale else None,
+        "profile": model.profile.to_manifest()[0] if model.profile else None,
         "training": dict(model.facts),
         "versions": {
             "python": platform.python_version(),
@@ -66,6 +68,7 @@ def write(path: str | Path, model: Model) -> None:
         "calibration": model.calibration,
         "neighbourhood": model.combination.reference,
         "maps": model.map_scale,
+        "profile": model.profile,
     }
     for part, owner in owners.items():
         if owner is not None:
@@ -109,6 +112,7 @@ def _assembled(
     map_scale = MapScale.from_manifest(scaled, part["maps"]) if scaled else None
     if combination.by_map and map_scale is None:
         raise ArtifactError("the score is pooled from anomaly maps, and their scale is missing")
+    looks = manifest.get("profile")  # unknown to older files
     numbers = {name: torch.from_numpy(value) for name, value in part["net"].items()}
     with _no_larger_than(numbers):
         net = built(recipe, preprocessor.shape, numbers)
@@ -125,6 +129,7 @@ def _assembled(
         history=_history(manifest["history"]),
         facts=_facts(manifest["training"]),
         trained_on=_fingerprints(part["training"]["rows"]),
+        profile=profile.from_manifest(looks, part["profile"], preprocessor) if looks else None,
     )
 
 

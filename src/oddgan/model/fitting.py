@@ -17,7 +17,7 @@ from .. import cautions, machine, preprocessing, training
 from ..errors import DataError, ParameterError
 from ..hooks import Hook
 from ..kit.recipe import ALL, NeuralRecipe, Recipe
-from ..preprocessing import PicturePreprocessor, fingerprints
+from ..preprocessing import PicturePreprocessor, fingerprints, profile
 from ..preprocessing.parts import Block, Parts, Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
 from ..rows import Rows, open_rows, together
@@ -79,6 +79,7 @@ def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
         resolved, len(rows), seed, tune=given.tune is None, calibrate=given.calibrate is None, groups=groups
     )
     preprocessor = preprocessing.fit(rows, train, recipe)
+    looks = profile.learn(rows, train, preprocessor)
     # What is held out is read before the long part, so that a row that cannot be used is found now.
     held_out: dict[str, Any] = {}
     counts: dict[str, int] = {}
@@ -136,6 +137,7 @@ def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
         history=history,
         facts={"rows": len(train), "seed": seed, **facts},
         trained_on=trained_on,
+        profile=looks,
     )
 
 

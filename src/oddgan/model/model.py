@@ -13,6 +13,7 @@ from .. import cautions, machine
 from ..errors import ParameterError
 from ..kit.recipe import ALL, Recipe
 from ..preprocessing import PicturePreprocessor, Preprocessor
+from ..preprocessing.profile import Profile, learn
 from ..rows import Rows
 from ..training import History
 from ..verdict import Calibration, Combination, MapScale
@@ -34,6 +35,7 @@ class Model:
     parts. `combination`: from terms to a score, with reference rows. `calibration`: scores of held-out normals and the
     false-alarm rate. `map_scale`: what is usual of anomaly maps of pictures, None where there are none. `history`:
     every loss term by epoch. `facts`: about the training. `trained_on`: fingerprints (n,) uint64 of the training rows.
+    `profile`: what training rows looked like; None in files of older releases.
     """
 
     recipe: Recipe
@@ -45,6 +47,7 @@ class Model:
     history: History
     facts: Mapping[str, Any]
     trained_on: np.ndarray = field(repr=False)
+    profile: Profile | None = field(default=None, repr=False)
 
     # --- scoring ----------------------------------------------------------------------------------------------------
 
@@ -121,7 +124,7 @@ class Model:
         self, rows: Rows, rate: float | Literal["auto"], *, groups: Any = None, strata: Any = None
     ) -> Self:
         """Another model, whose threshold and p-values, of maps too, come from these n normals. `rate`, `groups` and
-        `strata` (n,): as in a fit. Raises `ParameterError` for a rate that they cannot hold. What it warns of takes the
+        `strata` (n,): as in a fit. New rows are then held to what these look like. Raises `ParameterError` for a rate that they cannot hold. What it warns of takes the
         place of what was said of the calibration before."""
         groups, strata = (one_each(one, len(rows), name) for one, name in ((groups, "groups"), (strata, "strata")))
         prepared, maps = self.preprocessor.prepare(rows, np.arange(len(rows))), None
@@ -140,6 +143,7 @@ class Model:
             recipe=self.recipe.fixed(false_alarm_rate=rate),
             calibration=calibration,
             map_scale=None if maps is None else maps.calibrated(),
+            profile=learn(rows, np.arange(len(rows)), self.preprocessor),
             facts={**self.facts, "recalibrated": len(rows), "warnings": warned},
         )
 

@@ -129,15 +129,15 @@ def to_markdown(evaluation: Evaluation) -> str:
 def to_json(evaluation: Evaluation) -> str:
     """The evaluation as strict JSON (NaN and infinite become null), UTF-8, keys in a fixed order.
 
-    Schema version 2: "schema" ("oddgan.evaluation"), "schema_version"; "data": {"name", "note", "rows"};
-    "detector": the detector's own facts; "calibration": {"threshold", "false_alarm_rate", "false_alarm_range",
-    "n_calibrate", "guarantee": [text]}; "estimates": {name: {"value", "low", "high", "chance"}}; "rates":
-    {"false_alarm_rate" and "detection_rate" as estimates, "precision", "f1", "n_normal", "n_anomalous",
-    "n_false_alarms", "n_detected"} or null; "by_kind": [{"kind", "is_anomaly", "n", "n_flagged", "flagged", "auroc",
-    "median_score"}]; "pixel": {name: value}; "n_masks"; "operating_points": [{"requested", "detected", "false_alarms"}]; "rivals": {name: AUROC
-    of what needs no detector}; "skipped": [{"name", "reason"}]; "warnings": [text]; "history": {column: [values]};
-    "rows": [{"name", "score", "p_value", "is_anomaly", "label", "kind", "terms": {name: value}}] in the test's order.
-    A key may be added within a version; a key that is removed or changes its meaning makes a new version.
+    Schema version 2: "schema" ("oddgan.evaluation"), "schema_version"; "data": {"name", "note", "rows"}; "detector":
+    the detector's own facts; "calibration": {"threshold", "false_alarm_rate", "false_alarm_range", "n_calibrate",
+    "guarantee": [text]}; "estimates": {name: {"value", "low", "high", "chance"}}; "rates": {"false_alarm_rate" and
+    "detection_rate" as estimates, "precision", "f1", "n_normal", "n_anomalous", "n_false_alarms", "n_detected"} or
+    null; "by_kind": [{"kind", "is_anomaly", "n", "n_flagged", "flagged", "auroc", "median_score"}]; "pixel": {name:
+    value}; "n_masks"; "operating_points": [{"requested", "detected", "false_alarms"}]; "rivals": {name: AUROC of what
+    needs no detector}; "skipped": [{"name", "reason"}]; "warnings": [text]; "history": {column: [values]}; "rows":
+    [{"name", "score", "p_value", "is_anomaly", "label", "kind", "terms": {name: value}}] in the test's order. A key
+    may be added within a version; a key that is removed or changes its meaning makes a new version.
     """
     e = evaluation
     rows = [

@@ -127,6 +127,11 @@ class Calibration:
         rows = f"{len(self.scores):,} normal row{'s' * (len(self.scores) != 1)}"
         return rows if self.groups is None else f"{self.count:,} group{'s' * (self.count != 1)} of {rows}"
 
+    @property
+    def smallest_p(self) -> float:
+        """The smallest p-value that there can be: that of a row above every calibration row."""
+        return float(self.p_value(np.array([np.inf]))[0])
+
     def to_manifest(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps: readable facts, and arrays."""
         facts: dict[str, Any] = {"rows": len(self.scores), "false_alarm_rate": self.rate, "threshold": self.threshold}

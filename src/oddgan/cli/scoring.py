@@ -1,0 +1,305 @@
+"""How oddgan score scores sources, and where results go."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import DataError, ParameterError
+from . import terminal
+
+if TYPE_CHECKING:
+    from ..detector import Detector
+    from ..model.monitor import Monitor
+    from .reading import Chunk
+    from .scores import Format, Results
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something to score: what it was called, and its rows, or why there are none."""
+
+    name: str
+    rows: Any = None
+    reason: str = ""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Show nothing."""
+    del done, total
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How rows are scored and where results go. `several`: whether there may be more than one source. `rates`: further
+    false-alarm rates; `fdr`: a false discovery rate that verdicts are by; `monitor`: the file of a stream's state."""
+
+    detector: "Detector"
+    output: Path | None
+    form: "Format" = "csv"
+    maps: Path | None = None
+    kinds: Sequence[str] = ("overlay",)
+    fullest: float | None = None
+    regions: bool = False
+    skip_bad: bool = False
+    stream: bool = False
+    several: bool = False
+    rates: Sequence[float] = ()
+    fdr: float | None = None
+    monitor: Path | None = None
+
+    def run(self, sources: Iterable[Source], progress: Callable[[int, int], None] = no_progress) -> tuple[int, int]:
+        """Write the results of all rows; return how many are anomalies and how many could not be used. Nothing is
+        written unless all goes well, or results are streamed."""
+        import numpy as np
+
+        from .outputs import whole_folder
+        from .reading import listed, refuse
+        from .scores import scores_to
+
+        detector, sources, looked = self.detector, iter(sources), _Looked(self.detector, self.monitor)
+        others = [detector.with_false_alarm_rate(rate) for rate in self.rates]
+        counts = [0] * len(others)
+        held: list[Results] = []  # until it is known which of all rows are anomalies
+        table = detector.model_.preprocessor.kind == "table"
+        self._check_locates(table)
+        first = next(sources, None)
+        keys = self._keys(first, table)
+        bad: list[tuple[str, str]] = []
+        done = anomalies = seen = total = 0
+        with ExitStack() as stack:
+            folder = self.maps
+            if folder is not None and not self.stream:
+                folder = stack.enter_context(whole_folder(folder))
+            write = stack.enter_context(
+                scores_to(
+                    self.output,
+                    keys,
+                    self.form,
+                    columns=table,
+                    regions=self.regions,
+                    reasons=self.skip_bad,
+                    stream=self.stream,
+                    rates=self.rates,
+                    q_values=self.fdr is not None,
+                )
+            )
+            for source in ([] if first is None else [first]), sources:
+                for one in source:
+                    total += self._count(one)
+                    for results, unusable in self._results(one, keys, folder, looked):
+                        results = replace(results, others=[results.score > other.threshold_ for other in others])
+                        bad += unusable
+                        seen += len(results.score)
+                        if bad and not self.skip_bad:
+                            if self.stream:  # what came before it is known, and stays
+                                write(results.first(int(np.isnan(results.score).argmax())))
+                                looked.keep()
+                                refuse(one.name, bad, 0)
+                            continue  # only the list of what cannot be used is still of interest
+                        if self.fdr is None:
+                            write(results)
+                        else:
+                            held.append(results)
+                        if self.stream:
+                            looked.keep()
+                        done += len(results.score) - len(unusable)
+                        anomalies += int(results.is_anomaly.sum())
+                        counts = [n + int(flags.sum()) for n, flags in zip(counts, results.others, strict=True)]
+                        progress(done + len(bad), total)
+            if bad and (not self.skip_bad or not (done or self.stream)):
+                refuse(first.name if first and not self.several else "", bad, seen)
+            if self.fdr is not None:
+                held = self._discovered(held, self.fdr)
+                anomalies = sum(int(results.is_anomaly.sum()) for results in held)
+                for results in held:
+                    write(results)
+        listed(bad)
+        looked.keep()
+        looked.warn()
+        left_out = f", {len(bad):,} could not be used" if bad else ""
+        terminal.note(
+            f"{done:,} row{'s' * (done != 1)}: {anomalies:,} anomal{'y' if anomalies == 1 else 'ies'} "
+            f"({self._ruled(counts)}){left_out}"
+        )
+        terminal.written(self.output, self.maps, self.monitor)
+        return anomalies, len(bad)
+
+    def _ruled(self, counts: Sequence[int]) -> str:
+        """What makes an anomaly, in words, and how many there are at further rates."""
+        from ..report.text import percent
+
+        if self.fdr is not None:
+            return f"false discovery rate {percent(self.fdr)}"
+        detector = self.detector
+        more = "".join(f"; {n:,} at {percent(rate)}" for n, rate in zip(counts, self.rates, strict=True))
+        return f"scores above {detector.threshold_:.6g}; false-alarm rate {percent(detector.false_alarm_rate_)}{more}"
+
+    def _discovered(self, held: "list[Results]", fdr: float) -> "list[Results]":
+        """The results of a batch with the verdicts that all of them together give."""
+        import numpy as np
+
+        from ..cautions import CalibrationWarning, warn
+        from ..verdict.discoveries import q_values, too_few
+
+        if not held:
+            return held
+        p = np.concatenate([results.p_value for results in held])
+        if reason := too_few(p, self.detector.model_.calibration.smallest_p, fdr):
+            warn(CalibrationWarning, "fdr-too-few", reason)
+        parts = np.split(q_values(p), np.cumsum([len(results.score) for results in held])[:-1])
+        return [
+            replace(results, q_value=q, is_anomaly=np.nan_to_num(q, nan=1.0) <= fdr + 1e-12)
+            for results, q in zip(held, parts, strict=True)
+        ]
+
+    def _check_locates(self, table: bool) -> None:
+        for flag, asked in (("--maps", self.maps is not None), ("--regions", self.regions)):
+            if asked and table:
+                raise DataError(f"the model takes tables, and anomaly maps are of pictures: leave out {flag}")
+            if asked and not self.detector.locates:
+                raise ParameterError(f"{type(self.detector).__name__} locates nothing: leave out {flag}")
+        cut = "--regions" if self.regions else "--map-as mask" if self.maps is not None and "mask" in self.kinds else ""
+        if cut and self.detector.model_.map_scale is None:
+            raise ParameterError(f"{cut}: the model is from before maps had a threshold; train it again")
+
+    def _keys(self, first: Source | None, table: bool) -> tuple[str, ...]:
+        """What identifies a row in results."""
+        if self.several or first is None:
+            return ("path", "row") if table else ("path",)
+        return ("path",) if first.rows is None or first.rows.named else ("row",)
+
+    def _count(self, source: Source) -> int:
+        """How many rows there are, for a bar that is seen: to count those of a CSV file is a pass over it."""
+        if source.rows is None:
+            return 1
+        return len(source.rows) if sys.stderr.isatty() or not hasattr(source.rows, "parts") else 0
+
+    def _results(
+        self, source: Source, keys: tuple[str, ...], folder: Path | None, looked: "_Looked"
+    ) -> "Iterator[tuple[Results, list[tuple[str, str]]]]":
+        """The results of a source's rows, some at a time, and the names of those that could not be used."""
+        from .reading import as_taken, chunks
+
+        reason = source.reason
+        if not reason:
+            try:
+                rows = as_taken(source.rows, self.detector)
+                for chunk in chunks(rows, self.detector, self.detector.block_size if self.stream else None):
+                    names = [self._name(source.name, rows, name) for name in chunk.names]
+                    unusable = [(str(names[i - chunk.start]), why) for i, why in sorted(chunk.bad.items())]
+                    found = names if len(keys) == 1 else [(source.name, n) for n in chunk.names]
+                    results = self._judged(chunk, found, names, folder)
+                    looked.add(chunk, results.score)
+                    yield results, unusable
+                return
+            except DataError as error:
+                if not self.stream:
+                    raise
+                reason = str(error).removeprefix(f"{source.name}: ")
+        key = (source.name, None)[: len(keys)]
+        yield self._unusable(key, reason), [(source.name, reason)]
+
+    def _name(self, source: str, rows: Any, name: str | int) -> str | int:
+        """What to call a row: with its source before it, where there may be several."""
+        if not self.several or rows.kind == "table":
+            return name
+        if isinstance(name, int):
+            return f"{source}[{name}]"
+        return source if len(rows) == 1 and Path(source).name == name else (Path(source) / name).as_posix()
+
+    def _judged(self, chunk: "Chunk", keys: Any, names: Any, folder: Path | None) -> "Results":
+        """The results of a chunk's rows, unusable ones among them, and their heat maps."""
+        import numpy as np
+
+        from .maps import MapFiles
+        from .scores import Results, in_words
+
+        detector, n = self.detector, len(chunk.names)
+        keys = [key if isinstance(key, tuple) else (key,) for key in keys]
+        table = detector.model_.preprocessor.kind == "table"
+        columns: Any = [""] * n if table else None
+        regions: Any = [()] * n if self.regions else None
+        at = np.array(chunk.numbers, dtype=int) - chunk.start
+        score, p_value, flagged = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, dtype=bool)
+        if len(at):
+            if table:
+                score[at], shares = detector.score_and_shares(chunk.rows)
+                columns = in_words(detector.preprocessor_.names, shares, n)
+            elif folder is None and not self.regions:
+                score[at] = detector.anomaly_score(chunk.rows)
+            else:
+                found = detector.explain(chunk.rows)
+                score[at] = found.score
+                files = None
+                if folder is not None:
+                    files = MapFiles(folder, cast(Path, self.maps), detector, self.kinds, self.fullest)
+                for j, i in enumerate(at.tolist()):
+                    if files is not None:
+                        files.write(names[i], chunk.rows[j], found, j)
+                    if regions is not None:
+                        regions[i] = found.regions(j)
+            p_value[at] = detector.model_.calibration.p_value(score[at])
+            flagged[at] = score[at] > detector.threshold_
+        reasons = None
+        if self.skip_bad:
+            reasons = [chunk.bad.get(chunk.start + i, "") for i in range(n)]
+        return Results(keys, score, p_value, flagged, columns, regions, reasons)
+
+    def _unusable(self, key: Any, reason: str) -> "Results":
+        """The result of a source that cannot be used at all."""
+        import numpy as np
+
+        from .scores import Results
+
+        none = np.full(1, np.nan)
+        table = self.detector.model_.preprocessor.kind == "table"
+        reasons = [reason] if self.skip_bad else None
+        regions = [()] if self.regions else None
+        return Results([key], none, none, np.zeros(1, bool), [""] if table else None, regions, reasons)
+
+
+class _Looked:
+    """How rows compare with training rows, beside their results; and the state of a stream, where there is one."""
+
+    def __init__(self, detector: "Detector", monitor: Path | None) -> None:
+        from ..model.drift import Watch
+
+        self.model, self.path, self.watch = detector.model_, monitor, Watch(detector.model_)
+        self.pending: list[Any] = []
+        self.state: Monitor | None = None
+        if monitor is not None:
+            from ..model import monitor as states
+
+            self.state = states.Monitor.of(monitor, self.model)  # one of another model is refused now
+
+    def add(self, chunk: "Chunk", score: Any) -> None:
+        """These rows, and the scores (n,) of them and of unusable ones."""
+        if not len(chunk.numbers):
+            return
+        score = score[[number - chunk.start for number in chunk.numbers]]
+        self.watch.add(chunk.rows, score)
+        if self.path is not None:
+            self.pending.append(score)
+
+    def keep(self) -> None:
+        """Write down what was added since."""
+        if self.path is not None and self.pending:
+            import numpy as np
+
+            from ..model.monitor import update
+
+            self.state = update(self.path, self.model, np.concatenate(self.pending))
+            self.pending = []
+
+    def warn(self) -> None:
+        """Say what differs."""
+        self.watch.drift().warn()
+        if self.state is not None:
+            from ..cautions import DriftWarning, warn
+
+            if finding := self.state.finding:
+                warn(DriftWarning, finding.code, f"{self.path}: {finding.message}")
+            terminal.note(f"{self.path}: {self.state.describe()}")

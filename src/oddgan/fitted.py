@@ -1,0 +1,77 @@
+"""What can be read of a fitted detector: views of its model, under scikit-learn's names."""
+
+from typing import Any
+
+import numpy as np
+
+from .model import Model
+from .verdict import Guarantee
+
+
+class Fitted:
+    """Views of `model_`, the value that a fit has made."""
+
+    model_: Model
+
+    @property
+    def threshold_(self) -> float:
+        """A row scored above it is an anomaly."""
+        return self.model_.calibration.threshold
+
+    @property
+    def offset_(self) -> float:
+        """scikit-learn's: -threshold_."""
+        return -self.threshold_
+
+    @property
+    def false_alarm_rate_(self) -> float:
+        """The false-alarm rate in force."""
+        return self.model_.calibration.rate
+
+    @property
+    def guarantee_(self) -> Guarantee:
+        """What the threshold guarantees, and what was found that speaks against it; `str` gives a sentence."""
+        codes = {one["code"] for one in self.model_.facts.get("warnings", ())}
+        return Guarantee.of(self.model_.calibration, codes)
+
+    @property
+    def n_calibrate_(self) -> int:
+        """The number of calibration rows, or of groups of them."""
+        return self.model_.calibration.count
+
+    @property
+    def history_(self) -> dict[str, list[Any]]:
+        """Every loss term by epoch."""
+        return self.model_.history
+
+    @property
+    def training_(self) -> dict[str, Any]:
+        """Facts about the training."""
+        return dict(self.model_.facts)
+
+    @property
+    def net_(self) -> Any:
+        """The networks by name."""
+        return self.model_.net
+
+    @property
+    def preprocessor_(self) -> Any:
+        """The preprocessing."""
+        return self.model_.preprocessor
+
+    @property
+    def n_features_in_(self) -> int:
+        """The number of columns of the table that the model was fitted on."""
+        return len(self._table_columns())
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """The names of these columns, where they have names."""
+        if self.model_.preprocessor.columns is None:
+            raise AttributeError("feature_names_in_: the model was fitted on rows without column names")
+        return np.array(self.model_.preprocessor.columns, dtype=object)
+
+    def _table_columns(self) -> tuple[Any, ...]:
+        if self.model_.preprocessor.kind != "table":
+            raise AttributeError("n_features_in_: the model was fitted on pictures")
+        return self.model_.preprocessor.kinds
