@@ -26,9 +26,8 @@ from .model.drift import Drift
 from .model.holding_out import HeldOut, one_each
 from .rows import Expected, Rows, TableRows, open_rows
 from .verdict import KnownDefects
+from .verdict.calibration import ROUNDING
 from .verdict.discoveries import check_fdr, discoveries, too_few
-
-ROUNDING = 1e-12  # that a p-value may be above a rate which it equals
 
 __all__ = ["Detector", "Drift", "Explanation", "NeuralDetector"]
 
@@ -155,7 +154,10 @@ class Detector(Fitted, Recipe, OutlierMixin, BaseEstimator):  # type: ignore[mis
     def p_value(self, X: Any, *, strata: Any = None) -> np.ndarray:
         """Conformal p-values (n,) float64 against the calibration rows, with `strata` (n,) against those of each row's
         own stratum (see `fit`); `oddgan.verdict.calibration` says what they guarantee."""
-        scores = self.anomaly_score(X)
+        return self.p_value_of(self.anomaly_score(X), strata=strata)
+
+    def p_value_of(self, scores: np.ndarray, *, strata: Any = None) -> np.ndarray:
+        """Conformal p-values (n,) float64 of anomaly scores (n,). `strata`: as for `p_value`."""
         return self.model_.calibration.p_value(scores, self._strata(strata, len(scores)))
 
     def predict(self, X: Any, *, strata: Any = None) -> np.ndarray:
@@ -204,7 +206,7 @@ class Detector(Fitted, Recipe, OutlierMixin, BaseEstimator):  # type: ignore[mis
         found = self.model_.explain(rows)
         if strata is None:
             return found
-        p_value = self.model_.calibration.p_value(found.score, self._strata(strata, len(rows)))
+        p_value = self.p_value_of(found.score, strata=strata)
         return replace(found, p_value=p_value, is_anomaly=p_value <= self.false_alarm_rate_ + ROUNDING)
 
     def _strata(self, strata: Any, n: int) -> np.ndarray | None:

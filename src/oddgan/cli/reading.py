@@ -69,9 +69,9 @@ def columns_of(detector: "Detector") -> "Columns | None":
     return preprocessor if preprocessor.kind == "table" else None
 
 
-def as_taken(rows: Any, detector: "Detector") -> "Rows | TableFile":
+def as_taken(rows: Any, detector: "Detector", beside: str | None = None) -> "Rows | TableFile":
     """What `oddgan.data.rows` gave, as rows that the model takes; a table file is read in parts, with the model's
-    columns. Raises `DataError` where they do not fit."""
+    columns, and one `beside` them. Raises `DataError` where they do not fit."""
     from ..rows import open_rows
     from ..rows.table_files import TableFile
 
@@ -80,7 +80,7 @@ def as_taken(rows: Any, detector: "Detector") -> "Rows | TableFile":
         return open_rows(rows, like=like)
     if like.kind != "table":
         raise DataError(f"{rows.path}: is a table, and the model takes {like.describe()}")
-    return rows.typed(like.columns, like.kinds)
+    return rows.typed(like.columns, like.kinds, [] if beside is None else [beside])
 
 
 def check_readable(source: str, *parts: "Held | None") -> None:

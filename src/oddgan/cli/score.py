@@ -10,7 +10,19 @@ import typer
 
 from ..errors import DataError, ParameterError
 from . import terminal
-from .options import BlockSize, ChannelsFrom, Convert, Device, Drop, FalseAlarmRates, Model, SkipBad, Threads, shares
+from .options import (
+    BlockSize,
+    ChannelsFrom,
+    Convert,
+    Device,
+    Drop,
+    FalseAlarmRates,
+    Model,
+    SkipBad,
+    Strata,
+    Threads,
+    shares,
+)
 from .outputs import check_folder, check_writable
 from .process import LEFT_OUT
 from .scoring import Scoring, Source, no_progress
@@ -100,6 +112,7 @@ def score(
             help="Keep in this file, over runs, whether rows still are like calibration rows (see: oddgan monitor).",
         ),
     ] = None,
+    strata: Strata = None,
     convert: Convert = False,
     skip_bad: SkipBad = False,
     fail_on_anomaly: Annotated[
@@ -150,7 +163,7 @@ def score(
     )
     if threads is not None:
         set_threads(threads)
-    sources = _listened(open_source) if listening else _opened(data, first, open_source, detector, skip_bad)
+    sources = _listened(open_source) if listening else _opened(data, first, open_source, detector, skip_bad, strata)
     how = Scoring(
         detector,
         output,
@@ -165,6 +178,7 @@ def score(
         rates=rates[1:],
         fdr=fdr,
         monitor=monitor,
+        strata=strata,
     )
     with nullcontext(no_progress) if listening else terminal.bar("scoring") as progress:
         anomalies, left_out = how.run(sources, progress)
@@ -198,14 +212,19 @@ def _opener(drop: Iterable[str], channels_from: str | None) -> Callable[[str], A
 
 
 def _opened(
-    data: list[str], first: Any, open_source: Callable[[str], Any], detector: "Detector", skip_bad: bool
+    data: list[str],
+    first: Any,
+    open_source: Callable[[str], Any],
+    detector: "Detector",
+    skip_bad: bool,
+    strata: str | None,
 ) -> Iterator[Source]:
     """Every source, all of them opened before the first is scored, so that an error comes now."""
     from .reading import as_taken
 
     def source(i: int) -> Source:
         try:
-            return Source(data[i], as_taken(open_source(data[i]) if i else first, detector))
+            return Source(data[i], as_taken(open_source(data[i]) if i else first, detector, strata))
         except DataError as error:
             if not skip_bad or len(data) == 1:
                 raise

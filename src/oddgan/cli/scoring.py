@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import DataError, ParameterError
+from ..verdict.calibration import ROUNDING
 from . import terminal
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def no_progress(done: int, total: int) -> None:
 @dataclass(frozen=True)
 class Scoring:
     """How rows are scored and where results go. `several`: whether there may be more than one source. `rates`: further
-    false-alarm rates; `fdr`: a false discovery rate that verdicts are by; `monitor`: the file of a stream's state."""
+    false-alarm rates; `fdr`: a false discovery rate that verdicts are by; `monitor`: the file of a stream's state;
+    `strata`: what says of which sort each row is (`oddgan.data.keys`)."""
 
     detector: "Detector"
     output: Path | None
@@ -49,6 +51,7 @@ class Scoring:
     rates: Sequence[float] = ()
     fdr: float | None = None
     monitor: Path | None = None
+    strata: str | None = None
 
     def run(self, sources: Iterable[Source], progress: Callable[[int, int], None] = no_progress) -> tuple[int, int]:
         """Write the results of all rows; return how many are anomalies and how many could not be used. Nothing is
@@ -60,8 +63,9 @@ class Scoring:
         from .scores import scores_to
 
         detector, sources, looked = self.detector, iter(sources), _Looked(self.detector, self.monitor)
-        others = [detector.with_false_alarm_rate(rate) for rate in self.rates]
-        counts = [0] * len(others)
+        for rate in self.rates:
+            detector.with_false_alarm_rate(rate)  # is an error now where the calibration rows are too few
+        counts = [0] * len(self.rates)
         held: list[Results] = []  # until it is known which of all rows are anomalies
         table = detector.model_.preprocessor.kind == "table"
         self._check_locates(table)
@@ -90,7 +94,7 @@ class Scoring:
                 for one in source:
                     total += self._count(one)
                     for results, unusable in self._results(one, keys, folder, looked):
-                        results = replace(results, others=[results.score > other.threshold_ for other in others])
+                        results = replace(results, others=[results.p_value <= rate + ROUNDING for rate in self.rates])
                         bad += unusable
                         seen += len(results.score)
                         if bad and not self.skip_bad:
@@ -124,6 +128,8 @@ class Scoring:
             f"{done:,} row{'s' * (done != 1)}: {anomalies:,} anomal{'y' if anomalies == 1 else 'ies'} "
             f"({self._ruled(counts)}){left_out}"
         )
+        if self.fdr is None:
+            terminal.note(f"guaranteed: {detector.guarantee_}")
         terminal.written(self.output, self.maps, self.monitor)
         return anomalies, len(bad)
 
@@ -186,12 +192,13 @@ class Scoring:
         reason = source.reason
         if not reason:
             try:
-                rows = as_taken(source.rows, self.detector)
+                rows = as_taken(source.rows, self.detector, self.strata)
                 for chunk in chunks(rows, self.detector, self.detector.block_size if self.stream else None):
                     names = [self._name(source.name, rows, name) for name in chunk.names]
                     unusable = [(str(names[i - chunk.start]), why) for i, why in sorted(chunk.bad.items())]
                     found = names if len(keys) == 1 else [(source.name, n) for n in chunk.names]
-                    results = self._judged(chunk, found, names, folder)
+                    chunk, strata = self._with_strata(source.name, chunk)
+                    results = self._judged(chunk, found, names, folder, strata)
                     looked.add(chunk, results.score)
                     yield results, unusable
                 return
@@ -210,7 +217,16 @@ class Scoring:
             return f"{source}[{name}]"
         return source if len(rows) == 1 and Path(source).name == name else (Path(source) / name).as_posix()
 
-    def _judged(self, chunk: "Chunk", keys: Any, names: Any, folder: Path | None) -> "Results":
+    def _with_strata(self, source: str, chunk: "Chunk") -> "tuple[Chunk, Any]":
+        """The chunk, without a column that only says so, and the strata (m,) of its rows, None where none are given."""
+        from ..data.keys import keys_of, without
+
+        if self.strata is None or not chunk.numbers:
+            return chunk, None
+        found = keys_of(chunk.rows, self.strata, "strata", source)
+        return replace(chunk, rows=without(chunk.rows, [self.strata])), found
+
+    def _judged(self, chunk: "Chunk", keys: Any, names: Any, folder: Path | None, strata: Any) -> "Results":
         """The results of a chunk's rows, unusable ones among them, and their heat maps."""
         import numpy as np
 
@@ -231,7 +247,7 @@ class Scoring:
             elif folder is None and not self.regions:
                 score[at] = detector.anomaly_score(chunk.rows)
             else:
-                found = detector.explain(chunk.rows)
+                found = detector.explain(chunk.rows, strata=strata)
                 score[at] = found.score
                 files = None
                 if folder is not None:
@@ -241,8 +257,8 @@ class Scoring:
                         files.write(names[i], chunk.rows[j], found, j)
                     if regions is not None:
                         regions[i] = found.regions(j)
-            p_value[at] = detector.model_.calibration.p_value(score[at])
-            flagged[at] = score[at] > detector.threshold_
+            p_value[at] = detector.p_value_of(score[at], strata=strata)
+            flagged[at] = p_value[at] <= detector.false_alarm_rate_ + ROUNDING
         reasons = None
         if self.skip_bad:
             reasons = [chunk.bad.get(chunk.start + i, "") for i in range(n)]

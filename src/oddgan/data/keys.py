@@ -4,6 +4,7 @@ picture, a part of its name, or a column of a table."""
 import re
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,8 @@ def keyed(split: Split, groups: str | None, strata: str | None) -> Split:
     note = "; ".join([split.note, *counted])
     return replace(
         split,
-        train=_without(split.train, columns),
-        test=_without(split.test, columns),
+        train=without(split.train, columns),
+        test=without(split.test, columns),
         note=note,
         groups=keys.get("groups"),
         strata=keys.get("strata"),
@@ -62,5 +63,6 @@ def keys_of(rows: Rows, by: str, what: str, where: str) -> NDArray[np.str_]:
     return np.array([match[1 if pattern.groups else 0] or "" for match in found if match], dtype=np.str_)
 
 
-def _without(rows: Rows | None, columns: list[str]) -> Rows | None:
+def without(rows: Any, columns: list[str]) -> Any:
+    """Rows without these columns, where they have columns."""
     return rows if rows is None or not hasattr(rows, "without") else rows.without(columns)

@@ -75,8 +75,7 @@ def _read(
     kinds: dict[str, Kind] = {**dict.fromkeys(number, "number"), **dict.fromkeys([*category, *labels], "category")}
     file = TableFile(path, drop, kinds)
     if like is not None:
-        taken = TableFile(path, [*drop, *labels, *keys]).typed(like.columns, like.kinds)
-        file.columns, file.kinds = (*taken.columns, *keys, *labels), file.kinds | taken.kinds
+        file = file.typed(like.columns, like.kinds, [*keys, *labels])
     rows = file.read()
     if label is None:
         return rows, None

@@ -58,14 +58,17 @@ class TableFile:
         """The number of rows. Reads a CSV file once."""
         return self.file.count()
 
-    def typed(self, columns: Sequence[str] | None, kinds: "Sequence[Kind]") -> "TableFile":
-        """The same file with the `columns` of a model in the model's order (None: they have no names), and its `kinds`.
-        Raises `DataError` for columns that are missing or that the model does not know."""
+    def typed(self, columns: Sequence[str] | None, kinds: "Sequence[Kind]", beside: Sequence[str] = ()) -> "TableFile":
+        """The same file with the `columns` of a model in the model's order (None: they have no names), and its `kinds`;
+        after them the categories `beside`, of which the model knows nothing. Raises `DataError` for columns that are
+        missing or that the model does not know."""
         if columns is None:
-            columns = self.columns
+            columns = tuple(name for name in self.columns if name not in beside)
             if len(columns) != len(kinds):
                 raise DataError(f"{self.path}: has {len(columns)} columns, and the model takes {len(kinds)}")
-        here, known = set(self.columns), set(columns)
+        here, known = set(self.columns), {*columns, *beside}
+        if lacking := [name for name in beside if name not in here]:
+            raise DataError(f"{self.path}: has no column {lacking[0]!r}; its columns are {', '.join(self.columns)}")
         if missing := [name for name in columns if name not in here]:
             raise DataError(f"{self.path}: the model was trained with the column {missing[0]!r}, which is missing")
         if unknown := [name for name in self.columns if name not in known]:
@@ -76,7 +79,8 @@ class TableFile:
             )
         other = object.__new__(TableFile)
         other.path, other.file = self.path, self.file
-        other.columns, other.kinds = tuple(columns), dict(zip(columns, kinds, strict=True))
+        other.columns = (*columns, *beside)
+        other.kinds = {**dict(zip(columns, kinds, strict=True)), **dict.fromkeys(beside, "category")}
         return other
 
     def parts(self, size: int = PART) -> "Iterator[TableRows]":

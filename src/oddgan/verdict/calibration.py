@@ -25,6 +25,7 @@ from ..errors import ArtifactError, DataError, ParameterError
 
 LOWEST_AUTO_RATE = 0.01
 DIGITS = 12  # that sums of weights are good for
+ROUNDING = 1e-12  # that a p-value may be above a rate which it equals
 
 
 @dataclass(frozen=True, eq=False)
