@@ -123,13 +123,13 @@ class Scoring:
         listed(bad)
         looked.keep()
         looked.warn()
+        if self.fdr is None:
+            terminal.note(f"guaranteed: {detector.guarantee_}")
         left_out = f", {len(bad):,} could not be used" if bad else ""
         terminal.note(
             f"{done:,} row{'s' * (done != 1)}: {anomalies:,} anomal{'y' if anomalies == 1 else 'ies'} "
             f"({self._ruled(counts)}){left_out}"
         )
-        if self.fdr is None:
-            terminal.note(f"guaranteed: {detector.guarantee_}")
         terminal.written(self.output, self.maps, self.monitor)
         return anomalies, len(bad)
 

@@ -123,9 +123,9 @@ class Model:
     def recalibrated(
         self, rows: Rows, rate: float | Literal["auto"], *, groups: Any = None, strata: Any = None
     ) -> Self:
-        """Another model, whose threshold and p-values, of maps too, come from these n normals, which later rows are held
-        to. `rate`, `groups` and `strata` (n,): as in a fit. Raises `ParameterError` for a rate that they cannot hold.
-        What it warns of takes the place of what was said of the calibration before."""
+        """Another model, whose threshold and p-values, of maps too, come from these n normals, and which holds later
+        rows to what they look like. `rate`, `groups` and `strata` (n,): as in a fit. Raises `ParameterError` for a rate
+        that they cannot hold. What it warns of takes the place of what was said of the calibration before."""
         groups, strata = (one_each(one, len(rows), name) for one, name in ((groups, "groups"), (strata, "strata")))
         prepared, maps = self.preprocessor.prepare(rows, np.arange(len(rows))), None
         if self.map_scale is not None and isinstance(self.preprocessor, PicturePreprocessor):
