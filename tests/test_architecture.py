@@ -36,7 +36,7 @@ ROWS = [
     {"kit.recipe", "kit.games"},
     {"model"},
     {"detector"},
-    {"kit.estimators"},
+    {"kit.estimators", "ensemble"},
     {"detectors", "data"},
     {"evaluation", "advice", "testing"},
     {"kit"},

@@ -6,7 +6,7 @@ is declared in their own files (`oddgan.kit.recipe` says what).
 
 import copy
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,18 +17,18 @@ from sklearn.utils.validation import check_is_fitted
 from .errors import DataError, ParameterError
 from .hooks import Hook
 from .kit.recipe import NeuralRecipe, Recipe
-from .model import Explanation, Model, artifact, fitting
+from .model import Explanation, Judge, Model, artifact, fitting
 from .rows import Expected, Rows, TableRows, open_rows
 
-__all__ = ["Detector", "Explanation", "NeuralDetector"]
+__all__ = ["Detector", "Explanation", "Face", "NeuralDetector"]
 
 
-class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
-    """Base of all detectors.
+class Face(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
+    """What is fitted and asked: a detector, or several as one (`oddgan.ensemble`).
 
     Attributes
     ----------
-    model_ : Model
+    model_ : Model or EnsembleModel
         What the fit made, a value. Everything below is read from it and cannot be set.
     threshold_ : float
         A row scored above it is an anomaly. `offset_` is -threshold_.
@@ -44,7 +44,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         For tables, as scikit-learn has them.
     """
 
-    model_: Model
+    model_: Judge
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.check_parameters()
         self.__dict__.pop("model_", None)  # a fit that is broken off leaves nothing of an older one
         run = fitting.Run(checkpoint=checkpoint, seconds=checkpoint_seconds, hooks=tuple(hooks))
-        self.model_ = fitting.fit(self, open_rows(X), y, tune=tune, calibrate=calibrate, run=run)
+        self.model_ = self._fit_rows(open_rows(X), y, tune=tune, calibrate=calibrate, run=run)
         return self
 
     # --- asking the model -------------------------------------------------------------------------------------------
@@ -206,25 +206,6 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             setattr(other, name, value)
         return other
 
-    # --- files ------------------------------------------------------------------------------------------------------
-
-    def info(self) -> dict[str, Any]:
-        """What the model is, as a model file's manifest has it: JSON-able."""
-        check_is_fitted(self, "model_")
-        return artifact.info(self.model_)
-
-    def save(self, path: str | Path) -> None:
-        """Write the model file `path`, whole or not at all (`oddgan.model.archive`). Raises `OutputError`."""
-        check_is_fitted(self, "model_")
-        artifact.write(path, self.model_)
-
-    @classmethod
-    def from_model(cls, model: Model) -> Self:
-        """The fitted detector around a model."""
-        detector = cls(**model.recipe.parameters)
-        detector.model_ = model
-        return detector
-
     def __copy__(self) -> Self:
         """A copy that shares the model."""
         other = object.__new__(type(self))
@@ -274,6 +255,11 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return self.model_.preprocessor
 
     @property
+    def title_(self) -> str:
+        """What it is, in a line for a user."""
+        return type(self).__name__
+
+    @property
     def n_features_in_(self) -> int:
         """The number of columns of the table that the model was fitted on."""
         return len(self._table_columns())
@@ -289,6 +275,45 @@ class Detector(Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if self.model_.preprocessor.kind != "table":
             raise AttributeError("n_features_in_: the model was fitted on pictures")
         return self.model_.preprocessor.kinds
+
+
+class Detector(Recipe, Face):
+    """Base of all detectors; what they show is documented at `Face`."""
+
+    model_: Model
+
+    def _fit_rows(self, rows: Rows, y: Any, *, tune: Any, calibrate: Any, run: fitting.Run) -> Model:
+        return fitting.fit(self, rows, y, tune=tune, calibrate=calibrate, run=run)
+
+    @property
+    def generates(self) -> bool:
+        """Whether `generate` can make rows."""
+        return type(self).sample is not Recipe.sample
+
+    def info(self) -> dict[str, Any]:
+        """What the model is, as a model file's manifest has it: JSON-able."""
+        check_is_fitted(self, "model_")
+        return artifact.info(self.model_)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model file `path`, whole or not at all (`oddgan.model.archive`). Raises `OutputError`."""
+        check_is_fitted(self, "model_")
+        artifact.write(path, self.model_)
+
+    @classmethod
+    def from_model(cls, model: Model) -> Self:
+        """The fitted detector around a model."""
+        detector = cls(**model.recipe.parameters)
+        detector.model_ = model
+        return detector
+
+    @classmethod
+    def from_file(
+        cls, manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray], device: str | None = None
+    ) -> Self:
+        """The fitted detector that a model file describes, on `device` or on the one that it was fitted for. Raises
+        `ArtifactError` when its parts do not agree."""
+        return cls.from_model(artifact.model_from(cls, manifest, arrays, device))
 
 
 class NeuralDetector(NeuralRecipe, Detector):
