@@ -196,7 +196,10 @@ class Ensemble(_Several):
         return list(self.detectors) if isinstance(self.detectors, list | tuple) else [self.detectors]
 
     def _named(self) -> dict[str, Any]:
+        """The members of a list by name; none where that is no list of detectors."""
         given = self._given()
+        if not isinstance(self.detectors, list | tuple) or not all(isinstance(one, Detector) for one in given):
+            return {}
         return dict(zip(names_of(given), given, strict=True))
 
     @classmethod
@@ -219,21 +222,19 @@ class Ensemble(_Several):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name; with `deep` also the members, by name, and theirs, as NAME__PARAMETER."""
         found: dict[str, Any] = super().get_params(deep=deep)
-        if deep and isinstance(self.detectors, list | tuple):
-            for name, one in self._named().items():
-                found[name] = one
-                found |= {f"{name}__{key}": value for key, value in one.get_params(deep=True).items()}
+        for name, one in self._named().items() if deep else ():
+            found[name] = one
+            found |= {f"{name}__{key}": value for key, value in one.get_params(deep=True).items()}
         return found
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, of the ensemble or of members (NAME__PARAMETER); NAME replaces a member."""
         if "detectors" in params:
             self.detectors = params.pop("detectors")
-        if isinstance(self.detectors, list | tuple):
-            given = self._named()
-            for name in given.keys() & params.keys():
-                given[name] = params.pop(name)
-            self.detectors = type(self.detectors)(given.values())
+        if given := self._named():
+            if replaced := given.keys() & params.keys():
+                given |= {name: params.pop(name) for name in replaced}
+                self.detectors = list(given.values())
             for key in [key for key in params if "__" in key]:
                 name, _, parameter = key.partition("__")
                 if name not in given:

@@ -77,6 +77,9 @@ def model_from(
 def _assembled(
     rule: Rule, manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray], device: str | None
 ) -> EnsembleModel:
+    parameters = dict(manifest["parameters"])
+    if parameters.keys() != PARAMETERS[rule]:
+        raise ArtifactError(f"its parameters are not {', '.join(sorted(PARAMETERS[rule]))}")
     members: dict[str, Model] = {}
     parts: dict[str, dict[str, np.ndarray]] = {}
     for name, value in arrays.items():
@@ -100,9 +103,6 @@ def _assembled(
         n = sum(len(member.calibration.scores) for member in members.values())
         if not np.array_equal(calibration.scores, ranks(n)):
             raise ArtifactError(f"the members have {n} calibration rows, and the whole has other ranks")
-    parameters = dict(manifest["parameters"])
-    if parameters.keys() != PARAMETERS[rule]:
-        raise ArtifactError(f"its parameters are not {', '.join(sorted(PARAMETERS[rule]))}")
     if rule == "mean" and len(members) % (parameters["seeds"] or 1) or rule == "folds" and len(members) != parameters["folds"]:
         raise ArtifactError(f"there are {len(members)} members, and its parameters ask for others")
     return EnsembleModel(members, rule, calibration, peaks, parameters, artifact.facts_of(manifest["training"]))

@@ -29,7 +29,7 @@ from .fitting import Run
 from .model import Model
 
 RUN = "run.json"
-ABOUT_MEMBERS = ("weak-rate", "tied-scores")  # warnings of a threshold that nobody uses
+ABOUT_MEMBERS = ("few-rows", "weak-rate", "tied-scores", "rows-on-both-sides")  # the whole warns of them itself, or nobody need
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,9 @@ class ScoreScale:
 def averaged(scaled: list[np.ndarray]) -> np.ndarray:
     """The mean (n,) float64 of members' scaled scores, each (n,). What is not a number is as anomalous as can be."""
     total = scaled[0]
-    for one in scaled[1:]:
-        total = total + one
+    with np.errstate(invalid="ignore"):
+        for one in scaled[1:]:
+            total = total + one
     mean = total / len(scaled)
     return np.where(np.isnan(mean), np.inf, mean)
 
