@@ -37,7 +37,7 @@ ROWS = [
     {"model"},
     {"fitted"},
     {"detector"},
-    {"kit.estimators"},
+    {"kit.estimators", "ensemble"},
     {"detectors", "data"},
     {"evaluation", "advice", "testing"},
     {"kit"},

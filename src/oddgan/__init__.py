@@ -37,10 +37,13 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .detectors.pca import PCA
     from .detectors.skipganomaly import SkipGANomaly
     from .detectors.vae import VAE
+    from .ensemble import CrossConformal, Ensemble
     from .evaluation import Comparison, Evaluation, compare, evaluate
 
 _HOMES = {
+    "CrossConformal": "ensemble",
     "Detector": "detector",
+    "Ensemble": "ensemble",
     "Explanation": "detector",
     "Comparison": "evaluation",
     "Evaluation": "evaluation",
@@ -68,7 +71,9 @@ __all__ = [
     "AnoGAN",
     "Comparison",
     "ContraD",
+    "CrossConformal",
     "Detector",
+    "Ensemble",
     "Evaluation",
     "Explanation",
     "FAnoGAN",

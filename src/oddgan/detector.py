@@ -6,7 +6,7 @@ is declared in their own files (`oddgan.kit.recipe` says what).
 
 import copy
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -20,7 +20,7 @@ from .errors import DataError, ParameterError
 from .fitted import Fitted
 from .hooks import Hook
 from .kit.recipe import NeuralRecipe, Recipe
-from .model import Explanation, Model, artifact, fitting
+from .model import Explanation, Judge, Model, artifact, fitting
 from .model import drift as drifting
 from .model.drift import Drift
 from .model.holding_out import HeldOut, one_each
@@ -29,15 +29,15 @@ from .verdict import KnownDefects
 from .verdict.calibration import ROUNDING
 from .verdict.discoveries import check_fdr, discoveries, too_few
 
-__all__ = ["Detector", "Drift", "Explanation", "NeuralDetector"]
+__all__ = ["Detector", "Drift", "Explanation", "Face", "NeuralDetector"]
 
 
-class Detector(Fitted, Recipe, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
-    """Base of all detectors.
+class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
+    """What is fitted and asked: a detector, or several as one (`oddgan.ensemble`).
 
     Attributes
     ----------
-    model_ : Model
+    model_ : Model or EnsembleModel
         What the fit made, a value. Everything below is read from it and cannot be set.
     threshold_ : float
         A row scored above it is an anomaly. `offset_` is -threshold_.
@@ -53,7 +53,7 @@ class Detector(Fitted, Recipe, OutlierMixin, BaseEstimator):  # type: ignore[mis
         For tables, as scikit-learn has them.
     """
 
-    model_: Model
+    model_: Judge
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class Detector(Fitted, Recipe, OutlierMixin, BaseEstimator):  # type: ignore[mis
         self.__dict__.pop("model_", None)  # a fit that is broken off leaves nothing of an older one
         run = fitting.Run(checkpoint=checkpoint, seconds=checkpoint_seconds, hooks=tuple(hooks))
         held = HeldOut(tune=tune, calibrate=calibrate, groups=groups, strata=strata)
-        self.model_ = fitting.fit(self, open_rows(X), y, held=held, run=run)
+        self.model_ = self._fit_rows(open_rows(X), y, held=held, run=run)
         return self
 
     # --- asking the model -------------------------------------------------------------------------------------------
@@ -288,10 +288,10 @@ class Detector(Fitted, Recipe, OutlierMixin, BaseEstimator):  # type: ignore[mis
         Raises `ParameterError` for a rate that X has too few rows for.
         """
         rows = self._opened(X)
-        rate = self.model_.recipe.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
         other = copy.copy(self)
-        other.model_ = self.model_.recalibrated(rows, rate, groups=groups, strata=strata)
-        other.false_alarm_rate = rate
+        other.model_ = self.model_.recalibrated(rows, false_alarm_rate, groups=groups, strata=strata)
+        if false_alarm_rate is not None:
+            other.false_alarm_rate = false_alarm_rate
         return other
 
     def _with(self, **changes: Any) -> Self:
@@ -302,7 +302,25 @@ class Detector(Fitted, Recipe, OutlierMixin, BaseEstimator):  # type: ignore[mis
             setattr(other, name, value)
         return other
 
-    # --- files ------------------------------------------------------------------------------------------------------
+    def __copy__(self) -> Self:
+        """A copy that shares the model."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+
+class Detector(Recipe, Face):
+    """Base of all detectors; what they show is documented at `Face`."""
+
+    model_: Model
+
+    def _fit_rows(self, rows: Rows, y: Any, *, held: HeldOut, run: fitting.Run) -> Model:
+        return fitting.fit(self, rows, y, held=held, run=run)
+
+    @property
+    def generates(self) -> bool:
+        """Whether `generate` can make rows."""
+        return type(self).sample is not Recipe.sample
 
     def info(self) -> dict[str, Any]:
         """What the model is, as a model file's manifest has it: JSON-able."""
@@ -321,11 +339,13 @@ class Detector(Fitted, Recipe, OutlierMixin, BaseEstimator):  # type: ignore[mis
         detector.model_ = model
         return detector
 
-    def __copy__(self) -> Self:
-        """A copy that shares the model."""
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        return other
+    @classmethod
+    def from_file(
+        cls, manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray], device: str | None = None
+    ) -> Self:
+        """The fitted detector that a model file describes, on `device` or on the one that it was fitted for. Raises
+        `ArtifactError` when its parts do not agree."""
+        return cls.from_model(artifact.model_from(cls, manifest, arrays, device))
 
 
 class NeuralDetector(NeuralRecipe, Detector):

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from .model import Model
+from .model import Judge
 from .verdict import Guarantee
 
 
 class Fitted:
     """Views of `model_`, the value that a fit has made."""
 
-    model_: Model
+    model_: Judge
 
     @property
     def threshold_(self) -> float:
@@ -58,6 +58,11 @@ class Fitted:
     def preprocessor_(self) -> Any:
         """The preprocessing."""
         return self.model_.preprocessor
+
+    @property
+    def title_(self) -> str:
+        """What it is, in a line for a user."""
+        return type(self).__name__
 
     @property
     def n_features_in_(self) -> int:

@@ -183,7 +183,7 @@ def _forged_value(
     del arrays
     paths = [path for path in places(manifest) if path[0] not in ("checksum", "files", "history")]
     if random.random() < 0.1:
-        paths = list(places(manifest["history"], ("history",)))[:40] or paths
+        paths = list(places(manifest.get("history"), ("history",)))[:40] or paths
     path = _one_of(random, paths)
     return _with_value(manifest, tensors, path, random)
 

@@ -1,6 +1,7 @@
 """oddgan info and oddgan datasets: what there is."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -35,7 +36,7 @@ def info(
     terminal.facts(
         *[
             ("model", f"{model} ({terminal.size(model)}, format {manifest['format_version']})"),
-            ("detector", f"{type(detector).__name__}, {weights:,} weights"),
+            ("detector", f"{detector.title_}, {weights:,} weights"),
             ("rows", detector.preprocessor_.describe()),
             (
                 "threshold",
@@ -49,6 +50,9 @@ def info(
         ]
     )
     terminal.say()
+    if "members" in manifest:
+        _say_members(detector, manifest)
+        return
     parameters = declared(type(detector)).items()
     used = _used(detector)
     rows = [
@@ -56,6 +60,24 @@ def info(
         for name, d in parameters
     ]
     terminal.table(("parameter", "value", "default"), rows, numbers_from=3)
+
+
+def _say_members(detector: Any, manifest: Mapping[str, Any]) -> None:
+    """Of an ensemble: its own parameters, and each member with those that are not its defaults."""
+    from ..parameters import declared
+    from .flags import dashed, written
+
+    own = manifest["parameters"].items()
+    terminal.table(("parameter", "value"), [(name, written(value)) for name, value in own], numbers_from=2)
+    terminal.say()
+    rows = []
+    for name, member in detector.model_.members.items():
+        known = declared(type(member.recipe))
+        values = member.recipe.parameters.items()
+        given = {key: value for key, value in values if value != known[key].default and key != "device"}
+        flags = " ".join(f"--{dashed(key)} {written(value)}" for key, value in given.items())
+        rows.append((name, type(member.recipe).__name__.lower(), flags))
+    terminal.table(("member", "detector", "parameters"), rows, numbers_from=3)
 
 
 def _used(detector: Any) -> dict[str, str]:

@@ -168,7 +168,7 @@ class Scoring:
             if asked and not self.detector.locates:
                 raise ParameterError(f"{type(self.detector).__name__} locates nothing: leave out {flag}")
         cut = "--regions" if self.regions else "--map-as mask" if self.maps is not None and "mask" in self.kinds else ""
-        if cut and self.detector.model_.map_scale is None:
+        if cut and self.detector.model_.map_threshold is None:
             raise ParameterError(f"{cut}: the model is from before maps had a threshold; train it again")
 
     def _keys(self, first: Source | None, table: bool) -> tuple[str, ...]:

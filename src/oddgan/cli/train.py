@@ -76,6 +76,22 @@ def train(
             show_default="what suits the data",
         ),
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=1,
+            help="An ensemble: train K times, with the seeds 0, 1, ... (or --random-state and on), and average.",
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=2,
+            help="For few rows: train K times, without a K-th of the rows each, so that every row sets the threshold.",
+        ),
+    ] = None,
     normal: Normal = None,
     anomaly: Anomaly = None,
     label: Label = None,
@@ -129,7 +145,9 @@ def train(
     given = parsed(cls, parameters)
     untrained = cls(**given)
     model = output or Path(f"{name_of(data)}.oddgan")
-    check_writable(model, checkpoint, report, inputs=(data,))
+    if seeds is not None and folds is not None:
+        raise ParameterError("--seeds and --folds are both given; choose one")
+    check_writable(model, None if _is_run(checkpoint) else checkpoint, report, inputs=(data,))
     kept = _checkpoint(model, checkpoint, resume, fresh)
     understood: dict[str, Any] = {
         "normal": normal,
@@ -167,12 +185,13 @@ def train(
             check_readable(data, split.train, split.tune, split.calibrate)  # one was met: say how many there are
             raise
         terminal.facts(("detector", described_as(untrained, given)))
+    untrained = _several(untrained, seeds, folds)
     hooks: list[Hook] = []
     if tensorboard is not None:
         check_folder(tensorboard)
         hooks.append(TensorBoard(tensorboard))
     if fresh:
-        kept.unlink(missing_ok=True)
+        _forget(kept)
     resumed, started = kept.exists(), time.monotonic()
     try:
         fitted = _fit(untrained, split, kept, checkpoint_seconds, hooks, arguments)
@@ -182,7 +201,7 @@ def train(
     if apart is not None and (groups or strata):
         fitted = fitted.recalibrate(apart.train, groups=apart.groups, strata=apart.strata)
     fitted.save(model)
-    kept.unlink(missing_ok=True)
+    _forget(kept)
     terminal.facts(*described(fitted, model, None if resumed else time.monotonic() - started))
     if judged:
         _judge(fitted, split, report)
@@ -214,6 +233,31 @@ def _fit(
             raise terminal.Interrupted("interrupted before the first checkpoint: nothing is kept") from None
         again = shlex.join(["oddgan", *(word for word in arguments if word not in ("--fresh", "--resume")), "--resume"])
         raise terminal.Interrupted(f"interrupted; go on with: {again}") from None
+
+
+def _several(detector: "Detector", seeds: int | None, folds: int | None) -> "Detector":
+    """The detector, or an ensemble of it: with several seeds, or without each of several folds."""
+    if seeds is None and folds is None:
+        return detector
+    from ..ensemble import CrossConformal, Ensemble
+
+    how: dict[str, Any] = {"random_state": detector.random_state or 0, "false_alarm_rate": detector.false_alarm_rate}
+    one = detector.set_params(random_state=None, false_alarm_rate="auto")
+    if folds is not None:
+        return CrossConformal(one, folds=folds, **how)
+    return Ensemble(one, seeds=seeds, calibrate_fraction=detector.calibrate_fraction, **how)
+
+
+def _is_run(checkpoint: Path | None) -> bool:
+    from ..model.ensemble_fitting import is_kept
+
+    return checkpoint is not None and is_kept(checkpoint)
+
+
+def _forget(checkpoint: Path) -> None:
+    from ..model.ensemble_fitting import forget
+
+    forget(checkpoint)
 
 
 def set_threads(count: int) -> None:
@@ -262,7 +306,7 @@ def described(detector: "Detector", model: Path, seconds: float | None) -> list[
     took = "" if seconds is None else f" in {clock(seconds)}"
     return [
         ("rows", detector.preprocessor_.describe()),
-        ("trained", f"{type(detector).__name__} {trained_on(facts)}{took}"),
+        ("trained", f"{detector.title_} {trained_on(facts)}{took}"),
         (
             "threshold",
             f"{detector.threshold_:.6g}, set by {held} held out of training for "
@@ -295,8 +339,6 @@ def _judge(detector: "Detector", split: "Split", report: Path | None) -> None:
 def _say_next(
     detector: "Detector", model: Path, data: str, split: "Split", drop: list[str] | None, given: list[str]
 ) -> None:
-    from ..detector import Detector
-
     pictures = detector.model_.preprocessor.kind == "pictures"
     more = [] if pictures else as_words(drop=drop)
     if pictures and detector.reconstructs:
@@ -304,6 +346,6 @@ def _say_next(
     commands = [["score", str(model), "NEW_DATA", "-o", "scores.csv", *more]]
     if split.labels is not None:
         commands.append(["evaluate", str(model), data, *given, "--report", "report.html"])
-    if type(detector).sample is not Detector.sample:
+    if detector.generates:
         commands.append(["generate", str(model), "-o", "generated.png" if pictures else "generated.csv"])
     terminal.commands(*(["oddgan", *command] for command in commands))

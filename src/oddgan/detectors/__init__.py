@@ -7,10 +7,10 @@ for a detector to appear in `oddgan`, on the command line and in `load`. Detecto
 
 from pathlib import Path
 
-from ..detector import Detector
+from ..detector import Detector, Face
 from ..errors import ArtifactError, ParameterError
 from ..kit import registry
-from ..model import archive, artifact
+from ..model import archive
 
 __all__ = ["get", "load", "names"]
 
@@ -26,7 +26,7 @@ def get(name: str) -> type[Detector]:
     return cls
 
 
-def load(path: str | Path, *, device: str | None = None) -> Detector:
+def load(path: str | Path, *, device: str | None = None) -> Face:
     """Read a model file. No code of the file runs: the detector's name is looked up among those that are here.
 
     Parameters
@@ -38,7 +38,7 @@ def load(path: str | Path, *, device: str | None = None) -> Detector:
 
     Returns
     -------
-    Detector
+    Detector, Ensemble or CrossConformal
         Fitted: it scores the same bits as the one that was saved.
 
     Raises
@@ -50,10 +50,11 @@ def load(path: str | Path, *, device: str | None = None) -> Detector:
     """
     manifest, arrays = archive.read(path)
     try:
-        cls = get(str(manifest.get("detector")))
+        cls = registry.of_file(str(manifest.get("detector")))
     except ParameterError as error:
         raise ArtifactError(f"{path}: {error}") from error
     try:
-        return cls.from_model(artifact.model_from(cls, manifest, arrays, device))
+        found: Face = cls.from_file(manifest, arrays, device)
+        return found
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from error

@@ -82,8 +82,7 @@ def evaluate(
     region = getattr(detector.model_.preprocessor, "region", None)
     inputs = Watch(getattr(detector.model_, "profile", None))  # of normal rows, where it is known which they are
     seen = _Seen(rows, names, split, labels, Gallery(examples, split, labels, facts), facts, region)
-    fitted = facts["parameters"]
-    block = 1 if fitted["tile"] else fitted["block_size"]  # the tiles of one picture fill blocks
+    block = 1 if _tiled(facts) else facts["parameters"].get("block_size", detector.block_size)  # tiles fill blocks
     with kept() as warned:
         for start, part in in_chunks(rows, block):
             seen.add(start, part, detector.explain(part))
@@ -171,7 +170,7 @@ class _Seen:
         self.known: list[np.ndarray] = []  # whether each row was trained on
         self.unmasked = 0  # anomalous pictures without a mask
         self.plain: dict[str, list[float]] = {}  # what needs no detector, of each picture
-        self.network = facts["preprocessing"].get("size") if not facts["parameters"]["tile"] else None
+        self.network = None if _tiled(facts) else facts["preprocessing"].get("size")
         self.region = region
         self.outside = 0  # pictures whose mask is outside the region of interest
         self.tiny: list[str] = []  # pictures whose mask is smaller than a pixel of the networks' pictures
@@ -254,6 +253,12 @@ class _Seen:
             return 1.0
         heats = np.array(self.heats)
         return float(np.median(heats[flagged]) if flagged.any() else heats.max()) or 1.0
+
+
+def _tiled(facts: Mapping[str, Any]) -> bool:
+    """Whether pictures are scored in tiles; of an ensemble the first member's."""
+    first = facts["members"][0] if "members" in facts else facts
+    return bool(first["parameters"]["tile"])
 
 
 def _trained_on(seen: _Seen) -> list[str]:

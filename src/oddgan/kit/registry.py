@@ -17,6 +17,8 @@ from typing import Any
 from ..errors import ParameterError
 
 GROUP = "oddgan.detectors"
+COMPOSED = {"Ensemble": "oddgan.ensemble", "CrossConformal": "oddgan.ensemble"}
+"""Classes that model files name and that are made of detectors, and their modules."""
 
 _classes: dict[str, type[Any]] = {}  # by name in lower case; of this process, as they are defined
 
@@ -26,7 +28,9 @@ def add(cls: type[Any]) -> None:
     its detector, and must not be read as another."""
     name = cls.__name__.lower()
     home = cls.__module__
-    if name in built_in():
+    if name in map(str.lower, COMPOSED):
+        home = "oddgan.ensemble"
+    elif name in built_in():
         home = f"{GROUP}.{name}"
     elif name in _entry_points():
         home = _entry_points()[name].module
@@ -55,6 +59,11 @@ def _entry_points() -> dict[str, EntryPoint]:
 def names() -> list[str]:
     """The names of the detectors that come with oddgan or with an installed package, in lower case."""
     return sorted({*built_in(), *_entry_points()})
+
+
+def of_file(name: str) -> Any:
+    """The class that a model file calls `name`: of a detector, or of several as one. Raises `ParameterError`."""
+    return getattr(importlib.import_module(COMPOSED[name]), name) if name in COMPOSED else get(name)
 
 
 def get(name: str) -> Any:

@@ -5,6 +5,7 @@
 """
 
 from .explanation import Explanation
+from .judge import Judge
 from .model import Model
 
-__all__ = ["Explanation", "Model"]
+__all__ = ["Explanation", "Judge", "Model"]

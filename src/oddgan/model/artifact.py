@@ -50,18 +50,28 @@ def info(model: Model) -> dict[str, Any]:
         "maps": model.map_scale.to_manifest()[0] if model.map_scale else None,
         "profile": model.profile.to_manifest()[0] if model.profile else None,
         "training": dict(model.facts),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "scikit-learn": sklearn.__version__,
-        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What a model was made with."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
     }
 
 
 def write(path: str | Path, model: Model) -> None:
     """Write the model file `path`, whole or not at all. One model gives one file, byte for byte. Raises
     `OutputError`."""
+    archive.write(path, {**info(model), "history": model.history}, arrays_of(model))
+
+
+def arrays_of(model: Model) -> dict[str, np.ndarray]:
+    """The arrays of its file, by name."""
     arrays = {f"net.{name}": value.cpu().numpy() for name, value in model.net.state_dict().items()}
     owners: dict[str, Any] = {
         "preprocessing": model.preprocessor,
@@ -74,7 +84,7 @@ def write(path: str | Path, model: Model) -> None:
         if owner is not None:
             arrays.update({f"{part}.{name}": value for name, value in owner.to_manifest()[1].items()})
     arrays["training.rows"] = model.trained_on
-    archive.write(path, {**info(model), "history": model.history}, arrays)
+    return arrays
 
 
 def model_from(
@@ -127,7 +137,7 @@ def _assembled(
         calibration=Calibration.from_manifest(manifest["calibration"], part["calibration"]),
         map_scale=map_scale,
         history=_history(manifest["history"]),
-        facts=_facts(manifest["training"]),
+        facts=facts_of(manifest["training"]),
         trained_on=_fingerprints(part["training"]["rows"]),
         profile=profile.from_manifest(looks, part["profile"], preprocessor) if looks else None,
     )
@@ -228,8 +238,8 @@ def _history(history: Any) -> dict[str, list[Any]]:
     return dict(history)
 
 
-def _facts(facts: Any) -> dict[str, Any]:
-    """The manifest's facts about the training, if what is shown of them has its type."""
+def facts_of(facts: Any) -> dict[str, Any]:
+    """The manifest's facts about the training, if what is shown of them has its type. Raises `ArtifactError`."""
     updates, warnings = facts.get("updates", {}), facts.get("warnings", [])
     if (
         not isinstance(facts["rows"], int)

@@ -1,8 +1,11 @@
 """What a fit warns of, from its rows and from the scores of held-out rows (`oddgan.cautions`)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from ..cautions import CalibrationWarning, DataWarning, warn
+from ..cautions import CalibrationWarning, DataWarning, Kept, warn
 from ..rows import Rows
 from ..verdict import Calibration
 from ..verdict.calibration import LOWEST_AUTO_RATE
@@ -58,6 +61,12 @@ def warn_of_repetition(trained_on: np.ndarray, held_out: np.ndarray) -> None:
             f"{both:,} of {len(held_out):,} calibration rows equal training rows, so the threshold is lower than new "
             "rows need and false alarms may exceed the rate: remove copies, or give other rows to calibrate with",
         )
+
+
+def renewed(facts: Mapping[str, Any], found: Kept) -> Kept:
+    """What a model warns of that is calibrated anew: `found`, in place of what was said of the calibration before."""
+    kept = [one for one in facts.get("warnings", ()) if one["kind"] != CalibrationWarning.__name__]
+    return kept + [one for one in found if one not in kept]
 
 
 def warn_of_few(n_train: int) -> None:

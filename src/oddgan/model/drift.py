@@ -12,7 +12,7 @@ from ..preprocessing import profile
 from ..rows import Rows
 from ..verdict.drift import LEVEL, Martingale
 from ..verdict.uniformity import Finding, Sample, flagged_range, of_scores, same_distribution
-from .model import Model
+from .judge import Judge
 
 SCORES = 10_000  # of new rows that are compared with calibration scores, drawn from all of them
 
@@ -67,7 +67,7 @@ class Drift:
 class Watch:
     """Rows that are scored, some at a time. `stream`: whether their order is tested as well, which takes longer."""
 
-    def __init__(self, model: Model, *, stream: bool = False) -> None:
+    def __init__(self, model: Judge, *, stream: bool = False) -> None:
         self.model, self.inputs = model, profile.Watch(model.profile)
         self._scores = Sample(SCORES)
         self._flagged = self._rows = 0
@@ -100,7 +100,7 @@ class Watch:
         )
 
 
-def of(model: Model, rows: Rows) -> Drift:
+def of(model: Judge, rows: Rows) -> Drift:
     """How these rows compare with the training rows of a model."""
     watch = Watch(model, stream=True)
     watch.add(rows, model.score(rows))
@@ -119,7 +119,7 @@ def changed(stream: Martingale) -> Finding:
     )
 
 
-def fingerprint(model: Model) -> str:
+def fingerprint(model: Judge) -> str:
     """What distinguishes a model, with its calibration, from others: another threshold of the same leaves it."""
     digest = hashlib.sha256(np.ascontiguousarray(model.calibration.scores).tobytes())
     digest.update(np.ascontiguousarray(model.trained_on).tobytes())

@@ -20,13 +20,13 @@ from ..kit.recipe import ALL, NeuralRecipe, Recipe
 from ..preprocessing import PicturePreprocessor, fingerprints, profile
 from ..preprocessing.parts import Block, Parts, Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
-from ..rows import Rows, open_rows, together
+from ..rows import Rows, open_rows
 from ..training.checkpoint import Checkpoint, seed_of
 from ..verdict import ALONE, Calibration, Combination, Kept, Reference, Views, check_neighbours, check_rate
 from ..verdict.maps import MOST_BLUR
 from ..verdict.patches import PatchMemory, core_set, patch_vectors
 from . import checks
-from .holding_out import HeldOut, hold_out, one_each
+from .holding_out import HeldOut, hold_out, units
 from .maps import RowMaps
 from .model import Model
 from .scored_by import score_terms, scored_by
@@ -74,9 +74,9 @@ def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
     recipe = recipe.fixed(random_state=seed if not isinstance(recipe.random_state, int | None) else recipe.random_state)
     resolved = recipe.fixed(score_by=scored_by(recipe, rows))
     names = score_terms(resolved)
-    groups, strata = together(rows, given.groups), one_each(given.strata, len(rows), "strata")
+    keys = given.keys(rows)
     train, held = hold_out(
-        resolved, len(rows), seed, tune=given.tune is None, calibrate=given.calibrate is None, groups=groups
+        resolved, len(rows), seed, tune=given.tune is None, calibrate=given.calibrate is None, groups=keys.groups
     )
     preprocessor = preprocessing.fit(rows, train, recipe)
     looks = profile.learn(rows, train, preprocessor)
@@ -91,11 +91,9 @@ def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
         elif len(held[part]):
             counts[part] = len(held[part])
             held_out[part] = preprocessor.prepare(rows, held[part])
-    own = held["calibrate"] if given.calibrate is None else None
-    groups, strata = (None if one is None or own is None else one[own] for one in (groups, strata))
+    of_held = given.calibrating(keys, held["calibrate"])
     if not isinstance(recipe.false_alarm_rate, str):
-        units, noun = (counts["calibrate"], "rows") if groups is None else (len(np.unique(groups)), "groups")
-        check_rate(recipe.false_alarm_rate, units, noun)
+        check_rate(recipe.false_alarm_rate, *units(counts["calibrate"], of_held["groups"]))
     prepared = preprocessor.prepare(rows, train)
     candidates = None if recipe.local == "off" else _candidates(recipe, prepared, seed)
     trained_on = preprocessor.trained_on(prepared)
@@ -123,7 +121,7 @@ def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
     if maps is None and isinstance(preprocessor, PicturePreprocessor) and recipe.locates:
         maps = RowMaps(preprocessor, **how, learn=max(1, counts["calibrate"] // 2))
     scores = combination.score(computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps))
-    calibration = Calibration.of(scores, recipe.false_alarm_rate, groups=groups, strata=strata)
+    calibration = Calibration.of(scores, recipe.false_alarm_rate, **of_held)
     checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
     checks.warn_of_few(len(train))
     checks.warn_of_calibration(calibration, recipe.false_alarm_rate)

@@ -1,6 +1,7 @@
 """Which rows are held out of training: to tune score weights with, and to calibrate with."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from ..errors import DataError, ParameterError
 from ..kit.recipe import Recipe
+from ..rows import Rows, together
 from ..verdict import MAP_TERMS
 from .scored_by import score_terms
 
@@ -29,6 +31,31 @@ class HeldOut:
                 "strata are of the rows to train on, and those to calibrate with are given apart: fit without strata, "
                 "then recalibrate(rows, strata=...)"
             )
+
+    def keys(self, rows: Rows) -> "Keys":
+        """What these rows belong to. Raises `DataError` where there is not one key for each row."""
+        return Keys(together(rows, self.groups), one_each(self.strata, len(rows), "strata"))
+
+    def calibrating(self, keys: "Keys", numbers: np.ndarray) -> dict[str, np.ndarray | None]:
+        """The "groups" and "strata" (m,) of the calibration rows: of those numbers, or none where they are the user's
+        own."""
+        if self.calibrate is not None:
+            return {"groups": None, "strata": None}
+        found = {"groups": keys.groups, "strata": keys.strata}
+        return {name: None if values is None else values[numbers] for name, values in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Keys:
+    """Of n rows, the numbers (n,) int64 of the groups that are held out together, and their strata (n,) str."""
+
+    groups: np.ndarray | None
+    strata: np.ndarray | None
+
+
+def units(rows: int, groups: np.ndarray | None) -> tuple[int, str]:
+    """How many exchangeable things so many rows are, and what to call them."""
+    return (rows, "rows") if groups is None else (len(np.unique(groups)), "groups")
 
 
 def one_each(values: Any, n: int, name: str) -> np.ndarray | None:
@@ -65,6 +92,14 @@ def hold_out(
         "calibrate": min(share, most) if calibrate else 0,
         "tune": min(max(1, share // 2), recipe.max_held_out_rows) if tune and tuned else 0,
     }
+    return divide(n, counts, seed, groups)
+
+
+def divide(
+    n: int, counts: Mapping[str, int], seed: int, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Of n rows the numbers of those to train on, and by name of so many (`counts`) others: disjoint, drawn by the
+    seed, ascending. Rows of one of `groups` (n,) stay together, which may make parts larger."""
     order = np.random.default_rng([seed, n]).permutation(n)
     if groups is not None:  # by groups, each at the place of the first of its rows
         first = np.full(groups.max() + 1, n)

@@ -121,11 +121,12 @@ class Model:
         return replace(self, **parts)
 
     def recalibrated(
-        self, rows: Rows, rate: float | Literal["auto"], *, groups: Any = None, strata: Any = None
+        self, rows: Rows, rate: float | Literal["auto"] | None, *, groups: Any = None, strata: Any = None
     ) -> Self:
         """Another model, whose threshold and p-values, of maps too, come from these n normals, and which holds later
         rows to what they look like. `rate`, `groups` and `strata` (n,): as in a fit. Raises `ParameterError` for a rate
         that they cannot hold. What it warns of takes the place of what was said of the calibration before."""
+        rate = self.recipe.false_alarm_rate if rate is None else rate
         groups, strata = (one_each(one, len(rows), name) for one, name in ((groups, "groups"), (strata, "strata")))
         prepared, maps = self.preprocessor.prepare(rows, np.arange(len(rows))), None
         if self.map_scale is not None and isinstance(self.preprocessor, PicturePreprocessor):
@@ -136,15 +137,13 @@ class Model:
             calibration = Calibration.of(scores, rate, groups=groups, strata=strata)
             checks.warn_of_repetition(self.trained_on, self.preprocessor.trained_on(prepared))
             checks.warn_of_calibration(calibration, rate)
-        kept = [one for one in self.facts.get("warnings", ()) if one["kind"] != cautions.CalibrationWarning.__name__]
-        warned = kept + [one for one in found if one not in kept]
         return replace(
             self,
             recipe=self.recipe.fixed(false_alarm_rate=rate),
             calibration=calibration,
             map_scale=None if maps is None else maps.calibrated(),
             profile=learn(rows, np.arange(len(rows)), self.preprocessor),
-            facts={**self.facts, "recalibrated": len(rows), "warnings": warned},
+            facts={**self.facts, "recalibrated": len(rows), "warnings": checks.renewed(self.facts, found)},
         )
 
     # --- pickle -----------------------------------------------------------------------------------------------------

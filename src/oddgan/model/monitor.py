@@ -18,7 +18,7 @@ from ..files import whole_file
 from ..verdict.drift import FORMAT, LEVEL, Martingale
 from ..verdict.uniformity import Finding
 from .drift import changed, fingerprint
-from .model import Model
+from .judge import Judge
 
 VERSION = 1
 POLL = 0.01  # seconds between attempts to take the lock
@@ -38,7 +38,7 @@ class Monitor:
     alarmed: str | None = None
 
     @classmethod
-    def of(cls, path: str | Path, model: Model, *, level: float = LEVEL) -> Self:
+    def of(cls, path: str | Path, model: Judge, *, level: float = LEVEL) -> Self:
         """The state in a file, or a new one where there is no file. Raises `ArtifactError` where it is damaged, or
         belongs to another model or calibration."""
         if not Path(path).exists():
@@ -73,7 +73,7 @@ class Monitor:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ArtifactError(f"{path}: damaged or no state of a stream; begin a new one") from error
 
-    def after(self, scores: np.ndarray, model: Model) -> Self:
+    def after(self, scores: np.ndarray, model: Judge) -> Self:
         """The state after these scores (m,) of new rows, in their order; NaN is left out."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         stream = self.stream.after(scores, model.calibration.scores)
@@ -110,7 +110,7 @@ class Monitor:
         return {"format": FORMAT, "format_version": VERSION, **own, "stream": self.stream.to_json()}
 
 
-def update(path: str | Path, model: Model, scores: np.ndarray) -> Monitor:
+def update(path: str | Path, model: Judge, scores: np.ndarray) -> Monitor:
     """Add the scores (m,) of new rows to the state in a file, which is made where there is none. Other runs wait
     meanwhile. Raises what `Monitor.of` does, and `OutputError`."""
     path = Path(path).absolute()

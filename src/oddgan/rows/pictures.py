@@ -93,6 +93,12 @@ class PictureRows:
         """Rows `start` to `stop` - 1, read now, under their own names. Raises `DataError` that names a row."""
         return PictureRows(NamedPictures(range(start, stop), self.name, (self[i] for i in range(start, stop))))
 
+    def some(self, numbers: np.ndarray) -> "PictureRows":
+        """The rows with these numbers (m,), in that order and under their own names."""
+        if hasattr(self.source, "subset"):
+            return PictureRows(self.source.subset(numbers))
+        return PictureRows(_Some(self, numbers))
+
     def content(self) -> Iterator[bytes]:
         """What rows hold, piece by piece, to compare two data sets: of files their bytes' SHA-256."""
         for i, path in enumerate(getattr(self.source, "paths", ())):
@@ -111,6 +117,22 @@ class PictureRows:
     def describe(self) -> str:
         """ "12 pictures"."""
         return f"{len(self):,} picture{'s' * (len(self) != 1)}"
+
+
+class _Some:
+    """Some rows of others, as a source of pictures."""
+
+    def __init__(self, rows: PictureRows, numbers: np.ndarray) -> None:
+        self.rows, self.numbers = rows, [int(i) for i in numbers]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.rows.source[self.numbers[i]]
+
+    def name(self, i: int) -> str:
+        return self.rows.name(self.numbers[i])
 
 
 class NamedPictures(list[np.ndarray]):

@@ -73,6 +73,10 @@ class TableRows:
         """Rows `start` to `stop` - 1."""
         return self[start:stop]
 
+    def some(self, numbers: NDArray[Any]) -> "TableRows":
+        """The rows with these numbers (m,), in that order."""
+        return self[numbers]
+
     def content(self) -> Iterator[bytes]:
         """What the table holds, piece by piece, to compare two tables."""
         yield repr((self.columns, self.kinds, self.texts, self.values.shape, self.values.dtype.str)).encode()

@@ -49,7 +49,7 @@ class Calibration:
         rate: float | Literal["auto"],
         *,
         groups: np.ndarray | None = None,
-        strata: Sequence[str] | None = None,
+        strata: Sequence[str] | np.ndarray | None = None,
     ) -> "Calibration":
         """Calibrate on `scores` (n,) of held-out normals, of which each may have a group and a stratum (n,).
 
