@@ -39,7 +39,7 @@ ROWS = [
     {"kit.estimators"},
     {"detectors", "data"},
     {"evaluation", "advice", "testing"},
-    {"kit"},
+    {"kit", "choosing"},
     {"papers"},
     {"report"},
     {"cli"},

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ finds them
     from .advice import recommended
+    from .choosing import Choice, choose
     from .detector import Detector, Explanation
     from .detectors import load
     from .detectors.adgan import ADGAN
@@ -40,10 +41,12 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
     from .evaluation import Comparison, Evaluation, compare, evaluate
 
 _HOMES = {
+    "Choice": "choosing",
     "Detector": "detector",
     "Explanation": "detector",
     "Comparison": "evaluation",
     "Evaluation": "evaluation",
+    "choose": "choosing",
     "compare": "evaluation",
     "evaluate": "evaluation",
     "load": "detectors",
@@ -66,6 +69,7 @@ __all__ = [
     "PCA",
     "VAE",
     "AnoGAN",
+    "Choice",
     "Comparison",
     "ContraD",
     "Detector",
@@ -77,6 +81,7 @@ __all__ = [
     "OneClassSVM",
     "PatchCore",
     "SkipGANomaly",
+    "choose",
     "compare",
     "evaluate",
     "load",

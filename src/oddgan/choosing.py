@@ -1,0 +1,303 @@
+"""Choosing a detector for rows without a label, within a time: what `oddgan train --detector auto` does.
+
+    choice = oddgan.choose(parts, minutes=5)
+    print(oddgan.report.to_markdown(choice.comparison))
+    detector = choice.detector.fit(parts)
+
+Candidates are trained with a reduced budget on some of the rows, and judged by held-out normals and simulated anomalies
+of them (`oddgan.evaluation.unlabelled`). How good such choices are was measured: docs/choosing.md.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from sklearn.base import clone
+
+from .advice import PARTS, recommended
+from .errors import OddganError, ParameterError
+from .evaluation import unlabelled
+from .evaluation.cells import Cell
+from .evaluation.comparison import Comparison, comparison, job, summary
+from .evaluation.runner import CELLS, Record, run
+from .hooks import Hook, Moment, clock
+from .model.fitting import SMALL_PICTURES
+from .parameters import declared
+from .preprocessing import longest_of, sides_of
+from .preprocessing.prepared import spread
+from .rows import PictureRows, open_rows
+
+if TYPE_CHECKING:
+    from .data import Split
+    from .detector import Detector
+
+__all__ = ["MINUTES", "Choice", "candidates", "choose", "trial"]
+
+MINUTES = 5.0
+RECOMMENDED = " (recommended)"
+MOST_ROWS = {"table": 2_200, "pictures": 1_000}  # normal rows that candidates are tried on
+MOST_HELD = {"table": 200, "pictures": 60}  # of them held out
+UPDATES = {"table": 500, "pictures": 300}  # of candidates whose networks are trained, at most
+SLOW = {"alad": 250, "draem": 200}  # updates of those that take longer
+PROBED = 64  # rows that the time of a candidate is estimated on
+PROBE_UPDATES = 3
+PROBE_SCORED = 16
+# Set where the caller has not: settings of another detector's paper, or of the networks' size.
+ON_TABLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "pca": ("pca", {}),
+    "isolationforest": ("isolationforest", {}),
+    "oneclasssvm": ("oneclasssvm", {}),
+    "lof": ("lof", {}),
+    "knn": ("knn", {}),
+    "knn --local views": ("knn", {"local": "views"}),
+    "ganomaly": ("ganomaly", {}),
+    "vae": ("vae", {}),
+    "alad": ("alad", {}),
+}
+ON_SMALL_PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "pca": ("pca", {}),
+    "isolationforest": ("isolationforest", {}),
+    "lof": ("lof", {}),
+    "knn": ("knn", {}),
+    "ganomaly": ("ganomaly", {}),
+    "vae": ("vae", {}),
+    "draem": ("draem", {}),
+}
+ON_PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "pca": ("pca", {}),
+    "knn": ("knn", {}),
+    "patchcore": ("patchcore", {}),
+    "ganomaly": ("ganomaly", PARTS),
+    "draem": ("draem", {}),
+}
+EARLY = 3  # candidates that are tried before the recommended one, all of them cheap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What `choose` found.
+
+    `detector`: unfitted, with its whole budget; `name`: what `comparison` calls it, in which the candidates stand with
+    their figures, best first, and those that there was no time for. `seconds`: what it took. Where no candidate could
+    be judged, the detector is the recommended one, or else the first.
+    """
+
+    name: str
+    detector: Detector
+    comparison: Comparison
+    seconds: float
+
+
+def candidates(X: Any, **changes: Any) -> dict[str, Detector]:
+    """The unfitted detectors that `choose` tries, in its order: what `recommended` gives for these rows, and rivals.
+
+    X: as for `Detector.fit`. `changes`: parameters that the caller sets otherwise, of every detector that has them.
+    """
+    from . import detectors
+
+    rows = open_rows(X)
+    best = recommended(rows, **changes)
+    chosen = ON_TABLES
+    if isinstance(rows, PictureRows):
+        small = best.tile is None and longest_of(best.size, sides_of(rows)) <= SMALL_PICTURES
+        chosen = ON_SMALL_PICTURES if small else ON_PICTURES
+    found: list[tuple[str, Detector]] = []
+    for name, (kind, settings) in chosen.items():
+        cls = detectors.get(kind)
+        if rows.kind not in cls.kinds:
+            continue
+        mine = {key: value for key, value in changes.items() if key in declared(cls)}
+        if {"epochs", "minutes"} & mine.keys():
+            settings = {key: value for key, value in settings.items() if key != "updates"}
+        one = cls(**{**settings, **mine})
+        if one.get_params() != best.get_params() or type(one) is not type(best):
+            found.append((name, one))
+    found.insert(EARLY, (f"{type(best).__name__.lower()}{RECOMMENDED}", best))
+    return dict(found)
+
+
+def trial(detector: Detector, kind: str) -> Detector:
+    """A copy of an unfitted detector for rows of that kind, with the reduced budget that candidates are tried with."""
+    copy: Detector = clone(detector)
+    if "updates" in declared(type(copy)):
+        most = min(UPDATES[kind], SLOW.get(type(copy).__name__.lower(), UPDATES[kind]))
+        copy.set_params(updates=min(most, copy.updates or most), epochs=None, minutes=None)  # type: ignore[attr-defined]
+    return copy
+
+
+def choose(
+    X: Any,
+    *,
+    minutes: float = MINUTES,
+    among: Mapping[str, Detector] | None = None,
+    random_state: int = 0,
+    hooks: Iterable[Hook] = (),
+    report: Callable[[str], None] = lambda message: None,
+    **changes: Any,
+) -> Choice:
+    """The detector for normal rows X that best distinguishes held-out ones from simulated anomalies of them.
+
+    Each candidate is trained once, with at most some hundred updates, on at most 2,200 rows of a table or 1,000
+    pictures, less a fifth that is held out. Before it begins its time is estimated from a few updates on a few rows; a
+    candidate that would not be done in time is left out, and one that nevertheless takes too long is stopped. Figures
+    depend on the rows and `random_state` alone, and on the clock only which candidates have any.
+
+    Parameters
+    ----------
+    X : as for `Detector.fit`, or Split
+        Normal rows; of a split its training rows alone: neither its test rows nor its labels are looked at.
+    minutes : float
+        For all candidates together. The fit of the chosen one comes on top of it.
+    among : mapping of str to Detector, optional
+        Unfitted candidates under names of your own, in the order in which they are tried. By default `candidates(X)`.
+    random_state : int
+        The seed of the candidates, of the rows that are held out and of the simulated anomalies.
+    hooks : iterable of Hook
+        Watch the trainings (`oddgan.hooks`).
+    report : callable
+        Called with a message when a candidate begins and when it ends.
+    **changes
+        Parameters that the caller sets otherwise, of every candidate that has them.
+
+    Returns
+    -------
+    Choice
+
+    Raises
+    ------
+    DataError
+        There are fewer than ten normal rows, or rows that cannot be used.
+    ParameterError
+        A parameter is out of range, or no candidate is given.
+    """
+    from .data import Split
+
+    if not minutes > 0:
+        raise ParameterError(f"minutes={minutes}: must be above 0")
+    started = _now()
+    split = X if isinstance(X, Split) else Split(name="rows", train=cast(Any, open_rows(X)))
+    rows = open_rows(split.train)
+    given = candidates(rows, **changes) if among is None else dict(among)
+    if not given:
+        raise ParameterError("choose: give at least one candidate")
+    for one in given.values():
+        one.check_parameters()
+    test = tested(split, random_state, changes.get("roi"))
+    deadline = _Deadline(started + 60 * minutes)
+    record = Record(None, CELLS)
+    cells: dict[str, dict[int, Cell]] = {}
+    untried: dict[str, str] = {}
+    for name, detector in given.items():
+        tried = trial(detector, rows.kind)
+        if deadline.left() <= 0:
+            untried[name] = "the time was used up"
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of trials: the fit that follows warns of the user's own rows
+            needed = _seconds(tried, test)
+            if needed > deadline.left():
+                untried[name] = f"takes about {clock(needed)}, and {clock(max(0.0, deadline.left()))} was left"
+                continue
+            cell = job(tried, name, random_state, test, name, simulated=True)
+            try:
+                (line,) = run([cell], record, summary=summary, hooks=(*hooks, deadline), report=report)
+                cells[name] = {random_state: line}
+            except _OutOfTime:
+                untried[name] = "was stopped when the time was used up"
+    found = comparison(test, cells, given, simulated=True, untried=untried)
+    best = _best(found, given)
+    detector: Detector = clone(given[best])
+    if detector.random_state is None:
+        detector.set_params(random_state=random_state)
+    return Choice(name=best, detector=detector, comparison=found, seconds=_now() - started)
+
+
+def _best(found: Comparison, given: Mapping[str, Detector]) -> str:
+    """The name of the best candidate that has figures, or else of the recommended one, or of the first."""
+    judged = [one.name for one in found.contenders if one.figures]
+    return next(iter([*judged, *(name for name in given if name.endswith(RECOMMENDED)), *given]))
+
+
+def tested(split: Split, seed: int, roi: Any = None) -> Split:
+    """No more of the split's training rows than candidates are tried on, some of them held out for the yardstick."""
+    rows = open_rows(split.train)
+    if (most := MOST_ROWS[rows.kind]) < len(rows):
+        numbers = np.sort(np.random.default_rng([seed, len(rows)]).permutation(len(rows))[:most])
+        split = replace(split, train=unlabelled.chosen(rows, numbers))
+    return unlabelled.yardstick(split, roi=roi, seed=seed, most=MOST_HELD[rows.kind])
+
+
+def _seconds(tried: Detector, test: Split) -> float:
+    """About how long it takes to train and judge a candidate, by a few updates on a few rows; 0 where it cannot be
+    trained on them."""
+    rows, judged = open_rows(test.train), open_rows(test.test)
+    few = unlabelled.chosen(rows, spread(len(rows), PROBED))
+    short = clone(tried).set_params(false_alarm_rate="auto")
+    timed, updates = _Timed(), getattr(short, "updates", None)
+    if updates is not None:
+        short.set_params(updates=min(updates, PROBE_UPDATES))
+    begun = _now()
+    try:
+        short.fit(few, hooks=[timed])
+        fitted = _now()
+        short.anomaly_score(judged.taken(0, min(PROBE_SCORED, len(judged))))
+    except OddganError:  # its trial says what is wrong
+        return 0.0
+    scored = (_now() - fitted) * len(judged) / min(PROBE_SCORED, len(judged))
+    others = (fitted - begun - timed.seconds) * len(rows) / len(few)
+    return scored + others + timed.whole(updates)
+
+
+class _Timed(Hook):
+    """How long the updates of each stage took."""
+
+    def __init__(self) -> None:
+        self.begun = self.seconds = 0.0
+        self.stages: list[tuple[int, float]] = []
+
+    def on_start(self, moment: Moment) -> None:
+        self.begun = _now()
+
+    def on_end(self, moment: Moment) -> None:
+        spent = _now() - self.begun
+        self.seconds += spent
+        self.stages.append((moment.update, spent))
+
+    def whole(self, updates: int | None) -> float:
+        """Seconds that so many updates of every stage take; those of a stage that has a budget of its own, as many as
+        it did."""
+        return sum(
+            spent if updates is None or done > PROBE_UPDATES else spent * updates / max(1, done)
+            for done, spent in self.stages
+        )
+
+
+class _OutOfTime(Exception):
+    """The time for choosing is used up."""
+
+
+class _Deadline(Hook):
+    """Stops a training at a time of the clock."""
+
+    def __init__(self, end: float) -> None:
+        self.end = end
+
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self.end - _now()
+
+    def on_update(self, moment: Moment) -> None:
+        if self.left() <= 0:
+            raise _OutOfTime
+
+    def on_calibrate(self, done: int, total: int) -> None:
+        if self.left() <= 0:
+            raise _OutOfTime
+
+
+_now = time.monotonic
