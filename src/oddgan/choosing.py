@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from sklearn.base import clone
 
-from .advice import PARTS, recommended
+from .advice import LARGE_PARTS, recommended
 from .errors import OddganError, ParameterError
 from .evaluation import unlabelled
 from .evaluation.cells import Cell
@@ -42,12 +42,12 @@ MINUTES = 5.0
 RECOMMENDED = " (recommended)"
 MOST_ROWS = {"table": 2_200, "pictures": 1_000}  # normal rows that candidates are tried on
 MOST_HELD = {"table": 200, "pictures": 60}  # of them held out
+TRAINED_PIXELS, JUDGED_PIXELS = 60e6, 40e6  # in pictures that candidates are tried on, and in those they are judged by
 UPDATES = {"table": 500, "pictures": 300}  # of candidates whose networks are trained, at most
 SLOW = {"alad": 250, "draem": 200}  # updates of those that take longer
-PROBED = 64  # rows that the time of a candidate is estimated on
+PROBED = {"table": 64, "pictures": 24}  # rows that the time of a candidate is estimated on
 PROBE_UPDATES = 3
-PROBE_SCORED = 16
-# Set where the caller has not: settings of another detector's paper, or of the networks' size.
+PROBE_SCORED = 6
 ON_TABLES: dict[str, tuple[str, dict[str, Any]]] = {
     "pca": ("pca", {}),
     "isolationforest": ("isolationforest", {}),
@@ -72,7 +72,7 @@ ON_PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "pca": ("pca", {}),
     "knn": ("knn", {}),
     "patchcore": ("patchcore", {}),
-    "ganomaly": ("ganomaly", PARTS),
+    "ganomaly": ("ganomaly", LARGE_PARTS),
     "draem": ("draem", {}),
 }
 EARLY = 3  # candidates that are tried before the recommended one, all of them cheap
@@ -224,19 +224,27 @@ def _best(found: Comparison, given: Mapping[str, Detector]) -> str:
 
 
 def tested(split: Split, seed: int, roi: Any = None) -> Split:
-    """No more of the split's training rows than candidates are tried on, some of them held out for the yardstick."""
+    """No more of the split's training rows than candidates are tried on, some of them held out for the yardstick: fewer
+    of large pictures."""
     rows = open_rows(split.train)
-    if (most := MOST_ROWS[rows.kind]) < len(rows):
+    most, held, simulated = MOST_ROWS[rows.kind], MOST_HELD[rows.kind], unlabelled.SIMULATED
+    if isinstance(rows, PictureRows):
+        pixels = float(np.median(np.prod(sides_of(rows), axis=1)))
+        most = min(most, max(100, int(TRAINED_PIXELS / pixels)))
+        judged = max(50, int(JUDGED_PIXELS / pixels))
+        held = min(held, judged // 5)
+        simulated = min(simulated, judged - held)
+    if most < len(rows):
         numbers = np.sort(np.random.default_rng([seed, len(rows)]).permutation(len(rows))[:most])
         split = replace(split, train=unlabelled.chosen(rows, numbers))
-    return unlabelled.yardstick(split, roi=roi, seed=seed, most=MOST_HELD[rows.kind])
+    return unlabelled.yardstick(split, roi=roi, seed=seed, most=held, simulated=simulated)
 
 
 def _seconds(tried: Detector, test: Split) -> float:
     """About how long it takes to train and judge a candidate, by a few updates on a few rows; 0 where it cannot be
     trained on them."""
     rows, judged = open_rows(test.train), open_rows(test.test)
-    few = unlabelled.chosen(rows, spread(len(rows), PROBED))
+    few = unlabelled.chosen(rows, spread(len(rows), PROBED[rows.kind]))
     short = clone(tried).set_params(false_alarm_rate="auto")
     timed, updates = _Timed(), getattr(short, "updates", None)
     if updates is not None:

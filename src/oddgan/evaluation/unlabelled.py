@@ -50,6 +50,7 @@ def yardstick(
     roi: Any = None,
     seed: int = 0,
     most: int = MOST_HELD,
+    simulated: int = SIMULATED,
     size: float | tuple[float, float] | None = None,
 ) -> Split:
     """`split` with another test: normal rows that are held out of its training rows, and simulated anomalies of them.
@@ -64,6 +65,8 @@ def yardstick(
         Draws the rows and the anomalies.
     most : int
         Rows that are held out at most.
+    simulated : int
+        Simulated anomalies in all, about: 4 to 16 of each row.
     size : float or (float, float), optional
         Of the simulated anomalies of pictures (`oddgan.simulate.pictures.anomalous`).
 
@@ -88,13 +91,13 @@ def yardstick(
     rows = open_rows(split.train)
     random = np.random.default_rng([seed, len(rows)])
     if isinstance(rows, TableRows):
-        kept, held, test, kinds = _of_table(split.name, rows, random, most)
+        kept, held, test, kinds = _of_table(split.name, rows, random, most, simulated)
     else:
         order = random.permutation(len(rows))
         count = min(most, max(1, round(HELD * len(rows))))
         held, kept = np.sort(order[:count]), np.sort(order[count:])
-        simulated = SimulatedPictures(rows, held, each_of(count), roi, size, seed)
-        test, kinds = PictureRows(simulated), simulated.kinds
+        made = SimulatedPictures(rows, held, each_of(count, simulated), roi, size, seed)
+        test, kinds = PictureRows(made), made.kinds
     labels = np.array([kind != GOOD for kind in kinds])
     n = len(labels)
     return replace(
@@ -110,13 +113,13 @@ def yardstick(
     )
 
 
-def each_of(held: int) -> int:
+def each_of(held: int, simulated: int = SIMULATED) -> int:
     """How many anomalies are simulated of each of so many held-out rows."""
-    return min(EACH[1], max(EACH[0], math.ceil(SIMULATED / held)))
+    return min(EACH[1], max(EACH[0], math.ceil(simulated / held)))
 
 
 def _of_table(
-    name: str, rows: TableRows, random: np.random.Generator, most: int
+    name: str, rows: TableRows, random: np.random.Generator, most: int, simulated: int
 ) -> tuple[np.ndarray, np.ndarray, TableRows, tuple[str, ...]]:
     """The numbers of rows to train on and of those held out, the test, and its kinds."""
     same = _groups(rows)
@@ -135,7 +138,7 @@ def _of_table(
     beside = random.permutation(kept)[:DRAWN_FROM]
     around = rows[np.concatenate([held, beside])]
     made, kinds = [], []
-    for _ in range(each_of(count)):
+    for _ in range(each_of(count, simulated)):
         anomalous, of_rows = tables_of.anomalous(around, random)
         made.append(anomalous.values[:count])
         kinds.append(of_rows[:count])
