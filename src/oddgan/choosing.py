@@ -20,11 +20,11 @@ import numpy as np
 from sklearn.base import clone
 
 from .advice import LARGE_PARTS, recommended
-from .errors import OddganError, ParameterError
+from .errors import DataError, OddganError, ParameterError
 from .evaluation import unlabelled
 from .evaluation.cells import Cell
-from .evaluation.comparison import Comparison, comparison, job, summary
-from .evaluation.runner import CELLS, Record, run
+from .evaluation.comparison import Comparison, common_region, comparison, job, summary
+from .evaluation.runner import Attempt
 from .hooks import Hook, Moment, clock
 from .model.fitting import SMALL_PICTURES
 from .parameters import declared
@@ -138,14 +138,14 @@ def choose(
     random_state: int = 0,
     hooks: Iterable[Hook] = (),
     report: Callable[[str], None] = lambda message: None,
-    **changes: Any,
 ) -> Choice:
     """The detector for normal rows X that best distinguishes held-out ones from simulated anomalies of them.
 
     Each candidate is trained once, with at most some hundred updates, on at most 2,200 rows of a table or 1,000
-    pictures, less a fifth that is held out. Before it begins its time is estimated from a few updates on a few rows; a
-    candidate that would not be done in time is left out, and one that nevertheless takes too long is stopped. Figures
-    depend on the rows and `random_state` alone, and on the clock only which candidates have any.
+    pictures, fewer of large ones, less a fifth that is held out. Before it begins its time is estimated from a few
+    updates on a few rows; a candidate that would not be done in time is left out, and one that nevertheless takes too
+    long is stopped. Figures depend on the rows and `random_state` alone, and on the clock only which candidates have
+    any.
 
     Parameters
     ----------
@@ -154,15 +154,14 @@ def choose(
     minutes : float
         For all candidates together. The fit of the chosen one comes on top of it.
     among : mapping of str to Detector, optional
-        Unfitted candidates under names of your own, in the order in which they are tried. By default `candidates(X)`.
+        Unfitted candidates under names of your own, in the order in which they are tried. By default `candidates(X)`,
+        which also takes parameters that all of them are to have.
     random_state : int
         The seed of the candidates, of the rows that are held out and of the simulated anomalies.
     hooks : iterable of Hook
         Watch the trainings (`oddgan.hooks`).
     report : callable
         Called with a message when a candidate begins and when it ends.
-    **changes
-        Parameters that the caller sets otherwise, of every candidate that has them.
 
     Returns
     -------
@@ -180,41 +179,52 @@ def choose(
     if not minutes > 0:
         raise ParameterError(f"minutes={minutes}: must be above 0")
     started = _now()
+    deadline = _Deadline(started + 60 * minutes)
     split = X if isinstance(X, Split) else Split(name="rows", train=cast(Any, open_rows(X)))
-    rows = open_rows(split.train)
-    given = candidates(rows, **changes) if among is None else dict(among)
+    if split.train is None:
+        raise DataError(f"{split.name}: no normal rows to train on; give data with normal rows")
+    given = candidates(split.train) if among is None else dict(among)
     if not given:
         raise ParameterError("choose: give at least one candidate")
     for one in given.values():
         one.check_parameters()
-    test = tested(split, random_state, changes.get("roi"))
-    deadline = _Deadline(started + 60 * minutes)
-    record = Record(None, CELLS)
+    test = tested(split, random_state, common_region(given.values()))
     cells: dict[str, dict[int, Cell]] = {}
     untried: dict[str, str] = {}
-    for name, detector in given.items():
-        tried = trial(detector, rows.kind)
-        if deadline.left() <= 0:
-            untried[name] = "the time was used up"
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of trials: the fit that follows warns of the user's own rows
-            needed = _seconds(tried, test)
-            if needed > deadline.left():
-                untried[name] = f"takes about {clock(needed)}, and {clock(max(0.0, deadline.left()))} was left"
-                continue
-            cell = job(tried, name, random_state, test, name, simulated=True)
-            try:
-                (line,) = run([cell], record, summary=summary, hooks=(*hooks, deadline), report=report)
-                cells[name] = {random_state: line}
-            except _OutOfTime:
-                untried[name] = "was stopped when the time was used up"
-    found = comparison(test, cells, given, simulated=True, untried=untried)
-    best = _best(found, given)
-    detector: Detector = clone(given[best])
-    if detector.random_state is None:
-        detector.set_params(random_state=random_state)
-    return Choice(name=best, detector=detector, comparison=found, seconds=_now() - started)
+    for number, (name, detector) in enumerate(given.items(), 1):
+        what = f"[{number}/{len(given)}] {name}"
+        found = _tried(trial(detector, open_rows(test.train).kind), name, test, random_state, deadline, hooks)
+        if isinstance(found, Cell):
+            cells[name] = {random_state: found}
+            report(f"{what}: {summary(found)}")
+        else:
+            untried[name] = found
+            report(f"{what}: not tried, {found}")
+    compared = comparison(test, cells, given, simulated=True, untried=untried)
+    best = _best(compared, given)
+    chosen: Detector = clone(given[best])
+    if chosen.random_state is None:
+        chosen.set_params(random_state=random_state)
+    return Choice(name=best, detector=chosen, comparison=compared, seconds=_now() - started)
+
+
+def _tried(
+    detector: Detector, name: str, test: Split, seed: int, deadline: _Deadline, hooks: Iterable[Hook]
+) -> Cell | str:
+    """A candidate's cell, or why it was not tried."""
+    if deadline.left() <= 0:
+        return "the time was used up"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of trials: the fit that follows warns of the user's own rows
+        needed, left = _seconds(detector, test), deadline.left()
+        if needed > left:
+            return f"it takes about {clock(needed)}, and {clock(max(0.0, left))} was left"
+        try:
+            return job(detector, name, seed, test, name, simulated=True).run(
+                Attempt(checkpoint=None, checkpoint_seconds=60.0, hooks=(*hooks, deadline), resumed=False)
+            )
+        except _OutOfTime:
+            return "it was stopped when the time was used up"
 
 
 def _best(found: Comparison, given: Mapping[str, Detector]) -> str:

@@ -1,6 +1,7 @@
 """oddgan train."""
 
 import inspect
+import json
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -11,11 +12,11 @@ import typer
 
 from ..errors import DataError, ParameterError
 from ..hooks import Hook, Progress, TensorBoard, clock
-from ..parameters import declared
+from ..parameters import declared, plain
 from . import terminal
 from .flags import chosen, dashed, flags, parsed, written
 from .options import Anomaly, Category, ChannelsFrom, Data, Drop, Label, Normal, Number, SkipBad, Threads, as_words
-from .outputs import check_folder, check_writable
+from .outputs import check_folder, check_writable, write_text
 from .process import LEFT_OUT, loading
 
 if TYPE_CHECKING:
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from ..detector import Detector
 
 USUAL = "ganomaly"  # whose flags there are where no detector is named
+AUTO = "auto"  # tries several and takes the best
 
 
 def command(arguments: list[str] | None) -> Callable[..., None]:
     """The command `train`, with the flags of the detector that `arguments` choose; None: without any."""
     fixed = [p for p in inspect.signature(train).parameters.values() if p.name not in ("arguments", "parameters")]
     named = None if arguments is None else chosen(arguments, "--detector", "")
-    flagged = [] if named is None else flags(_class(named or USUAL), defaults=bool(named))
+    own = named not in ("", AUTO)
+    flagged = [] if named is None else flags(_class(named if own else USUAL), defaults=own)
 
     def run(**given: Any) -> None:
         parameters = {p.name: given.pop(p.name) for p in flagged}
@@ -57,8 +60,15 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Which detector; its parameters are among the flags below.",
+            help="Which detector; its parameters are among the flags below. auto: tries several and takes the one that "
+            "best finds simulated anomalies.",
             show_default="what suits the data",
+        ),
+    ] = None,
+    minutes_to_choose: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M", min=0.01, help="With --detector auto: minutes for all candidates together.", show_default="5"
         ),
     ] = None,
     normal: Normal = None,
@@ -99,12 +109,17 @@ def train(
     """
     from .reading import check_readable, open_split
 
-    cls = _class(detector or USUAL)
+    automatic = detector == AUTO
+    if minutes_to_choose is not None and not automatic:
+        raise ParameterError("--minutes-to-choose: is for --detector auto; give both, or leave it out")
+    cls = _class(USUAL if detector is None or automatic else detector)
     given = parsed(cls, parameters)
     untrained = cls(**given)
     model = output or Path(f"{name_of(data)}.oddgan")
     check_writable(model, checkpoint, report, inputs=(data,))
     kept = _checkpoint(model, checkpoint, resume, fresh)
+    if fresh:
+        _forget(kept)
     split = open_split(
         data,
         normal=normal,
@@ -137,12 +152,12 @@ def train(
             check_readable(data, split.train, split.tune, split.calibrate)  # one was met: say how many there are
             raise
         terminal.facts(("detector", described_as(untrained, given)))
+    elif automatic:
+        untrained = _chosen(data, split, kept, minutes_to_choose, given)
     hooks: list[Hook] = []
     if tensorboard is not None:
         check_folder(tensorboard)
         hooks.append(TensorBoard(tensorboard))
-    if fresh:
-        kept.unlink(missing_ok=True)
     resumed, started = kept.exists(), time.monotonic()
     try:
         fitted = _fit(untrained, split, kept, checkpoint_seconds, hooks, arguments)
@@ -150,13 +165,66 @@ def train(
         check_readable(data, split.train, split.tune, split.calibrate)  # one was met: say how many there are
         raise
     fitted.save(model)
-    kept.unlink(missing_ok=True)
+    _forget(kept)
     terminal.facts(*described(fitted, model, None if resumed else time.monotonic() - started))
     if judged:
         _judge(fitted, split, report)
     _say_next(fitted, model, data, split, drop, as_words(normal=normal, anomaly=anomaly, label=label, drop=drop))
     if split.skipped:
         raise typer.Exit(LEFT_OUT)
+
+
+def _chosen(data: str, split: "Split", kept: Path, minutes: float | None, given: Mapping[str, Any]) -> "Detector":
+    """The detector that finds simulated anomalies best, with the table of candidates on standard output. It is written
+    beside the checkpoint, so that a run that goes on does not choose another."""
+    from .. import report
+    from ..choosing import MINUTES, candidates, choose
+    from .reading import check_readable
+
+    note = _note(kept)
+    if kept.exists() and note.exists():
+        before = json.loads(note.read_text("utf-8"))
+        terminal.facts(("detector", f"{before['name']}, chosen before"))
+        own = {key: tuple(value) if isinstance(value, list) else value for key, value in before["parameters"].items()}
+        return _class(before["detector"])(**own)
+    minutes = MINUTES if minutes is None else minutes
+    terminal.note(f"choosing among detectors by simulated anomalies, {minutes:g} minutes at most")
+    try:
+        with Progress() as bar:
+            shown = [] if terminal.quiet else [bar]
+            found = choose(
+                split,
+                minutes=minutes,
+                among=candidates(split.train, **given),
+                random_state=given.get("random_state", 0),
+                hooks=shown,
+                report=terminal.note,
+            )
+    except DataError:
+        check_readable(data, split.train, split.tune, split.calibrate)  # one was met: say how many there are
+        raise
+    except KeyboardInterrupt:
+        raise terminal.Interrupted("interrupted while choosing: nothing is kept") from None
+    terminal.table(*report.comparison.table(found.comparison))
+    for line in report.comparison.notes(found.comparison):
+        terminal.say(line)
+    terminal.say()
+    terminal.facts(("detector", f"{found.name}, the best of these in {clock(found.seconds)}"))
+    detector: Detector = found.detector
+    own = {key: plain(value) for key, value in detector.parameters.items()}
+    write_text(note, lambda: json.dumps({"name": found.name, "detector": type(detector).__name__, "parameters": own}))
+    return detector
+
+
+def _note(kept: Path) -> Path:
+    """Where the choice is kept until the run is done."""
+    return kept.with_name(f"{kept.name}.choice")
+
+
+def _forget(kept: Path) -> None:
+    """Remove what an earlier run left."""
+    kept.unlink(missing_ok=True)
+    _note(kept).unlink(missing_ok=True)
 
 
 def fit(detector: "Detector", split: "Split", hooks: list[Hook], **how: Any) -> "Detector":

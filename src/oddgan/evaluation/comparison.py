@@ -141,7 +141,7 @@ def compare(
         split = Split(name="rows", train=open_rows(split))  # type: ignore[arg-type]  # of a data set, pictures alone
     simulated = not (split.labels is not None if labels is None else labels)
     if simulated:
-        split = unlabelled.yardstick(split, roi=_common_region(untrained.values()))
+        split = unlabelled.yardstick(split, roi=common_region(untrained.values()))
     marks, record = _checked(split), Record(results, CELLS)
     data = fingerprint(split.train, split.tune, split.calibrate, split.test, marks, split.masks)
     places = [(seed, name) for seed in seeds for name in untrained]
@@ -187,7 +187,7 @@ def _place(one: Contender) -> tuple[float, ...]:
     )
 
 
-def _common_region(untrained: Iterable[Detector]) -> Any:
+def common_region(untrained: Iterable[Detector]) -> Any:
     """The region of interest where all detectors have the same."""
     regions = {detector.roi for detector in untrained}
     return regions.pop() if len(regions) == 1 else None
