@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from oddgan.evaluation.runner import Attempt, Job, Record, fields, run
+from oddgan.simulate.pictures import SIZE
 
 from . import RESULTS, say, versions
 from .quality import split_of as whole_split_of
@@ -42,18 +43,18 @@ TABLES = tuple(
 )  # fmt: skip
 DIGITS = tuple(f"digits {digit}" for digit in range(10))
 LARGE = ("hazelnut-toy", "mvtec-bottle-256", "deeppcb")
-CASES = (*TABLES, *DIGITS, "bridge-cracks", *LARGE)
+SMALL = (*DIGITS, "bridge-cracks")
+CASES = (*TABLES, *SMALL, *LARGE)
 DEVELOPMENT = (*TABLES[::2], *DIGITS[::2], "hazelnut-toy")
 """Cases whose seed 0 decided how candidates are ranked."""
 MOST_TEST = 500  # rows of each class of a test
 FEWER = {"deeppcb": (100, 30), "mvtec-bottle-256": (1_000, 63)}  # training pictures, and test pictures of each class
-LARGER = (0.05, 0.4)
-"""Another size of simulated anomalies, for comparison: of small pictures alone, whose figures are "larger"."""
 
 
 @lru_cache(maxsize=1)
 def rows_of(case: str, seed: int) -> tuple[Any, Any, Any, dict[str, Any]]:
-    """The split with a test of simulated anomalies, another with larger ones (of small pictures, else None), the true
+    """The split with a test of simulated anomalies, another with larger ones (of small pictures, by which these are
+    judged; else None), the true
     one with at most so many test rows, and the candidates."""
     from oddgan import choosing
     from oddgan.evaluation import unlabelled
@@ -70,10 +71,8 @@ def rows_of(case: str, seed: int) -> tuple[Any, Any, Any, dict[str, Any]]:
     true = replace(
         split, train=train, test=unlabelled.chosen(test, some), labels=labels[some], kinds=None, masks=None
     )
-    mine = choosing.tested(true, seed)
-    larger = None
-    if train.kind == "pictures" and case not in LARGE:
-        larger = unlabelled.yardstick(true, seed=seed, most=choosing.MOST_HELD["pictures"], size=LARGER)
+    mine = choosing.tested(true, seed, size=SIZE)
+    larger = choosing.tested(true, seed, size=unlabelled.SIZE_OF_SMALL) if case in SMALL else None
     return mine, larger, true, choosing.candidates(train)
 
 

@@ -209,7 +209,9 @@ def _chosen(data: str, split: "Split", kept: Path, minutes: float | None, given:
     for line in report.comparison.notes(found.comparison):
         terminal.say(line)
     terminal.say()
-    terminal.facts(("detector", f"{found.name}, the best of these in {clock(found.seconds)}"))
+    first = found.comparison.contenders[0].name if found.comparison.contenders else None
+    why = "the best of these" if found.name == first else "than which none of these is clearly better"
+    terminal.facts(("detector", f"{found.name}, {why}, chosen in {clock(found.seconds)}"))
     detector: Detector = found.detector
     own = {key: plain(value) for key, value in detector.parameters.items()}
     write_text(note, lambda: json.dumps({"name": found.name, "detector": type(detector).__name__, "parameters": own}))

@@ -65,7 +65,7 @@ class Comparison:
     """What `compare` found: `contenders` in the order given, and one of `cells` for each contender and seed.
 
     `chance`: the AUPRC of guessing, which is the share of anomalies among the `n_test` test rows. `simulated`: whether
-    the anomalies are simulated ones; then contenders are in the order of `unlabelled.CRITERION`, best first, and those
+    the anomalies are simulated ones; then contenders are in the order of the figure `ranked_by`, best first, and those
     without figures last. `untried`: detectors that there was no time for, with the reason. `oddgan.report` turns it
     into tables, Markdown and JSON.
     """
@@ -78,6 +78,7 @@ class Comparison:
     contenders: tuple[Contender, ...]
     cells: tuple[Cell, ...]
     simulated: bool = False
+    ranked_by: str | None = None
     untried: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -164,8 +165,9 @@ def comparison(
     """The comparison that these cells are, by detector and seed; the test of `split` is labelled."""
     marks = np.asarray(split.labels, dtype=bool)
     contenders = [_contender(name, cells, untrained[name]) for name, cells in found.items()]
+    by = unlabelled.CRITERIA[open_rows(split.test).kind] if simulated else ()
     if simulated:
-        contenders.sort(key=_place)
+        contenders.sort(key=lambda one: [-one.figures[name].mean if name in one.figures else np.inf for name in by])
     return Comparison(
         data=split.name,
         note=split.note,
@@ -175,15 +177,8 @@ def comparison(
         contenders=tuple(contenders),
         cells=tuple(cell for cells in found.values() for cell in cells.values()),
         simulated=simulated,
+        ranked_by=next(iter(by), None),
         untried=dict(untried or {}),
-    )
-
-
-def _place(one: Contender) -> tuple[float, ...]:
-    """Where a contender stands without labels: the criterion first, what breaks ties second."""
-    return tuple(
-        -one.figures[figure].mean if figure in one.figures else np.inf
-        for figure in (unlabelled.CRITERION, unlabelled.TIES)
     )
 
 

@@ -42,7 +42,6 @@ _AUPRO = Figure(head="AUPRO up to 30% false-alarm pixels", short="AUPRO (to 30%)
 FIGURES = {
     "auroc": Figure(head="AUROC", chance=0.5),
     "of_kinds": Figure(head="mean AUROC over kinds", short="mean over kinds", chance=0.5),
-    "median_kind": Figure(head="median AUROC over kinds", short="median kind", chance=0.5),
     "least_kind": Figure(head="lowest AUROC of a kind", short="worst kind", chance=0.5),
     "auprc": _AVERAGE_PRECISION,
     "average_precision": _AVERAGE_PRECISION,
@@ -68,7 +67,7 @@ FIGURES = {
 }
 """Every figure by name, in the order of columns.
 
-"of_kinds", "median_kind" and "least_kind" are of the AUROC of each kind of simulated anomaly against all normal rows
+"of_kinds" and "least_kind" are of the AUROC of each kind of simulated anomaly against all normal rows
 (`oddgan.evaluation.unlabelled`). Records of comparisons and reproduced tables call average precision "auprc" and AUPRO up to 0.3 "aupro"; an evaluation
 names the definition: "average_precision", "aupro_0.3". "detected" and "false_alarms" are the shares of anomalous and of
 normal test rows flagged at the threshold that was set, without labels, for the rate "asked". Figures "at_percentile"

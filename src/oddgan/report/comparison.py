@@ -56,10 +56,10 @@ def notes(comparison: Comparison) -> list[str]:
 def _of_simulated(comparison: Comparison) -> list[str]:
     if not comparison.simulated:
         return []
+    by = "" if comparison.ranked_by is None else f", best first by {FIGURES[comparison.ranked_by].head}"
     lines = [
         "No figure is of a true anomaly: the anomalies are simulated, made of normal rows that were held out of "
-        "training. They rank detectors, best first by the mean AUROC over kinds of simulated anomaly, and are no "
-        "promise of what will be detected."
+        f"training. They rank detectors{by}, and are no promise of what will be detected."
     ]
     if any(one.trains_on_simulated for one in comparison.contenders):
         lines.append(f"{MARK.strip()} trains on simulated anomalies of its own, which favours it in this table.")
@@ -89,6 +89,7 @@ def to_json(comparison: Comparison) -> str:
         },
         "seeds": comparison.seeds,
         "simulated": comparison.simulated,
+        "ranked_by": comparison.ranked_by,
         "detectors": comparison.contenders,
         "untried": comparison.untried,
         "cells": comparison.cells,
