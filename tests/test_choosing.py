@@ -78,7 +78,7 @@ def test_the_best_is_chosen_with_its_whole_budget(table):
 def test_a_rival_must_be_clearly_better_than_the_recommended():
     better = {"a": 0.8, "b (recommended)": 0.79, "c": 0.7}
     assert choosing.best_of(better, "b (recommended)") == "b (recommended)"
-    assert choosing.best_of(better | {"a": 0.82}, "b (recommended)") == "a"
+    assert choosing.best_of(better | {"a": 0.85}, "b (recommended)") == "a"
     assert choosing.best_of(better, None) == "a"
     assert choosing.best_of({"c": 0.7}, "b (recommended)") == "c"
     assert choosing.best_of({}, None) is None

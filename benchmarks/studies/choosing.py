@@ -58,21 +58,19 @@ def rows_of(case: str, seed: int) -> tuple[Any, Any, Any, dict[str, Any]]:
     one with at most so many test rows, and the candidates."""
     from oddgan import choosing
     from oddgan.evaluation import unlabelled
-    from oddgan.rows import open_rows
+    from oddgan.rows import chosen, open_rows
 
     split = whole_split_of(case, seed)
     random = np.random.default_rng([seed, len(split.train)])
     most_train, most_test = FEWER.get(case, (None, MOST_TEST))
     train, test, labels = open_rows(split.train), open_rows(split.test), np.asarray(split.labels)
     if most_train is not None:
-        train = open_rows(unlabelled.chosen(train, np.sort(random.permutation(len(train))[:most_train])))
+        train = open_rows(chosen(train, np.sort(random.permutation(len(train))[:most_train])))
     classes = [random.permutation(np.flatnonzero(labels == anomalous))[:most_test] for anomalous in (False, True)]
     some = np.sort(np.concatenate(classes))
-    true = replace(
-        split, train=train, test=unlabelled.chosen(test, some), labels=labels[some], kinds=None, masks=None
-    )
-    mine = choosing.tested(true, seed, size=SIZE)
-    larger = choosing.tested(true, seed, size=unlabelled.SIZE_OF_SMALL) if case in SMALL else None
+    true = replace(split, train=train, test=chosen(test, some), labels=labels[some], kinds=None, masks=None)
+    mine = choosing.trial_split(true, seed, size=SIZE)
+    larger = choosing.trial_split(true, seed, size=unlabelled.SIZE_OF_SMALL) if case in SMALL else None
     return mine, larger, true, choosing.candidates(train)
 
 
@@ -116,8 +114,13 @@ def measure(case: str, seed: int, name: str, attempt: Attempt) -> dict[str, Any]
                 "false_alarms": float(flagged[~true.labels].mean()),
             }
         ),
-        "rows": {"train": len(mine.train), "held": int((~mine.labels).sum()), "simulated": int(mine.labels.sum()),
-                 "test": len(true.labels), "anomalous": int(true.labels.sum())},
+        "rows": {
+            "train": len(mine.train),
+            "held": int((~mine.labels).sum()),
+            "simulated": int(mine.labels.sum()),
+            "test": len(true.labels),
+            "anomalous": int(true.labels.sum()),
+        },
         "cpu_seconds": {"train": None if spent is None else round(spent, 2), "judge": round(judged, 2)},
         "threads": torch.get_num_threads(),
         "versions": versions("python"),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from sklearn.base import clone
 
-from .advice import BETTER, LARGE_PARTS, recommended
+from .advice import LARGE_PARTS, recommended
 from .errors import DataError, OddganError, ParameterError
 from .evaluation import unlabelled
 from .evaluation.cells import Cell
@@ -30,7 +30,7 @@ from .model.fitting import SMALL_PICTURES
 from .parameters import declared
 from .preprocessing import longest_of, sides_of
 from .preprocessing.prepared import spread
-from .rows import PictureRows, open_rows
+from .rows import PictureRows, chosen, open_rows
 
 if TYPE_CHECKING:
     from .data import Split
@@ -75,6 +75,7 @@ ON_PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "ganomaly": ("ganomaly", LARGE_PARTS),
     "draem": ("draem", {}),
 }
+BETTER = 0.05  # by how much a rival's mean AUROC over kinds must exceed the recommended one's
 EARLY = 3  # candidates that are tried before the recommended one, all of them cheap
 
 
@@ -102,12 +103,13 @@ def candidates(X: Any, **changes: Any) -> dict[str, Detector]:
 
     rows = open_rows(X)
     best = recommended(rows, **changes)
-    chosen = ON_TABLES
-    if isinstance(rows, PictureRows):
-        small = best.tile is None and longest_of(best.size, sides_of(rows)) <= SMALL_PICTURES
-        chosen = ON_SMALL_PICTURES if small else ON_PICTURES
+    rivals = ON_TABLES
+    if rows.kind == "pictures":
+        sides = sides_of(cast(PictureRows, rows))
+        small = best.tile is None and longest_of(best.size, sides) <= SMALL_PICTURES
+        rivals = ON_SMALL_PICTURES if small else ON_PICTURES
     found: list[tuple[str, Detector]] = []
-    for name, (kind, settings) in chosen.items():
+    for name, (kind, settings) in rivals.items():
         cls = detectors.get(kind)
         if rows.kind not in cls.kinds:
             continue
@@ -126,7 +128,7 @@ def trial(detector: Detector, kind: str) -> Detector:
     copy: Detector = clone(detector)
     if "updates" in declared(type(copy)):
         most = min(UPDATES[kind], SLOW.get(type(copy).__name__.lower(), UPDATES[kind]))
-        copy.set_params(updates=min(most, copy.updates or most), epochs=None, minutes=None)  # type: ignore[attr-defined]
+        copy.set_params(updates=min(most, copy.updates or most), epochs=None, minutes=None)
     return copy
 
 
@@ -145,8 +147,7 @@ def choose(
     pictures, fewer of large ones, less a fifth that is held out. Before it begins its time is estimated from a few
     updates on a few rows; a candidate that would not be done in time is left out, and one that nevertheless takes too
     long is stopped. Figures depend on the rows and `random_state` alone, and on the clock only which candidates have
-    any. Where none is clearly better than the recommended one (by more than 0.02 of the figure that ranks them), that is
-    taken.
+    any. Where none is better than the recommended one by more than 0.05 of the mean AUROC over kinds, that is taken.
 
     Parameters
     ----------
@@ -189,7 +190,7 @@ def choose(
         raise ParameterError("choose: give at least one candidate")
     for one in given.values():
         one.check_parameters()
-    test = tested(split, random_state, common_region(given.values()))
+    test = trial_split(split, random_state, common_region(given.values()))
     cells: dict[str, dict[int, Cell]] = {}
     untried: dict[str, str] = {}
     for number, (name, detector) in enumerate(given.items(), 1):
@@ -203,10 +204,10 @@ def choose(
             report(f"{what}: not tried, {found}")
     compared = comparison(test, cells, given, simulated=True, untried=untried)
     best = _best(compared, given)
-    chosen: Detector = clone(given[best])
-    if chosen.random_state is None:
-        chosen.set_params(random_state=random_state)
-    return Choice(name=best, detector=chosen, comparison=compared, seconds=_now() - started)
+    detector = clone(given[best])
+    if detector.random_state is None:
+        detector.set_params(random_state=random_state)
+    return Choice(name=best, detector=detector, comparison=compared, seconds=_now() - started)
 
 
 def _tried(
@@ -231,7 +232,7 @@ def _tried(
 def best_of(figures: Mapping[str, float], favourite: str | None) -> str | None:
     """The name with the highest of these figures, or the favourite where none is better by more than `BETTER`."""
     best = max(figures, key=lambda name: figures[name], default=None)
-    if best is None or favourite not in figures:
+    if best is None or favourite is None or favourite not in figures:
         return best
     return best if figures[best] > figures[favourite] + BETTER else favourite
 
@@ -244,20 +245,20 @@ def _best(found: Comparison, given: Mapping[str, Detector]) -> str:
     return best_of(figures, favourite) or favourite or next(iter(given))
 
 
-def tested(split: Split, seed: int, roi: Any = None, size: tuple[float, float] | None = None) -> Split:
+def trial_split(split: Split, seed: int, roi: Any = None, size: tuple[float, float] | None = None) -> Split:
     """No more of the split's training rows than candidates are tried on, some of them held out for the yardstick: fewer
     of large pictures."""
     rows = open_rows(split.train)
     most, held, simulated = MOST_ROWS[rows.kind], MOST_HELD[rows.kind], unlabelled.SIMULATED
-    if isinstance(rows, PictureRows):
-        pixels = float(np.median(np.prod(sides_of(rows), axis=1)))
+    if rows.kind == "pictures":
+        pixels = float(np.median(np.prod(sides_of(cast(PictureRows, rows)), axis=1)))
         most = min(most, max(100, int(TRAINED_PIXELS / pixels)))
         judged = max(50, int(JUDGED_PIXELS / pixels))
         held = min(held, judged // 5)
         simulated = min(simulated, judged - held)
     if most < len(rows):
         numbers = np.sort(np.random.default_rng([seed, len(rows)]).permutation(len(rows))[:most])
-        split = replace(split, train=unlabelled.chosen(rows, numbers))
+        split = replace(split, train=chosen(rows, numbers))
     return unlabelled.yardstick(split, roi=roi, seed=seed, most=held, simulated=simulated, size=size)
 
 
@@ -265,7 +266,7 @@ def _seconds(tried: Detector, test: Split, deadline: _Deadline) -> float:
     """About how long it takes to train and judge a candidate, by a few updates on a few rows; 0 where it cannot be
     trained on them."""
     rows, judged = open_rows(test.train), open_rows(test.test)
-    few = unlabelled.chosen(rows, spread(len(rows), PROBED[rows.kind]))
+    few = chosen(rows, spread(len(rows), PROBED[rows.kind]))
     short = clone(tried).set_params(false_alarm_rate="auto")
     timed, updates = _Timed(), getattr(short, "updates", None)
     if updates is not None:

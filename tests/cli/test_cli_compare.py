@@ -98,9 +98,9 @@ def test_data_without_labels_is_judged_by_simulated_anomalies(oddgan, tmp_path):
     assert "[4/4] knn, seed 1: simulated AUROC " in ran.err
     assert (tmp_path / "t.md").read_text().startswith("# Detectors on t, simulated anomalies\n")
     found = json.loads((tmp_path / "t.json").read_text())
-    assert (found["simulated"], found["ranked_by"], found["untried"]) == (True, "detected", {})
-    caught = [one["figures"]["detected"]["mean"] for one in found["detectors"]]
-    assert caught == sorted(caught, reverse=True)
+    assert (found["simulated"], found["ranked_by"], found["untried"]) == (True, "of_kinds", {})
+    areas = [one["figures"]["of_kinds"]["mean"] for one in found["detectors"]]
+    assert areas == sorted(areas, reverse=True)
     assert {run["data"] for run in runs(tmp_path / "t-compare.jsonl")} == {"t, simulated anomalies"}
     again = oddgan(*words)
     assert again.out == ran.out

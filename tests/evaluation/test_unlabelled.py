@@ -95,9 +95,9 @@ def test_figures_are_by_hand():
 def test_compare_without_labels_ranks_and_says_that_anomalies_are_simulated(table):
     found = oddgan.compare(table, {"poor": PCA(components=1), "near": KNN()}, seeds=(0, 1))
     assert found.simulated
-    assert found.ranked_by == "detected"
+    assert found.ranked_by == "of_kinds"
     assert [one.name for one in found.contenders] == sorted(
-        ("poor", "near"), key=lambda name: -next(o for o in found.contenders if o.name == name).figures["detected"].mean
+        ("poor", "near"), key=lambda name: -next(o for o in found.contenders if o.name == name).figures["of_kinds"].mean
     )
     text = to_markdown(found)
     for said in ("simulated anomalies", "| simulated AUROC |", "No figure is of a true anomaly", "best first by"):

@@ -185,8 +185,10 @@ def _chosen(data: str, split: "Split", kept: Path, minutes: float | None, given:
     if kept.exists() and note.exists():
         before = json.loads(note.read_text("utf-8"))
         terminal.facts(("detector", f"{before['name']}, chosen before"))
-        own = {key: tuple(value) if isinstance(value, list) else value for key, value in before["parameters"].items()}
-        return _class(before["detector"])(**own)
+        again = _class(before["detector"])()
+        for key, value in before["parameters"].items():
+            again.set_params(**{key: tuple(value) if isinstance(value, list) else value})
+        return again
     minutes = MINUTES if minutes is None else minutes
     terminal.note(f"choosing among detectors by simulated anomalies, {minutes:g} minutes at most")
     try:

@@ -3,8 +3,9 @@
     comparison = oddgan.compare(split, ["ganomaly", "knn"], seeds=(0, 1, 2), results="runs.jsonl")
     print(oddgan.report.to_markdown(comparison))
 
-Where no test row is labelled, held-out normals and simulated anomalies are the test (`unlabelled`). Finished runs are kept in `results`: a comparison that was killed continues where it was, and one that is repeated with
-another detector trains only that one.
+Where no test row is labelled, held-out normals and simulated anomalies are the test (`unlabelled`). Finished runs are
+kept in `results`: a comparison that was killed continues where it was, and one that is repeated with another detector
+trains only that one.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def compare(
     """Train each of `detectors` with each of `seeds` on the split's normal rows, and judge it on the test rows.
 
     Without labelled test rows a fifth of the normal rows, 200 at most, is held out, and the test is these and simulated
-    anomalies of them: the figures then rank detectors, and promise nothing about true anomalies. A detector that cannot be trained on these rows gets the reason in its cell, and the comparison continues.
+    anomalies of them: the figures then rank detectors, and promise nothing about true anomalies. A detector that cannot
+    be trained on these rows gets the reason in its cell, and the comparison continues.
 
     Parameters
     ----------
@@ -139,7 +141,7 @@ def compare(
 
     untrained, seeds = _untrained(detectors), _different(seeds)
     if not isinstance(split, Split):
-        split = Split(name="rows", train=open_rows(split))  # type: ignore[arg-type]  # of a data set, pictures alone
+        split = Split(name="rows", train=open_rows(split))
     simulated = not (split.labels is not None if labels is None else labels)
     if simulated:
         split = unlabelled.yardstick(split, roi=common_region(untrained.values()))
@@ -165,7 +167,7 @@ def comparison(
     """The comparison that these cells are, by detector and seed; the test of `split` is labelled."""
     marks = np.asarray(split.labels, dtype=bool)
     contenders = [_contender(name, cells, untrained[name]) for name, cells in found.items()]
-    by = unlabelled.CRITERIA[open_rows(split.test).kind] if simulated else ()
+    by = (unlabelled.CRITERION, unlabelled.TIES)
     if simulated:
         contenders.sort(key=lambda one: [-one.figures[name].mean if name in one.figures else np.inf for name in by])
     return Comparison(
@@ -177,7 +179,7 @@ def comparison(
         contenders=tuple(contenders),
         cells=tuple(cell for cells in found.values() for cell in cells.values()),
         simulated=simulated,
-        ranked_by=next(iter(by), None),
+        ranked_by=unlabelled.CRITERION if simulated else None,
         untried=dict(untried or {}),
     )
 

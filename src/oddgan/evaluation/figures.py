@@ -68,10 +68,10 @@ FIGURES = {
 """Every figure by name, in the order of columns.
 
 "of_kinds" and "least_kind" are of the AUROC of each kind of simulated anomaly against all normal rows
-(`oddgan.evaluation.unlabelled`). Records of comparisons and reproduced tables call average precision "auprc" and AUPRO up to 0.3 "aupro"; an evaluation
-names the definition: "average_precision", "aupro_0.3". "detected" and "false_alarms" are the shares of anomalous and of
-normal test rows flagged at the threshold that was set, without labels, for the rate "asked". Figures "at_percentile"
-take their threshold from the test's own scores, as the source does; "precision", "recall" and "f1" take the calibrated
-one, set on held-out normals for 1 false alarm in 100, or the least that their number allows. "seconds_to_train" is None
-for a run that was interrupted and resumed.
+(`oddgan.evaluation.unlabelled`). Records of comparisons and reproduced tables call average precision "auprc" and AUPRO
+up to 0.3 "aupro"; an evaluation names the definition: "average_precision", "aupro_0.3". "detected" and "false_alarms"
+are the shares of anomalous and of normal test rows flagged at the threshold that was set, without labels, for the rate
+"asked". Figures "at_percentile" take their threshold from the test's own scores, as the source does; "precision",
+"recall" and "f1" take the calibrated one, set on held-out normals for 1 false alarm in 100, or the least that their
+number allows. "seconds_to_train" is None for a run that was interrupted and resumed.
 """

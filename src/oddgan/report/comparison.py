@@ -19,9 +19,7 @@ def table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table, as text. Figures that no detector has are left out."""
     contenders = comparison.contenders
     shown = [name for name in FIGURES if any(name in one.figures for one in contenders)]
-    rows = [
-        [_called(one, comparison), *(_spelt(name, one.figures.get(name)) for name in shown)] for one in contenders
-    ]
+    rows = [[_called(one, comparison), *(_spelt(name, one.figures.get(name)) for name in shown)] for one in contenders]
     rows += [[name, *(FIGURES[figure].spelt(None) for figure in shown)] for name in comparison.untried]
     simulated = OF_SIMULATED if comparison.simulated else ()
     head = [f"simulated {FIGURES[name].short}" if name in simulated else FIGURES[name].short for name in shown]

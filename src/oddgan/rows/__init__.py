@@ -10,6 +10,7 @@ windows of a series, is one more file here and one more there. Importing this pa
 
 from .door import Expected, Rows, open_rows
 from .pictures import PictureRows
+from .selection import chosen
 from .tables import TableRows
 
-__all__ = ["Expected", "PictureRows", "Rows", "TableRows", "open_rows"]
+__all__ = ["Expected", "PictureRows", "Rows", "TableRows", "chosen", "open_rows"]
