@@ -40,7 +40,7 @@ ROWS = [
     {"kit.estimators", "ensemble"},
     {"detectors", "data"},
     {"evaluation", "advice", "testing"},
-    {"kit"},
+    {"kit", "choosing"},
     {"papers"},
     {"report"},
     {"cli"},

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ finds them
     from .advice import recommended
+    from .choosing import Choice, choose
     from .detector import Detector, Explanation
     from .detectors import load
     from .detectors.adgan import ADGAN
@@ -42,11 +43,13 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ find
 
 _HOMES = {
     "CrossConformal": "ensemble",
+    "Choice": "choosing",
     "Detector": "detector",
     "Ensemble": "ensemble",
     "Explanation": "detector",
     "Comparison": "evaluation",
     "Evaluation": "evaluation",
+    "choose": "choosing",
     "compare": "evaluation",
     "evaluate": "evaluation",
     "load": "detectors",
@@ -69,6 +72,7 @@ __all__ = [
     "PCA",
     "VAE",
     "AnoGAN",
+    "Choice",
     "Comparison",
     "ContraD",
     "CrossConformal",
@@ -82,6 +86,7 @@ __all__ = [
     "OneClassSVM",
     "PatchCore",
     "SkipGANomaly",
+    "choose",
     "compare",
     "evaluate",
     "load",

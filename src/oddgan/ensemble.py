@@ -27,6 +27,7 @@ from .model.fitting import Run
 from .model.holding_out import HeldOut
 from .parameters import declared, plain
 from .rows import Rows
+from .training.checkpoint import seed_of
 from .verdict import Guarantee
 
 __all__ = ["CrossConformal", "Ensemble"]
@@ -362,4 +363,4 @@ def _seed(own: Any, whole: int) -> Any:
     """A member's seed: its own, if it has one."""
     if own is None:
         return whole
-    return own if isinstance(own, int | np.integer) else ensemble_fitting.seed_of(own, None)
+    return own if isinstance(own, int | np.integer) else seed_of(own, None)

@@ -88,11 +88,34 @@ def test_a_users_mistake_is_one_line_and_code_2(oddgan, table_file, words, said)
     assert said in ran.err
 
 
-def test_data_without_labels_is_refused(oddgan, tmp_path):
-    np.save(tmp_path / "t.npy", np.random.default_rng(0).normal(size=(30, 3)))
-    ran = oddgan("compare", "t.npy", "--detectors", "knn")
+def test_data_without_labels_is_judged_by_simulated_anomalies(oddgan, tmp_path):
+    np.save(tmp_path / "t.npy", np.random.default_rng(0).normal(size=(60, 3)))
+    words = ("compare", "t.npy", "--detectors", "isolationforest,knn", "--seeds", "2", "--trees", "5")
+    ran = oddgan(*words, "--markdown", "t.md", "--json", "t.json")
+    assert ran.code == 0
+    for said in ("12 normal held out", "simulated AUROC", "simulated detected", "No figure is of a true anomaly"):
+        assert said in ran.out
+    assert "[4/4] knn, seed 1: simulated AUROC " in ran.err
+    assert (tmp_path / "t.md").read_text().startswith("# Detectors on t, simulated anomalies\n")
+    found = json.loads((tmp_path / "t.json").read_text())
+    assert (found["simulated"], found["ranked_by"], found["untried"]) == (True, "of_kinds", {})
+    areas = [one["figures"]["of_kinds"]["mean"] for one in found["detectors"]]
+    assert areas == sorted(areas, reverse=True)
+    assert {run["data"] for run in runs(tmp_path / "t-compare.jsonl")} == {"t, simulated anomalies"}
+    again = oddgan(*words)
+    assert again.out == ran.out
+    assert again.err.count("(done before)") == 4
+    ran = oddgan("compare", "t.npy", "--detectors", "knn", "--labels")
     assert ran.code == 2
     assert "no labelled test rows" in ran.err
+
+
+def test_labels_may_be_left_unseen(oddgan, folder):
+    ran = oddgan("compare", folder, "--detectors", "pca,draem", "--seeds", "1", "--updates", "2", "--no-labels")
+    assert ran.code == 0
+    assert "draem †" in ran.out
+    assert "† trains on simulated anomalies of its own" in ran.out
+    assert "6 normal held out" in ran.out
 
 
 def test_a_detector_that_fails_on_every_run_is_code_1(oddgan, table_file):

@@ -1,6 +1,8 @@
 """oddgan train: flags, what it says, checkpoints."""
 
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +184,45 @@ def test_a_report_needs_test_rows(oddgan, tmp_path):
 def test_tensorboard_gets_the_losses(oddgan, table_file, tmp_path):
     assert oddgan("train", table_file, *SMALL, "--tensorboard", "logs").code == 0
     assert list((tmp_path / "logs").glob("events*"))
+
+
+def test_auto_tries_several_and_trains_the_best(table_file, tmp_path):
+    words = ["train", table_file, "--detector", "auto", "-o", "m.oddgan", *SMALL]
+    ran = subprocess.run(
+        [sys.executable, "-m", "oddgan", *map(str, words)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    for said in ("simulated AUROC", "ganomaly (recommended)", "isolationforest", "No figure is of a true anomaly"):
+        assert said in ran.stdout
+    chosen = next(line for line in ran.stdout.splitlines() if line.startswith("detector ") and "chosen in" in line)
+    assert "] pca: simulated AUROC " in ran.stderr
+    detector = package.load(tmp_path / "m.oddgan")
+    assert chosen.split()[1] == type(detector).__name__.lower()
+    assert getattr(detector, "updates", 5) == 5
+    assert [p.name for p in tmp_path.iterdir()] == ["m.oddgan"]
+
+
+def test_an_interrupted_run_goes_on_with_what_was_chosen(oddgan, table_file, tmp_path, monkeypatch):
+    def choose(split, **how):
+        one = package.GANomaly(updates=5, width=4, random_state=1)
+        return package.Choice(name="one", detector=one, comparison=found, seconds=1.0)
+
+    found = package.compare(np.random.default_rng(0).normal(size=(40, 3)), ["knn"], seeds=(0,))
+    monkeypatch.setattr("oddgan.choosing.choose", choose)
+    words = ("train", table_file, "--detector", "auto", "-o", "m.oddgan", "--checkpoint-seconds", "0", "--threads", "1")
+    save = package.Detector.save
+    monkeypatch.setattr(package.Detector, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert oddgan(*words).code == 130
+    assert (tmp_path / "m.oddgan.ckpt.choice").exists()
+    monkeypatch.setattr(package.Detector, "save", save)
+    monkeypatch.setattr("oddgan.choosing.choose", None)  # would fail
+    ran = oddgan(*words, "--resume")
+    assert (ran.code, "one, chosen before" in ran.out) == (0, True)
+    assert package.load("m.oddgan").random_state == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["m.oddgan"]
+
+
+def test_minutes_to_choose_are_for_auto(oddgan, table_file):
+    ran = oddgan("train", table_file, "--minutes-to-choose", "1")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "--minutes-to-choose: is for --detector auto" in ran.err

@@ -252,9 +252,15 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_read(detectors, h
 
 
 def test_data_without_both_classes_is_refused(split):
-    for changes in ({"train": None}, {"labels": None}, {"test": None, "labels": None}, {"labels": np.ones(30, bool)}):
+    none = {"test": None, "labels": None}
+    for changes, how in (
+        ({"train": None}, {}),
+        ({"labels": None}, {"labels": True}),
+        (none, {"labels": True}),
+        ({"labels": np.ones(30, bool)}, {}),
+    ):
         with pytest.raises(DataError, match=r"rows: (no normal rows|has no test rows labelled normal and anomalous)"):
-            compare(dataclasses.replace(split, **changes), ["knn"])
+            compare(dataclasses.replace(split, **changes), ["knn"], **how)
 
 
 def test_a_fingerprint_is_of_the_content(tmp_path):

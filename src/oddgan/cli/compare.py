@@ -59,6 +59,14 @@ def compare(
     number: Number = None,
     channels_from: ChannelsFrom = None,
     skip_bad: SkipBad = False,
+    labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--labels/--no-labels",
+            help="Judge by labelled test rows, or by held-out normals and simulated anomalies of them.",
+            show_default="by labels if there are any",
+        ),
+    ] = None,
     results: Annotated[
         Path | None,
         typer.Option(
@@ -81,9 +89,10 @@ def compare(
 ) -> None:
     """Train several detectors on the same normal rows; set mean and deviation of their figures side by side.
 
-    DATA is understood by its layout, as oddgan train does, and needs test rows with labels. A flag such as --updates
-    goes to every detector that has the parameter. A comparison that is interrupted or killed goes on where it was when
-    the command is given again; another detector or seed is added in the same way.
+    DATA is understood by its layout, as oddgan train does. Without test rows that have labels, detectors are ranked by
+    simulated anomalies of normal rows that are held out, which promises nothing. A flag such as --updates goes to every
+    detector that has the parameter. A comparison that is interrupted or killed goes on where it was when the command is
+    given again; another detector or seed is added in the same way.
     """
     from .. import report
     from ..evaluation import compare as run_comparison
@@ -104,10 +113,13 @@ def compare(
         channels_from=channels_from,
         skip_bad=skip_bad,
     )
-    if split.test is None or split.labels is None:
-        raise DataError(f"{data}: has no labelled test rows ({split.note}); nothing shows which detector is right")
+    without = labels is False or split.test is None or split.labels is None
+    if labels and without:
+        raise DataError(f"{data}: has no labelled test rows ({split.note}); leave --labels out")
+    if split.train is None:
+        raise DataError(f"{data}: no normal rows to train on; give data with normal ones")
     if not skip_bad:
-        check_readable(data, split.train, split.tune, split.calibrate, split.test)
+        check_readable(data, split.train, split.tune, split.calibrate, None if without else split.test)
     if threads is not None:
         set_threads(threads)
     with terminal.resumable() as hooks:
@@ -115,13 +127,14 @@ def compare(
             split,
             contenders,
             seeds=range(seeds),
+            labels=not without,
             results=kept,
             checkpoint_seconds=checkpoint_seconds,
             hooks=hooks,
             report=terminal.note,
         )
     head, lines = report.comparison.table(found)
-    terminal.say(split.note)
+    terminal.say(found.note)
     terminal.say()
     terminal.table(head, lines)
     terminal.say()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -53,7 +53,7 @@ def info(
     if "members" in manifest:
         _say_members(detector, manifest)
         return
-    parameters = declared(type(detector)).items()
+    parameters = declared(cast(Any, type(detector))).items()
     used = _used(detector)
     rows = [
         (name, written(getattr(detector, name)) + used.get(name, ""), _changed(getattr(detector, name), d.default))

@@ -14,6 +14,7 @@ from ..errors import DataError, ParameterError
 from ..hooks import Hook, Progress, TensorBoard, clock
 from ..parameters import declared
 from . import terminal
+from .checkpoints import checkpoint_of, forget, is_run
 from .flags import chosen, dashed, flags, parsed, written
 from .options import (
     Anomaly,
@@ -38,13 +39,15 @@ if TYPE_CHECKING:
     from ..detector import Detector
 
 USUAL = "ganomaly"  # whose flags there are where no detector is named
+AUTO = "auto"  # tries several and takes the best
 
 
 def command(arguments: list[str] | None) -> Callable[..., None]:
     """The command `train`, with the flags of the detector that `arguments` choose; None: without any."""
     fixed = [p for p in inspect.signature(train).parameters.values() if p.name not in ("arguments", "parameters")]
-    named = None if arguments is None else chosen(arguments, "--detector", "")
-    flagged = [] if named is None else flags(_class(named or USUAL), defaults=bool(named))
+    asked = None if arguments is None else chosen(arguments, "--detector", "")
+    own = asked not in ("", AUTO)
+    flagged = [] if asked is None else flags(named(asked if own else USUAL), defaults=own)
 
     def run(**given: Any) -> None:
         parameters = {p.name: given.pop(p.name) for p in flagged}
@@ -55,7 +58,8 @@ def command(arguments: list[str] | None) -> Callable[..., None]:
     return run
 
 
-def _class(name: str) -> type["Detector"]:
+def named(name: str) -> type["Detector"]:
+    """The class of a detector."""
     with loading():
         from .. import detectors
     return detectors.get(name)
@@ -72,7 +76,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Which detector; its parameters are among the flags below.",
+            help="Which detector; its parameters are among the flags below. auto: tries several and takes the one that "
+            "best finds simulated anomalies.",
             show_default="what suits the data",
         ),
     ] = None,
@@ -90,6 +95,12 @@ def train(
             metavar="K",
             min=2,
             help="For few rows: train K times, without a K-th of the rows each, so that every row sets the threshold.",
+        ),
+    ] = None,
+    minutes_to_choose: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M", min=0.01, help="With --detector auto: minutes for all candidates together.", show_default="5"
         ),
     ] = None,
     normal: Normal = None,
@@ -141,14 +152,19 @@ def train(
     """
     from .reading import check_readable, open_split
 
-    cls = _class(detector or USUAL)
+    automatic = detector == AUTO
+    if minutes_to_choose is not None and not automatic:
+        raise ParameterError("--minutes-to-choose: is for --detector auto; give both, or leave it out")
+    cls = named(USUAL if detector is None or automatic else detector)
     given = parsed(cls, parameters)
     untrained = cls(**given)
     model = output or Path(f"{name_of(data)}.oddgan")
     if seeds is not None and folds is not None:
         raise ParameterError("--seeds and --folds are both given; choose one")
-    check_writable(model, None if _is_run(checkpoint) else checkpoint, report, inputs=(data,))
-    kept = _checkpoint(model, checkpoint, resume, fresh)
+    check_writable(model, None if is_run(checkpoint) else checkpoint, report, inputs=(data,))
+    kept = checkpoint_of(model, checkpoint, resume, fresh)
+    if fresh:
+        forget(kept)
     understood: dict[str, Any] = {
         "normal": normal,
         "anomaly": anomaly,
@@ -185,13 +201,15 @@ def train(
             check_readable(data, split.train, split.tune, split.calibrate)  # one was met: say how many there are
             raise
         terminal.facts(("detector", described_as(untrained, given)))
+    elif automatic:
+        from .choosing import chosen_detector
+
+        untrained = chosen_detector(data, split, kept, minutes_to_choose, given)
     untrained = _several(untrained, seeds, folds)
     hooks: list[Hook] = []
     if tensorboard is not None:
         check_folder(tensorboard)
         hooks.append(TensorBoard(tensorboard))
-    if fresh:
-        _forget(kept)
     resumed, started = kept.exists(), time.monotonic()
     try:
         fitted = _fit(untrained, split, kept, checkpoint_seconds, hooks, arguments)
@@ -201,7 +219,7 @@ def train(
     if apart is not None and (groups or strata):
         fitted = fitted.recalibrate(apart.train, groups=apart.groups, strata=apart.strata)
     fitted.save(model)
-    _forget(kept)
+    forget(kept)
     terminal.facts(*described(fitted, model, None if resumed else time.monotonic() - started))
     if judged:
         _judge(fitted, split, report)
@@ -248,18 +266,6 @@ def _several(detector: "Detector", seeds: int | None, folds: int | None) -> "Det
     return Ensemble(one, seeds=seeds, calibrate_fraction=detector.calibrate_fraction, **how)
 
 
-def _is_run(checkpoint: Path | None) -> bool:
-    from ..model.ensemble_fitting import is_kept
-
-    return checkpoint is not None and is_kept(checkpoint)
-
-
-def _forget(checkpoint: Path) -> None:
-    from ..model.ensemble_fitting import forget
-
-    forget(checkpoint)
-
-
 def set_threads(count: int) -> None:
     """How many processor threads torch uses."""
     import torch
@@ -284,18 +290,6 @@ def name_of(data: str) -> str:
     for ending in (".gz", ".npy", ".npz", "-ubyte", ".csv", ".tsv", ".parquet"):
         name = name.removesuffix(ending)
     return name or "model"
-
-
-def _checkpoint(model: Path, given: Path | None, resume: bool, fresh: bool) -> Path:
-    """Where the run is kept; an earlier run's file is neither used nor discarded unless the user asks for it."""
-    if resume and fresh:
-        raise ParameterError("--resume and --fresh are both given; choose one")
-    path = given or model.with_name(f"{model.name}.ckpt")
-    if path.exists() and not (resume or fresh):
-        raise ParameterError(f"{path}: an earlier run was interrupted; go on with --resume, or start anew with --fresh")
-    if resume and not path.exists():
-        terminal.note(f"no interrupted run at {path}: starting anew")
-    return path
 
 
 def described(detector: "Detector", model: Path, seconds: float | None) -> list[tuple[str, str]]:

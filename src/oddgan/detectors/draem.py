@@ -95,6 +95,7 @@ class DRAEM(NeuralDetector):
 
     kinds = ("pictures",)
     map_has_scale = True
+    trains_on_simulated = True
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """R and S in one network, N."""

@@ -90,6 +90,7 @@ class OCRGAN(NeuralDetector):
     combined_terms = ("residual", "latent")
 
     kinds = ("pictures",)
+    trains_on_simulated = True
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """G and D."""

@@ -3,8 +3,9 @@
     comparison = oddgan.compare(split, ["ganomaly", "knn"], seeds=(0, 1, 2), results="runs.jsonl")
     print(oddgan.report.to_markdown(comparison))
 
-Finished runs are kept in `results`: a comparison that was killed continues where it was, and one that is repeated with
-another detector trains only that one.
+Where no test row is labelled, held-out normals and simulated anomalies are the test (`unlabelled`). Finished runs are
+kept in `results`: a comparison that was killed continues where it was, and one that is repeated with another detector
+trains only that one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from ..errors import DataError, ParameterError
 from ..rows import open_rows
+from . import unlabelled
 from .cells import Cell, fingerprint, key_of, parameters_of, versions
 from .figures import FIGURES
 from .run import evaluate
@@ -48,21 +50,25 @@ class Spread:
 @dataclass(frozen=True, kw_only=True)
 class Contender:
     """One detector over all seeds. `figures` by name, those that exist; `errors`: for each seed that it could not be
-    trained with, the reason."""
+    trained with, the reason. `trains_on_simulated`: it learns from simulated anomalies, which favours it where they are
+    the test."""
 
     name: str
     detector: str
     parameters: Mapping[str, Any]
     figures: Mapping[str, Spread]
     errors: Mapping[int, str]
+    trains_on_simulated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """What `compare` found: `contenders` in the order given, and one of `cells` for each contender and seed.
 
-    `chance`: the AUPRC of guessing, which is the share of anomalies among the `n_test` test rows. `oddgan.report` turns
-    it into tables, Markdown and JSON.
+    `chance`: the AUPRC of guessing, which is the share of anomalies among the `n_test` test rows. `simulated`: whether
+    the anomalies are simulated ones; then contenders are in the order of the figure `ranked_by`, best first, and those
+    without figures last. `untried`: detectors that there was no time for, with the reason. `oddgan.report` turns it
+    into tables, Markdown and JSON.
     """
 
     data: str
@@ -72,13 +78,17 @@ class Comparison:
     chance: float
     contenders: tuple[Contender, ...]
     cells: tuple[Cell, ...]
+    simulated: bool = False
+    ranked_by: str | None = None
+    untried: Mapping[str, str] = field(default_factory=dict)
 
 
 def compare(
-    split: Split,
+    split: Any,
     detectors: Mapping[str, Detector] | Iterable[str],
     *,
     seeds: Iterable[int] = (0, 1, 2),
+    labels: bool | None = None,
     results: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
     hooks: Iterable[Hook] = (),
@@ -86,16 +96,21 @@ def compare(
 ) -> Comparison:
     """Train each of `detectors` with each of `seeds` on the split's normal rows, and judge it on the test rows.
 
-    A detector that cannot be trained on these rows gets the reason in its cell, and the comparison continues.
+    Without labelled test rows a fifth of the normal rows, 200 at most, is held out, and the test is these and simulated
+    anomalies of them: the figures then rank detectors, and promise nothing about true anomalies. A detector that cannot
+    be trained on these rows gets the reason in its cell, and the comparison continues.
 
     Parameters
     ----------
-    split : Split
-        Normal rows to train on, and test rows with labels of both classes.
+    split : Split, or as X for `Detector.fit`
+        Normal rows to train on, and test rows with labels of both classes if there are any.
     detectors : mapping of str to Detector, or iterable of str
         Unfitted detectors under names of your own, or names of detectors, which get their defaults.
     seeds : iterable of int
         Replace the detectors' random_state.
+    labels : bool, optional
+        True: the split must have labelled test rows. False: they are not looked at. By default they are used where
+        there are any.
     results : path, optional
         A file of JSON lines, one per finished run. A run that is in it (same data, detector, parameters, seed, device
         and versions) is not repeated, and an interrupted one continues from its checkpoint beside the file.
@@ -113,7 +128,8 @@ def compare(
     Raises
     ------
     DataError
-        The split has no labelled test rows of both classes.
+        The split's labels are all of one class, or `labels` is true and it has none; or there are fewer than ten normal
+        rows to hold some out of.
     ParameterError
         A parameter is out of range.
     ArtifactError
@@ -121,28 +137,57 @@ def compare(
     OutputError
         The results cannot be written.
     """
-    from sklearn.base import clone
+    from ..data import Split
 
     untrained, seeds = _untrained(detectors), _different(seeds)
-    labels, record = _checked(split), Record(results, CELLS)
-    data = fingerprint(split.train, split.tune, split.calibrate, split.test, labels, split.masks)
+    if not isinstance(split, Split):
+        split = Split(name="rows", train=open_rows(split))
+    simulated = not (split.labels is not None if labels is None else labels)
+    if simulated:
+        split = unlabelled.yardstick(split, roi=common_region(untrained.values()))
+    marks, record = _checked(split), Record(results, CELLS)
+    data = fingerprint(split.train, split.tune, split.calibrate, split.test, marks, split.masks)
     places = [(seed, name) for seed in seeds for name in untrained]
-    jobs = [
-        _job(clone(untrained[name]).set_params(random_state=seed), name, seed, split, data) for seed, name in places
-    ]
-    lines = run(jobs, record, summary=_summary, checkpoint_seconds=checkpoint_seconds, hooks=hooks, report=report)
+    jobs = [job(untrained[name], name, seed, split, data, simulated=simulated) for seed, name in places]
+    lines = run(jobs, record, summary=summary, checkpoint_seconds=checkpoint_seconds, hooks=hooks, report=report)
     found: dict[str, dict[int, Cell]] = {name: {} for name in untrained}
     for (seed, name), cell in zip(places, lines, strict=True):
         found[name][seed] = cell
+    return comparison(split, found, untrained, simulated=simulated)
+
+
+def comparison(
+    split: Split,
+    found: Mapping[str, Mapping[int, Cell]],
+    untrained: Mapping[str, Detector],
+    *,
+    simulated: bool,
+    untried: Mapping[str, str] | None = None,
+) -> Comparison:
+    """The comparison that these cells are, by detector and seed; the test of `split` is labelled."""
+    marks = np.asarray(split.labels, dtype=bool)
+    contenders = [_contender(name, cells, untrained[name]) for name, cells in found.items()]
+    by = (unlabelled.CRITERION, unlabelled.TIES)
+    if simulated:
+        contenders.sort(key=lambda one: [-one.figures[name].mean if name in one.figures else np.inf for name in by])
     return Comparison(
         data=split.name,
         note=split.note,
-        seeds=seeds,
-        n_test=len(labels),
-        chance=float(labels.mean()),
-        contenders=tuple(_contender(name, cells) for name, cells in found.items()),
+        seeds=tuple(next(iter(found.values()), {})),
+        n_test=len(marks),
+        chance=float(marks.mean()),
+        contenders=tuple(contenders),
         cells=tuple(cell for cells in found.values() for cell in cells.values()),
+        simulated=simulated,
+        ranked_by=unlabelled.CRITERION if simulated else None,
+        untried=dict(untried or {}),
     )
+
+
+def common_region(untrained: Iterable[Detector]) -> Any:
+    """The region of interest where all detectors have the same."""
+    regions = {detector.roi for detector in untrained}
+    return regions.pop() if len(regions) == 1 else None
 
 
 def _untrained(detectors: Mapping[str, Detector] | Iterable[str]) -> dict[str, Detector]:
@@ -180,14 +225,19 @@ def _checked(split: Split) -> np.ndarray:
     labels = None if split.labels is None or split.test is None else np.asarray(split.labels, dtype=bool)
     if labels is None or labels.all() or not labels.any():
         raise DataError(
-            f"{split.name}: has no test rows labelled normal and anomalous ({split.note}); compare needs both"
+            f"{split.name}: has no test rows labelled normal and anomalous ({split.note}); labels=False (--no-labels) "
+            "compares by simulated anomalies"
         )
     return labels
 
 
-def _job(detector: Detector, name: str, seed: int, split: Split, data: str) -> Job[Cell]:
+def job(detector: Detector, name: str, seed: int, split: Split, data: str, *, simulated: bool) -> Job[Cell]:
+    """The cell of an unfitted detector with that seed; `data` identifies the rows. It is copied, not changed."""
+    from sklearn.base import clone
+
     from .. import machine
 
+    detector = clone(detector).set_params(random_state=seed)
     cls, parameters = type(detector), parameters_of(detector)
     key = key_of(
         data=data,
@@ -199,7 +249,7 @@ def _job(detector: Detector, name: str, seed: int, split: Split, data: str) -> J
     def make(attempt: Attempt) -> Cell:
         import torch
 
-        figures, _, error = judged(lambda: _judged(detector, split, attempt))
+        figures, more, error = judged(lambda: _judged(detector, split, attempt, simulated))
         facts = {"threads": torch.get_num_threads(), "processor": platform.machine(), "resumed": attempt.resumed}
         return Cell(
             key=key,
@@ -209,18 +259,23 @@ def _job(detector: Detector, name: str, seed: int, split: Split, data: str) -> J
             seed=seed,
             figures=figures,
             error=error,
-            facts=facts | getattr(detector, "training_", {}),
+            facts={**facts, **more, **getattr(detector, "training_", {})},
         )
 
     return Job(key=key, title=f"{name}, seed {seed}", run=make)
 
 
-def _judged(detector: Detector, split: Split, attempt: Attempt) -> tuple[Figures, Facts]:
+def _judged(detector: Detector, split: Split, attempt: Attempt, simulated: bool) -> tuple[Figures, Facts]:
     fit = attempt.fit(detector, split.train, tune=split.tune, calibrate=split.calibrate)
-    figures = _figures(evaluate(detector, split, examples=0, bootstrap=BOOTSTRAP))
+    facts: Facts = {}
+    if simulated:
+        figures, by_kind = unlabelled.figures(detector, split)
+        facts = {"simulated": by_kind}
+    else:
+        figures = _figures(evaluate(detector, split, examples=0, bootstrap=BOOTSTRAP))
     figures["seconds_to_train"] = fit.seconds
     figures["seconds_to_score"] = _seconds_to_score(detector, split.test)
-    return figures, {}
+    return figures, facts
 
 
 def _figures(e: Evaluation) -> dict[str, float | None]:
@@ -247,7 +302,7 @@ def _seconds_to_score(detector: Detector, test: Any) -> float:
     return 1000 * (time.perf_counter() - started) / len(rows)
 
 
-def _contender(name: str, cells: Mapping[int, Cell]) -> Contender:
+def _contender(name: str, cells: Mapping[int, Cell], detector: Detector) -> Contender:
     first = next(iter(cells.values()))
     figures = {}
     for figure in FIGURES:
@@ -266,8 +321,11 @@ def _contender(name: str, cells: Mapping[int, Cell]) -> Contender:
         parameters={key: value for key, value in first.parameters.items() if key != "random_state"},
         figures=figures,
         errors={seed: cell.error for seed, cell in cells.items() if cell.error is not None},
+        trains_on_simulated=getattr(detector, "trains_on_simulated", False),
     )
 
 
-def _summary(cell: Cell) -> str:
-    return cell.error or f"AUROC {cell.figures['auroc']:.3f}"
+def summary(cell: Cell) -> str:
+    """What a message says of a cell that is done."""
+    what = "simulated AUROC" if "simulated" in cell.facts else "AUROC"
+    return cell.error or f"{what} {cell.figures['auroc']:.3f}"

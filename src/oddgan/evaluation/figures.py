@@ -41,6 +41,8 @@ _AUPRO = Figure(head="AUPRO up to 30% false-alarm pixels", short="AUPRO (to 30%)
 
 FIGURES = {
     "auroc": Figure(head="AUROC", chance=0.5),
+    "of_kinds": Figure(head="mean AUROC over kinds", short="mean over kinds", chance=0.5),
+    "least_kind": Figure(head="lowest AUROC of a kind", short="worst kind", chance=0.5),
     "auprc": _AVERAGE_PRECISION,
     "average_precision": _AVERAGE_PRECISION,
     "auprc_trapezoid": Figure(head="AUPRC (trapezoid)"),
@@ -65,10 +67,11 @@ FIGURES = {
 }
 """Every figure by name, in the order of columns.
 
-Records of comparisons and reproduced tables call average precision "auprc" and AUPRO up to 0.3 "aupro"; an evaluation
-names the definition: "average_precision", "aupro_0.3". "detected" and "false_alarms" are the shares of anomalous and of
-normal test rows flagged at the threshold that was set, without labels, for the rate "asked". Figures "at_percentile"
-take their threshold from the test's own scores, as the source does; "precision", "recall" and "f1" take the calibrated
-one, set on held-out normals for 1 false alarm in 100, or the least that their number allows. "seconds_to_train" is None
-for a run that was interrupted and resumed.
+"of_kinds" and "least_kind" are of the AUROC of each kind of simulated anomaly against all normal rows
+(`oddgan.evaluation.unlabelled`). Records of comparisons and reproduced tables call average precision "auprc" and AUPRO
+up to 0.3 "aupro"; an evaluation names the definition: "average_precision", "aupro_0.3". "detected" and "false_alarms"
+are the shares of anomalous and of normal test rows flagged at the threshold that was set, without labels, for the rate
+"asked". Figures "at_percentile" take their threshold from the test's own scores, as the source does; "precision",
+"recall" and "f1" take the calibrated one, set on held-out normals for 1 false alarm in 100, or the least that their
+number allows. "seconds_to_train" is None for a run that was interrupted and resumed.
 """

@@ -3,19 +3,31 @@
 import json
 from typing import Any
 
-from ..evaluation import Comparison, Spread
+from ..evaluation import Comparison, Contender, Spread
 from ..evaluation.figures import FIGURES
 from . import markdown
 
 SCHEMA_VERSION = 1
 
 
+MARK = " †"
+OF_SIMULATED = ("auroc", "auprc", "detected")
+"""Figures whose heading says so where they are of simulated anomalies."""
+
+
 def table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table, as text. Figures that no detector has are left out."""
     contenders = comparison.contenders
     shown = [name for name in FIGURES if any(name in one.figures for one in contenders)]
-    rows = [[one.name, *(_spelt(name, one.figures.get(name)) for name in shown)] for one in contenders]
-    return ["detector", *(FIGURES[name].short for name in shown)], rows
+    rows = [[_called(one, comparison), *(_spelt(name, one.figures.get(name)) for name in shown)] for one in contenders]
+    rows += [[name, *(FIGURES[figure].spelt(None) for figure in shown)] for name in comparison.untried]
+    simulated = OF_SIMULATED if comparison.simulated else ()
+    head = [f"simulated {FIGURES[name].short}" if name in simulated else FIGURES[name].short for name in shown]
+    return ["detector", *head], rows
+
+
+def _called(one: Contender, comparison: Comparison) -> str:
+    return f"{one.name}{MARK}" if comparison.simulated and one.trains_on_simulated else one.name
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -31,9 +43,24 @@ def notes(comparison: Comparison) -> list[str]:
             "was set without labels for the requested false-alarm rate. Times are medians on this machine; a resumed "
             "run has no time to train.",
         ]
+        lines += _of_simulated(comparison)
     for one in comparison.contenders:
         for seed, error in one.errors.items():
             lines.append(f"{one.name} failed with seed {seed}: {error}")
+    lines += [f"{name} was not tried: {reason}" for name, reason in comparison.untried.items()]
+    return lines
+
+
+def _of_simulated(comparison: Comparison) -> list[str]:
+    if not comparison.simulated:
+        return []
+    by = "" if comparison.ranked_by is None else f", best first by {FIGURES[comparison.ranked_by].head}"
+    lines = [
+        "No figure is of a true anomaly: the anomalies are simulated, made of normal rows that were held out of "
+        f"training. They rank detectors{by}, and are no promise of what will be detected."
+    ]
+    if any(one.trains_on_simulated for one in comparison.contenders):
+        lines.append(f"{MARK.strip()} trains on simulated anomalies of its own, which favours it in this table.")
     return lines
 
 
@@ -59,7 +86,10 @@ def to_json(comparison: Comparison) -> str:
             "chance": comparison.chance,
         },
         "seeds": comparison.seeds,
+        "simulated": comparison.simulated,
+        "ranked_by": comparison.ranked_by,
         "detectors": comparison.contenders,
+        "untried": comparison.untried,
         "cells": comparison.cells,
     }
     return json.dumps(document, default=_fields, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
