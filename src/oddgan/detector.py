@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .errors import DataError, ParameterError
 from .hooks import Hook
-from .kit.recipe import NeuralRecipe, Recipe
+from .kit.neural import NeuralRecipe
+from .kit.recipe import Recipe
 from .model import Explanation, Model, artifact, fitting
 from .rows import Expected, Rows, TableRows, open_rows
 

@@ -17,7 +17,8 @@ from torch import nn
 from .. import cautions, machine, preprocessing, training
 from ..errors import DataError, ParameterError
 from ..hooks import Hook
-from ..kit.recipe import ALL, AUTO, NeuralRecipe, Recipe
+from ..kit.neural import NeuralRecipe
+from ..kit.recipe import ALL, AUTO, Recipe
 from ..preprocessing import PicturePreprocessor, fingerprints
 from ..preprocessing.parts import Block, Parts, Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
