@@ -163,7 +163,8 @@ def fit(detector: "Detector", split: "Split", hooks: list[Hook], **how: Any) -> 
     """Fit `detector` on the split's normal rows, with a progress bar."""
     with Progress() as bar:
         shown = [] if terminal.quiet else [bar]
-        return detector.fit(split.train, tune=split.tune, calibrate=split.calibrate, hooks=[*shown, *hooks], **how)
+        how |= {"hooks": [*shown, *hooks], "on_interrupt": "raise"}  # what there is can be resumed
+        return detector.fit(split.train, tune=split.tune, calibrate=split.calibrate, **how)
 
 
 def _fit(

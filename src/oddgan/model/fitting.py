@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -45,11 +45,13 @@ BLURS = (1 / 128, 1 / 64, 1 / 32, 1 / 16)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How a fit is watched and kept: a `checkpoint` file, written every `seconds`, and `hooks`."""
+    """How a fit is watched and kept: a `checkpoint` file, written every `seconds`, `hooks`, and what Ctrl-C does in
+    training, None: "raise" with a checkpoint, from which it can be resumed, else "keep"."""
 
     checkpoint: str | Path | None = None
     seconds: float = 60.0
     hooks: tuple[Hook, ...] = ()
+    on_interrupt: Literal["keep", "raise"] | None = None
 
 
 def fit(recipe: Recipe, rows: Rows, y: Any = None, *, tune: Any, calibrate: Any, run: Run) -> Model:
@@ -96,7 +98,9 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     prepared = preprocessor.prepare(rows, train)
     candidates = None if recipe.local == "off" else _candidates(recipe, prepared, seed)
     trained_on = preprocessor.trained_on(prepared)
-    net, history, facts = _trained(recipe, preprocessor.shape, prepared, trained_on, seed, run)
+    net, history, facts = _trained(
+        recipe, preprocessor.shape, prepared, trained_on, seed, run, held_out=held_out.get("tune")
+    )
 
     computer = TermComputer(recipe, net)
     if candidates is not None:
@@ -148,6 +152,7 @@ def hold_out(
     share = max(1, round(n * recipe.calibrate_fraction))
     names = score_terms(recipe)
     tuned = len(names) > 1 or any(name in MAP_TERMS for name in names)  # what is usual of them is found on tuning rows
+    tuned = tuned or getattr(recipe, "early_stopping", None) is not None
     counts = {
         "calibrate": min(share, most) if calibrate else 0,
         "tune": min(max(1, share // 2), recipe.max_held_out_rows) if tune and tuned else 0,
@@ -294,7 +299,14 @@ def _memory(computer: TermComputer, candidates: SelectedRows, seed: int) -> Patc
 
 
 def _trained(
-    recipe: Recipe, shape: tuple[int, ...], rows: PreparedRows, trained_on: np.ndarray, seed: int, run: Run
+    recipe: Recipe,
+    shape: tuple[int, ...],
+    rows: PreparedRows,
+    trained_on: np.ndarray,
+    seed: int,
+    run: Run,
+    *,
+    held_out: PreparedRows | None,
 ) -> tuple[nn.ModuleDict, training.History, dict[str, Any]]:
     """The finished networks, in evaluation mode, their history, and facts about the training."""
     device = machine.device(recipe.device)
@@ -309,10 +321,13 @@ def _trained(
             if run.checkpoint:
                 identity = _identity(recipe, shape, settings, trained_on)
                 saved = Checkpoint(run.checkpoint, identity, run.seconds)
-            history = training.run(net, recipe.stages(), rows, settings, checkpoint=saved, hooks=run.hooks)
+            keep = run.on_interrupt == "keep" or (run.on_interrupt is None and run.checkpoint is None)
+            watch = training.Watch(held_out, recipe.early_stopping, keep)
+            history = training.run(net, recipe.stages(), rows, settings, checkpoint=saved, hooks=run.hooks, watch=watch)
             facts = {
                 "updates": dict(zip(history["stage"], history["update"], strict=True)),
                 "precision": str(settings.precision).removeprefix("torch."),
+                **({"stopped": watch.stopped} if watch.stopped else {}),
                 **facts,
             }
             torch.manual_seed(training.key(seed))
