@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from oddgan import detectors
-from oddgan.kit.recipe import NeuralRecipe
+from oddgan.kit.neural import NeuralRecipe
 from oddgan.parameters import GROUPS, UNSAID, Declared, declared, grouped, spell
 from oddgan.report import markdown
 

@@ -33,7 +33,7 @@ ROWS = [
     {"rows", "verdict"},
     {"preprocessing", "simulate", "kit.declaration", "kit.search", "model.inference", "model.rowwise", "model.archive"},
     {"training"},
-    {"kit.recipe", "kit.games"},
+    {"kit.recipe", "kit.neural", "kit.games"},
     {"model"},
     {"fitted"},
     {"detector"},

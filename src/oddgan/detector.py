@@ -7,6 +7,7 @@ is declared in their own files (`oddgan.kit.recipe` says what).
 import copy
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,8 +19,9 @@ from sklearn.utils.validation import check_is_fitted
 from .cautions import CalibrationWarning, warn
 from .errors import DataError, ParameterError
 from .fitted import Fitted
-from .hooks import Hook
-from .kit.recipe import NeuralRecipe, Recipe
+from .hooks import Hook, Progress
+from .kit.neural import NeuralRecipe
+from .kit.recipe import Recipe
 from .model import Explanation, Judge, Model, artifact, fitting
 from .model import drift as drifting
 from .model.drift import Drift
@@ -69,6 +71,8 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         checkpoint: str | Path | None = None,
         checkpoint_seconds: float = 60.0,
         hooks: Iterable[Hook] = (),
+        on_interrupt: Literal["keep", "raise"] | None = None,
+        verbose: bool | int = False,
     ) -> Self:
         """Train on normal rows, then calibrate on normals that were held out of training.
 
@@ -94,7 +98,13 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             A file to resume from if it exists, written every `checkpoint_seconds`. Of no use to a detector that trains
             no networks.
         hooks : iterable of Hook
-            Watch the training (`oddgan.hooks`).
+            Watch the training (`oddgan.hooks`), and may end a stage of it.
+        on_interrupt : {"keep", "raise"}, optional
+            What Ctrl-C does while networks are trained: end the stage in the state that it has, and go on to a fitted
+            and calibrated model, with a warning (pressed twice, it raises); or raise `KeyboardInterrupt`. None: "raise"
+            with a checkpoint, from which the run can be resumed, else "keep".
+        verbose : bool or int
+            Whether to show how training goes: a bar in terminals and notebooks, elsewhere a line every ten seconds.
 
         Warns
         -----
@@ -108,15 +118,21 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         ParameterError
             A parameter out of range, or a false-alarm rate that the calibration rows cannot hold.
         TrainingError
-            A loss is no longer finite.
+            A loss is no longer finite, or has exploded, before there was a good state to go back to.
         ArtifactError
             The checkpoint belongs to another run.
         """
         self.check_parameters()
         self.__dict__.pop("model_", None)  # a fit that is broken off leaves nothing of an older one
-        run = fitting.Run(checkpoint=checkpoint, seconds=checkpoint_seconds, hooks=tuple(hooks))
+        if on_interrupt not in (None, "keep", "raise"):
+            raise ParameterError(f"on_interrupt={on_interrupt!r}: must be 'keep', 'raise' or None")
         held = HeldOut(tune=tune, calibrate=calibrate, groups=groups, strata=strata)
-        self.model_ = self._fit_rows(open_rows(X), y, held=held, run=run)
+        with Progress() if verbose else nullcontext() as bar:
+            watching = (*([bar] if bar else []), *hooks)
+            run = fitting.Run(
+                checkpoint=checkpoint, seconds=checkpoint_seconds, hooks=watching, on_interrupt=on_interrupt
+            )
+            self.model_ = self._fit_rows(open_rows(X), y, held=held, run=run)
         return self
 
     # --- asking the model -------------------------------------------------------------------------------------------

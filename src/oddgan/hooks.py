@@ -6,8 +6,9 @@
 
     detector.fit(X, hooks=[Printer()])
 
-A hook gets no networks and cannot change the run, which gives the same bits with any hooks. An exception in a hook
-stops the run; the last checkpoint is kept.
+A hook gets no networks. All that it can change is when a stage ends: `moment.stop("good enough")` ends it in the state
+that it has, and the fit goes on with the next stage, or with calibration. Else the run gives the same bits with any
+hooks. An exception in a hook stops the run; the last checkpoint is kept.
 """
 
 import sys
@@ -43,6 +44,8 @@ class Moment:
         Estimated time to the end of the stage; None as long as there is no estimate.
     losses : dict
         The mean of every loss term over the last complete epoch, by "PLAYER.TERM".
+    held_out : dict
+        The mean of every loss term over held-out rows, when it was last taken; empty before, and without such rows.
     """
 
     stage: str
@@ -52,6 +55,12 @@ class Moment:
     rate: float = 0.0
     seconds_left: float | None = None
     losses: dict[str, float] = field(default_factory=dict)
+    held_out: dict[str, float] = field(default_factory=dict)
+    stopped: str | None = None  # why a hook ended the stage
+
+    def stop(self, why: str) -> None:
+        """End the stage, before the next update. Without effect in `Hook.on_end`, where it has ended."""
+        self.stopped = why
 
 
 class Hook:
@@ -190,7 +199,8 @@ class TensorBoard(Hook):
         self._writer: Any = SummaryWriter(str(folder))
 
     def on_epoch(self, moment: Moment) -> None:
-        for name, value in moment.losses.items():
+        held_out = {f"val.{name}": value for name, value in moment.held_out.items()}
+        for name, value in {**moment.losses, **held_out}.items():
             self._writer.add_scalar(f"{moment.stage}/{name}", value, moment.update)
 
     def on_end(self, moment: Moment) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from oddgan import detectors, testing
-from oddgan.kit.recipe import NeuralRecipe
+from oddgan.kit.neural import NeuralRecipe
 from oddgan.model import inference
 from oddgan.rows import open_rows
 

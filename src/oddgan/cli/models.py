@@ -72,7 +72,7 @@ def _say_members(detector: Any, manifest: Mapping[str, Any]) -> None:
     terminal.say()
     rows = []
     for name, member in detector.model_.members.items():
-        known = declared(type(member.recipe))
+        known = declared(cast(Any, type(member.recipe)))
         values = member.recipe.parameters.items()
         given = {key: value for key, value in values if value != known[key].default and key != "device"}
         flags = " ".join(f"--{dashed(key)} {written(value)}" for key, value in given.items())

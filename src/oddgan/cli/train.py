@@ -232,13 +232,9 @@ def fit(detector: "Detector", split: "Split", hooks: list[Hook], **how: Any) -> 
     """Fit `detector` on the split's normal rows, with a progress bar."""
     with Progress() as bar:
         shown = [] if terminal.quiet else [bar]
-        held: dict[str, Any] = {
-            "tune": split.tune,
-            "calibrate": split.calibrate,
-            "groups": split.groups,
-            "strata": split.strata,
-        }
-        return detector.fit(split.train, **held, hooks=[*shown, *hooks], **how)
+        how |= {"hooks": [*shown, *hooks], "on_interrupt": "raise"}  # what there is can be resumed
+        how |= {"tune": split.tune, "calibrate": split.calibrate, "groups": split.groups, "strata": split.strata}
+        return detector.fit(split.train, **how)
 
 
 def _fit(

@@ -184,7 +184,12 @@ class Attempt:
         """
         clock, processor = time.perf_counter(), time.process_time()
         detector.fit(
-            X, **held_out, checkpoint=self.checkpoint, checkpoint_seconds=self.checkpoint_seconds, hooks=self.hooks
+            X,
+            **held_out,
+            checkpoint=self.checkpoint,
+            checkpoint_seconds=self.checkpoint_seconds,
+            hooks=self.hooks,
+            on_interrupt="raise",
         )
         spent = time.perf_counter() - clock, time.process_time() - processor
         seconds, processor_seconds = (None, None) if self.resumed else spent

@@ -207,20 +207,23 @@ class _AsMember(Hook):
     def __init__(self, hook: Hook, name: str) -> None:
         self.hook, self.name = hook, name
 
-    def _named(self, moment: Moment) -> Moment:
-        return replace(moment, stage=f"{self.name}, {moment.stage}")
+    def _shown(self, show: Callable[[Moment], None], moment: Moment) -> None:
+        named = replace(moment, stage=f"{self.name}, {moment.stage}")
+        show(named)
+        if named.stopped is not None:
+            moment.stop(named.stopped)
 
     def on_start(self, moment: Moment) -> None:
-        self.hook.on_start(self._named(moment))
+        self._shown(self.hook.on_start, moment)
 
     def on_update(self, moment: Moment) -> None:
-        self.hook.on_update(self._named(moment))
+        self._shown(self.hook.on_update, moment)
 
     def on_epoch(self, moment: Moment) -> None:
-        self.hook.on_epoch(self._named(moment))
+        self._shown(self.hook.on_epoch, moment)
 
     def on_end(self, moment: Moment) -> None:
-        self.hook.on_end(self._named(moment))
+        self._shown(self.hook.on_end, moment)
 
     def on_calibrate(self, done: int, total: int) -> None:
         self.hook.on_calibrate(done, total)
@@ -277,7 +280,7 @@ class KeptRun:
         else:
             running = None if self.folder is None else self.folder / f"{number + 1}.ckpt"
             hooks = tuple(_AsMember(hook, name) for hook in self.run.hooks)
-            own = Run(checkpoint=running, seconds=self.run.seconds, hooks=hooks)
+            own = replace(self.run, checkpoint=running, hooks=hooks)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", cautions.OddganWarning)
                 model = fitting.fit(recipe, rows, None, held=HeldOut(tune=tune, calibrate=calibrate), run=own)

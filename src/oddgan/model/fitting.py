@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from torch import nn
 from .. import cautions, machine, preprocessing, training
 from ..errors import DataError, ParameterError
 from ..hooks import Hook
-from ..kit.recipe import ALL, NeuralRecipe, Recipe
+from ..kit.neural import NeuralRecipe
+from ..kit.recipe import ALL, Recipe
 from ..preprocessing import PicturePreprocessor, fingerprints, profile
 from ..preprocessing.parts import Block, Parts, Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
@@ -43,11 +44,13 @@ BLURS = (1 / 128, 1 / 64, 1 / 32, 1 / 16)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How a fit is watched and kept: a `checkpoint` file, written every `seconds`, and `hooks`."""
+    """How a fit is watched and kept: a `checkpoint` file, written every `seconds`, `hooks`, and what Ctrl-C does in
+    training, None: "raise" with a checkpoint, from which it can be resumed, else "keep"."""
 
     checkpoint: str | Path | None = None
     seconds: float = 60.0
     hooks: tuple[Hook, ...] = ()
+    on_interrupt: Literal["keep", "raise"] | None = None
 
 
 def fit(recipe: Recipe, rows: Rows, y: Any = None, *, held: HeldOut, run: Run) -> Model:
@@ -97,7 +100,9 @@ def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
     prepared = preprocessor.prepare(rows, train)
     candidates = None if recipe.local == "off" else _candidates(recipe, prepared, seed)
     trained_on = preprocessor.trained_on(prepared)
-    net, history, facts = _trained(recipe, preprocessor.shape, prepared, trained_on, seed, run)
+    net, history, facts = _trained(
+        recipe, preprocessor.shape, prepared, trained_on, seed, run, held_out=held_out.get("tune")
+    )
 
     computer = TermComputer(recipe, net)
     if candidates is not None:
@@ -235,7 +240,14 @@ def _memory(computer: TermComputer, candidates: SelectedRows, seed: int) -> Patc
 
 
 def _trained(
-    recipe: Recipe, shape: tuple[int, ...], rows: PreparedRows, trained_on: np.ndarray, seed: int, run: Run
+    recipe: Recipe,
+    shape: tuple[int, ...],
+    rows: PreparedRows,
+    trained_on: np.ndarray,
+    seed: int,
+    run: Run,
+    *,
+    held_out: PreparedRows | None,
 ) -> tuple[nn.ModuleDict, training.History, dict[str, Any]]:
     """The finished networks, in evaluation mode, their history, and facts about the training."""
     device = machine.device(recipe.device)
@@ -250,10 +262,13 @@ def _trained(
             if run.checkpoint:
                 identity = _identity(recipe, shape, settings, trained_on)
                 saved = Checkpoint(run.checkpoint, identity, run.seconds)
-            history = training.run(net, recipe.stages(), rows, settings, checkpoint=saved, hooks=run.hooks)
+            keep = run.on_interrupt == "keep" or (run.on_interrupt is None and run.checkpoint is None)
+            watch = training.Watch(held_out, recipe.early_stopping, keep)
+            history = training.run(net, recipe.stages(), rows, settings, checkpoint=saved, hooks=run.hooks, watch=watch)
             facts = {
                 "updates": dict(zip(history["stage"], history["update"], strict=True)),
                 "precision": str(settings.precision).removeprefix("torch."),
+                **({"stopped": watch.stopped} if watch.stopped else {}),
                 **facts,
             }
             torch.manual_seed(training.key(seed))

@@ -88,6 +88,7 @@ def hold_out(
     share = max(1, round(n * recipe.calibrate_fraction))
     names = score_terms(recipe)
     tuned = len(names) > 1 or any(name in MAP_TERMS for name in names)  # what is usual of them is found on tuning rows
+    tuned = tuned or getattr(recipe, "early_stopping", None) is not None
     counts = {
         "calibrate": min(share, most) if calibrate else 0,
         "tune": min(max(1, share // 2), recipe.max_held_out_rows) if tune and tuned else 0,

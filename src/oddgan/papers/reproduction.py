@@ -26,7 +26,7 @@ from ..evaluation.cells import Cell, key_of, parameters_of, versions
 from ..evaluation.figures import FIGURES
 from ..evaluation.runner import CELLS, Attempt, Facts, Figures, Job, Record, judged
 from ..hooks import Hook
-from ..kit.recipe import NeuralRecipe
+from ..kit.neural import NeuralRecipe
 from ..parameters import declared
 from . import protocols, speed
 from .configured import detector as configured

@@ -5,6 +5,7 @@ from .budget import updates_by_default
 from .history import History
 from .loop import run
 from .stage import Losses, Settings, Stage, rate
+from .watch import Watch
 from .world import World
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Losses",
     "Settings",
     "Stage",
+    "Watch",
     "World",
     "key",
     "rate",

@@ -40,6 +40,15 @@ class Budget:
             or (self.minutes is not None and seconds >= 60 * self.minutes)
         )
 
+    def share(self, update: int, batch: Batch, seconds: float) -> float:
+        """How much of the stage is done, by the limit that is nearest; 1 and more at its end."""
+        shares = [] if self.updates is None else [update / self.updates]
+        if self.epochs is not None:
+            shares.append(batch.drawn * batch.size / (self.epochs * len(batch.rows)))
+        if self.minutes is not None:
+            shares.append(seconds / (60 * self.minutes))
+        return max(shares, default=0.0)
+
     def total(self, update: int, batch: Batch) -> int | None:
         """The updates that the stage will take, estimated after `update` of them from how many batches a step draws;
         None where only time limits it."""

@@ -14,7 +14,17 @@ HISTORY_EVERY = 10  # updates per line at least: a set smaller than a batch woul
 
 History = dict[str, list[Any]]
 """Columns of equal length: "stage", "epoch", "update", and the mean of each loss term, "PLAYER.TERM"; None where a
-stage has no such term."""
+stage has no such term. "val.PLAYER.TERM" is its mean over held-out rows, None where it was not taken."""
+
+VALIDATED = "val."
+
+
+class Diverged(TrainingError):
+    """A loss is no longer finite, or has exploded. `why`: which, and what to try."""
+
+    def __init__(self, update: int, stage: str, why: str) -> None:
+        super().__init__(f"training diverged by update {update} of stage {stage}: {why}")
+        self.why = why
 
 
 class Recorder:
@@ -26,17 +36,21 @@ class Recorder:
         Sum and number of values (2,) of every loss term since the last line.
     since : int
         Updates since the last line.
+    latest : dict of str to Tensor
+        The values of the last move, of every loss term.
     """
 
     def __init__(self, history: History, stage: Stage, settings: Settings) -> None:
         self.history, self.stage, self.settings = history, stage, settings
         self.sums: dict[str, Tensor] = {}
         self.since = 0
+        self.latest: dict[str, Tensor] = {}
 
     def add(self, player: str, terms: Mapping[str, Tensor]) -> None:
         """Add the loss terms of one move of a player, of which an update may have several."""
         for term, value in terms.items():
-            mean = value.detach().float().mean()
+            self.latest[f"{player}.{term}"] = value = value.detach()
+            mean = value.float().mean()
             moved = torch.stack([mean, torch.ones_like(mean)])
             self.sums[f"{player}.{term}"] = self.sums.get(f"{player}.{term}", 0) + moved
 
@@ -60,16 +74,38 @@ class Recorder:
             self.history.setdefault(name, [None] * lines).append(line.get(name))
         self.sums, self.since = {}, 0
 
+    def add_validation(self, means: Mapping[str, float]) -> None:
+        """Add the means over held-out rows to the last line; None for those that are not finite."""
+        lines = len(self.history["stage"])
+        for name, mean in means.items():
+            column = self.history.setdefault(f"{VALIDATED}{name}", [None] * lines)
+            column[-1] = mean if math.isfinite(mean) else None
+
+    def means(self) -> dict[str, float]:
+        """The means since the last line, by "PLAYER.TERM"."""
+        totals = torch.stack(list(self.sums.values())).tolist() if self.sums else []
+        return {name: total / count for name, (total, count) in zip(self.sums, totals, strict=True)}
+
     def check_finite(self, update: int) -> None:
-        """Raise `TrainingError` if a loss has become infinite or NaN since the last line."""
-        for name, total in self.sums.items():
-            if not math.isfinite(total[0]):
-                raise TrainingError(
-                    f"training diverged by update {update} of stage {self.stage.name}: the loss {name} is "
-                    f"{float(total[0])}; lower the learning rate (now "
-                    f"{rate(self.settings, self.stage, name.split('.')[0]):g}) or set precision='float32'"
-                )
+        """Raise `Diverged` if a loss has become infinite or NaN since the last line."""
+        for name, mean in self.means().items():
+            if not math.isfinite(mean):
+                raise self.diverged(update, name, mean)
+
+    def diverged(self, update: int, name: str, value: float) -> Diverged:
+        """The error that says so of a loss term."""
+        lr = rate(self.settings, self.stage, name.split(".")[0])
+        why = f"the loss {name} is {value:.3g}; lower the learning rate (now {lr:g}) or set precision='float32'"
+        return Diverged(update, self.stage.name, why)
 
     def last(self) -> dict[str, float]:
         """The means of the last line, by "PLAYER.TERM"."""
-        return {n: v[-1] for n, v in self.history.items() if "." in n and v and v[-1] is not None}
+        return self._last(validated=False)
+
+    def last_validation(self) -> dict[str, float]:
+        """The means over held-out rows in this stage's last line that has some, by "PLAYER.TERM"."""
+        return {name.removeprefix(VALIDATED): value for name, value in self._last(validated=True).items()}
+
+    def _last(self, *, validated: bool) -> dict[str, float]:
+        columns = {n: v for n, v in self.history.items() if "." in n and n.startswith(VALIDATED) == validated}
+        return {n: v[-1] for n, v in columns.items() if v and v[-1] is not None}

@@ -12,9 +12,12 @@ moves.
 
 All randomness of update t of a stage (row order, priors, dropout) is keyed by (seed, stage, t), and checkpoints fall
 between updates. A run that was killed and resumed therefore ends in the same bits as an uninterrupted one.
+
+A stage may end before its budget does: it diverges, its held-out loss falls no more, a hook says so, or the user
+presses Ctrl-C. The stages after it are trained as usual. `lookout` says in which state it ends.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,7 +32,10 @@ from .batch import Batch, key
 from .budget import Budget, Clock
 from .checkpoint import Checkpoint
 from .history import History, Recorder
+from .interrupt import heeded
+from .lookout import Lookout
 from .stage import Losses, Settings, Stage, rate
+from .watch import Watch
 from .world import SINGLE, World
 
 
@@ -41,6 +47,7 @@ def run(
     *,
     checkpoint: Checkpoint | None = None,
     hooks: Iterable[Hook] = (),
+    watch: Watch | None = None,
 ) -> History:
     """Train the networks of `net` in place, stage after stage.
 
@@ -57,7 +64,9 @@ def run(
     checkpoint : Checkpoint, optional
         Written during the run. If it holds an earlier part of this run, training resumes from there.
     hooks : iterable of Hook
-        Observers of the run.
+        Observers of the run, which may end a stage (`Moment.stop`).
+    watch : Watch, optional
+        Held-out rows, patience, and what Ctrl-C means; it is told of stages that end early.
 
     Returns
     -------
@@ -67,13 +76,17 @@ def run(
     Raises
     ------
     TrainingError
-        If a loss is no longer finite.
+        If a loss is no longer finite, or has exploded, and there is no good state to go back to.
+    ParameterError
+        If stages are to end by held-out losses, and none has a loss that says when.
     ArtifactError
         If the checkpoint belongs to another run.
     """
     for stage in stages:  # a rate that the last stage lacks is an error before the first is trained
         for player in stage.players:
             rate(settings, stage, player)
+    watch = watch or Watch()
+    criteria = watch.criteria(net, stages, rows, settings)
     history: History = {"stage": [], "epoch": [], "update": []}
     saved = checkpoint.read() if checkpoint else None
     if checkpoint and saved and saved["stage"] >= len(stages):
@@ -84,23 +97,24 @@ def run(
             if saved and saved["stage"] > number:
                 continue
             budget = Budget.of(stage, settings, len(stages))
-            under_way = StageRun(net, stage, number, rows, settings, budget, history)
+            under_way = StageRun(net, stage, number, rows, settings, budget, history, SINGLE, watch, criteria[number])
             if checkpoint and saved and saved["stage"] == number:
                 with checkpoint.restoring():
                     under_way.restore(saved)
+            moment = under_way.moment()
             for hook in hooks:
-                hook.on_start(under_way.moment())
-            while not under_way.finished():
-                under_way.update()
-                epoch_ended = under_way.close_epoch()
-                moment = under_way.moment()
-                for hook in hooks:
-                    hook.on_update(moment)
-                    if epoch_ended:
-                        hook.on_epoch(moment)
-                if checkpoint and checkpoint.due():
-                    under_way.check_finite()
-                    checkpoint.write(under_way.state())
+                hook.on_start(moment)
+            with heeded(watch.keep_interrupted) as pressed:
+                while not under_way.finished(moment, pressed()):
+                    under_way.update()
+                    epoch_ended = under_way.close_epoch()
+                    moment = under_way.moment()
+                    for hook in hooks:
+                        hook.on_update(moment)
+                        if epoch_ended:
+                            hook.on_epoch(moment)
+                    if checkpoint and checkpoint.due() and under_way.sound():
+                        checkpoint.write(under_way.state())
             under_way.end()
             for hook in hooks:
                 hook.on_end(under_way.moment())
@@ -126,6 +140,8 @@ class StageRun:
         budget: Budget,
         history: History,
         world: World = SINGLE,
+        watch: Watch | None = None,
+        criterion: tuple[str, ...] = (),
     ) -> None:
         self.net, self.stage, self.number, self.rows = net, stage, number, rows
         self.settings, self.budget, self.world = settings, budget, world
@@ -134,11 +150,11 @@ class StageRun:
         self.averages = Averages([p for params in self.params.values() for p in params], settings.ema)
         self.batch = Batch(rows, settings, number, world)
         self.recorder = Recorder(history, stage, settings)
+        self.lookout = Lookout(watch or Watch(), net, stage, number, settings, self.averages, self.recorder, criterion)
         self.clock = Clock()
         self.t = 0  # updates done
         self.ended = False
-        for name, module in net.items():
-            module.train(name in stage.players).requires_grad_(name in stage.players)
+        stage.prepare(net)
 
     def _optimiser(self, player: str) -> torch.optim.Optimizer:
         lr = rate(self.settings, self.stage, player)
@@ -150,7 +166,7 @@ class StageRun:
         """One update: every move of the stage's step, then the averages."""
         machine.seed(key(self.settings.seed, self.number, self.t), self.settings.device)
         self.batch.update = self.t
-        for losses in self._moves():
+        for losses in self.stage.moves(self.net, self.batch):
             self._backward(losses)
             for player, terms in losses.items():
                 self.world.average(self.params[player])
@@ -160,21 +176,6 @@ class StageRun:
         self.t += 1
         self.recorder.since += 1
 
-    def _moves(self) -> Iterator[Losses]:
-        """The losses of each move of the stage's step, computed in the run's precision."""
-        moves = self.stage.step(self.net, self.batch)
-        while True:
-            with machine.autocast(self.settings.device, self.settings.precision):
-                losses = next(moves, None)
-            if losses is None:
-                return
-            if unknown := losses.keys() - self.params.keys():
-                raise TrainingError(
-                    f"stage {self.stage.name}: its step moves {min(unknown)}, which is not among its players "
-                    f"{', '.join(self.params)}; name it in Stage.players"
-                )
-            yield losses
-
     def _backward(self, losses: Losses) -> None:
         """Every player's gradients of its own losses, with respect to its own parameters."""
         totals = {player: _total(terms) for player, terms in losses.items()}
@@ -183,32 +184,35 @@ class StageRun:
             total.backward(inputs=self.params[player], retain_graph=i < len(totals) - 1)  # type: ignore[no-untyped-call]
         torch.clear_autocast_cache()  # inside a caller's autocast, it would still hold the weights before this move
 
-    def finished(self) -> bool:
-        """Whether the stage has ended or its budget is exhausted."""
-        return self.ended or self.budget.exhausted(self.t, self.batch.epoch, self.clock.seconds())
+    def finished(self, moment: Moment, interrupted: bool) -> bool:
+        """Whether the stage has ended, its budget is exhausted, or something else ends it."""
+        exhausted = self.budget.exhausted(self.t, self.batch.epoch, self.clock.seconds())
+        return self.ended or exhausted or self.lookout.ends(moment.stopped, interrupted)
 
     def close_epoch(self) -> bool:
-        """Append a line to the history if the last update has ended an epoch; return whether it has."""
-        return self.recorder.close_epoch(self.batch.epoch, self.t)
+        """Look at the losses, and append a line to the history if the last update has ended an epoch; return whether it
+        has."""
+        share = self.budget.share(self.t, self.batch, self.clock.seconds())
+        return self.lookout.after(self.t, self.batch.epoch, share)
 
-    def check_finite(self) -> None:
-        """Raise `TrainingError` if a loss has become infinite or NaN."""
-        self.recorder.check_finite(self.t)
+    def sound(self) -> bool:
+        """Whether the stage can be resumed from here: it has not diverged."""
+        return self.lookout.sound(self.t)
 
     def end(self) -> None:
-        """Close the history and replace the weights by their averages, with statistics of their own."""
+        """Close the history, go back to the state that the stage ends in, and replace the weights by their averages,
+        with statistics of their own."""
         if not self.ended:
-            if self.recorder.since:
-                self.recorder.add_line(self.batch.epoch, self.t)
+            update = self.lookout.end(self.t, self.batch.epoch)
             if self.averages.values:
                 self.averages.replace_weights()
-                self._refresh_statistics()
+                self._refresh_statistics(update)
         self.ended = True
         self.net.eval().requires_grad_(False)
 
-    def _refresh_statistics(self) -> None:
+    def _refresh_statistics(self, update: int) -> None:
         batch = Batch(self.rows, self.settings, self.number, self.world)
-        batch.update = self.t  # the game as it was at the end
+        batch.update = update  # the game as it was then
         players = [m for player in self.stage.players for m in self.net[player].modules()]
         refresh_statistics(players, lambda batch: self.stage.step(self.net, batch), batch)
 
@@ -216,7 +220,8 @@ class StageRun:
         """Where the run stands, for hooks."""
         total, rate, seconds = self.budget.total(self.t, self.batch), self.clock.rate(self.t), self.clock.seconds()
         left = self.budget.seconds_left(self.t, total, rate, seconds)
-        return Moment(self.stage.name, self.t, total, self.batch.epoch, rate, left, self.recorder.last())
+        losses, held_out = self.recorder.last(), self.recorder.last_validation()
+        return Moment(self.stage.name, self.t, total, self.batch.epoch, rate, left, losses, held_out)
 
     def state(self) -> dict[str, Any]:
         """Everything that a checkpoint holds of the stage."""
@@ -232,6 +237,7 @@ class StageRun:
             "sums": self.recorder.sums,
             "since": self.recorder.since,
             "history": self.recorder.history,
+            "watch": self.lookout.state(ended=self.ended),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -249,6 +255,8 @@ class StageRun:
         self.recorder.since = saved["since"]
         self.recorder.history.clear()
         self.recorder.history.update(saved["history"])
+        if "watch" in saved:  # unknown to older versions
+            self.lookout.restore(saved["watch"])
 
 
 def _load(optimiser: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:

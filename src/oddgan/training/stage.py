@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import ParameterError
+from .. import machine
+from ..errors import ParameterError, TrainingError
 from .variation import Variation
 
 if TYPE_CHECKING:
@@ -43,6 +44,27 @@ class Stage:
     updates: int | None = None
     lr: float | None = None
     optimiser: Literal["adam", "rmsprop"] = "adam"
+
+    def prepare(self, net: nn.ModuleDict) -> None:
+        """Let the players train, and freeze all others in evaluation mode."""
+        for name, module in net.items():
+            module.train(name in self.players).requires_grad_(name in self.players)
+
+    def moves(self, net: nn.ModuleDict, batch: "Batch") -> Iterator[Losses]:
+        """The losses of each move of the step, computed in the run's precision. Raises `TrainingError` for a move of a
+        network that is no player."""
+        moves = self.step(net, batch)
+        while True:
+            with machine.autocast(batch.settings.device, batch.settings.precision):
+                losses = next(moves, None)
+            if losses is None:
+                return
+            if unknown := losses.keys() - set(self.players):
+                raise TrainingError(
+                    f"stage {self.name}: its step moves {min(unknown)}, which is not among its players "
+                    f"{', '.join(self.players)}; name it in Stage.players"
+                )
+            yield losses
 
 
 @dataclass(frozen=True, kw_only=True)
