@@ -36,6 +36,7 @@ ROWS = [
     {"kit.recipe", "kit.neural", "kit.games"},
     {"model"},
     {"fitted"},
+    {"face"},
     {"detector"},
     {"kit.estimators", "ensemble"},
     {"detectors", "data"},
@@ -101,7 +102,7 @@ ASKED_ELSEWHERE = {
     "preprocessing/__init__.py": 1,  # which preprocessing rows of this kind get
     "preprocessing/pictures.py": 2,  # whether a source has a cache; whether pictures are kept in memory or read again
     "preprocessing/tiles.py": 2,
-    "detector.py": 1,  # scikit-learn's checks are of tables alone
+    "face.py": 1,  # scikit-learn's checks are of tables alone
     "evaluation/run.py": 1,  # how many rows of a kind fit a chunk
     "evaluation/examples.py": 1,  # what of a kind of rows is shown
     "cli/reading.py": 5,  # a table file is read in parts, pictures in threads

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from cli_small import picture
+from cli_small import SMALL, picture
 from PIL import Image
 
 import oddgan
@@ -116,3 +116,15 @@ def test_pictures_by_strata(parts):
     det, rows = oddgan.load("m.oddgan"), results()
     p = det.p_value([f"parts/{row['path']}" for row in rows], strata=[row["path"][:4] for row in rows])
     np.testing.assert_allclose([float(row["p_value"]) for row in rows], p, rtol=1e-8)
+
+
+def test_a_model_is_trained_on(parts, capsys):
+    small = ("--normal", "all", "--threads", "1")
+    assert main(["train", "other", *small[2:], "--detector", "ganomaly", *SMALL, "-o", "m.oddgan"]) == 0
+    assert main(["train", "parts", *small, "--continue-from", "m.oddgan", "--updates", "4", "-o", "n.oddgan"]) == 0
+    assert oddgan.load("n.oddgan").training_["updates"] == {"game": 5, "game, continued 1": 4}
+    capsys.readouterr()
+    assert main(["train", "parts", *small, "--continue-from", "m.oddgan", "-o", "n.oddgan"]) == 2
+    assert "say for how long" in capsys.readouterr().err
+    assert main(["train", "parts", *small, "--continue-from", "m.oddgan", "--width", "4", "-o", "n.oddgan"]) == 2
+    assert "--width" in capsys.readouterr().err

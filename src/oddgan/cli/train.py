@@ -103,6 +103,14 @@ def train(
             metavar="M", min=0.01, help="With --detector auto: minutes for all candidates together.", show_default="5"
         ),
     ] = None,
+    continue_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Train this model on, for --updates, --epochs or --minutes more (and at another --lr, if it is given). "
+            "Give the rows that it knows and new ones together.",
+        ),
+    ] = None,
     normal: Normal = None,
     anomaly: Anomaly = None,
     label: Label = None,
@@ -150,18 +158,21 @@ def train(
     are never trained on. A run that is interrupted goes on with --resume, and ends
     in the same model.
     """
-    from .reading import check_readable, open_split
+    from .reading import check_readable, columns_of, open_split
 
     automatic = detector == AUTO
     if minutes_to_choose is not None and not automatic:
         raise ParameterError("--minutes-to-choose: is for --detector auto; give both, or leave it out")
     cls = named(USUAL if detector is None or automatic else detector)
     given = parsed(cls, parameters)
-    untrained = cls(**given)
+    untrained: Any = cls(**given)
+    if continue_from is not None:
+        untrained = _Continued(continue_from, given, bool(detector or seeds or folds))
     model = output or Path(f"{name_of(data)}.oddgan")
     if seeds is not None and folds is not None:
         raise ParameterError("--seeds and --folds are both given; choose one")
-    check_writable(model, None if is_run(checkpoint) else checkpoint, report, inputs=(data,))
+    inputs = (data,) if continue_from is None else (data, continue_from)
+    check_writable(model, None if is_run(checkpoint) else checkpoint, report, inputs=inputs)
     kept = checkpoint_of(model, checkpoint, resume, fresh)
     if fresh:
         forget(kept)
@@ -173,6 +184,8 @@ def train(
         "category": category,
     }
     understood |= {"number": number, "channels_from": channels_from, "skip_bad": skip_bad}
+    if continue_from is not None:
+        understood["like"] = columns_of(untrained.known)
     keys: dict[str, Any] = {"groups": groups, "strata": strata}
     split = open_split(data, **understood, **({} if calibrate else keys))
     apart = open_split(calibrate, **understood, **keys) if calibrate else None
@@ -192,7 +205,7 @@ def train(
     if threads is not None:
         set_threads(threads)
     terminal.facts(("data", split.note))
-    if detector is None:
+    if detector is None and continue_from is None:
         from ..advice import recommended
 
         try:
@@ -226,6 +239,22 @@ def train(
     _say_next(fitted, model, data, split, drop, as_words(normal=normal, anomaly=anomaly, label=label, drop=drop))
     if split.skipped:
         raise typer.Exit(LEFT_OUT)
+
+
+class _Continued:
+    """In place of an unfitted detector: the model in `path`, to be trained on as the flags `given` say."""
+
+    def __init__(self, path: Path, given: Mapping[str, Any], others: bool) -> None:
+        from .reading import open_model
+
+        if others:
+            raise ParameterError("--continue-from: the model says which detector it is; leave out --detector, --seeds")
+        if unknown := given.keys() - {"updates", "epochs", "minutes", "lr"}:
+            raise ParameterError(f"--{dashed(min(unknown))}: is as the model has it; leave it out with --continue-from")
+        self.known, self.changes = open_model(path), given
+
+    def fit(self, X: Any, **how: Any) -> "Detector":
+        return self.known.continue_fit(X, **self.changes, **how)
 
 
 def fit(detector: "Detector", split: "Split", hooks: list[Hook], **how: Any) -> "Detector":

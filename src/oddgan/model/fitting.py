@@ -4,7 +4,7 @@ Training, tuning and calibration rows are disjoint. Calibration rows are read on
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from ..verdict import ALONE, Calibration, Combination, Kept, Reference, Views, c
 from ..verdict.maps import MOST_BLUR
 from ..verdict.patches import PatchMemory, core_set, patch_vectors
 from . import checks
-from .holding_out import HeldOut, hold_out, units
+from .holding_out import HeldOut, Keys, hold_out, units
 from .maps import RowMaps
 from .model import Model
 from .scored_by import score_terms, scored_by
@@ -82,6 +82,48 @@ def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
         resolved, len(rows), seed, tune=given.tune is None, calibrate=given.calibrate is None, groups=keys.groups
     )
     preprocessor = preprocessing.fit(rows, train, recipe)
+    division = Division(rows, train, held, keys, given)
+    return made(recipe, names, preprocessor, division, seed, run)
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """Which of some rows are trained on and which are `held` out, by number; the rows' keys, and what was `given`."""
+
+    rows: Rows
+    train: np.ndarray
+    held: Mapping[str, np.ndarray]
+    keys: Keys
+    given: HeldOut
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Start:
+    """Where training goes on: the networks' numbers, the recipe with its further budget, how many times it has gone
+    on, and whether the budget has a learning rate of its own."""
+
+    numbers: Mapping[str, torch.Tensor]
+    recipe: NeuralRecipe
+    times: int
+    own_rate: bool
+
+    def stages(self, stages: Sequence[training.Stage]) -> list[training.Stage]:
+        """These stages with the further budget, under names of their own."""
+        changes: dict[str, Any] = {"updates": None, **({"lr": None} if self.own_rate else {})}
+        return [replace(one, name=f"{one.name}, continued {self.times}", **changes) for one in stages]
+
+
+def made(
+    recipe: Recipe,
+    names: tuple[str, ...],
+    preprocessor: Preprocessor,
+    division: Division,
+    seed: int,
+    run: Run,
+    start: Start | None = None,
+) -> Model:
+    """The model of these rows: trained, tuned and calibrated. `names`: of the terms that the score is made of."""
+    rows, train, held, given = division.rows, division.train, division.held, division.given
     looks = profile.learn(rows, train, preprocessor)
     # What is held out is read before the long part, so that a row that cannot be used is found now.
     held_out: dict[str, Any] = {}
@@ -94,14 +136,14 @@ def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
         elif len(held[part]):
             counts[part] = len(held[part])
             held_out[part] = preprocessor.prepare(rows, held[part])
-    of_held = given.calibrating(keys, held["calibrate"])
+    of_held = given.calibrating(division.keys, held["calibrate"])
     if not isinstance(recipe.false_alarm_rate, str):
         check_rate(recipe.false_alarm_rate, *units(counts["calibrate"], of_held["groups"]))
     prepared = preprocessor.prepare(rows, train)
     candidates = None if recipe.local == "off" else _candidates(recipe, prepared, seed)
     trained_on = preprocessor.trained_on(prepared)
     net, history, facts = _trained(
-        recipe, preprocessor.shape, prepared, trained_on, seed, run, held_out=held_out.get("tune")
+        recipe, preprocessor.shape, prepared, trained_on, seed, run, held_out=held_out.get("tune"), start=start
     )
 
     computer = TermComputer(recipe, net)
@@ -248,6 +290,7 @@ def _trained(
     run: Run,
     *,
     held_out: PreparedRows | None,
+    start: Start | None,
 ) -> tuple[nn.ModuleDict, training.History, dict[str, Any]]:
     """The finished networks, in evaluation mode, their history, and facts about the training."""
     device = machine.device(recipe.device)
@@ -257,14 +300,20 @@ def _trained(
         torch.manual_seed(training.key(seed))
         net = machine.place(nn.ModuleDict(recipe.build(shape)), device).eval()
         if isinstance(recipe, NeuralRecipe):
-            settings = settings_of(recipe, shape, seed, len(rows))
+            stages, budgeted = list(recipe.stages()), recipe
+            if start is not None:
+                net.load_state_dict(start.numbers)
+                stages, budgeted = start.stages(stages), start.recipe
+            settings = settings_of(budgeted, shape, seed, len(rows))
             saved = None
             if run.checkpoint:
-                identity = _identity(recipe, shape, settings, trained_on)
+                identity = _identity(budgeted, shape, settings, trained_on)
+                if start is not None:
+                    identity["continued"] = start.times
                 saved = Checkpoint(run.checkpoint, identity, run.seconds)
             keep = run.on_interrupt == "keep" or (run.on_interrupt is None and run.checkpoint is None)
             watch = training.Watch(held_out, recipe.early_stopping, keep)
-            history = training.run(net, recipe.stages(), rows, settings, checkpoint=saved, hooks=run.hooks, watch=watch)
+            history = training.run(net, stages, rows, settings, checkpoint=saved, hooks=run.hooks, watch=watch)
             facts = {
                 "updates": dict(zip(history["stage"], history["update"], strict=True)),
                 "precision": str(settings.precision).removeprefix("torch."),

@@ -1,0 +1,92 @@
+"""From a fitted model and further normal rows to another model: its networks are trained on."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .. import cautions, training
+from ..errors import DataError, ParameterError
+from ..kit.neural import NeuralRecipe
+from ..rows import Rows
+from ..training import History
+from .fitting import Division, Run, Start, made
+from .holding_out import HeldOut, hold_out
+from .model import Model
+from .scored_by import scored_by
+from .terms import TermComputer
+
+BUDGETS = ("updates", "epochs", "minutes")
+
+
+def continued(model: Model, rows: Rows, *, changes: Mapping[str, Any], given: HeldOut, run: Run) -> Model:
+    """The model, trained on with `changes`: "updates", "epochs" or "minutes", and perhaps "lr".
+
+    Preprocessing stays as it is. Rows that the model was trained on stay in training, with all of their groups; tuning
+    and calibration rows are drawn from the others. Optimisers begin anew. Raises what `Detector.continue_fit` does.
+    """
+    if not isinstance(model.recipe, NeuralRecipe):
+        name = type(model.recipe).__name__
+        raise ParameterError(f"{name} trains no networks that could be trained on: fit it again with all rows")
+    if not any(changes.get(name) is not None for name in BUDGETS):
+        raise ParameterError(f"say for how long to train on: {', '.join(BUDGETS)}")
+    recipe = model.recipe
+    times = 1 + len(model.facts.get("continued", ()))
+    start = Start(
+        numbers=model.net.state_dict(),
+        recipe=recipe.fixed(**{**dict.fromkeys(BUDGETS), **changes}),
+        times=times,
+        own_rate="lr" in changes,
+    )
+    seed = training.key(int(model.facts["seed"]), times)
+    with cautions.kept() as found:
+        division = _divided(model, rows, given, seed)
+        names = model.combination.names
+        result = made(recipe, names, model.preprocessor, division, seed, run, start)
+    known = len(np.intersect1d(result.trained_on, model.trained_on))
+    facts = {
+        **result.facts,
+        "seed": model.facts["seed"],
+        "updates": {**model.facts.get("updates", {}), **result.facts["updates"]},
+        "continued": [*model.facts.get("continued", ()), {"rows": len(division.train), "known": known, **changes}],
+        "warnings": found,
+    }
+    return replace(result, history=_joined(model.history, result.history), facts=facts)
+
+
+def _divided(model: Model, rows: Rows, given: HeldOut, seed: int) -> Division:
+    """Which rows are trained on: those that were, and what is not held out of the others."""
+    keys = given.keys(rows)
+    known = np.isin(fingerprints_of(model, rows), model.trained_on)
+    if keys.groups is not None:
+        known = np.isin(keys.groups, keys.groups[known])
+    new = np.flatnonzero(~known)
+    resolved = model.recipe.fixed(score_by=scored_by(model.recipe, rows))
+    if not len(new) and given.calibrate is None:
+        raise DataError(
+            f"the model was trained on all {len(rows):,} rows of X, and none is left to set its threshold: give new "
+            "normal rows beside them, or some to calibrate with"
+        )
+    held = {"calibrate": new[:0], "tune": new[:0]}
+    train = new
+    if len(new):
+        wanted = {"tune": given.tune is None, "calibrate": given.calibrate is None}
+        groups = None if keys.groups is None else keys.groups[new]
+        kept, found = hold_out(resolved, len(new), seed, **wanted, groups=groups)
+        held, train = {name: new[numbers] for name, numbers in found.items()}, new[kept]
+    return Division(rows, np.sort(np.concatenate([np.flatnonzero(known), train])), held, keys, given)
+
+
+def fingerprints_of(model: Model, rows: Rows) -> np.ndarray:
+    """The fingerprint of each row, (n,) uint64, in order."""
+    size = TermComputer(model.recipe, model.net).block_size
+    blocks = model.preprocessor.parts(rows).blocks(size)
+    return np.concatenate([model.preprocessor.fingerprints(block) for block in blocks])
+
+
+def _joined(old: History, new: History) -> History:
+    """One history after the other."""
+    before, after = (len(next(iter(one.values()), [])) for one in (old, new))
+    columns = dict.fromkeys([*old, *new])
+    return {name: [*old.get(name, [None] * before), *new.get(name, [None] * after)] for name in columns}
