@@ -107,7 +107,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="MODEL",
-            help="Train this model on, for --updates, --epochs or --minutes more (and at another --lr, if it is given). "
+            help="Train this model on, for --updates, --epochs or --minutes more, at another --lr if one is given. "
             "Give the rows that it knows and new ones together.",
         ),
     ] = None,
@@ -249,6 +249,7 @@ class _Continued:
 
         if others:
             raise ParameterError("--continue-from: the model says which detector it is; leave out --detector, --seeds")
+        given = {name: value for name, value in given.items() if name != "random_state"}  # which the model has
         if unknown := given.keys() - {"updates", "epochs", "minutes", "lr"}:
             raise ParameterError(f"--{dashed(min(unknown))}: is as the model has it; leave it out with --continue-from")
         self.known, self.changes = open_model(path), given
