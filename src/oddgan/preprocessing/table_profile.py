@@ -37,8 +37,8 @@ def hashed(text: str) -> float:
 class TableProfile:
     """`preprocessor`: the model's, of k columns. `rows`: training rows. `sample`: (m, k) float64, numbers of some of
     them, each column sorted, NaN at its end for missing ones. `low`, `high`, `mean`, `deviation`: (k,) over all, NaN
-    where there is none. `missing`: (k,) int64. Of categories `hashes` (c,) float64, `counts` (c,) int64, column i's from
-    `starts`[i] on, and `whole`: (k,) bool, whether all of them are there."""
+    where there is none. `missing`: (k,) int64. Of categories `hashes` (c,) float64, `counts` (c,) int64, column i's
+    from `starts`[i] on, and `whole`: (k,) bool, whether all of them are there."""
 
     preprocessor: TablePreprocessor
     rows: int
@@ -117,7 +117,7 @@ class TableProfile:
         shifted = [one for one in columns if one.name in found.get("shifted-columns", {})]
         together = list(self._together(columns, shifted))
         if together:
-            for code in ("shifted-columns", "out-of-range"):
+            for code in ("shifted-columns", "out-of-range", "constant-column"):
                 found.pop(code, None)
         return [*together, *(self._finding(code, where, examples) for code, where in found.items())]
 
