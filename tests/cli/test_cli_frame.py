@@ -22,7 +22,7 @@ def test_help_needs_neither_torch_nor_numpy():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
-    for name in ("train", "score", "evaluate", "compare", "generate", "info", "datasets", "demo"):
+    for name in ("train", "score", "monitor", "evaluate", "compare", "generate", "info", "datasets", "demo"):
         assert f" {name} " in ran.stdout
 
 
@@ -37,7 +37,9 @@ def test_without_a_command_there_is_help(oddgan):
     assert "COMMAND" in ran.out
 
 
-@pytest.mark.parametrize("command", ["train", "score", "evaluate", "compare", "generate", "info", "datasets", "demo"])
+@pytest.mark.parametrize(
+    "command", ["train", "score", "monitor", "evaluate", "compare", "generate", "info", "datasets", "demo"]
+)
 def test_every_command_has_help(oddgan, command):
     ran = oddgan(command, "--help")
     assert (ran.code, ran.err) == (0, "")

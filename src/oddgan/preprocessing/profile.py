@@ -49,7 +49,7 @@ def learn(rows: Rows, train: np.ndarray, preprocessor: Preprocessor) -> Profile:
 def from_manifest(facts: dict[str, Any], arrays: dict[str, np.ndarray], preprocessor: Preprocessor) -> Profile:
     """The profile that a model file describes. Raises `ArtifactError`."""
     if facts.get("kind") != preprocessor.kind:
-        raise ArtifactError("the profile of training rows is of another kind than the model's rows")
+        raise ArtifactError("the profile of training rows and the model take different kinds of rows")
     if isinstance(preprocessor, TablePreprocessor):
         return TableProfile.from_manifest(facts, arrays, preprocessor)
     assert isinstance(preprocessor, PicturePreprocessor)

@@ -117,7 +117,7 @@ class TableProfile:
         shifted = [one for one in columns if one.name in found.get("shifted-columns", {})]
         together = list(self._together(columns, shifted))
         if together:
-            for code in ("shifted-columns", "out-of-range"):
+            for code in ("shifted-columns", "out-of-range", "constant-column"):
                 found.pop(code, None)
         return [*together, *(self._finding(code, where, examples) for code, where in found.items())]
 
