@@ -46,6 +46,11 @@ def test_candidates_are_what_suits_the_rows_and_rivals(table):
     assert found["ganomaly (recommended)"].get_params() == oddgan.recommended(table, random_state=3).get_params()
     kinds = [(type(one), str(one.get_params())) for one in found.values()]
     assert len(kinds) == len(set(kinds))
+    alike = choosing.candidates(table, local="distance", near="rows")
+    assert {one.local for one in alike.values()} == {"distance"}
+    assert "knn --local views" not in alike
+    with pytest.raises(ParameterError, match="calibrate_fraction=2"):
+        choosing.candidates(table, calibrate_fraction=2)
     small = choosing.candidates(np.random.default_rng(0).integers(0, 255, (30, 12, 12), np.uint8), updates=7)
     assert {type(one).__name__ for one in small.values()} >= {"PCA", "GANomaly", "DRAEM", "KNN"}
     assert {one.updates for one in small.values() if hasattr(one, "updates")} == {7}

@@ -88,7 +88,7 @@ def judged(some: Lines, by: Callable[[Line], float] = criterion, *, cautious: bo
 
 def shown(name: str) -> str:
     """A candidate's name in a table."""
-    return name.removesuffix(RECOMMENDED)
+    return "*recommended*" if name.endswith(RECOMMENDED) else name
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -108,19 +108,25 @@ def candidates(X: Any, **changes: Any) -> dict[str, Detector]:
         sides = sides_of(cast(PictureRows, rows))
         small = best.tile is None and longest_of(best.size, sides) <= SMALL_PICTURES
         rivals = ON_SMALL_PICTURES if small else ON_PICTURES
-    found: list[tuple[str, Detector]] = []
+    best.check_parameters()
+    found: dict[str, Detector] = {}
+    seen = [(type(best), best.get_params())]
     for name, (kind, settings) in rivals.items():
+        if len(found) == EARLY:
+            found[f"{type(best).__name__.lower()}{RECOMMENDED}"] = best
         cls = detectors.get(kind)
-        if rows.kind not in cls.kinds:
-            continue
         mine = {key: value for key, value in changes.items() if key in declared(cls)}
         if {"epochs", "minutes"} & mine.keys():
             settings = {key: value for key, value in settings.items() if key != "updates"}
         one = cls(**{**settings, **mine})
-        if one.get_params() != best.get_params() or type(one) is not type(best):
-            found.append((name, one))
-    found.insert(EARLY, (f"{type(best).__name__.lower()}{RECOMMENDED}", best))
-    return dict(found)
+        try:
+            one.check_parameters()
+        except ParameterError:  # what the caller sets is not for this one
+            continue
+        if (cls, one.get_params()) not in seen:
+            seen.append((cls, one.get_params()))
+            found[name] = one
+    return {**found, f"{type(best).__name__.lower()}{RECOMMENDED}": best}
 
 
 def trial(detector: Detector, kind: str) -> Detector:
