@@ -25,6 +25,7 @@ from .model.ensemble_fitting import Settings, names_of
 from .model.fitting import Run
 from .parameters import declared, plain
 from .rows import Rows
+from .training.checkpoint import seed_of
 
 __all__ = ["CrossConformal", "Ensemble"]
 
@@ -116,7 +117,9 @@ class _Several(Face):
         try:
             return cls.from_model(model)
         except Exception as error:  # a forged file may hold any parameters
-            raise ArtifactError(f"its parameters are none of an ensemble: {' '.join(str(error).split())[:300]}") from error
+            raise ArtifactError(
+                f"its parameters are none of an ensemble: {' '.join(str(error).split())[:300]}"
+            ) from error
 
 
 class Ensemble(_Several):
@@ -348,4 +351,4 @@ def _seed(own: Any, whole: int) -> Any:
     """A member's seed: its own, if it has one."""
     if own is None:
         return whole
-    return own if isinstance(own, int | np.integer) else ensemble_fitting.seed_of(own, None)
+    return own if isinstance(own, int | np.integer) else seed_of(own, None)

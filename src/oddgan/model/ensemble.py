@@ -71,7 +71,7 @@ class EnsembleModel:
             np.searchsorted(member.calibration.scores, one, side="left")
             for member, one in zip(self.members.values(), scores, strict=True)
         ]
-        return np.sum(of_each, axis=0).astype(np.float64)
+        return np.asarray(np.sum(of_each, axis=0), np.float64)
 
     @cached_property
     def scales(self) -> tuple[ScoreScale, ...]:
@@ -210,4 +210,4 @@ def _mean(maps: Sequence[np.ndarray]) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         for one in maps[1:]:
             total += one
-    return total / np.asarray(len(maps), total.dtype)
+    return np.asarray(total / np.asarray(len(maps), total.dtype))

@@ -29,7 +29,12 @@ from .fitting import Run
 from .model import Model
 
 RUN = "run.json"
-ABOUT_MEMBERS = ("few-rows", "weak-rate", "tied-scores", "rows-on-both-sides")  # the whole warns of them itself, or nobody need
+ABOUT_MEMBERS = (
+    "few-rows",
+    "weak-rate",
+    "tied-scores",
+    "rows-on-both-sides",
+)  # the whole warns of them itself, or nobody need
 
 
 @dataclass(frozen=True)
@@ -256,7 +261,9 @@ class KeptRun:
         identity = {
             "run": what,
             "seed": self.seed,
-            "members": [[name, type(recipe).__name__, _jsonable(recipe.parameters)] for name, recipe in recipes.items()],
+            "members": [
+                [name, type(recipe).__name__, _jsonable(recipe.parameters)] for name, recipe in recipes.items()
+            ],
             "rows": _digest(rows),
             "held out": [None if one is None else _digest(open_rows(one)) for one in others],
         }
@@ -349,9 +356,7 @@ def _jsonable(parameters: Mapping[str, Any]) -> Any:
 def names_of(recipes: Sequence[Recipe]) -> list[str]:
     """What to call the members: by their class, and by their number where several have one."""
     names = [type(recipe).__name__.lower() for recipe in recipes]
-    return [
-        f"{name}-{names[: i + 1].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)
-    ]
+    return [f"{name}-{names[: i + 1].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def check_own(recipes: Iterable[Recipe]) -> None:
