@@ -55,7 +55,9 @@ def test_it_scores_maps_evaluates_and_generates(oddgan, ensemble, folder, tmp_pa
 
 
 def test_train_in_folds_calibrates_on_every_row(oddgan, table_file):
-    ran = oddgan("train", table_file, "-o", "m.oddgan", "--detector", "knn", "--folds", "3", "--false-alarm-rate", "0.1")
+    ran = oddgan(
+        "train", table_file, "-o", "m.oddgan", "--detector", "knn", "--folds", "3", "--false-alarm-rate", "0.1"
+    )
     assert ran.code == 0, ran.err
     assert "KNN in 3 folds on 60 rows" in ran.out + ran.err
     det = package.load("m.oddgan")
