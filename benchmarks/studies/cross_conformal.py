@@ -27,7 +27,8 @@ FORM = fields("data", "detector", "method")
 MOST, MOST_TEST = 100, 300  # normal rows to fit, and test rows of each class
 RATES = (0.05, 0.1, 0.2)
 TABLES = (
-    "hepatitis", "lymphography", "wine", "vertebral", "stamps", "wdbc", "pima", "yeast", "pageblocks", "cardiotocography",
+    "hepatitis", "lymphography", "wine", "vertebral", "stamps", "wdbc", "pima", "yeast", "pageblocks",
+    "cardiotocography",
 )  # fmt: skip
 DETECTORS: dict[str, tuple[dict[str, Any], int]] = {
     "knn": ({}, 40),
@@ -99,7 +100,12 @@ def measure(data: str, detector: str, method: str, attempt: Attempt) -> dict[str
             flagged = scores > det.with_false_alarm_rate(rate).threshold_
             false.setdefault(name, []).append(round(float(flagged[~labels].mean()), 4))
             caught.setdefault(name, []).append(round(float(flagged[labels].mean()), 4))
-        counts = {"fitted": len(train), "calibrate": det.n_calibrate_, "test": len(test), "anomalous": int(labels.sum())}
+        counts = {
+            "fitted": len(train),
+            "calibrate": det.n_calibrate_,
+            "test": len(test),
+            "anomalous": int(labels.sum()),
+        }
     return {
         "data": data,
         "detector": detector,
@@ -153,7 +159,15 @@ def table() -> str:
                 caught = [np.mean(one["caught"][rate]) for one in both]
                 cells.append(f"{np.mean(found):.3f} of {np.mean(asked):.3f}, {np.mean(caught):.3f}")
             rows.append(cells)
-    head = ["detector", "method", "sets", "AUROC", "at 10 %: false alarms of expected, caught", "at 20 %", "at the lowest"]
+    head = [
+        "detector",
+        "method",
+        "sets",
+        "AUROC",
+        "at 10 %: false alarms of expected, caught",
+        "at 20 %",
+        "at the lowest",
+    ]
     first = markdown.table(head, rows)
     rows = []
     for data in TABLES:

@@ -105,7 +105,13 @@ def scales() -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
         beyond = -np.log((k + 1) / (n + 1)) + (scores - start) / ((held[-k:] - start).mean() or 1.0)
         return np.where(scores > start, beyond, np.interp(scores, known, values))
 
-    return {"median and MAD": robust, "mean and deviation": plain, "upper quantile": upper, "rank": rank, "log p": log_p}
+    return {
+        "median and MAD": robust,
+        "mean and deviation": plain,
+        "upper quantile": upper,
+        "rank": rank,
+        "log p": log_p,
+    }
 
 
 def measure(case: str, mix: str, split: int, attempt: Attempt) -> dict[str, Any]:
@@ -193,7 +199,19 @@ def table() -> str:
     from oddgan.report import markdown
 
     lines = lines_of(FILE, FORM)
-    head = ["mix", "set", "ensemble", "best", "mean", "worst", "caught: ensemble", "best", "mean", "false alarms", "mean"]
+    head = [
+        "mix",
+        "set",
+        "ensemble",
+        "best",
+        "mean",
+        "worst",
+        "caught: ensemble",
+        "best",
+        "mean",
+        "false alarms",
+        "mean",
+    ]
     rows = []
     for mix in MIXES:
         groups = {case: [one for one in lines if one["data"] == case and one["mix"] == mix] for case in CASES}
@@ -201,7 +219,9 @@ def table() -> str:
         if not groups:
             continue
         sums = {case: summed(some) for case, some in groups.items()}
-        sums["mean"] = {name: float(np.mean([one[name] for one in sums.values()])) for name in next(iter(sums.values()))}
+        sums["mean"] = {
+            name: float(np.mean([one[name] for one in sums.values()])) for name in next(iter(sums.values()))
+        }
         for case, one in sums.items():
             cells = [f"{one[f'{who} auroc']:.3f}" for who in ("ensemble", "best", "mean", "worst")]
             cells += [f"{one[f'{who} caught']:.3f}" for who in ("ensemble", "best", "mean")]

@@ -290,3 +290,30 @@ def test_a_file_with_other_members_than_it_names_is_refused(fitted, table):
             ensemble_file.model_from("mean", broken, arrays)
     with pytest.raises(ArtifactError, match="parameters are not"):
         ensemble_file.model_from("folds", manifest, arrays)
+
+
+def test_parameters_that_are_set_after_a_fit_wait_for_the_next(table, tmp_path):
+    det = Ensemble([KNN(k=3), PCA()], random_state=0).fit(table)
+    scores, threshold = det.anomaly_score(table), det.threshold_
+    det.set_params(knn__k=9, random_state=5, false_alarm_rate=0.5)
+    np.testing.assert_array_equal(det.anomaly_score(table), scores)
+    assert det.threshold_ == threshold
+    det.save(tmp_path / "model.oddgan")
+    loaded = oddgan.load(tmp_path / "model.oddgan")
+    assert (loaded.threshold_, loaded.random_state, loaded.false_alarm_rate) == (threshold, 0, "auto")
+    assert loaded.get_params()["knn__k"] == 3
+
+
+def test_rows_in_files_are_read_as_rows_in_memory(pictures, tmp_path):
+    from PIL import Image
+
+    paths = []
+    for i, one in enumerate(pictures[:24]):
+        paths.append(str(tmp_path / f"{i:02}.png"))
+        Image.fromarray(one).save(paths[-1])
+    for made in (Ensemble([PCA(components=2)], random_state=0), CrossConformal(PCA(components=2), folds=2)):
+        made.set_params(random_state=0)
+        in_memory, in_files = clone(made).fit(pictures[:24]), clone(made).fit(paths)
+        np.testing.assert_array_equal(in_files.anomaly_score(paths), in_memory.anomaly_score(pictures[:24]))
+        listed = clone(made).fit(list(pictures[:24]))
+        np.testing.assert_array_equal(listed.anomaly_score(paths), in_memory.anomaly_score(pictures[:24]))

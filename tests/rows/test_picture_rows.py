@@ -92,3 +92,24 @@ def test_threads_pass_errors_on_and_drop_the_rest() -> None:
     with pytest.raises(ValueError, match="three"):
         list(threaded(work, range(100_000)))
     assert len(done) < 100
+
+
+def test_some_rows_keep_their_names_whatever_they_came_in(tmp_path):
+    import torch
+    from PIL import Image
+
+    from oddgan.rows import open_rows
+
+    X = np.random.default_rng(0).integers(0, 256, (5, 8, 9), dtype=np.uint8)
+    for i, one in enumerate(X):
+        Image.fromarray(one).save(tmp_path / f"{i}.png")
+    numbers = np.array([3, 0])
+    for source in (X, list(X), torch.from_numpy(X)[:, None], [(one, 1) for one in X]):
+        some = PictureRows(source).some(numbers)
+        assert [some.name(i) for i in range(2)] == ["row 3", "row 0"]
+        assert some.header(0) == (8, 9, 1, "uint8")
+        np.testing.assert_array_equal(some[0], X[3][..., None])
+        np.testing.assert_array_equal(some.taken(1, 2)[0], X[0][..., None])
+    files = open_rows([tmp_path / f"{i}.png" for i in range(5)]).some(numbers)
+    assert [files.name(i).rpartition("/")[2] for i in range(2)] == ["3.png", "0.png"]
+    np.testing.assert_array_equal(files[0], X[3][..., None])

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import terminal
 from .options import Model
 from .process import loading
+
+if TYPE_CHECKING:
+    from ..parameters import Declared
 
 
 def info(
@@ -17,7 +20,6 @@ def info(
 ) -> None:
     """Say what a model is: detector, parameters, preprocessing, threshold, training."""
     from ..model import archive as artifact
-    from ..parameters import declared
     from ..report.text import percent
     from .flags import written
     from .train import trained_on
@@ -53,18 +55,24 @@ def info(
     if "members" in manifest:
         _say_members(detector, manifest)
         return
-    parameters = declared(cast(Any, type(detector))).items()
+    parameters = _declared(detector)
     used = _used(detector)
     rows = [
         (name, written(getattr(detector, name)) + used.get(name, ""), _changed(getattr(detector, name), d.default))
-        for name, d in parameters
+        for name, d in parameters.items()
     ]
     terminal.table(("parameter", "value", "default"), rows, numbers_from=3)
 
 
+def _declared(detector: Any) -> "dict[str, Declared]":
+    from ..parameters import declared
+
+    cls: Any = type(detector)
+    return declared(cls)
+
+
 def _say_members(detector: Any, manifest: Mapping[str, Any]) -> None:
     """Of an ensemble: its own parameters, and each member with those that are not its defaults."""
-    from ..parameters import declared
     from .flags import dashed, written
 
     own = manifest["parameters"].items()
@@ -72,7 +80,7 @@ def _say_members(detector: Any, manifest: Mapping[str, Any]) -> None:
     terminal.say()
     rows = []
     for name, member in detector.model_.members.items():
-        known = declared(cast(Any, type(member.recipe)))
+        known = _declared(member.recipe)
         values = member.recipe.parameters.items()
         given = {key: value for key, value in values if value != known[key].default and key != "device"}
         flags = " ".join(f"--{dashed(key)} {written(value)}" for key, value in given.items())

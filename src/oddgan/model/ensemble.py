@@ -75,7 +75,7 @@ class EnsembleModel:
             np.searchsorted(member.calibration.scores, one, side="left")
             for member, one in zip(self.members.values(), scores, strict=True)
         ]
-        return np.asarray(np.sum(of_each, axis=0), dtype=np.float64)
+        return np.asarray(np.sum(of_each, axis=0), np.float64)
 
     @cached_property
     def scales(self) -> tuple[ScoreScale, ...]:

@@ -103,9 +103,8 @@ def _assembled(
         n = sum(len(member.calibration.scores) for member in members.values())
         if not np.array_equal(calibration.scores, ranks(n)):
             raise ArtifactError(f"the members have {n} calibration rows, and the whole has other ranks")
-    if (rule == "mean" and len(members) % (parameters["seeds"] or 1)) or (
-        rule == "folds" and len(members) != parameters["folds"]
-    ):
+    each = parameters["folds"] if rule == "folds" else parameters["seeds"] or 1
+    if len(members) % each or (rule == "folds" and len(members) != each):
         raise ArtifactError(f"there are {len(members)} members, and its parameters ask for others")
     return EnsembleModel(members, rule, calibration, peaks, parameters, artifact.facts_of(manifest["training"]))
 

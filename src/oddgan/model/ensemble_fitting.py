@@ -113,7 +113,7 @@ def fit_folds(
 def _ensemble(models: Mapping[str, Model], rule: Rule, settings: Settings, seed: int, n_train: int) -> EnsembleModel:
     """The models as one; with the rule "mean" it is to be calibrated."""
     n = sum(len(model.calibration.scores) for model in models.values())
-    calibration, peaks = Calibration(np.zeros(1), 0.5), None
+    calibration, peaks = Calibration.of(np.zeros(1), "auto"), None
     if rule == "folds":
         calibration = Calibration.of(ranks(n), settings.false_alarm_rate)
         found = [model.map_scale.peaks for model in models.values() if model.map_scale is not None]
