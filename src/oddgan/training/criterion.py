@@ -25,8 +25,9 @@ from .stage import Settings, Stage
 from .validation import untouched
 
 TRIAL = 2  # the end of the keys of what is drawn here
-CHANGE = 0.1  # of weights, in their standard deviations
-TOLERANCE = 1e-5  # up to which two values are equal, relative to them
+CHANGE = 0.3  # of weights, in their standard deviations
+EQUAL = 1e-7  # up to which two values are the same, relative to them
+ROUNDED = 1e-5  # up to which they are but for rounding
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,22 @@ class _Seen:
 def counted(net: nn.ModuleDict, stage: Stage, number: int, rows: PreparedRows, settings: Settings) -> tuple[str, ...]:
     """The terms of a stage, as "PLAYER.TERM", whose sum says how well it goes; of terms that are multiples of each
     other, the first. The networks are as before. Raises whatever the step raises."""
-    weights = {player: list(net[player].parameters()) for player in stage.players}
-    before = {player: [w.clone() for w in mine] for player, mine in weights.items()}
-    device = torch.Generator().manual_seed(key(settings.seed, number, 0, TRIAL))
+    weights = {name: list(module.parameters()) for name, module in net.items()}
+    before = {name: [w.clone() for w in mine] for name, mine in weights.items()}
+    random = torch.Generator().manual_seed(key(settings.seed, number, 0, TRIAL))
     try:
-        for player in stage.players:  # at first, some layers are zero, and hide what is before them
-            _change(weights[player], device)
+        for mine in weights.values():  # at first, some layers give nothing, and hide what is before them
+            _change(mine, random)
         base = _look(net, stage, number, rows, settings)
         looks = {}
         for player in stage.players:
             kept = [w.clone() for w in weights[player]]
-            _change(weights[player], device)
+            _change(weights[player], random)
             looks[player] = _look(net, stage, number, rows, settings)
             _fill(weights[player], kept)
     finally:
-        for player, mine in weights.items():
-            _fill(mine, before[player])
+        for name, mine in weights.items():
+            _fill(mine, before[name])
     values = {name: [base.terms[name], *(look.terms[name] for look in looks.values())] for name in base.terms}
     reach = {name: {p for p, look in looks.items() if _differ(look.terms[name], base.terms[name])} for name in values}
     sees = {q: {p for p, look in looks.items() if p != q and _others(look.inputs[q], base.inputs[q])} for q in looks}
@@ -64,7 +65,7 @@ def counted(net: nn.ModuleDict, stage: Stage, number: int, rows: PreparedRows, s
     found: list[str] = []
     for name, course in values.items():
         free = _player(name) not in judges and not reach[name] & judges
-        if free and any(course) and not any(_multiple(course, values[other]) for other in found):
+        if free and reach[name] and not any(_multiple(course, values[other]) for other in found):
             found.append(name)
     return tuple(found)
 
@@ -122,7 +123,7 @@ def _fill(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
 
 
 def _differ(a: float, b: float) -> bool:
-    return not math.isclose(a, b, rel_tol=TOLERANCE)
+    return not math.isclose(a, b, rel_tol=EQUAL)
 
 
 def _others(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -131,7 +132,8 @@ def _others(a: Sequence[float], b: Sequence[float]) -> bool:
 
 def _multiple(a: Sequence[float], b: Sequence[float]) -> bool:
     """Whether a is b times a positive number."""
-    return a[0] * b[0] > 0 and not any(_differ(x * b[0], y * a[0]) for x, y in zip(a, b, strict=True))
+    pairs = [(x * b[0], y * a[0]) for x, y in zip(a, b, strict=True)]
+    return a[0] * b[0] > 0 and all(math.isclose(x, y, rel_tol=ROUNDED) for x, y in pairs)
 
 
 def _player(name: str) -> str:

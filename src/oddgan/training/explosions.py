@@ -1,5 +1,6 @@
 """Loss terms that explode: finite still, and orders of magnitude larger than they were."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,7 +23,8 @@ class Explosions:
     Attributes
     ----------
     first, largest, recent : dict of str to float
-        By term: the size at first, and 1 at least; the largest up to the last good state; the largest since.
+        By term: the size before the first move, and 1 at least; the largest up to the last good state; the largest
+        since.
     streak : int
         Checks in a row, up to the last one, that found a term exploded.
     good : bool
@@ -34,6 +36,11 @@ class Explosions:
     recent: dict[str, float] = field(default_factory=dict)
     streak: int = 0
     good: bool = False
+
+    def begin(self, means: Mapping[str, float]) -> None:
+        """The means of the terms before the first move."""
+        self.first = {name: max(1.0, abs(mean)) for name, mean in means.items() if math.isfinite(mean)}
+        self.largest = dict(self.first)
 
     def check(self, recorder: Recorder, update: int) -> None:
         """Look again. Raises `Diverged` for a term that has exploded, or is not finite."""

@@ -109,7 +109,7 @@ class Lookout:
         """Look at the losses after an update, and closely if it is time to: `share` of the stage is done. Append a line
         to the history if the update has ended an epoch; return whether it has."""
         try:
-            if update % CHECK_EVERY == 0 or not self.explosions.first:
+            if update % CHECK_EVERY == 0:
                 self.explosions.check(self.recorder, update)
             ended = self.recorder.close_epoch(epoch, update)
             if self._due(update, POINTS * share, line=ended):
@@ -152,8 +152,9 @@ class Lookout:
 
     def _due(self, update: int, reached: float, *, line: bool) -> bool:
         """Whether it is time to look closely: at the end of a line of history, or where none is near."""
-        late = reached >= self.part + 1.5
-        return int(reached) > self.part and update - self.looked >= CHECK_EVERY and (line or late)
+        since = update - self.looked
+        late = reached >= self.part + 1.5 and since >= 2 * CHECK_EVERY
+        return int(reached) > self.part and since >= CHECK_EVERY and (line or late)
 
     def _look(self, update: int, epoch: int) -> None:
         if self.recorder.since:

@@ -35,6 +35,7 @@ from .history import History, Recorder
 from .interrupt import heeded
 from .lookout import Lookout
 from .stage import Losses, Settings, Stage, rate
+from .validation import first_means
 from .watch import Watch
 from .world import SINGLE, World
 
@@ -155,6 +156,7 @@ class StageRun:
         self.t = 0  # updates done
         self.ended = False
         stage.prepare(net)
+        self.lookout.explosions.begin(first_means(net, stage, Batch(rows, settings, number, world)))
 
     def _optimiser(self, player: str) -> torch.optim.Optimizer:
         lr = rate(self.settings, self.stage, player)

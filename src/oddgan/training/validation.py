@@ -1,4 +1,5 @@
-"""A stage's game, played on held-out rows: no weight moves, and nothing of the training run is changed."""
+"""A stage's game, played without moving a weight, on held-out rows or before it begins. The training run is not changed
+by it."""
 
 import math
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from .batch import Batch, key
 from .stage import Settings, Stage
 
 ROWS = 256  # that are played on, at most
-HELD_OUT = 1  # the end of the keys of what is drawn here; those of updates end without
+HELD_OUT, FIRST = 1, 3  # the ends of the keys of what is drawn here; those of updates end without
 
 
 class Validation:
@@ -46,14 +47,35 @@ class Validation:
             machine.seed(key(self.settings.seed, self.number, 0, HELD_OUT), self.settings.device)
             while batch.epoch < 1:
                 drawn = batch.drawn
-                for losses in self.stage.moves(self.net, batch):
-                    for player, terms in losses.items():
-                        for term, value in terms.items():
-                            moved.setdefault(f"{player}.{term}", []).append(value.detach().float().mean())
+                _play(self.net, self.stage, batch, moved)
                 if batch.drawn == drawn:  # a step that takes no rows
                     break
-        means = torch.stack([torch.stack(values).mean() for values in moved.values()]).tolist() if moved else []
-        return dict(zip(moved, means, strict=True))
+        return _means(moved)
+
+
+def first_means(net: nn.ModuleDict, stage: Stage, batch: Batch) -> dict[str, float]:
+    """The mean of every term of a step by "PLAYER.TERM", before any move, in training mode; {} if it cannot be played
+    so."""
+    moved: dict[str, list[Tensor]] = {}
+    try:
+        with untouched(net):
+            machine.seed(key(batch.settings.seed, batch.stage, 0, FIRST), batch.settings.device)
+            _play(net, stage, batch, moved)
+    except Exception:  # if it is not for want of moves, the first update will raise it again
+        return {}
+    return _means(moved)
+
+
+def _play(net: nn.ModuleDict, stage: Stage, batch: Batch, moved: dict[str, list[Tensor]]) -> None:
+    for losses in stage.moves(net, batch):
+        for player, terms in losses.items():
+            for term, value in terms.items():
+                moved.setdefault(f"{player}.{term}", []).append(value.detach().float().mean())
+
+
+def _means(moved: dict[str, list[Tensor]]) -> dict[str, float]:
+    means = torch.stack([torch.stack(values).mean() for values in moved.values()]).tolist() if moved else []
+    return dict(zip(moved, means, strict=True))
 
 
 @contextmanager
