@@ -88,6 +88,14 @@ def test_rows_that_were_not_scaled_are_found(cancer):
     assert list(findings(learnt(old), 50 + 100 * cancer[300:])) == ["not-normalised"]
 
 
+def test_a_scale_that_changed_around_the_same_middle_is_found():
+    random = np.random.default_rng(0)
+    known = learnt(random.normal(size=(300, 4)))
+    new = random.normal(size=(100, 4))
+    assert findings(known, new * [1, 0.05, 1, 1])["shifted-columns"].where == ("column 1",)
+    assert not findings(known, new)
+
+
 def test_exchanged_columns_are_found(cancer):
     old, new = cancer[:300, :4], cancer[300:, [0, 3, 2, 1]]
     found = findings(learnt(old), new)

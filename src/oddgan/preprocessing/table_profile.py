@@ -108,7 +108,7 @@ class TableProfile:
     def differences(self, measured: np.ndarray, words: Mapping[float, str]) -> list[Finding]:
         """How new rows, as `measured` (m, k), differ from training rows."""
         columns = [_Column(self, i, measured[:, i], words) for i in range(len(self.preprocessor.kinds))]
-        level = LEVEL / sum(2 if one.kind == "category" else 5 for one in columns)
+        level = LEVEL / sum(2 if one.kind == "category" else 6 for one in columns)
         found: dict[str, dict[str, float]] = {}
         for one in columns:
             for code, figure in one.differs(level):
@@ -293,10 +293,15 @@ class _Column:
             k = int((sign * self.new > sign * limit).sum())
             if k >= BEYOND * self.n and known and count_above(k, len(self.new), known) < level:
                 yield "out-of-range", k / self.n
-        if len(self.old) and (apart := distance(self.new, self.old)) >= EFFECT:
-            p = same_distribution(self.new, self.old)
+        if not len(self.old):
+            return
+        middle = np.median(np.concatenate([self.new, self.old]))  # of both: it treats them alike
+        for new, old in ((self.new, self.old), (np.abs(self.new - middle), np.abs(self.old - middle))):
+            apart = distance(new, old)
+            p = same_distribution(new, old) if apart >= EFFECT else None
             if p is not None and p < level:
                 yield "shifted-columns", apart
+                return
 
     def _unseen(self, level: float) -> Iterator[tuple[str, float]]:
         profile, i = self.profile, self.i
