@@ -100,6 +100,7 @@ def test_some_rows_keep_their_names_whatever_they_came_in(tmp_path):
     from PIL import Image
 
     from oddgan.rows import open_rows
+    from oddgan.rows.pictures import PictureRows
 
     X = np.random.default_rng(0).integers(0, 256, (5, 8, 9), dtype=np.uint8)
     for i, one in enumerate(X):
