@@ -13,8 +13,8 @@ moves.
 All randomness of update t of a stage (row order, priors, dropout) is keyed by (seed, stage, t), and checkpoints fall
 between updates. A run that was killed and resumed therefore ends in the same bits as an uninterrupted one.
 
-A stage may end before its budget does: it diverges, its held-out loss falls no more, a hook says so, or the user presses
-Ctrl-C. The stages after it are trained as usual. `lookout` says in which state it ends.
+A stage may end before its budget does: it diverges, its held-out loss falls no more, a hook says so, or the user
+presses Ctrl-C. The stages after it are trained as usual. `lookout` says in which state it ends.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
