@@ -1,5 +1,8 @@
 """What is seen of a training where there is no terminal, and after it."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -49,3 +52,55 @@ def test_lines_are_written_where_there_is_no_terminal(rows, capfd, monkeypatch):
     with Progress() as bar:
         oddgan.GANomaly(updates=3, width=4, random_state=0).fit(rows, hooks=[bar])
     assert capfd.readouterr().err == ""
+
+
+class Notebook(types.ModuleType):
+    """IPython as it is in a notebook's process: what is displayed, each with all that it was updated to."""
+
+    def __init__(self, kernel):
+        super().__init__("IPython")
+        self.shown = []
+        self.get_ipython = lambda: types.SimpleNamespace(kernel=kernel)
+        self.display = types.ModuleType("IPython.display")
+        self.display.display = self.put
+
+    def put(self, data, *, raw, display_id):
+        assert raw
+        assert display_id
+        texts = [data["text/plain"]]
+        self.shown.append(texts)
+        return types.SimpleNamespace(update=lambda data, raw: texts.append(data["text/plain"]))
+
+
+@pytest.fixture
+def ipython(monkeypatch):
+    def make(kernel):
+        found = Notebook(kernel)
+        monkeypatch.setitem(sys.modules, "IPython", found)
+        monkeypatch.setitem(sys.modules, "IPython.display", found.display)
+        return found
+
+    return make
+
+
+def test_a_notebook_shows_a_bar_in_place(rows, ipython, capfd):
+    notebook = ipython(object())
+    oddgan.GANomaly(updates=30, width=4, random_state=0).fit(rows, verbose=True)
+    training, calibrating = notebook.shown
+    assert "0/30" in training[0]
+    assert "30/30" in training[-1]
+    assert "G.con" in training[-1]
+    assert training[-1].splitlines()[0].count("\u2501") > training[0].count("\u2501")
+    assert calibrating[-1] == "held-out rows: 180 of 180 scored"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_fit_is_quiet_unless_it_is_to_show(rows, ipython, capfd, monkeypatch):
+    monkeypatch.setattr(hooks, "LINE_SECONDS", 0.0)
+    notebook = ipython(object())
+    oddgan.GANomaly(updates=2, width=4, random_state=0).fit(rows)
+    assert (notebook.shown, capfd.readouterr()) == ([], ("", ""))
+    terminal = ipython(None)  # IPython without a notebook
+    oddgan.GANomaly(updates=2, width=4, random_state=0).fit(rows, verbose=1)
+    assert terminal.shown == []
+    assert "training, game: 2 of 2 updates" in capfd.readouterr().err

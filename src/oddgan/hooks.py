@@ -11,6 +11,8 @@ that it has, and the fit goes on with the next stage, or with calibration. Else 
 hooks. An exception in a hook stops the run; the last checkpoint is kept.
 """
 
+import importlib
+import io
 import sys
 import time
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from typing import Any, Self
 from .errors import MissingExtra
 
 REDRAWS_PER_SECOND = 5
+CELL_WIDTH = 100  # characters, of a bar in a notebook
 LINE_SECONDS = 10.0  # between two lines where there is no terminal
 
 
@@ -84,16 +87,18 @@ class Hook:
 
 
 class Progress(Hook):
-    """A progress bar on standard error: stage, updates of total, rate, time left and the last losses.
+    """A progress bar on standard error, or below a notebook's cell: stage, updates of total, rate, time left and the
+    last losses.
 
     If standard error is not a terminal, a line is written every ten seconds instead. In a `with` block the bar is also
     closed when the run fails.
     """
 
     def __init__(self) -> None:
-        self._live: Any = None  # rich's display, while a stage is shown
+        self._live: Any = None  # what is redrawn, while a stage is shown
         self._shown = time.monotonic()
         self._calibrating: float | None = None  # since when
+        self._calibrated: _Cell | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -106,18 +111,12 @@ class Progress(Hook):
     def on_start(self, moment: Moment) -> None:
         self._stop()
         self._shown = time.monotonic()
-        if not sys.stderr.isatty():
-            return
-        self._shown = 0.0
-        from rich.console import Console
-        from rich.live import Live
-
-        # Without a refresh thread and redirected streams, a run that fails leaves nothing to clean up.
-        self._live = Live(
-            _bar(moment), console=Console(stderr=True), auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
-        self._live.start()
-        self._live.console.show_cursor(True)
+        if (cell := _cell()) is not None:
+            self._live = _Cell(cell, _bar(moment))
+        elif sys.stderr.isatty():
+            self._live = _live(_bar(moment))
+        if self._live is not None:
+            self._shown = 0.0
 
     def on_update(self, moment: Moment) -> None:
         if self._live is not None and time.monotonic() - self._shown >= 1 / REDRAWS_PER_SECOND:
@@ -131,7 +130,13 @@ class Progress(Hook):
     def on_calibrate(self, done: int, total: int) -> None:
         if self._calibrating is None:
             self._calibrating = time.monotonic()
-        if done < total and self._due():
+        if self._calibrated is None and (cell := _cell()) is not None:
+            self._calibrated = _Cell(cell, "")
+        if self._calibrated is not None:
+            if done == total or time.monotonic() - self._shown >= 1 / REDRAWS_PER_SECOND:
+                self._shown = time.monotonic()
+                self._calibrated.update(f"held-out rows: {done:,} of {total:,} scored", refresh=True)
+        elif done < total and self._due():
             spent = time.monotonic() - self._calibrating
             left = f", {clock(spent / done * (total - done))} left" if done else ""
             self._line(f"after training, scoring held-out rows: {done:,} of {total:,}{left}")
@@ -154,6 +159,48 @@ class Progress(Hook):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _live(bar: Any) -> Any:
+    """The bar on a terminal."""
+    from rich.console import Console
+    from rich.live import Live
+
+    # Without a refresh thread and redirected streams, a run that fails leaves nothing to clean up.
+    live = Live(bar, console=Console(stderr=True), auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+    live.start()
+    live.console.show_cursor(True)
+    return live
+
+
+def _cell() -> Any:
+    """IPython's `display` where this process is a notebook's, else None. IPython is there then, and loaded."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if getattr(shell, "kernel", None) is None:  # none, or IPython on a terminal
+        return None
+    return importlib.import_module("IPython.display").display
+
+
+class _Cell:
+    """A text below a notebook's cell that is redrawn in place. rich's own display would need ipywidgets for that."""
+
+    def __init__(self, display: Any, shown: Any) -> None:
+        self._handle = display(self._drawn(shown), raw=True, display_id=True)
+
+    def update(self, shown: Any, *, refresh: bool) -> None:
+        """Draw it again."""
+        del refresh  # as a Live has it
+        self._handle.update(self._drawn(shown), raw=True)
+
+    def stop(self) -> None:
+        """Leave it as it is."""
+
+    def _drawn(self, shown: Any) -> dict[str, str]:
+        from rich.console import Console
+
+        text = io.StringIO()
+        Console(file=text, width=CELL_WIDTH, force_jupyter=False, color_system=None).print(shown)
+        return {"text/plain": text.getvalue().rstrip()}
 
 
 def _bar(moment: Moment) -> Any:
