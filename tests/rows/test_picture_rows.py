@@ -8,7 +8,6 @@ import pytest
 
 from oddgan.data import Pictures, PictureSource, read_picture
 from oddgan.errors import DataError
-from oddgan.rows import PictureRows
 from oddgan.rows.threads import threaded
 
 Fill = Callable[..., Path]
