@@ -10,7 +10,6 @@ import numpy as np
 
 from .. import metrics
 from ..errors import DataError, ParameterError
-from ..preprocessing.profile import Watch
 from ..rows import PictureRows, Rows, open_rows
 from . import rivals
 from .examples import Gallery
@@ -69,6 +68,7 @@ def evaluate(
         A negative number of examples.
     """
     from ..cautions import kept  # scikit-learn comes with it
+    from ..preprocessing.profile import Watch  # and torch with this
 
     if examples < 0:
         raise ParameterError(f"evaluate: examples={examples} must be 0 or more")
