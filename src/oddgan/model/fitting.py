@@ -26,7 +26,7 @@ from ..training.checkpoint import Checkpoint, seed_of
 from ..verdict import ALONE, MAP_TERMS, Calibration, Combination, Kept, Reference, Views, check_neighbours, check_rate
 from ..verdict.maps import MOST_BLUR
 from ..verdict.patches import PatchMemory, core_set, patch_vectors
-from . import checks
+from . import checks, health
 from .maps import RowMaps
 from .model import Model
 from .terms import TermComputer
@@ -81,14 +81,15 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     preprocessor = preprocessing.fit(rows, train, recipe)
     # What is held out is read before the long part, so that a row that cannot be used is found now.
     held_out: dict[str, Any] = {}
+    given: dict[str, tuple[Any, np.ndarray]] = {}
     counts: dict[str, int] = {}
     for part, own in (("tune", tune), ("calibrate", calibrate)):
         if own is not None:
             own = open_rows(own, like=preprocessor)
-            counts[part] = len(own)
+            counts[part], given[part] = len(own), (own, np.arange(len(own)))
             held_out[part] = preprocessor.prepare(own, np.arange(len(own)))
         elif len(held[part]):
-            counts[part] = len(held[part])
+            counts[part], given[part] = len(held[part]), (rows, held[part])
             held_out[part] = preprocessor.prepare(rows, held[part])
     if not isinstance(recipe.false_alarm_rate, str):
         check_rate(recipe.false_alarm_rate, len(held_out["calibrate"]))
@@ -122,15 +123,33 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
     calibration = Calibration.of(scores, recipe.false_alarm_rate)
     checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
     checks.warn_of_calibration(calibration, recipe.false_alarm_rate, len(train))
+    map_scale = None if maps is None else maps.calibrated()
+    unused = "tune" if "tune" in held_out else "calibrate"
+    found = health.checked(
+        health.Finished(
+            recipe=recipe,
+            computer=computer,
+            preprocessor=preprocessor,
+            combination=combination,
+            calibration=calibration,
+            map_scale=map_scale,
+            history=history,
+            rows=given[unused][0],
+            numbers=given[unused][1],
+            held=held_out[unused],
+            train=prepared,
+            seed=seed,
+        )
+    )
     return Model(
         recipe=recipe,
         net=net,
         preprocessor=preprocessor,
         combination=combination,
         calibration=calibration,
-        map_scale=None if maps is None else maps.calibrated(),
+        map_scale=map_scale,
         history=history,
-        facts={"rows": len(train), "seed": seed, **facts},
+        facts={"rows": len(train), "seed": seed, **facts, "health": found},
         trained_on=trained_on,
     )
 
