@@ -38,11 +38,14 @@ DATA = {
     "development": ("digit 0", "digits but 9", "cancer", "mixture 0"),
     "test": (
         "digit 6", "digits but 4", "mixture 1", "wine", "adbench cardiotocography", "adbench pageblocks",
-        "adbench satimage-2", "adbench stamps", "adbench landsat",
+        "adbench satimage-2",
     ),
 }  # fmt: skip
+NARROW = {"development": ("adbench vertebral",), "test": ("adbench skin",)}
+"""Tables of few columns, for good trainings alone: networks may well reconstruct all rows there."""
 SEEDS = {"development": (0, 1), "test": (2, 3)}
 MOST_TRAIN, MOST_TEST = 1_000, 1_000
+MANY = 8  # detectors, of which every second is broken in this way
 MOST_LINES = 20  # of a history that a line keeps
 
 # --- data -----------------------------------------------------------------------------------------------------------
@@ -69,7 +72,7 @@ def rows_of(data: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         from oddgan.papers import adbench
 
         table = adbench.read(which)
-        X, anomalous = table.X, table.y.astype(bool)
+        X, anomalous = table.rows, table.classes == "anomaly"
     else:
         X, y = {"wine": datasets.load_wine, "cancer": datasets.load_breast_cancer}[source](return_X_y=True)
         anomalous = y != 1
@@ -228,7 +231,7 @@ def unfitted(detector: str, kind: str, seed: int, table: bool) -> Any:
 
 def thinned(history: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Some lines of a history, with four digits."""
-    n = len(history["stage"])
+    n = len(history.get("stage", ()))
     some = np.unique(np.linspace(0, n - 1, min(n, MOST_LINES)).astype(int)) if n else []
     return {
         name: [float(f"{column[i]:.4g}") if isinstance(column[i], float) else column[i] for i in some]
@@ -254,8 +257,8 @@ def measure(part: str, detector: str, data: str, kind: str, seed: int, attempt: 
         warnings.simplefilter("ignore")
         try:
             fit = attempt.fit(unfitted(detector, kind, seed, table=train.ndim == 2), train)
-        except OddganError as error:  # said loudly, which is what is asked for
-            return {**line, "error": str(error)}
+        except (OddganError, RuntimeError, ValueError) as error:  # said loudly, which is what is asked for
+            return {**line, "error": f"{type(error).__name__}: {error}"[:300]}
         scores = fit.detector.anomaly_score(np.concatenate([test, anomalies]))
     facts = fit.detector.training_
     finite = np.nan_to_num(scores, posinf=np.finfo(float).max, neginf=np.finfo(float).min)
@@ -274,18 +277,20 @@ def measure(part: str, detector: str, data: str, kind: str, seed: int, attempt: 
 
 def cells() -> Iterator[tuple[str, str, str, str, int]]:
     """Part, detector, data, kind and seed of every training: good ones of each detector on each data, broken ones of
-    each detector on data in turn."""
+    several detectors on data in turn."""
     for part, sets in DATA.items():
         seeds = SEEDS[part]
-        for data in sets:
+        for data in (*sets, *NARROW[part]):
             yield from ((part, detector, data, "good", seeds[0]) for detector in DETECTORS)
             yield from ((part, detector, data, "plain", seeds[0]) for detector in PLAIN)
             if not data.startswith("digits"):
                 yield from ((part, detector, data, "default", seeds[1]) for detector in ("ganomaly", "vae", "dagmm"))
         turn = 0
         for kind, able in BROKEN.items():
-            for detector in able:
-                yield part, detector, sets[turn % len(sets)], kind, seeds[0]
+            every = 2 if len(able) > MANY and (part == "test" or not kind.startswith("lr x")) else 1
+            for place, detector in enumerate(able):
+                if place % every == 0:
+                    yield part, detector, sets[turn % len(sets)], kind, seeds[0]
                 turn += 1
 
 
@@ -320,7 +325,8 @@ def codes(line: Line) -> list[str]:
 
 def found(part: str | None = None) -> list[Line]:
     """The lines there are."""
-    return [line for line in lines_of(FILE, FORM) if part in (None, line["part"])]
+    known = {one.key for one in jobs(DATA, ())}
+    return [line for line in lines_of(FILE, FORM) if part in (None, line["part"]) and FORM.key(line) in known]
 
 
 def good(line: Line) -> bool:
@@ -363,7 +369,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=tuple(DATA), help="one part alone")
-    parser.add_argument("--only", default="", help=f"some of {', '.join((*GOOD, *BROKEN))}")
+    parser.add_argument("--only", default="", help=f"some of {', '.join((*GOOD, *BROKEN))}".replace("%", "%%"))
     parser.add_argument("--table", action="store_true", help="judge the rules on the lines there are")
     options = parser.parse_args()
     if options.table:

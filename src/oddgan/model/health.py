@@ -72,7 +72,13 @@ class Finished:
 
 def checked(fit: Finished) -> Health:
     """The indicators of a fit, by name; gives a `TrainingWarning` of each symptom among them."""
-    found = measured(fit)
+    try:
+        found = measured(fit)
+    except Exception as error:  # a training is worth more than what is said of it
+        reason = f"{type(error).__name__}: {error}"
+        message = f"how the training went could not be measured ({reason[:200]}); the model itself is complete"
+        cautions.warn(cautions.TrainingWarning, "not-measured", message)
+        return {}
     for symptom in symptoms.of(found):
         cautions.warn(cautions.TrainingWarning, symptom.code, symptom.message)
     return found
@@ -108,7 +114,7 @@ def _moved(fit: Finished) -> Health:
         for player in stage.players:
             lr = fit.recipe.lr if stage.lr is None else stage.lr
             own = lr[player] if isinstance(lr, Mapping) else lr
-            travel[player] = travel.get(player, 0.0) + own * updates.get(stage.name, 0)
+            travel[player] = travel.get(player, 0.0) + own * _steps(stage.optimiser, updates.get(stage.name, 0))
     with machine.sealed():
         torch.manual_seed(training.key(fit.seed))
         first = fit.recipe.build(fit.preprocessor.shape)
@@ -122,6 +128,14 @@ def _moved(fit: Finished) -> Health:
         if norm > 0:
             found[f"moved.{player}"] = (change / norm) ** 0.5
     return found
+
+
+def _steps(optimiser: str, updates: int) -> float:
+    """How many learning rates a weight moves at most, whose gradient has one size and sign. RMSprop takes longer steps
+    at first, since its mean of squares begins at zero and is not corrected for it."""
+    if optimiser == "adam":
+        return float(updates)
+    return float(((1 - 0.99 ** np.arange(1.0, updates + 1)) ** -0.5).sum())
 
 
 # --- samples of rows ------------------------------------------------------------------------------------------------

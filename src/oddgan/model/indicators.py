@@ -207,6 +207,7 @@ def of_scores(held: Floats, train: Floats, normal: Floats, altered: Floats) -> H
         m, n = len(altered), len(held)
         found["finds"] = auroc(np.repeat([0, 1], [n, m]), np.concatenate([held, altered]))
         found["finds_error"] = math.sqrt((m + n + 1) / (12 * m * n))
+    if len(altered) and len(normal):
         pairs = np.tile(normal, len(altered) // len(normal))
         found["responds"] = float(np.where(altered == pairs, 0.5, altered > pairs).mean())
     return found
