@@ -14,11 +14,10 @@ import os
 import platform
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from oddgan.evaluation.runner import Attempt, Job, Record, fields, lines_of, run
@@ -99,7 +98,7 @@ class Deaf(nn.Module):
             return getattr(super().__getattr__("inner"), name)
 
     def forward(self, x: Tensor) -> Any:
-        return self.inner(torch.zeros_like(x))
+        return self.inner(0.0 * x)
 
 
 class Copying(nn.Module):
@@ -146,7 +145,7 @@ def copying(nets: dict[str, nn.Module]) -> None:
     nets["G"] = Copying(nets["G"])
 
 
-@lru_cache(maxsize=None)
+@cache
 def planted(cls: type, how: str) -> type:
     """A subclass of a detector that is broken by construction."""
 
@@ -354,11 +353,17 @@ def table(part: str) -> str:
     """Hits by kind of breakage, and false alarms, of one part of the study."""
     lines = found(part)
     rows = []
+    names = {
+        "good, quick": ("good",),
+        "good, by default": ("default",),
+        "good, without networks": ("plain",),
+        "good: all": GOOD,
+    }
     broken = [line for line in lines if line["kind"] in BROKEN]
     for kind in (*BROKEN, "all"):
         some = [line for line in broken if kind in (line["kind"], "all")]
         rows.append([f"broken: {kind}", share(some), share([line for line in some if harmed(line, lines)])])
-    for name, kinds in (("good, quick", ("good",)), ("good, by default", ("default",)), ("good, without networks", ("plain",)), ("good: all", GOOD)):  # fmt: skip
+    for name, kinds in names.items():
         rows.append([name, share([line for line in lines if line["kind"] in kinds and good(line)]), ""])
     weak = [line for line in lines if line["kind"] in GOOD and not good(line)]
     rows.append([f"usual settings, AUROC below {FAIR:g}", share(weak), ""])

@@ -105,8 +105,8 @@ def measured(fit: Finished) -> Health:
 
 
 def _moved(fit: Finished) -> Health:
-    """ "moved.PLAYER": how far training took the weights, as a share of their norm at the start. "travel": learning rate
-    times updates of the player that was updated least: how far Adam could take a weight."""
+    """ "moved.PLAYER": how far training took the weights, as a share of their norm at the start. "travel": learning
+    rate times updates of the player that was updated least: how far Adam could take a weight."""
     assert isinstance(fit.recipe, NeuralRecipe)
     updates = dict(zip(fit.history["stage"], fit.history["update"], strict=True))
     travel: dict[str, float] = {}

@@ -17,6 +17,7 @@ Health = dict[str, float]
 HELD_OUT = "val."  # in front of a column of the history: the term of held-out rows
 NEIGHBOURS = 5  # whose distance is the radius of a row's neighbourhood (Naeem et al., 2020)
 LEAST_LINES = 8  # of the history that show a trend
+LEAST_LOSS = 0.1  # from which an adversarial loss grows: some begin at nothing
 SAID = {"real", "fake", "paste"}  # terms that are a discriminator's cross-entropies
 
 
@@ -79,7 +80,7 @@ def _wins(terms: Mapping[str, Floats]) -> Health:
     against = [values for name, values in terms.items() if name.split(".")[1] in ("adv", "vis", "lat", "xz", "xx")]
     if found and against:
         quarter = [max(1, len(values) // 4) for values in against]
-        grown = [v[-q:].mean() / max(v[:q].mean(), 1e-6) for v, q in zip(against, quarter, strict=True)]
+        grown = [v[-q:].mean() / max(v[:q].mean(), LEAST_LOSS) for v, q in zip(against, quarter, strict=True)]
         found["fooled"] = float(max(grown))
     return found
 

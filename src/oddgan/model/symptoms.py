@@ -11,20 +11,20 @@ GROWN = 300.0  # times that a loss term grew
 LARGEST = 1e6  # of a loss term
 LOST = 4.0  # of a discriminator's cross-entropies; 1.39 is guessing
 WON = 0.02
-UPWARDS = 2.0  # times that the generator's loss grew against it
+UPWARDS, AWAY = 2.0, 100.0  # times that adversarial losses grew since the first quarter
 UNMOVED = 1e-3  # of the norm of a player's weights at the start
-SHORT = 0.02  # learning rate times updates: how far Adam could take a weight
+SHORT = 0.035  # learning rate times updates: how far Adam could take a weight
 EARLY = 0.1  # up to which networks cannot be expected to have learned everything
 FALLING = 0.2  # share of a loss's fall that came in the last fifth
 RISEN = 0.2  # of its fall that the held-out loss took back
-NARROW, WIDE = 0.22, 3.0  # distances of generated rows, relative to those of training rows
+NARROW, WIDE = 0.22, 3.0  # distances among generated rows, relative to those among training rows
 NARROW_EARLY = 0.08
-COPIED = 0.25  # distance of generated rows to training rows, relative to held-out rows'
+COPIED, FAR = 0.25, 10.0  # distance of generated rows to training rows, relative to held-out rows'
 GUESSED = 0.6  # pairs of rows told apart by their reconstructions; one half is guessing
 SAME, WILD = 1e-3, 10.0  # variance of reconstructions, relative to that of rows
 KEPT = 0.85  # of the variance of rows that are none
 CONSTANT = 1e-6  # range of scores, relative to the largest
-FOUND = 0.6  # AUROC of simulated anomalies, with one standard error to spare
+FOUND = 0.62  # AUROC of simulated anomalies, with one standard error to spare
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,15 @@ def _of(health: Mapping[str, float], name: str) -> dict[str, float]:
 
 def _exploded(health: Mapping[str, float]) -> Symptom | None:
     largest, growth = health.get("largest_term", 0.0), health.get("growth", 0.0)
-    lost = max(_of(health, "won").values(), default=0.0)
-    if growth <= GROWN and largest <= LARGEST and lost <= LOST:
-        return None
-    what = f"a loss term ended at {largest:.3g}"
-    if growth <= GROWN and largest <= LARGEST:
+    lost, fooled = max(_of(health, "won").values(), default=0.0), health.get("fooled", 0.0)
+    if growth > GROWN or largest > LARGEST:
+        what = f"a loss term ended at {largest:.3g}"
+    elif lost > LOST:
         what = f"a discriminator's cross-entropy rose to {lost:.3g}, where 1.39 is guessing"
+    elif fooled > AWAY:
+        what = f"an adversarial loss grew to {fooled:.3g} times its first values"
+    else:
+        return None
     return Symptom("exploded", f"training diverged: {what}; lower lr, ten times to begin with")
 
 
@@ -68,8 +71,8 @@ def _unmoved(health: Mapping[str, float]) -> Symptom | None:
         return None
     return Symptom(
         "not-learning",
-        f"{' and '.join(sorted(still))} did not learn: weights or losses are as they were at the start; raise lr, which "
-        "may be given by player, or see whether rows are constant",
+        f"{' and '.join(sorted(still))} did not learn: weights or losses are as they were at the start; raise lr, "
+        "which may be given by player, or see whether rows are constant",
     )
 
 
@@ -94,13 +97,24 @@ def _won(health: Mapping[str, float]) -> Symptom | None:
 
 def _collapsed(health: Mapping[str, float]) -> Symptom | None:
     spread, early = health.get("spread", 1.0), health.get("travel", 1.0) < EARLY
-    if (NARROW_EARLY if early else NARROW) <= spread <= WIDE:
+    if spread >= (NARROW_EARLY if early else NARROW):
         return None
-    if spread > WIDE:
-        how = f"are {spread:.3g} times as far from each other as training rows: they are like nothing in training"
-    else:
-        how = f"are {spread:.2g} times as far from each other as training rows: the generator makes few different rows"
-    return Symptom("collapsed", f"generated rows {how}; lower lr, raise updates, or raise latent_dim and width")
+    return Symptom(
+        "collapsed",
+        f"generated rows are {spread:.2g} times as far from each other as training rows: the generator makes few "
+        "different rows; lower lr, raise updates, or raise latent_dim and width",
+    )
+
+
+def _unlike(health: Mapping[str, float]) -> Symptom | None:
+    spread, far = health.get("spread", 1.0), health.get("copies", 1.0)
+    if spread <= WIDE and far <= FAR:
+        return None
+    return Symptom(
+        "unlike-training",
+        f"generated rows are {max(spread, far):.3g} times as far from training rows, or from each other, as normal "
+        "rows are: the generator makes nothing that is normal; lower lr, or raise updates",
+    )
 
 
 def _copies(health: Mapping[str, float]) -> Symptom | None:
@@ -132,8 +146,8 @@ def _passes(health: Mapping[str, float]) -> Symptom | None:
         return None
     return Symptom(
         "copies-input",
-        f"rows whose values do not belong together are reconstructed as well, {100 * kept:.0f} % of their variance: the "
-        "networks copy what they are given, anomalies too; lower latent_dim or width",
+        f"rows whose values do not belong together are reconstructed as well, {100 * kept:.0f} % of their variance: "
+        "the networks copy what they are given, anomalies too; lower latent_dim or width",
     )
 
 
@@ -143,8 +157,8 @@ def _unfinished(health: Mapping[str, float]) -> Symptom | None:
         return None
     return Symptom(
         "still-learning",
-        f"{100 * min(falling, 1.0):.0f} % of the fall of a loss came in the last fifth of training, which is not at its "
-        "end; raise updates, epochs or minutes",
+        f"{100 * min(falling, 1.0):.0f} % of the fall of a loss came in the last fifth of training, which is not at "
+        "its end; raise updates, epochs or minutes",
     )
 
 
@@ -154,8 +168,8 @@ def _overfitted(health: Mapping[str, float]) -> Symptom | None:
         return None
     return Symptom(
         "overfitting",
-        f"a loss of held-out rows rose again, by {100 * rising:.0f} % of its fall: the networks learn the training rows "
-        "by heart; give more rows, lower updates or width, or set early_stopping where there is one",
+        f"a loss of held-out rows rose again, by {100 * rising:.0f} % of its fall: the networks learn the training "
+        "rows by heart; give more rows, lower updates or width, or set early_stopping where there is one",
     )
 
 
@@ -182,5 +196,5 @@ def _finds(health: Mapping[str, float]) -> Symptom | None:
 
 Rule = Callable[[Mapping[str, float]], Symptom | None]
 _CAUSES: tuple[Rule, ...] = (_exploded, _unmoved, _short)
-_OTHERS: tuple[Rule, ...] = (_won, _collapsed, _copies, _ignores, _passes, _unfinished, _overfitted)
+_OTHERS: tuple[Rule, ...] = (_won, _collapsed, _unlike, _copies, _ignores, _passes, _unfinished, _overfitted)
 _SCORES: tuple[Rule, ...] = (_constant, _finds)
