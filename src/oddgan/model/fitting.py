@@ -26,7 +26,7 @@ from ..training.checkpoint import Checkpoint, seed_of
 from ..verdict import ALONE, Calibration, Combination, Kept, Reference, Views, check_neighbours, check_rate
 from ..verdict.maps import MOST_BLUR
 from ..verdict.patches import PatchMemory, core_set, patch_vectors
-from . import checks
+from . import checks, health
 from .holding_out import HeldOut, Keys, hold_out, units
 from .maps import RowMaps
 from .model import Model
@@ -127,14 +127,15 @@ def made(
     looks = profile.learn(rows, train, preprocessor)
     # What is held out is read before the long part, so that a row that cannot be used is found now.
     held_out: dict[str, Any] = {}
+    sources: dict[str, tuple[Any, np.ndarray]] = {}
     counts: dict[str, int] = {}
     for part, own in (("tune", given.tune), ("calibrate", given.calibrate)):
         if own is not None:
             own = open_rows(own, like=preprocessor)
-            counts[part] = len(own)
+            counts[part], sources[part] = len(own), (own, np.arange(len(own)))
             held_out[part] = preprocessor.prepare(own, np.arange(len(own)))
         elif len(held[part]):
-            counts[part] = len(held[part])
+            counts[part], sources[part] = len(held[part]), (rows, held[part])
             held_out[part] = preprocessor.prepare(rows, held[part])
     of_held = given.calibrating(division.keys, held["calibrate"])
     if not isinstance(recipe.false_alarm_rate, str):
@@ -172,15 +173,34 @@ def made(
     checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
     checks.warn_of_few(len(train))
     checks.warn_of_calibration(calibration, recipe.false_alarm_rate)
+    map_scale = None if maps is None else maps.calibrated()
+    unused = "tune" if "tune" in held_out else "calibrate"
+    found = health.checked(
+        health.Finished(
+            recipe=recipe,
+            computer=computer,
+            preprocessor=preprocessor,
+            combination=combination,
+            calibration=calibration,
+            map_scale=map_scale,
+            history=history,
+            rows=sources[unused][0],
+            numbers=sources[unused][1],
+            held=held_out[unused],
+            train=prepared,
+            seed=seed,
+            continued=start is not None,
+        )
+    )
     return Model(
         recipe=recipe,
         net=net,
         preprocessor=preprocessor,
         combination=combination,
         calibration=calibration,
-        map_scale=None if maps is None else maps.calibrated(),
+        map_scale=map_scale,
         history=history,
-        facts={"rows": len(train), "seed": seed, **facts},
+        facts={"rows": len(train), "seed": seed, **facts, "health": found},
         trained_on=trained_on,
         profile=looks,
     )

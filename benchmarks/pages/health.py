@@ -1,0 +1,124 @@
+"""docs/health.md, from benchmarks/results/health.jsonl: `python -m benchmarks.pages.health`."""
+
+from oddgan.model import symptoms
+from oddgan.report import markdown
+
+from ..studies import health
+from . import DOCS
+
+PAGE = DOCS / "health.md"
+
+SIGNS = (
+    (
+        "exploded",
+        "a loss term ended beyond all measure, or a discriminator errs ever more",
+        "a tenth of the learning rate",
+    ),
+    ("not-learning", "the weights of a player did not move, or its losses are constant", "a higher learning rate"),
+    ("few-updates", "less than one pass over the rows, or learning rate times updates under {SHORT:g}", "more updates"),
+    (
+        "discriminator-wins",
+        "its cross-entropy is nearly 0 and the generator's loss rises",
+        "a lower learning rate for it",
+    ),
+    (
+        "collapsed",
+        "generated rows are nearly alike: under {NARROW:g} of the distances among training rows",
+        "a lower learning rate, more updates, larger networks",
+    ),
+    ("unlike-training", "generated rows lie far from all training rows", "a lower learning rate, more updates"),
+    (
+        "copies-rows",
+        "generated rows are much nearer to training rows than held-out rows are",
+        "more rows, small networks",
+    ),
+    ("ignores-input", "a reconstruction is no nearer to its own row than to others", "more updates, larger networks"),
+    ("copies-input", "rows whose values do not belong together are reconstructed just as well", "a smaller latent"),
+    ("still-learning", "a loss was still falling at the end of a short training", "more updates"),
+    ("overfitting", "a loss of held-out rows rose again", "fewer updates, more rows"),
+    ("constant-scores", "scores of held-out rows hardly differ (equal ones are `tied-scores`)", "another score"),
+    (
+        "finds-nothing",
+        "simulated anomalies of held-out rows score like held-out rows: AUROC under {FOUND:g}",
+        "longer training, another score or detector",
+    ),
+)
+
+HEAD = """# Training that went wrong
+
+At the end of every `fit`, oddgan measures how the training went, without any anomaly, and warns of what went wrong: as
+a `TrainingWarning` with a `code` (`oddgan.cautions`), in `det.training_["warnings"]`, in the model file, by
+`oddgan train` and `oddgan info`, and in reports. The numbers are in `det.training_["health"]`. It takes a fraction of a
+second and does not change the fit: everything is frozen by then.
+
+```python
+import warnings
+
+import numpy as np
+
+import oddgan
+
+X = np.random.default_rng(0).normal(size=(300, 4))
+with warnings.catch_warnings(record=True) as found:
+    warnings.simplefilter("always")
+    det = oddgan.GANomaly(lr=1e-9, updates=40, width=8, random_state=0).fit(X)
+print([one.message.code for one in found])  # among them: not-learning
+print(det.training_["health"]["moved.G"])  # how far the generator's weights went, relative to where they began
+```
+
+{signs}
+
+What follows from an earlier cause is left out: of networks that diverged, or hardly moved, no more is said than what
+their scores find. Detectors without networks have the last two. The simulated anomalies are those of `oddgan.simulate`,
+marks of 2 to 15 % of a picture and changed columns of a table: easy ones, for a sign that nothing is found at all. A
+model that finds them may still miss yours, and one that does not may still find anomalies of another kind.
+"""
+
+
+def text() -> str:
+    """The page."""
+    lines = {part: health.found(part) for part in health.DATA}
+    line = lines["test"][0] if lines["test"] else lines["development"][0]
+    limits = {name: getattr(symptoms, name) for name in ("SHORT", "NARROW", "FOUND")}
+    signs = markdown.table(
+        ["code", "what was seen", "what to try"],
+        [[f"`{code}`", seen.format(**limits), hint] for code, seen, hint in SIGNS],
+        numbers_from=3,
+    )
+    counts = {
+        part: (sum(one["kind"] in health.BROKEN for one in some), sum(map(health.good, some)))
+        for part, some in lines.items()
+    }
+    sets = {part: ", ".join((*health.DATA[part], *health.NARROW[part])) for part in health.DATA}
+    return f"""{HEAD.format(signs=signs)}
+## How often it is right
+
+Trainings of {len(health.DETECTORS)} detectors that take seconds, good ones and ones broken on purpose, by `python -m
+benchmarks.studies.health`; this page by `python -m benchmarks.pages.health`, from `benchmarks/results/health.jsonl`,
+which holds all indicators, so that other limits can be tried without training. oddgan {line["versions"]["oddgan"]},
+torch {line["versions"]["torch"]}. A training with usual settings counts as good if its AUROC on labelled test rows is
+at least {health.FAIR:g}; one that was broken did harm if its AUROC is lower by more than {health.HARMED:g} than that of
+the good training of the same detector, data and seed, or below 0.6. Labels are used for this table and for nothing
+else.
+
+Limits were set on the part "development" ({sets["development"]}; {counts["development"][0]} broken trainings,
+{counts["development"][1]} good ones), and the figures that count are those of the part "test": other data
+({sets["test"]}) and other seeds; {counts["test"][0]} broken trainings, {counts["test"][1]} good ones.
+
+### test
+
+{health.table("test")}
+
+### development
+
+{health.table("development")}
+
+How to read this: a learning rate that is 100 times too high does no harm to many small trainings, and is then rarely
+warned of, which is as it should be. Rows that are anomalous among the training rows leave no trace in these numbers:
+nothing here protects from contamination. `overfitting` follows the losses of held-out rows, where the history has them
+(`det.history_["val.*"]`), and is in no line of this study.
+"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text(), "utf-8")
