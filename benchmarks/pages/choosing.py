@@ -31,11 +31,15 @@ ALTERNATIVES: dict[str, Callable[[dict[str, float], dict[str, float]], float]] =
 
 
 def runs() -> dict[tuple[str, int], Lines]:
-    """The lines of each case and seed, of those whose candidates were all run."""
+    """The lines of each case and seed, of those whose candidates were all run: as many as of others of the group."""
     found: dict[tuple[str, int], Lines] = defaultdict(list)
     for line in lines_of(FILE, FORM):
         found[line["case"], line["seed"]].append(line)
-    most = {case: max((len(some) for (one, _), some in found.items() if one == case), default=0) for case in CASES}
+    most = {
+        case: max((len(some) for (one, _), some in found.items() if one in group), default=0)
+        for group in GROUPS.values()
+        for case in group
+    }
     return {key: some for key, some in sorted(found.items(), key=place) if len(some) == most[key[0]]}
 
 
