@@ -124,7 +124,9 @@ class TableProfile:
     def _finding(self, code: str, where: Mapping[str, float], examples: Mapping[str, str]) -> Finding:
         names = sorted(where, key=lambda name: -where[name])
         shown = examples if code == "unseen-categories" else {}
-        columns = named([f"{name} ({where[name]:.0%}{shown.get(name, '')})" for name in names])
+        columns = named(
+            [f"{name} ({where[name]:.0%} of {OF.get(code, 'the rows')}{shown.get(name, '')})" for name in names]
+        )
         figures = {"largest": max(where.values()), "columns": len(where)}
         return Finding(code, MESSAGES[code].format(columns=columns), tuple(names), figures)
 
@@ -230,13 +232,14 @@ ARRAYS: dict[str, Any] = {
     "whole": np.bool_,
 }
 
+OF = {"shifted-columns": "the distribution"}  # what the shares are of, if not of the rows
 MESSAGES = {
-    "shifted-columns": "most values are elsewhere than in training in {columns} of the distribution: look at units, "
+    "shifted-columns": "most values are elsewhere than in training in {columns}: look at units, "
     "sensors and joins, or train on such rows",
-    "out-of-range": "values are beyond all training values in {columns} of the rows: look at units and sensors, or "
+    "out-of-range": "values are beyond all training values in {columns}: look at units and sensors, or "
     "train on such rows",
-    "missing-values": "more values are missing than in training in {columns} of the rows: look at where they come from",
-    "unseen-categories": "values that no training row had are in {columns} of the rows: check their spelling, or train "
+    "missing-values": "more values are missing than in training in {columns}: look at where they come from",
+    "unseen-categories": "values that no training row had are in {columns}: check their spelling, or train "
     "on such rows",
     "constant-column": "all rows have one value, and training rows had several, in {columns}: look at whether it is "
     "still recorded",
