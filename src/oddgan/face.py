@@ -44,9 +44,9 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     false_alarm_rate_ : float
         The rate in force; `n_calibrate_` is the number of calibration rows (or groups) behind it.
     history_ : dict of str to list
-        Every loss term by epoch.
+        Every loss term by epoch, and as "val.PLAYER.TERM" on held-out rows, about twenty times.
     training_ : mapping
-        Facts about the training.
+        Facts about the training; "stopped": stages that ended before their budget did, and in which state.
     net_, preprocessor_
         The networks and the preprocessing.
     n_features_in_, feature_names_in_

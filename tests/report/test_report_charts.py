@@ -98,6 +98,8 @@ def test_a_training_curve_marks_stages_and_skips_what_is_missing():
     ET.fromstring(svg)
     assert len(path(svg, "line")) == 2
     assert svg.count('class="chance"') == 1
+    both = charts.training_curve("G.adv", [1.0, 0.5, 0.4], [10, 20, 30], ["a"] * 3, [3.0, None, 2.0])
+    assert len(path(both, "chance")) == 2  # one line, across the update at which it was not taken
     assert "circle" in charts.training_curve("G.adv", [1.0], [10], ["a"])
     ET.fromstring(charts.training_curve("G.adv", [math.nan], [10], ["a"]))
 

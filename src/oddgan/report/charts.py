@@ -211,11 +211,20 @@ def _box(css: str, x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<rect class="{css}" x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"/>'
 
 
-def training_curve(name: str, values: Sequence[float | None], updates: Sequence[int], stages: Sequence[str]) -> str:
-    """One loss term over the run's updates, with a vertical line where a stage begins."""
+def training_curve(
+    name: str,
+    values: Sequence[float | None],
+    updates: Sequence[int],
+    stages: Sequence[str],
+    held_out: Sequence[float | None] = (),
+) -> str:
+    """One loss term over the run's updates, with a vertical line where a stage begins; dashed, on held-out rows, where
+    it was taken on them."""
     y = [math.nan if v is None else float(v) for v in values]
     finite = [v for v in y if math.isfinite(v)] or [0.0]
-    low, high = min(finite), max(finite)
+    known = [(at, float(v)) for at, v in zip(updates, held_out, strict=False) if v is not None and math.isfinite(v)]
+    all_values = [*finite, *(v for _, v in known)]
+    low, high = min(all_values), max(all_values)
     pad = 0.08 * (high - low) or 0.1 * abs(high) or 0.5
     end = max(1, *updates)
     axes = Axes(
@@ -232,6 +241,7 @@ def training_curve(name: str, values: Sequence[float | None], updates: Sequence[
     starts = [updates[i - 1] for i in range(1, len(stages)) if stages[i] != stages[i - 1]]
     parts = [axes.frame("update", ""), *(axes.upright("chance", at) for at in starts)]
     parts.append(axes.path(zip(updates, y, strict=True), "line"))
+    parts += [axes.path(known, "chance")] * bool(known)
     if len(finite) == 1:
         parts += [axes.dot(at, v) for at, v in zip(updates, y, strict=True) if math.isfinite(v)]
     return axes.svg(f"{name} over {end} updates, from {finite[0]:.4g} to {finite[-1]:.4g}", *parts)

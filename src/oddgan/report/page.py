@@ -148,8 +148,8 @@ def _players(e: Evaluation) -> dict[str, list[dict[str, Any]]]:
     stages, updates = e.history.get("stage", ()), _running_total(e.history)
     for column, values in e.history.items():
         player, dot, term = column.partition(".")
-        if dot:
-            curve = charts.training_curve(column, values, updates, stages)
+        if dot and player != "val":
+            curve = charts.training_curve(column, values, updates, stages, e.history.get(f"val.{column}", ()))
             players.setdefault(player, []).append({"term": term, "svg": curve})
     return players
 
