@@ -134,6 +134,7 @@ def _fit(recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any, run: Run) -> 
             calibration=calibration,
             map_scale=map_scale,
             history=history,
+            stopped=facts.get("stopped", {}),
             rows=given[unused][0],
             numbers=given[unused][1],
             held=held_out[unused],

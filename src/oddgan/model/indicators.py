@@ -189,7 +189,7 @@ def of_features(z: Floats) -> Health:
 
 
 def of_scores(held: Floats, train: Floats, normal: Floats, altered: Floats) -> Health:
-    """What the scores tell apart.
+    """What the scores distinguish.
 
     "score_range": the range of held-out rows' scores over their largest magnitude. "gap": the chance that a held-out
     row is scored above a training row, one half where nothing was memorised. "finds": the chance that a simulated

@@ -20,7 +20,7 @@ RISEN = 0.2  # of its fall that the held-out loss took back
 NARROW, WIDE = 0.22, 3.0  # distances among generated rows, relative to those among training rows
 NARROW_EARLY = 0.08
 COPIED, FAR = 0.25, 10.0  # distance of generated rows to training rows, relative to held-out rows'
-GUESSED = 0.6  # pairs of rows told apart by their reconstructions; one half is guessing
+GUESSED = 0.6  # pairs of rows distinguished by their reconstructions; one half is guessing
 SAME, WILD = 1e-3, 10.0  # variance of reconstructions, relative to that of rows
 KEPT = 0.85  # of the variance of rows that are none
 CONSTANT = 1e-6  # range of scores, relative to the largest
@@ -38,9 +38,9 @@ class Symptom:
 def of(health: Mapping[str, float]) -> list[Symptom]:
     """The symptoms that the indicators of a training show, causes first. A detector that trains no network has those of
     its scores alone. What follows from an earlier one is left out: of networks that diverged or hardly moved, no more
-    is said than what their scores find."""
-    trained = health.get("trained", 1.0) > 0
-    causes = [found for rule in _CAUSES if (found := rule(health))] if trained else []
+    is said than what their scores find. That training was broken off has been said."""
+    trained, said = health.get("trained", 1.0) > 0, health.get("broken_off", 0.0) > 0
+    causes = [found for rule in (_CAUSES if not said else (_unmoved,)) if (found := rule(health))] if trained else []
     others = [found for rule in _OTHERS if (found := rule(health))] if trained and not causes else []
     return [*causes, *others, *(found for rule in _SCORES if (found := rule(health)))]
 
