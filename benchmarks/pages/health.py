@@ -98,8 +98,7 @@ benchmarks.studies.health`; this page by `python -m benchmarks.pages.health`, fr
 which holds all indicators, so that other limits can be tried without training. oddgan {line["versions"]["oddgan"]},
 torch {line["versions"]["torch"]}. A training with usual settings counts as good if its AUROC on labelled test rows is
 at least {health.FAIR:g}; one that was broken did harm if its AUROC is lower by more than {health.HARMED:g} than that of
-the good training of the same detector, data and seed, or below 0.6. Labels are used for this table and for nothing
-else.
+the good training of the same detector, data and seed, or below 0.6. Labels serve this table and nothing else.
 
 Limits were set on the part "development" ({sets["development"]}; {counts["development"][0]} broken trainings,
 {counts["development"][1]} good ones), and the figures that count are those of the part "test": other data

@@ -54,7 +54,7 @@ def zeros(digits):
 def test_what_went_wrong_is_said(detector, code, benign):
     with pytest.warns(TrainingWarning):
         detector.set_params(random_state=0).fit(benign)
-    assert code in codes(detector)
+    assert codes(detector) & {code, "diverged" if code == "exploded" else code}
 
 
 def test_what_never_was_good_ends_in_an_error(benign):
@@ -340,6 +340,7 @@ def test_what_follows_from_a_cause_is_left_out():
     assert [one.code for one in symptoms.of(found)] == ["exploded", "finds-nothing"]
     assert [one.code for one in symptoms.of({**found, "trained": 0.0})] == ["finds-nothing"]
     assert [one.code for one in symptoms.of({"score_range": 0.0})] == []  # they tie, which is said by another warning
+    assert [one.code for one in symptoms.of({"largest_term": 1e9, "travel": 0.0, "broken_off": 1.0})] == []
     assert [one.code for one in symptoms.of({"moved.D": 0.0, "travel": 0.0})] == ["not-learning"]
 
 

@@ -184,6 +184,7 @@ def made(
             calibration=calibration,
             map_scale=map_scale,
             history=history,
+            stopped=facts.get("stopped", {}),
             rows=sources[unused][0],
             numbers=sources[unused][1],
             held=held_out[unused],

@@ -34,14 +34,19 @@ SCORED = 64  # held-out rows of which anomalies are simulated, and training rows
 SEARCHED = 16  # of these, where each takes a search
 TWICE = 2  # simulated anomalies of each row
 SIZE = (0.02, 0.15)  # of simulated anomalies of pictures, as shares of the area: CutPaste's, for they should be easy
+BROKEN_OFF = {"diverged", "interrupted", "stopped-by-hook"}
+"""Reasons why a stage ended early that have been warned of in training."""
 KEY = 16  # the end of the keys of the generators here: those of a fit end otherwise
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Finished:
-    """What a fit has, once everything is frozen. `rows` and `numbers`: the held-out rows as the user gave them;
-    `held`: the same, prepared; `train`: the training rows, prepared; `continued`: whether the networks were trained
-    before, so that this part of their training may be short."""
+    """What a fit has, once everything is frozen.
+
+    `stopped`: stages that ended early, and the "reason" of each. `rows` and `numbers`: the held-out rows as the user
+    gave them; `held`: the same, prepared; `train`: the training rows, prepared; `continued`: whether the networks were
+    trained before, so that this part of their training may be short.
+    """
 
     recipe: Recipe
     computer: TermComputer
@@ -50,6 +55,7 @@ class Finished:
     calibration: Calibration
     map_scale: MapScale | None
     history: training.History
+    stopped: Mapping[str, Mapping[str, Any]]
     rows: Any
     numbers: np.ndarray
     held: Any
@@ -93,6 +99,7 @@ def measured(fit: Finished) -> Health:
     found: Health = {"trained": float(isinstance(fit.recipe, NeuralRecipe))}
     if isinstance(fit.recipe, NeuralRecipe):
         found |= indicators.of_history(fit.history)
+        found["broken_off"] = float(any(one.get("reason") in BROKEN_OFF for one in fit.stopped.values()))
         found |= {} if fit.continued else _moved(fit)
         x, held = _sample(fit.train, fit, SAMPLE), _sample(fit.held, fit, SAMPLE)
         if (made := _generated(fit)) is not None:

@@ -38,9 +38,9 @@ class Symptom:
 def of(health: Mapping[str, float]) -> list[Symptom]:
     """The symptoms that the indicators of a training show, causes first. A detector that trains no network has those of
     its scores alone. What follows from an earlier one is left out: of networks that diverged or hardly moved, no more
-    is said than what their scores find."""
-    trained = health.get("trained", 1.0) > 0
-    causes = [found for rule in _CAUSES if (found := rule(health))] if trained else []
+    is said than what their scores find. That training was broken off has been said."""
+    trained, said = health.get("trained", 1.0) > 0, health.get("broken_off", 0.0) > 0
+    causes = [found for rule in (_CAUSES if not said else (_unmoved,)) if (found := rule(health))] if trained else []
     others = [found for rule in _OTHERS if (found := rule(health))] if trained and not causes else []
     return [*causes, *others, *(found for rule in _SCORES if (found := rule(health)))]
 
