@@ -141,6 +141,12 @@ def expected(line: dict[str, Any], rate: str) -> float:
     return int(asked * (n + 1) + 1e-9) / (n + 1)
 
 
+def _split_of(line: dict[str, Any]) -> dict[str, Any]:
+    """The line with the calibration rows that a single hold-out has."""
+    held = max(1, round(line["rows"]["fitted"] * 0.2))
+    return {**line, "rows": {**line["rows"], "calibrate": held}}
+
+
 def table() -> str:
     """Two tables: by detector and method over all sets, and by set."""
     from oddgan.report import markdown
@@ -150,24 +156,21 @@ def table() -> str:
     for detector in DETECTORS:
         for method in methods(detector):
             some = [line for key, line in lines.items() if key[1:] == (detector, method)]
+            if not some:
+                continue
             cells = [detector, method, str(len(some)), f"{np.mean([np.mean(one['auroc']) for one in some]):.3f}"]
             for rate in ("0.1", "0.2", "lowest"):
-                with_rate = [one for one in some if rate in one["false_alarms"]]
-                both = [one for one in with_rate if rate in lines[one["data"], detector, "split"]["false_alarms"]]
-                asked = [expected(one, rate) for one in both]
-                found = [np.mean(one["false_alarms"][rate]) for one in both]
-                caught = [np.mean(one["caught"][rate]) for one in both]
-                cells.append(f"{np.mean(found):.3f} of {np.mean(asked):.3f}, {np.mean(caught):.3f}")
+                # sets whose single hold-out holds the rate
+                both = [one for one in some if expected(_split_of(one), rate) > 0]
+                false = [one["false_alarms"][rate] for one in both]
+                asked = np.mean([expected(one, rate) for one in both])
+                spread = np.mean([np.std(one, ddof=1) for one in false])
+                cells += [f"{np.mean([np.mean(one) for one in false]):.3f} ({asked:.3f}) ± {spread:.3f}"]
+                cells += [f"{np.mean([np.mean(one['caught'][rate]) for one in both]):.3f}"]
             rows.append(cells)
-    head = [
-        "detector",
-        "method",
-        "sets",
-        "AUROC",
-        "at 10 %: false alarms of expected, caught",
-        "at 20 %",
-        "at the lowest",
-    ]
+    head = ["detector", "method", "sets", "AUROC"]
+    for rate in ("10 %", "20 %", "the lowest rate"):
+        head += [f"false alarms at {rate}", "caught"]
     first = markdown.table(head, rows)
     rows = []
     for data in TABLES:

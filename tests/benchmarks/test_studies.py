@@ -70,3 +70,21 @@ def test_every_study_and_page_can_be_started():
         for path in sorted((ROOT / "benchmarks" / room).glob("[a-z]*.py")):
             module = import_module(f"benchmarks.{room}.{path.stem}")
             assert f"python -m benchmarks.{room}." in module.__doc__ or path.stem == "speed_growth", path
+
+
+def test_lines_of_ensembles_and_folds_are_cells_of_their_studies():
+    from benchmarks.studies import cross_conformal, ensembles
+
+    for study in (cross_conformal, ensembles):
+        lines = lines_of(study.FILE, study.FORM)
+        assert {study.FORM.key(line) for line in lines} <= {one.key for one in study.jobs()}, study.__name__
+        assert study.table().startswith("| ")
+
+
+def test_the_rate_to_expect_is_the_largest_that_the_rows_hold():
+    from benchmarks.studies.cross_conformal import expected
+
+    line = {"rows": {"fitted": 60, "calibrate": 12}}
+    assert expected(line, "0.2") == 2 / 13
+    assert expected(line, "0.05") == 0
+    assert expected({"rows": {"fitted": 60, "calibrate": 60}}, "lowest") == 4 / 61  # of the lowest rate of 12 rows, 1/13
