@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 # Two spinning thread pools on shared cores run many times slower than one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")  # where a test asks for two threads, on a core that others use too
 
 
 @pytest.fixture(scope="session")

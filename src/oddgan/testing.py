@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
+from unittest import mock
 
 import numpy as np
 import torch
@@ -158,10 +159,7 @@ def block_sizes_agree(detector: Detector, X: Any) -> None:
     """Scores in blocks of 1 and of more agree to the detector's `tolerance`, and verdicts agree beyond that."""
     detector = _fitted(detector, X)
     scores, single = detector.anomaly_score(X), detector.with_block_size(1).anomaly_score(X)
-    tolerance = detector.tolerance * np.abs(scores).max()
-    assert np.abs(scores - single).max() <= tolerance, "scores depend on the block size"
-    clear = np.abs(scores - detector.threshold_) > tolerance
-    assert np.array_equal((scores > detector.threshold_)[clear], (single > detector.threshold_)[clear])
+    _assert_agree(detector, scores, single, "scores depend on the block size")
 
 
 def refits_are_identical(detector: Detector, X: Any) -> None:
@@ -234,6 +232,28 @@ def neighbours_judge_alike(detector: Detector, X: Any, locals_: Sequence[str] = 
         assert np.array_equal(loaded.anomaly_score(X), scores), f"local={local}: a loaded model scores otherwise"
 
 
+def threads_agree(
+    detector: Detector, X: Any, locals_: Sequence[str] = ("off", "ratio", *ALONE, "patches"), threads: int = 2
+) -> None:
+    """With one and with `threads` torch threads, scores of one model agree to the detector's `tolerance`, and verdicts
+    agree beyond that, by every value of `local` in `locals_` that the detector takes for X: all with the same
+    networks."""
+    detector, some, before = _fitted(detector, X), _take(X, np.arange(16)), torch.get_num_threads()
+    for local in locals_:
+        try:
+            fitted = detector if local == detector.local else _compared(detector, local, X)
+        except ParameterError:  # patches of a table, or of a detector that locates nothing
+            continue
+        try:
+            torch.set_num_threads(1)
+            alone = fitted.anomaly_score(some)
+            torch.set_num_threads(threads)
+            together = fitted.anomaly_score(some)
+        finally:
+            torch.set_num_threads(before)
+        _assert_agree(fitted, alone, together, f"local={local}: scores depend on the number of threads")
+
+
 def later_parameters_wait(detector: Detector, X: Any) -> None:
     """What `set_params` says after a fit waits for the next fit: scores stay those that the threshold was set for."""
     detector = copy.copy(_fitted(detector, X))
@@ -255,6 +275,7 @@ LAWS = (
     resumed_runs_are_identical,
     every_choice_of_score_is_a_term,
     neighbours_judge_alike,
+    threads_agree,
     later_parameters_wait,
 )
 
@@ -279,6 +300,14 @@ class _Break(Hook):
 def _fitted(detector: Detector, X: Any) -> Detector:
     """`detector`, fitted to X unless it is fitted."""
     return detector if hasattr(detector, "model_") else detector.fit(X)
+
+
+def _compared(fitted: Detector, local: str, X: Any) -> Detector:
+    """Another fit to a few rows, by another value of `local`, which takes the networks as they are trained already."""
+    other = clone(fitted).set_params(local=local, **({} if local == "off" else {"neighbours": 3}))
+    held, rest = (_take(X, np.arange(*of)) for of in ((4,), (4, 16)))
+    with mock.patch.object(fitting, "_trained", lambda *_: (fitted.net_, {}, {})):
+        return other.fit(rest, tune=held, calibrate=held)
 
 
 def _stages(detector: Detector, X: Any) -> Iterator[tuple[training.Stage, nn.ModuleDict, training.Batch]]:
@@ -315,6 +344,15 @@ def _another(declaration: Declared, value: Any) -> Any:
 
 def _take(X: Any, numbers: np.ndarray) -> Any:
     return X.iloc[numbers] if hasattr(X, "iloc") else X[numbers]
+
+
+def _assert_agree(detector: Detector, a: np.ndarray, b: np.ndarray, what: str) -> None:
+    """Scores (n,) agree to the tolerance, and verdicts of rows that are farther than it from the threshold."""
+    tolerance = detector.tolerance * np.abs(a).max()
+    assert np.abs(a - b).max() <= tolerance, f"{what}, by {np.abs(a - b).max():.3g}, and {tolerance:.3g} is allowed"
+    clear = np.abs(a - detector.threshold_) > tolerance
+    verdicts = [(scores > detector.threshold_)[clear] for scores in (a, b)]
+    assert np.array_equal(*verdicts), f"{what}: verdicts differ"
 
 
 def _assert_same_model(a: Detector, b: Detector, what: str) -> None:

@@ -123,12 +123,21 @@ class UsesGlobalRandomness(GANomaly):
         return super().build(shape)
 
 
+class CountsThreads(GANomaly):
+    """Scores follow the number of threads by more than rounding."""
+
+    def score_rows(self, net, x, names=ALL_TERMS):
+        terms = super().score_rows(net, x, names)
+        return {name: value * (1 + 1e-4 * torch.get_num_threads()) for name, value in terms.items()}
+
+
 @pytest.mark.parametrize(
     ("cls", "law", "message"),
     [
         (ForgetsEncoder, testing.gradients_reach_their_player, "no gradient reaches G.encoder2"),
         (LooksAtTheBatch, testing.rows_are_independent, "row"),
         (StaysInTrainingMode, testing.rows_are_independent, "row"),
+        (CountsThreads, testing.threads_agree, "number of threads"),
         (UsesGlobalRandomness, testing.refits_are_identical, "NumPy's global generator"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
