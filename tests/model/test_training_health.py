@@ -58,7 +58,7 @@ def test_what_went_wrong_is_said(detector, code, benign):
 
 
 def test_what_never_was_good_ends_in_an_error(benign):
-    with pytest.raises(TrainingError, match="training diverged by update .* lower the learning rate"):
+    with pytest.raises(TrainingError, match=r"training diverged by update .* lower the learning rate"):
         oddgan.GANomaly(lr=1.0, updates=60, width=8, random_state=0).fit(benign)
 
 
