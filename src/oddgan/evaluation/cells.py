@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ..detector import Detector
 
 CHUNK_BYTES = 2**24
-ADDED_LATER = {"roi", "map_blur", "exposure", "augment", "early_stopping"}  # which the first results do not name
+# Parameters that the first committed results do not name.
+ADDED_LATER = {"roi", "map_blur", "exposure", "augment", "early_stopping"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,7 @@ def run(
     hooks : iterable of Hook
         Observers of the run, which may end a stage (`Moment.stop`).
     watch : Watch, optional
-        Held-out rows, patience, and what Ctrl-C means; it keeps which stages end early.
+        Held-out rows, patience, and what Ctrl-C means; it keeps which stages ended early.
 
     Returns
     -------
