@@ -303,10 +303,13 @@ def _fitted(detector: Detector, X: Any) -> Detector:
 
 
 def _compared(fitted: Detector, local: str, X: Any) -> Detector:
-    """Another fit to a few rows, by another value of `local`, which takes the networks as they are trained already."""
+    """Another fit to a few rows, by another value of `local`, which takes preprocessing and networks as they are."""
     other: Detector = clone(fitted).set_params(local=local, **({} if local == "off" else {"neighbours": 3}))
     held, rest = (_take(X, np.arange(*of)) for of in ((4,), (4, 16)))
-    with mock.patch.object(fitting, "_trained", return_value=(fitted.net_, {}, {})):
+    with (
+        mock.patch.object(fitting.preprocessing, "fit", return_value=fitted.model_.preprocessor),
+        mock.patch.object(fitting, "_trained", return_value=(fitted.net_, {}, {})),
+    ):
         other.fit(rest, tune=held, calibrate=held)
     return other
 

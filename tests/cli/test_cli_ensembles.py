@@ -69,7 +69,7 @@ def test_train_in_folds_calibrates_on_every_row(oddgan, table_file):
 def test_an_interrupted_ensemble_goes_on_with_the_members_it_has(oddgan, folder, monkeypatch, tmp_path):
     whole = ["train", str(folder), "-o", "parts.oddgan", "--seeds", "2", *SMALL]
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

@@ -322,8 +322,8 @@ def test_a_map_that_is_not_finite_is_null_in_json(oddgan, model, folder, monkeyp
 
     explain = Detector.explain
 
-    def broken(self, X):
-        found = explain(self, X)
+    def broken(self, X, **how):
+        found = explain(self, X, **how)
         heat = np.zeros((16, 12), np.float32)
         heat[3, 4] = np.inf
         return replace(found, anomaly_map=[heat] * len(found.score))

@@ -19,7 +19,7 @@ from oddgan.parameters import declared
 
 @pytest.mark.parametrize("name", names())
 def test_every_declared_parameter_is_a_flag_and_its_default_comes_back(name):
-    cls = train._class(name)
+    cls = train.named(name)
     made = {p.name: p.default for p in flags(cls)}
     assert made.keys() == declared(cls).keys()
     kept = parsed(cls, made)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import DataError, ParameterError
-from ..verdict.calibration import ROUNDING
 from . import terminal
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ class Scoring:
         written unless all goes well, or results are streamed."""
         import numpy as np
 
+        from ..verdict.calibration import ROUNDING
         from .outputs import whole_folder
         from .reading import listed, refuse
         from .scores import scores_to
@@ -230,6 +230,7 @@ class Scoring:
         """The results of a chunk's rows, unusable ones among them, and their heat maps."""
         import numpy as np
 
+        from ..verdict.calibration import ROUNDING
         from .maps import MapFiles
         from .scores import Results, in_words
 

@@ -21,7 +21,6 @@ import numpy as np
 
 from ..errors import DataError, ParameterError
 from ..rows import open_rows
-from . import unlabelled
 from .cells import Cell, fingerprint, key_of, parameters_of, versions
 from .figures import FIGURES
 from .run import evaluate
@@ -144,6 +143,8 @@ def compare(
         split = Split(name="rows", train=open_rows(split))
     simulated = not (split.labels is not None if labels is None else labels)
     if simulated:
+        from . import unlabelled  # torch comes with it
+
         split = unlabelled.yardstick(split, roi=common_region(untrained.values()))
     marks, record = _checked(split), Record(results, CELLS)
     data = fingerprint(split.train, split.tune, split.calibrate, split.test, marks, split.masks)
@@ -165,6 +166,8 @@ def comparison(
     untried: Mapping[str, str] | None = None,
 ) -> Comparison:
     """The comparison that these cells are, by detector and seed; the test of `split` is labelled."""
+    from . import unlabelled
+
     marks = np.asarray(split.labels, dtype=bool)
     contenders = [_contender(name, cells, untrained[name]) for name, cells in found.items()]
     by = (unlabelled.CRITERION, unlabelled.TIES)
@@ -269,6 +272,8 @@ def _judged(detector: Detector, split: Split, attempt: Attempt, simulated: bool)
     fit = attempt.fit(detector, split.train, tune=split.tune, calibrate=split.calibrate)
     facts: Facts = {}
     if simulated:
+        from . import unlabelled
+
         figures, by_kind = unlabelled.figures(detector, split)
         facts = {"simulated": by_kind}
     else:

@@ -41,7 +41,7 @@ def of(health: Mapping[str, float]) -> list[Symptom]:
     is said than what their scores find. That training was broken off has been said."""
     trained, said = health.get("trained", 1.0) > 0, health.get("broken_off", 0.0) > 0
     causes = [found for rule in (_CAUSES if not said else (_unmoved,)) if (found := rule(health))] if trained else []
-    others = [found for rule in _OTHERS if (found := rule(health))] if trained and not causes else []
+    others = [found for rule in _OTHERS if (found := rule(health))] if trained and not (causes or said) else []
     return [*causes, *others, *(found for rule in _SCORES if (found := rule(health)))]
 
 
