@@ -87,4 +87,6 @@ def test_the_rate_to_expect_is_the_largest_that_the_rows_hold():
     line = {"rows": {"fitted": 60, "calibrate": 12}}
     assert expected(line, "0.2") == 2 / 13
     assert expected(line, "0.05") == 0
-    assert expected({"rows": {"fitted": 60, "calibrate": 60}}, "lowest") == 4 / 61  # of the lowest rate of 12 rows, 1/13
+    assert (
+        expected({"rows": {"fitted": 60, "calibrate": 60}}, "lowest") == 4 / 61
+    )  # of the lowest rate of 12 rows, 1/13
