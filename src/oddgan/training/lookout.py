@@ -161,7 +161,7 @@ class Lookout:
             self.recorder.add_line(epoch, update)
         if self.validation is not None and update - self.validated >= SPACING * self.validation.batches:
             self._validate(update)
-        if not self.criterion and self.explosions.good and self._keep(update):
+        if self.explosions.good and (self.criterion or self._keep(update)):
             self.explosions.passed()
 
     def _diverged(self, error: Diverged) -> None:
