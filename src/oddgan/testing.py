@@ -21,7 +21,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from . import detectors, training
+from . import detectors, preprocessing, training
 from .detector import Detector, NeuralDetector
 from .errors import ParameterError
 from .hooks import Hook, Moment
@@ -307,7 +307,7 @@ def _compared(fitted: Detector, local: str, X: Any) -> Detector:
     other: Detector = clone(fitted).set_params(local=local, **({} if local == "off" else {"neighbours": 3}))
     held, rest = (_take(X, np.arange(*of)) for of in ((4,), (4, 16)))
     with (
-        mock.patch.object(fitting.preprocessing, "fit", return_value=fitted.model_.preprocessor),
+        mock.patch.object(preprocessing, "fit", return_value=fitted.model_.preprocessor),
         mock.patch.object(fitting, "_trained", return_value=(fitted.net_, {}, {})),
     ):
         other.fit(rest, tune=held, calibrate=held)
