@@ -16,15 +16,18 @@ UNMOVED = 1e-3  # of the norm of a player's weights at the start
 SHORT = 0.035  # learning rate times updates: how far Adam could take a weight
 EARLY = 0.1  # up to which networks cannot be expected to have learned everything
 FALLING = 0.2  # share of a loss's fall that came in the last fifth
-RISEN = 0.2  # of its fall that the held-out loss took back
+RISEN = 1.0  # of its fall that the held-out loss took back
 NARROW, WIDE = 0.22, 3.0  # distances among generated rows, relative to those among training rows
 NARROW_EARLY = 0.08
+COVERED, UNCOVERED = 0.5, 0.02  # share of training rows near generated ones, of what held-out rows cover
 COPIED, FAR = 0.25, 10.0  # distance of generated rows to training rows, relative to held-out rows'
 GUESSED = 0.6  # pairs of rows distinguished by their reconstructions; one half is guessing
 SAME, WILD = 1e-3, 10.0  # variance of reconstructions, relative to that of rows
-KEPT = 0.85  # of the variance of rows that are none
+KEPT, ALL = 0.95, 0.99  # of the variance of rows that are none
+ALIKE = 3.0  # how much more of such rows' variance is lost than of held-out rows'
 CONSTANT = 1e-6  # range of scores, relative to the largest
 FOUND = 0.62  # AUROC of simulated anomalies, with one standard error to spare
+RAISED = 0.72  # share of them that score above the rows that they were made of
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _won(health: Mapping[str, float]) -> Symptom | None:
 
 def _collapsed(health: Mapping[str, float]) -> Symptom | None:
     spread, early = health.get("spread", 1.0), health.get("travel", 1.0) < EARLY
-    if spread >= (NARROW_EARLY if early else NARROW):
+    if spread >= (NARROW_EARLY if early else NARROW) or health.get("coverage", 0.0) > COVERED:
         return None
     return Symptom(
         "collapsed",
@@ -108,7 +111,7 @@ def _collapsed(health: Mapping[str, float]) -> Symptom | None:
 
 def _unlike(health: Mapping[str, float]) -> Symptom | None:
     spread, far = health.get("spread", 1.0), health.get("copies", 1.0)
-    if spread <= WIDE and far <= FAR:
+    if spread <= WIDE and (far <= FAR or health.get("coverage", 0.0) > UNCOVERED):
         return None
     return Symptom(
         "unlike-training",
@@ -142,7 +145,8 @@ def _ignores(health: Mapping[str, float]) -> Symptom | None:
 
 def _passes(health: Mapping[str, float]) -> Symptom | None:
     kept = health.get("kept_other", 0.0)
-    if kept < KEPT:
+    alike = 1 - kept <= ALIKE * (1 - health.get("kept", 1.0))
+    if kept < (KEPT if alike else ALL):
         return None
     return Symptom(
         "copies-input",
@@ -185,7 +189,7 @@ def _constant(health: Mapping[str, float]) -> Symptom | None:
 
 def _finds(health: Mapping[str, float]) -> Symptom | None:
     found = health.get("finds", 1.0)
-    if found + health.get("finds_error", 0.0) >= FOUND:
+    if found + health.get("finds_error", 0.0) >= FOUND or health.get("responds", 0.0) >= RAISED:
         return None
     return Symptom(
         "finds-nothing",
