@@ -274,7 +274,7 @@ def _band(splits: tuple[tuple[tuple[int, int], int], ...], rate: float) -> Band:
     from scipy.stats import betabinom
 
     most = sum(m * count for (_, m), count in splits)
-    product, expected, variance = np.ones(most // 2 + 1, complex), 0.0, 0.0
+    product, expected, variance = np.ones((most + 1) // 2 + 1, complex), 0.0, 0.0
     for (n, m), count in splits:
         k = rank_of(rate, n)
         one = betabinom(m, k, n + 1 - k)
