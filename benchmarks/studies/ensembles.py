@@ -9,8 +9,8 @@ threshold of the same kind: 5 percent false alarms, or the lowest rate that the 
 highest AUROC on the test, which nobody knows beforehand; "mean" the mean over the members, which is what one gets who
 picks one of them blindly. Test labels are used for the figures alone.
 
-How members' scores are best brought to one scale was looked at on the `DEVELOPMENT` tables (`--scales`), before the
-other cases were run; the figures of both are in every line.
+How members' scores are brought to one scale was chosen on one split of the `DEVELOPMENT` tables, before the other cases
+were run; the figures of every way are in every line (`--scales`).
 """
 
 import argparse
