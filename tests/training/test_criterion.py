@@ -32,6 +32,8 @@ COUNTED = {
     ("fanogan", "table"): {"gan": (), "encoder": ("E.izi", "E.feature")},
     ("ganomaly", "table"): {"game": ("G.con", "G.enc")},
     ("ganomaly", "pictures"): {"game": ("G.con", "G.enc")},
+    ("ganomaly", "pictures", ("precision", "bfloat16")): {"game": ("G.con", "G.enc")},
+    ("dcgan", "pictures", ("precision", "bfloat16")): NONE,
     ("ocgan", "table"): {"game": ("En.con",)},  # De's con is En's; C judges De without a gradient to it
     ("ocrgan", "pictures"): {"game": ("G.con",)},  # lat is a distance in D
     ("skipganomaly", "table"): {"game": ("G.con",)},

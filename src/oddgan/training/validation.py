@@ -88,6 +88,7 @@ def untouched(net: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
+        torch.clear_autocast_cache()  # inside a caller's autocast, it would still hold weights that change now
         for module, mode in modes:
             module.training = mode
         for weight, needed in trained:
