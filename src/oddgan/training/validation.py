@@ -71,7 +71,6 @@ def _play(net: nn.ModuleDict, stage: Stage, batch: Batch, moved: dict[str, list[
         for player, terms in losses.items():
             for term, value in terms.items():
                 moved.setdefault(f"{player}.{term}", []).append(value.detach().float().mean())
-    torch.clear_autocast_cache()  # inside a caller's autocast, it would still hold these weights in the next update
 
 
 def _means(moved: dict[str, list[Tensor]]) -> dict[str, float]:
