@@ -48,6 +48,22 @@ def test_committed_lines_of_detectors_are_cells_of_the_study():
     assert {line["case"] for line in lines_of(pyod_peers.FILE, pyod_peers.FORM)} <= set(detectors.CASES)
 
 
+def test_rules_of_training_are_as_good_as_their_page_says():
+    from benchmarks.pages import health as page
+    from benchmarks.studies import health
+
+    lines = health.found()
+    assert {health.FORM.key(line) for line in lines} == {one.key for one in health.jobs(health.DATA, ())}
+    for part in health.DATA:
+        some = [line for line in lines if line["part"] == part]
+        good = [line for line in some if health.good(line)]
+        broken = [line for line in some if line["kind"] in health.BROKEN]
+        assert min(len(good), len(broken)) >= 60
+        assert sum(map(bool, map(health.codes, good))) <= 0.05 * len(good)
+        assert sum(map(bool, map(health.codes, broken))) >= 0.65 * len(broken)
+    assert page.PAGE.read_text("utf-8") == page.text()
+
+
 def test_a_missing_cell_is_run_and_kept(tmp_path):
     from benchmarks.studies import detectors
 
