@@ -93,7 +93,7 @@ def test_the_evidence_for_the_defaults_is_current(monkeypatch):
 
 def test_the_readmes_figures_are_those_of_the_results_pages():
     section = (ROOT / "README.md").read_text("utf-8").split("## How good is it?")[1].split("\n## ")[0]
-    results = "".join((ROOT / "docs" / page).read_text("utf-8") for page in ("results.md", "papers.md"))
+    results = "".join((ROOT / "docs" / "results" / page).read_text("utf-8") for page in ("public_sets.md", "papers.md"))
     figures = re.findall(r"\b[01]\.\d{3}\b", section)
     assert len(figures) >= 6
     assert not [figure for figure in figures if figure not in results]
@@ -122,7 +122,7 @@ def test_the_comparison_is_current(monkeypatch):
     from benchmarks.pages import comparison as tables
 
     found = tables.all_runs()
-    assert tables.comparison(found) == (ROOT / "docs" / "comparison.md").read_text("utf-8")
+    assert tables.comparison(found) == (ROOT / "docs" / "results" / "comparison.md").read_text("utf-8")
     for page in (ROOT / "docs" / "detectors").glob("*.md"):
         text = page.read_text("utf-8")
         if tables.START in text:

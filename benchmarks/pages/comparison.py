@@ -1,12 +1,12 @@
-"""docs/comparison.md and the measured section of every detector's page, from benchmarks/results/detectors.jsonl and
-pyod.jsonl: `python -m benchmarks.pages.comparison`."""
+"""docs/results/comparison.md and the measured section of every detector's page, from the lines of detectors.jsonl and
+pyod.jsonl in benchmarks/results: `python -m benchmarks.pages.comparison`."""
 
 from oddgan.evaluation.runner import lines_of
 from oddgan.report import markdown
 
 from ..studies import pyod_peers
 from ..studies.detectors import CASES, KDD_ROWS, MNIST_UPDATES, TEST_ROWS, runs
-from . import DOCS, spread
+from . import DOCS, RESULTS, spread
 
 START, END = "<!-- measured -->", "<!-- /measured -->"
 GROUPS = {
@@ -22,7 +22,7 @@ CONTAMINATED = {"digits 5": "0", "digits 5 with 0.01": "1 %", "digits 5 with 0.0
 def write() -> None:
     """Write every page that shows these results."""
     found = all_runs()
-    (DOCS / "comparison.md").write_text(comparison(found), "utf-8")
+    (RESULTS / "comparison.md").write_text(comparison(found), "utf-8")
     for page in sorted((DOCS / "detectors").glob("*.md")):
         text = page.read_text("utf-8")
         if START in text:
@@ -45,7 +45,7 @@ def by_group(found: dict, cases: list[str], key: str, digits: int = 3) -> list[l
         lines = []
         for name in names.split(",") if "," in names else names.split():
             cells = [spread((line.get(key) for line in found.get((name.lower(), case), [])), digits) for case in cases]
-            shown = name if name.startswith("PyOD") else f"[{name}](detectors/{name.lower()}.md)"
+            shown = name if name.startswith("PyOD") else f"[{name}](../detectors/{name.lower()}.md)"
             if any(cells):
                 lines.append([shown, *cells])
         if lines:
@@ -64,7 +64,7 @@ def section(found: dict, name: str) -> str:
     head = ["data", "AUROC", "AUPRC", "chance", "detected", "false alarms", "requested"]
     text = (
         "Its defaults, mean and deviation over three seeds (any other number is in brackets).\n"
-        "[The comparison](../comparison.md) describes the data and has the times.\n"
+        "[The comparison](../results/comparison.md) describes the data and has the times.\n"
         f"Made by `python -m benchmarks.studies.detectors --only {name}`.\n\n{markdown.table(head, rows)}"
         if rows
         else "Not measured yet."
@@ -84,7 +84,7 @@ anything. Mean and standard deviation over three seeds (any other number of runs
 {line["versions"]["oddgan"]}, torch {line["versions"]["torch"]}, {line["machine"]}, one thread.
 
 How to read it: where a detector of *scikit-learn's* is as good as the GANs on data like yours, use it: it is simpler
-and faster. [Choosing a detector](choosing.md) says when a GAN has advantages.
+and faster. [Choosing a detector](../howto/choosing.md) says when a GAN has advantages.
 
 ## AUROC
 

@@ -1,4 +1,4 @@
-"""The measured part of docs/ensembles.md, from benchmarks/results: `python -m benchmarks.pages.ensembles`."""
+"""The measured part of docs/howto/ensembles.md, from benchmarks/results: `python -m benchmarks.pages.ensembles`."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from oddgan.report import markdown
 from ..studies import cross_conformal, ensembles
 from . import DOCS
 
-PAGE = DOCS / "ensembles.md"
+PAGE = DOCS / "howto" / "ensembles.md"
 START, END = "<!-- measured -->", "<!-- /measured -->"
 MIXES = {"seeds": "GANomaly, five seeds", "mixed": "GANomaly, KNN, LOF, PCA and isolation forest"}
 

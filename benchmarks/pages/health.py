@@ -1,4 +1,4 @@
-"""docs/health.md, from benchmarks/results/health.jsonl: `python -m benchmarks.pages.health`."""
+"""docs/explanation/health.md, from benchmarks/results/health.jsonl: `python -m benchmarks.pages.health`."""
 
 from oddgan.model import symptoms
 from oddgan.report import markdown
@@ -6,7 +6,7 @@ from oddgan.report import markdown
 from ..studies import health
 from . import DOCS
 
-PAGE = DOCS / "health.md"
+PAGE = DOCS / "explanation" / "health.md"
 
 SIGNS = (
     (

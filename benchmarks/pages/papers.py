@@ -1,4 +1,4 @@
-"""docs/papers.md, from benchmarks/results/papers: `python -m benchmarks.pages.papers`."""
+"""docs/results/papers.md, from benchmarks/results/papers: `python -m benchmarks.pages.papers`."""
 
 from dataclasses import replace
 
@@ -8,9 +8,9 @@ from oddgan.papers.reproduction import identity, unfitted
 from oddgan.report import reproduction
 
 from ..studies.papers import results_of
-from . import DOCS
+from . import RESULTS
 
-PAGE = DOCS / "papers.md"
+PAGE = RESULTS / "papers.md"
 BUDGETS = ("fast", "desk", "splits", "paper")  # from the least to the most informative
 
 HEAD = """# The papers' tables

@@ -1,4 +1,4 @@
-"""docs/speed.md, from benchmarks/results/speed.json: `python -m benchmarks.pages.speed`."""
+"""docs/results/speed.md, from benchmarks/results/speed.json: `python -m benchmarks.pages.speed`."""
 
 from statistics import median
 
@@ -6,9 +6,9 @@ from oddgan.report import markdown
 
 from ..speed.results import read
 from ..speed.timing import reached, shown
-from . import DOCS, speed_growth
+from . import RESULTS, speed_growth
 
-PAGE = DOCS / "speed.md"
+PAGE = RESULTS / "speed.md"
 
 HEAD = """\
 # Speed
