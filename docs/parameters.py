@@ -48,10 +48,10 @@ def shared() -> str:
         "# Parameters that detectors share",
         "",
         "Every detector takes these, beside its own, which are on [its page](../detectors/index.md). A parameter is a",
-        "keyword of the constructor, a flag of `oddgan train` (`false_alarm_rate`, `--false-alarm-rate`) and an entry of the",
-        "model file. `help(oddgan.GANomaly)` and `oddgan train DATA --detector ganomaly --help` list them in the same",
-        "groups. Those of pictures have no effect on tables, and those of tables none on pictures; those of training",
-        "concern detectors whose networks are trained. A detector whose default differs says so on its page.",
+        "keyword of the constructor, a flag of `oddgan train` (`false_alarm_rate`, `--false-alarm-rate`) and an entry",
+        "of the model file. `help(oddgan.GANomaly)` and `oddgan train DATA --detector ganomaly --help` list them in",
+        "the same groups. Those of pictures have no effect on tables, and those of tables none on pictures; those of",
+        "training concern detectors whose networks are trained. A detector whose default differs says so on its page.",
         "",
         "<!-- written by docs/parameters.py -->",
         "",
@@ -67,7 +67,7 @@ def with_table(text: str, cls: type) -> str:
     """A detector's page with its table of parameters."""
     start = re.search(r"^## Parameters\n", text, flags=re.M)
     assert start is not None, f"the page of {cls.__name__} has no section of parameters"
-    link = "Training, threshold, pictures, tables, computing: [parameters that all detectors share](../reference/parameters.md)."
+    link = "Of training, threshold, pictures, tables and computing: [shared parameters](../reference/parameters.md)."
     return f"{text[: start.end()]}\n{table(cls)}\n\n{link}\n"
 
 
