@@ -26,11 +26,11 @@ and *here* can be compared. **Clean** asks the same question without leaks: no r
 scaled by training rows, the last step, the threshold set for 1 false alarm in 100 on held-out normal rows (more where
 there are fewer than 99).
 
-- *updates spent*: what share of the source's updates were made. Most tables were run on two cores, with a small share. A
-  number of updates in its place: the source does not say how many it made, or there is no source. Nothing: no network is
-  trained.
-- *difference*: here minus published, over the classes that both have, and only where as much was spent as in the source.
-  With less, a difference says nothing about the paper.
+- *updates spent*: what share of the source's updates were made. Most tables were run on two cores, with a small share.
+  A number of updates in its place: the source does not say how many it made, or there is no source. Nothing: no network
+  is trained.
+- *difference*: here minus published, over the classes that both have, and only where as much was spent as in the
+  source. With less, a difference says nothing about the paper.
 - *AUPRC at 10%* weights rows so that a tenth of them is anomalous and guessing gives 0.1. *AUPRC (trapezoid)* joins
   points by lines, as the source does, which overestimates. ± is over seeds. † and * are explained below each table.
 
