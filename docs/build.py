@@ -15,15 +15,20 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
 
-from site_pages import api, cli, pages  # noqa: E402  # found by the line above
+from site_pages import api, checks, cli, pages  # noqa: E402  # found by the line above
 
 
 def build(out: Path, arguments: list[str]) -> int:
-    """Build the site into `out`, and return Sphinx's exit code."""
+    """Build the site into `out`, and return an exit code: Sphinx's, or 1 where `checks` finds a problem."""
     source = out.parent / f"{out.name}-source"
     files = pages.of(ROOT) | api.files() | cli.files()
     pages.write(source, files)
-    return sphinx(["-W", "--keep-going", "-n", "-q", "-j", "auto", "-c", str(HERE), *arguments, str(source), str(out)])
+    options = ["-W", "--keep-going", "-n", "-q", "-j", "auto", "-c", str(HERE), *arguments]
+    if code := sphinx([*options, str(source), str(out)]):
+        return code
+    found = checks.problems(out)
+    sys.stderr.write("".join(f"{line}\n" for line in found))
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

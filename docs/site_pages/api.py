@@ -126,7 +126,7 @@ def entry(module: str, name: str, one: Any) -> str:
         return f".. autoclass:: {home}\n   :members:\n{fields}"
     if inspect.isroutine(one):
         return f".. autofunction:: {home}\n"
-    return f".. py:data:: {home}\n\n{_documented(module, name)}\n"
+    return f".. py:data:: {name}\n\n{_documented(module, name)}\n"
 
 
 def _documented(module: str, name: str) -> str:
