@@ -23,7 +23,7 @@ def build(out: Path, arguments: list[str]) -> int:
     source = out.parent / f"{out.name}-source"
     files = pages.of(ROOT) | api.files() | cli.files()
     pages.write(source, files)
-    options = ["-W", "--keep-going", "-n", "-q", "-j", "auto", "-c", str(HERE), *arguments]
+    options = ["-W", "--keep-going", "-n", "-q", "-a", "-j", "auto", "-c", str(HERE), *arguments]
     if code := sphinx([*options, str(source), str(out)]):
         return code
     found = checks.problems(out)

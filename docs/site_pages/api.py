@@ -9,10 +9,14 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from sklearn.base import BaseEstimator
 from sphinx.pycode import ModuleAnalyzer
 
 import oddgan
 from oddgan import detectors
+from oddgan.kit.neural import NeuralRecipe
+from oddgan.kit.recipe import Recipe
+from oddgan.parameters import declared
 
 from .docstrings import escaped, restructured
 
@@ -117,8 +121,10 @@ def entry(module: str, name: str, one: Any) -> str:
     if home != f"{module}.{name}":
         return f"``{name}`` is `{home}`.\n"
     if inspect.isclass(one):
-        if detector_of(one):
-            return f".. autoclass:: {home}\n   :no-members:\n"
+        if detector_of(one):  # for authors: what they write and declare
+            members = sorted(of_authors() & set(dir(one)) - set(declared(NeuralRecipe)))
+            listed = "".join(f"   {_member(one, name)}\n" for name in members)
+            return f".. autoclass:: {home}\n   :no-members:\n\n{listed}"
         fields = f"   :exclude-members: {skipped}\n" if (skipped := of_sklearn(one)) else ""
         if is_dataclass(one) or "_fields" in vars(one):
             listed = "Attributes\n" in (inspect.getdoc(one) or "")  # then they have entries already
@@ -174,11 +180,45 @@ def _front(some: list[str]) -> str:
     return "\n".join(parts)
 
 
+GROUPS = {
+    "Fit": "fit continue_fit fit_predict",
+    "Ask": "predict anomaly_score p_value explain score_and_shares anomaly_map reconstruct features discoveries drift "
+    "decision_function score_samples p_value_of",
+    "Set the threshold": "with_false_alarm_rate recalibrate known_defects",
+    "Use otherwise": "generate with_block_size with_conversion get_params set_params",
+    "Keep": "save info from_file from_model",
+}
+"""The methods of a detector by what they are for. Others come last."""
+
+
+def of_authors() -> set[str]:
+    """The members of a detector's class that its author writes or declares, and its parameters."""
+    members = {name for cls in (Recipe, NeuralRecipe) for name in dir(cls) if not name.startswith("_")}
+    requests = {name for name in members if name.startswith("set_") and name.endswith("_request")}
+    return (members | set(declared(NeuralRecipe))) - set(dir(BaseEstimator)) - requests
+
+
 def _detector() -> str:
     """What all detectors share: documented once."""
     head = "What every detector can do. Detectors differ in their parameters: :doc:`oddgan.detectors`.\n"
-    options = f":members:\n   :inherited-members: ABC\n   :exclude-members: {of_sklearn(oddgan.Detector)}\n"
-    return f"{_title('oddgan.Detector')}\n{head}\n.. autoclass:: oddgan.Detector\n   {options}"
+    hidden = of_authors() | set(of_sklearn(oddgan.Detector).split(", "))
+    shown = [name for name in dir(oddgan.Detector) if not name.startswith("_") and name not in hidden]
+    groups = {title: [name for name in names.split() if name in shown] for title, names in GROUPS.items()}
+    grouped = {name for names in groups.values() for name in names}
+    rest = [name for name in shown if name not in grouped]
+    values = [name for name in rest if not callable(getattr(oddgan.Detector, name))]
+    groups |= {"Also": [name for name in rest if name not in values], "What a fit leaves": values}
+    parts = [_title("oddgan.Detector"), head, ".. autoclass:: oddgan.Detector\n   :no-members:\n"]
+    for title, names in groups.items():
+        if names:
+            parts += [f"{title}\n{'-' * len(title)}\n"]
+            parts += [_member(oddgan.Detector, name, "oddgan.Detector.") for name in names]
+    return "\n".join(parts)
+
+
+def _member(cls: type, name: str, within: str = "") -> str:
+    kind = "automethod" if callable(getattr(cls, name)) else "autoattribute"
+    return f".. {kind}:: {within}{name}\n"
 
 
 def _detectors() -> str:

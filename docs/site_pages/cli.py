@@ -15,13 +15,6 @@ HEAD = """Command line
 Flags of `train` and `compare` that set a detector's parameters are not repeated here: each parameter is a flag, with
 dashes for underscores (``false_alarm_rate``: ``--false-alarm-rate``). Those that all detectors have are in
 :doc:`parameters`, a detector's own on :doc:`its page </detectors/index>`.
-
-.. contents:: Commands
-   :local:
-   :depth: 1
-
-.. program:: oddgan
-
 """
 
 EXITS = """
@@ -57,7 +50,8 @@ def files() -> dict[str, str]:
 def text() -> str:
     """Every command with every option."""
     group = typer.main.get_command(app_for(["score"]))
-    parts = [HEAD, *map(_entry, group.params)]
+    listed = "\n".join(f"* :ref:`oddgan {name} <command-{name}>`" for name in group.commands)
+    parts = [HEAD, f"{listed}\n\n.. program:: oddgan\n", *map(_entry, group.params)]
     for name, command in group.commands.items():
         title = f"oddgan {name}"
         usage = [one.metavar for one in command.params if one.param_type_name == "argument"]
@@ -85,8 +79,9 @@ def _entry(one: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """Help as reStructuredText: nothing in it is markup."""
-    return re.sub(r"([*`|\\]|_(?=\W|$))", r"\\\1", text)
+    """Help as reStructuredText: nothing in it is markup but options, which are code."""
+    escaped = re.sub(r"([*`|\\]|_(?=\W|$))", r"\\\1", text)
+    return re.sub(r"(?<![\w-])(--[a-z][a-z-]*[a-z])", r"``\1``", escaped)
 
 
 def _indented(text: str) -> str:

@@ -3,12 +3,14 @@
 import re
 
 ROW = re.compile(r"^( *)(\w+) {2,}(\S.*)$")
+PAGE = re.compile(r"\bdocs/([\w/]+)\.md\b")
 SECTION = re.compile(r"^-{3,}$")
 
 
 def escaped(text: str) -> str:
     """Text in which nothing is markup but what stands between backquotes."""
-    parts = re.split(r"(``.+?``|`[^`]+`)", text)
+    text = PAGE.sub(r":doc:`/\1`", text)
+    parts = re.split(r"((?::doc:)?`[^`]+`|``.+?``)", text)
     return "".join(
         part if i % 2 else re.sub(r"([*|\\]|(?<=\w)_(?=\W|$))", r"\\\1", part) for i, part in enumerate(parts)
     )

@@ -9,6 +9,9 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
+import oddgan
+from oddgan.face import Face
+
 from . import api, docstrings
 
 NAME = re.compile(r"^(oddgan(?:\.\w+)+)(?:\(.*\))?$")
@@ -67,6 +70,8 @@ def process_docstring(app: Sphinx, what: str, name: str, one: Any, options: Any,
     """Before napoleon reads it."""
     if api.detector_of(one) and "Other Parameters" in lines:
         del lines[lines.index("Other Parameters") :]
+    if one is oddgan.Detector:
+        lines[:] = inspect.getdoc(Face).splitlines()  # which says what a fit leaves
     lines[:] = docstrings.restructured(lines)
 
 

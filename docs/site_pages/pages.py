@@ -94,7 +94,7 @@ def with_cards(text: str, place: str) -> str:
         return text
     listed = re.match(r"\n*((?:- .*\n(?:  .*\n)*)+)", rest)
     assert listed is not None, f"{place}: there is no list below {CARDS}"
-    cards = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]
+    cards = ["::::{grid} 1 2 3 3", ":gutter: 3", ""]
     for item in re.findall(r"- .*\n(?:  .*\n)*", listed[1]):
         found = re.match(r"- \[(.+?)\]\(([^)#]+)\):?\s*(.*)", " ".join(item.split()))
         assert found is not None, f"{place}: {item}"
