@@ -44,6 +44,7 @@ ROWS = [
     {"kit", "choosing"},
     {"papers"},
     {"report"},
+    {"plot"},
     {"cli"},
     {"__main__"},
 ]

@@ -116,7 +116,7 @@ class EnsembleModel:
     def generate(self, n: int, seed: int) -> np.ndarray:
         """n new rows of the first member that models a distribution. Raises `ParameterError` where none does."""
         for member in self.members.values():
-            if type(member.recipe).sample is not Recipe.sample:
+            if member.recipe.generates:
                 return member.generate(n, seed)
         raise ParameterError("no member of the ensemble can generate rows: none models a distribution to draw from")
 
