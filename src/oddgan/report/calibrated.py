@@ -23,8 +23,8 @@ def document(found: Recalibration, commands: Sequence[str] = ()) -> doc.Document
             doc.Section("Model card", (evaluated.card(found.detector),)),
             doc.Section("Make it again", _again(commands)),
         ),
-        footer="Made by oddgan. The networks are as they were; only threshold, p-values and the scale of maps are new. This "
-        "file is self-contained: it loads nothing.",
+        footer="Made by oddgan. The networks are as they were; only threshold, p-values and the scale of maps are new. "
+        "This file is self-contained: it loads nothing.",
     )
 
 
@@ -84,8 +84,8 @@ def _thresholds(found: Recalibration) -> tuple[doc.Block, ...]:
     before, after = found.before, found.after
     groups = {"before": before.scores, "after": after.scores}
     caption = (
-        "The scores of the calibration rows, the old ones and the new ones. Dashed: the old threshold. Each group's bars "
-        "add up to 100%."
+        "The scores of the calibration rows, the old ones and the new ones. Dashed: the old threshold. Each group's "
+        "bars add up to 100%."
     )
     legend = [("before", "calibration rows before"), ("after", "calibration rows now")]
     chart = charts.score_histogram(groups, after.threshold, before.threshold)

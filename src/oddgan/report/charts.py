@@ -142,6 +142,7 @@ def score_histogram(groups: dict[str, np.ndarray], threshold: float, before: flo
         y=(0, 1.12 * max(float(share.max()) for share in shares.values())),
         x_ticks=_log_ticks(low, high) if log else (),
         width=960,
+        left=78,
         log=log,
     )
     parts = [axes.frame("anomaly score" + " (logarithmic scale)" * log, "share of the group", percent=True)]
@@ -256,7 +257,7 @@ def scatter(groups: dict[tuple[str, str], list[tuple[float, float, str]]]) -> st
     shape of its own."""
     every = [(x, y) for points in groups.values() for x, y, _ in points]
     spans = [_padded(min(values), max(values)) for values in zip(*every, strict=True)]
-    axes = Axes(x=spans[0], y=spans[1], width=960, height=420)
+    axes = Axes(x=spans[0], y=spans[1], width=960, height=420, left=78)
     parts = [axes.frame("first principal component", "second")]
     for (_, css), points in groups.items():
         marks = (f"<g>{title(note)}{mark(css, axes.px(x), axes.py(y))}</g>" for x, y, note in points)

@@ -22,8 +22,8 @@ def document(found: Comparison, commands: Sequence[str] = ()) -> doc.Document:
     notes = comparison.notes(found)
     if rivals:
         notes.append(
-            "In grey what needs no detector: the mean, the deviation or the file size of a picture as its score. Detectors "
-            "near these say little about this data."
+            "In grey what needs no detector: the mean, the deviation or the file size of a picture as its score. "
+            "Detectors near these say little about this data."
         )
     return doc.Document(
         title=f"Detectors on {found.data}",
@@ -62,8 +62,8 @@ def _warnings(found: Comparison) -> tuple[doc.Block, ...]:
     lines = []
     if found.simulated:
         lines.append(
-            "No figure here is of a true anomaly: they are simulated, made of held-out normal rows. They rank detectors "
-            "and promise nothing."
+            "No figure here is of a true anomaly: they are simulated, made of held-out normal rows. They rank "
+            "detectors and promise nothing."
         )
     if failed := [one.name for one in found.contenders if one.errors]:
         lines.append(f"Not every run succeeded: {', '.join(failed)}")
@@ -94,7 +94,7 @@ def _in_short(found: Comparison) -> tuple[doc.Block, ...]:
     give = f" ± {spread.deviation:.3f}" if spread.deviation is not None else ""
     others = [one for one in found.contenders if by in one.figures and one is not best]
     close = [one.name for one in others if one.figures[by].mean + _give(one, by) >= spread.mean - _give(best, by)]
-    said = f"{best.name} is ahead of {len(others)} other{'s' * (len(others) != 1)} by {what} ({number(spread.mean)}{give})."
+    said = f"{best.name} has the highest {what} of {len(others) + 1}: {number(spread.mean)}{give}."
     said += f" Within the seeds' deviations of it: {', '.join(close)}." if close else ""
     tiles = [doc.Tile("Best", best.name, (f"{what} {number(spread.mean)}",))]
     for name in ("detected", "false_alarms"):

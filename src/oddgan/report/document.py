@@ -7,7 +7,7 @@ what was found; `oddgan.report.page` and `oddgan.report.markdown` write it. A ch
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import unescape
 from typing import Literal, TypeAlias
 
@@ -68,8 +68,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing. `legend`: (class of the style sheet, name) of what is drawn in which colour; `data`: the numbers behind
-    it, where no other block has them; `width`: how much of the page it takes."""
+    """A drawing. `legend`: (class of the style sheet, name) of what is drawn in which colour; `data`: the numbers
+    behind it, where no other block has them; `width`: how much of the page it takes."""
 
     svg: str
     title: str = ""
@@ -156,9 +156,10 @@ class Listing:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and values, in groups: a model card."""
+    """Names and values, in groups: a model card. `folded`: groups that a page shows when they are asked for."""
 
     groups: Mapping[str, Pairs]
+    folded: Mapping[str, Pairs] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ def document(e: Evaluation, commands: Sequence[str] = ()) -> doc.Document:
             doc.Section("Model card", (card(e.detector),)),
             doc.Section("Make it again", again(e.detector, commands, f"oddgan.evaluate(detector, split)  # {e.data}")),
         ),
-        footer=f"Made by oddgan from {len(e.names):,} test rows. Nothing was tuned on them: weights, threshold and scale "
-        "come from normal rows alone. This file is self-contained: it loads nothing.",
+        footer=f"Made by oddgan from {len(e.names):,} test rows. Nothing was tuned on them: weights, threshold and "
+        "scale come from normal rows alone. This file is self-contained: it loads nothing.",
     )
 
 
@@ -89,8 +89,9 @@ def scores(e: Evaluation) -> tuple[doc.Block, ...]:
         groups = {"normal": e.scores[~e.labels], "anomalous": e.scores[e.labels]}
     groups = {name: some for name, some in groups.items() if some.size}
     caption = (
-        f"Rows to the right of the threshold {e.threshold:.6g} are flagged. It was set on {e.n_calibrate:,} normal rows "
-        f"held out of training, for {text.percent(e.false_alarm_rate)} false alarms. Each group's bars add up to 100%."
+        f"Rows to the right of the threshold {e.threshold:.6g} are flagged. It was set on {e.n_calibrate:,} normal "
+        f"rows held out of training, for {text.percent(e.false_alarm_rate)} false alarms. Each group's bars add "
+        "up to 100%."
     )
     legend = [(name, f"{name} rows") for name in groups]
     return (
@@ -143,20 +144,22 @@ def figures(e: Evaluation) -> tuple[doc.Block, ...]:
         faint = frozenset(range(len(rows) - len(e.rivals), len(rows)))
         caption = "Areas with 95% bootstrap intervals, rates at the threshold with 95% Wilson intervals."
         if e.rivals:
-            caption += " Last, what needs no detector: a figure near these says little about one."
+            caption += (
+                " In grey, what needs no detector: where that does as well, a figure says little about the detector."
+            )
         found.append(doc.Table(caption, text.FIGURE_HEAD, tuple(rows), faint=faint))
     if e.pixel:
         found.append(
             doc.Paragraph(
-                f"Pixel figures measure how well the heat maps localise defects, over {e.n_masks:,} pictures with masks, "
-                "at the masks' size. AUPRO averages over defect regions, so that small ones count as much as large "
-                "ones.",
+                f"Pixel figures measure how well the heat maps localise defects, over {e.n_masks:,} pictures with "
+                "masks, at the masks' size. AUPRO averages over defect regions, so that small ones count as much as "
+                "large ones.",
                 "soft",
             )
         )
     if e.operating_points:
         caption = "The same scores at other thresholds: what a false-alarm rate costs and what it gains."
-        found.append(doc.Table(caption, text.POINT_HEAD, tuple(text.point_rows(e)), numbers_from=0))
+        found.append(doc.Table(caption, text.POINT_HEAD, tuple(text.point_rows(e))))
     return tuple(found)
 
 
@@ -164,12 +167,14 @@ def kinds(e: Evaluation) -> tuple[doc.Block, ...]:
     """Every kind of test row."""
     if not e.by_kind:
         return ()
-    strips = tuple(charts.strip(kind.auroc) if kind.auroc else "" for kind in e.by_kind)
-    faint = frozenset(i for i, kind in enumerate(e.by_kind) if not kind.is_anomaly)
+    order = sorted(range(len(e.by_kind)), key=lambda i: not e.by_kind[i].is_anomaly)  # anomalies first
+    strips = tuple(charts.strip(area) if (area := e.by_kind[i].auroc) else "" for i in order)
+    faint = frozenset(k for k, i in enumerate(order) if not e.by_kind[i].is_anomaly)
+    rows = text.kind_rows(e)
     caption = "Each kind of anomaly against all normal rows."
     if any(strips):
         caption += " The strip shows AUROC from 0 to 1 with its interval; the tick is chance."
-    return (doc.Table(caption, text.KIND_HEAD, tuple(text.kind_rows(e)), strips=strips, faint=faint),)
+    return (doc.Table(caption, text.KIND_HEAD, tuple(rows[i] for i in order), strips=strips, faint=faint),)
 
 
 def latent(e: Evaluation) -> tuple[doc.Block, ...]:
@@ -261,9 +266,9 @@ def curves_of_training(history: Mapping[str, Sequence[Any]]) -> tuple[doc.Block,
     if not found:
         return ()
     how = (
-        "Every loss term over the updates, by the network that is updated (before the dot); dashed: on held-out rows. In "
-        "an adversarial game a level curve can be healthy; a discriminator's loss at zero or a term that explodes is "
-        "not."
+        "Every loss term over the updates, by the network that is updated (before the dot); dashed: on held-out rows. "
+        "In an adversarial game a level curve can be healthy; a discriminator's loss at zero or a term that explodes "
+        "is not."
     )
     return doc.Paragraph(how, "soft"), *sorted(found, key=lambda one: one.title.partition(".")[0])
 
@@ -280,13 +285,18 @@ def _running_total(history: Mapping[str, Sequence[Any]]) -> list[int]:
     return totals
 
 
+FOLDED = ("tuning", "neighbourhood", "maps", "profile")
+"""Groups of facts that few readers look for."""
+
+
 def card(facts: Mapping[str, Any]) -> doc.Facts:
     """The detector's facts: one group for each group of facts, and "model" for facts without a group."""
     single = [(name, _short(value)) for name, value in facts.items() if not isinstance(value, Mapping)]
     groups = {name: _flat(value) for name, value in facts.items() if isinstance(value, Mapping)}
     for name in ("health", "warnings"):  # which have sections of their own
         groups = {key: [one for one in pairs if not one[0].startswith(name)] for key, pairs in groups.items()}
-    return doc.Facts({"model": single} | groups)
+    folded = {name: groups.pop(name) for name in FOLDED if name in groups}
+    return doc.Facts({"model": single} | groups, folded)
 
 
 def _flat(facts: Any, prefix: str = "") -> list[tuple[str, str]]:

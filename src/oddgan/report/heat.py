@@ -127,7 +127,8 @@ def shown_views(example: Example, shades: Shades, side: int, longest: int) -> di
 
 
 def enlarged(picture: np.ndarray, side: int, longest: int) -> np.ndarray:
-    """A picture (uint8) as (H, W, 3), its shorter side enlarged by a whole factor to `side`, or reduced to `longest`."""
+    """A picture (uint8) as (H, W, 3): tiny ones enlarged by a whole factor to `side`, large ones reduced to
+    `longest`."""
     return _sized(_in_colour(picture), _shown_size(picture, side, longest))
 
 

@@ -114,7 +114,7 @@ def _(block: doc.Listing) -> str:
 
 @_block.register
 def _(block: doc.Facts) -> str:
-    groups = ((name, pairs) for name, pairs in block.groups.items() if pairs)
+    groups = ((name, pairs) for name, pairs in {**block.groups, **block.folded}.items() if pairs)
     return "\n\n".join(table((name, ""), pairs, numbers_from=2) for name, pairs in groups)
 
 

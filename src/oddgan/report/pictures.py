@@ -61,8 +61,8 @@ def _how_to_read(e: Evaluation) -> str:
     made = any(one.reconstruction is not None for one in e.examples)
     between = ", beside it its reconstruction, what the networks make of it" if made else ""
     lines = [
-        f"Left the picture{between}, right its heat map: from purple to yellow, the brighter, the more anomalous, on one "
-        "scale for all pictures."
+        f"Left the picture{between}, right its heat map: from purple to yellow, the brighter, the more anomalous, on "
+        "one scale for all pictures."
     ]
     if e.map_threshold is not None:
         lines.append(

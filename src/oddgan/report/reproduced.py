@@ -21,8 +21,8 @@ def document(found: Reproduction, commands: Sequence[str] = ()) -> doc.Document:
         warnings.append(f"{len(failed)} of {len(cells)} runs failed; the reasons are among the notes")
     if found.budget != "paper":
         warnings.append(
-            f"The budget is {found.budget!r} and not the paper's: what is below the published figure may be so for that "
-            "reason alone"
+            f"The budget is {found.budget!r} and not the paper's: what is below the published figure may be so for "
+            "that reason alone"
         )
     return doc.Document(
         title=table.title,
@@ -95,7 +95,10 @@ def _chart(found: Reproduction) -> tuple[doc.Block, ...]:
     what = FIGURES[table.figure].head
     chart = charts.dots(f"{what}, {table.protocols[0]}", rows, FIGURES[table.figure].chance, marks=published)
     legend = [("contender", "one run each"), ("published", "published")]
-    caption = "Each dot is a run (a class and a seed), the line their mean; the ring is what was published, of the classes that were run where these are stated."
+    caption = (
+        "Each dot is a run (a class and a seed), the line their mean; the ring is what was published, of the classes "
+        "that were run where these are stated."
+    )
     return (doc.Chart(chart, "", caption, legend),)
 
 

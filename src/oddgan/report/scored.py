@@ -83,8 +83,8 @@ def _in_short(found: Scores) -> tuple[doc.Block, ...]:
     low, high = drift.flagged_range
     if found.fdr is not None:
         why = (
-            f"They are chosen among all rows together, so that on average at most {text.percent(found.fdr)} of them are "
-            "normal."
+            f"They are chosen among all rows together, so that on average at most {text.percent(found.fdr)} of them "
+            "are normal."
         )
     else:
         why = f"Of {n:,} normal rows, {low:,} to {high:,} would be, in 99 of 100 cases: " + (
@@ -99,9 +99,8 @@ def _in_short(found: Scores) -> tuple[doc.Block, ...]:
         top = int(np.argmax(e.scores))
         beside = (f"threshold {e.threshold:.4g}", f"p-value {e.p_values[top]:.3g}")
         tiles.append(doc.Tile("Highest score", f"{e.scores[top]:.4g}", beside))
-    state = f"{len(drift.findings)} finding{'s' * (len(drift.findings) != 1)}" if drift.findings else "none"
-    uniform = () if drift.uniformity is None else (f"p-values uniform: p = {drift.uniformity:.2g}",)
-    tiles.append(doc.Tile("Drift", state, uniform))
+    state = f"{len(drift.findings)} finding{'s' * (len(drift.findings) != 1)}" if drift.findings else "none found"
+    tiles.append(doc.Tile("Drift", state, ("beside the training rows",)))
     if e.skipped:
         tiles.append(doc.Tile("Could not be used", f"{len(e.skipped):,}", ("listed below",)))
     return doc.Paragraph(said, "lead"), doc.Tiles(tuple(tiles))
@@ -146,7 +145,7 @@ def _points(found: Scores) -> tuple[doc.Block, ...]:
         (text.percent(rate), f"{n:,}", f"{between[0]:,} to {between[1]:,}") for rate, n, between in _counts(found)
     )
     caption = "How many rows are anomalies at other false-alarm rates, and how many of as many normal rows would be."
-    return (doc.Table(caption, ("false-alarm rate", "anomalies", "due among normal rows"), rows, numbers_from=0),)
+    return (doc.Table(caption, ("false-alarm rate", "anomalies", "due among normal rows"), rows),)
 
 
 def _drift(found: Scores) -> tuple[doc.Block, ...]:
@@ -156,8 +155,8 @@ def _drift(found: Scores) -> tuple[doc.Block, ...]:
         lines = ["Nothing was found that speaks against it: inputs and scores are like those of training."]
     if drift.uniformity is not None:
         lines.append(
-            f"The test that these scores are distributed as the calibration rows' are has p = {drift.uniformity:.3g}; "
-            "many anomalies make it small as well."
+            f"The test that these scores are distributed as the calibration rows' are has p = {drift.uniformity:.3g}. "
+            "Many anomalies make it small as well, and so does, in many rows, a difference that is too small to matter."
         )
     if found.monitor is not None:
         lines.append(f"Over all runs: {found.monitor.describe()}.")
@@ -168,9 +167,9 @@ def _promised(found: Scores) -> tuple[str, ...]:
     if found.fdr is None:
         return found.rows.guarantee
     return (
-        f"Anomalies were chosen by a false discovery rate of {text.percent(found.fdr)} (Benjamini and Hochberg): of what "
-        "is called an anomaly, at most that share is normal on average, if normal rows are like the calibration rows. "
-        "What follows is of single rows at the threshold.",
+        f"Anomalies were chosen by a false discovery rate of {text.percent(found.fdr)} (Benjamini and Hochberg): of "
+        "what is called an anomaly, at most that share is normal on average, if normal rows are like the calibration "
+        "rows. What follows is of single rows at the threshold.",
         *found.rows.guarantee,
     )
 

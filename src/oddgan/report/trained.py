@@ -70,8 +70,8 @@ def document(found: Training, commands: Sequence[str] = ()) -> doc.Document:
                 "Make it again", evaluated.again(found.detector, commands, "oddgan.evaluation.training_of(detector)")
             ),
         ),
-        footer="Made by oddgan. Weights, threshold and scale come from normal rows alone. This file is self-contained: it "
-        "loads nothing.",
+        footer="Made by oddgan. Weights, threshold and scale come from normal rows alone. This file is self-contained: "
+        "it loads nothing.",
     )
 
 
@@ -174,8 +174,8 @@ def _cell(value: object) -> str:
 def _calibration(found: Training) -> tuple[doc.Block, ...]:
     groups = {"calibration": found.calibration}
     caption = (
-        f"The scores of the {len(found.calibration):,} normal rows that were held out of training. The threshold is set "
-        f"so that at most {text.percent(found.false_alarm_rate)} of such rows are above it."
+        f"The scores of the {len(found.calibration):,} normal rows that were held out of training. The threshold is "
+        f"set so that at most {text.percent(found.false_alarm_rate)} of such rows are above it."
     )
     chart = charts.score_histogram(groups, found.threshold)
     drawn = doc.Chart(chart, "", caption, (), evaluated.quantiles(groups))
