@@ -311,7 +311,8 @@ def _judged(detector: Detector, split: Split, attempt: Attempt, simulated: bool)
         figures, by_kind = unlabelled.figures(detector, split)
         facts = {"simulated": by_kind}
     else:
-        figures = _figures(evaluate(detector, split, examples=0, bootstrap=BOOTSTRAP))
+        found = evaluate(detector, split, examples=0, bootstrap=BOOTSTRAP, mapped=0)
+        figures, facts = _figures(found), {"rivals": dict(found.rivals)} if found.rivals else {}
     figures["seconds_to_train"] = fit.seconds
     figures["seconds_to_score"] = _seconds_to_score(detector, split.test)
     return figures, facts

@@ -8,13 +8,14 @@ import numpy as np
 
 from .. import show
 from ..metrics import Estimate, Rates
+from .latent import LatentMap
 
-Group = Literal["most anomalous", "miss", "false alarm"]
+Group = Literal["most anomalous", "miss", "false alarm", "most normal", "random"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
-    """One test row kept as an example.
+    """One test row kept as an example. `group`: what it is an example of; a row may be one of several.
 
     For a picture: `picture` and `reconstruction` (of the model's size; with a region of interest, of the picture's and
     black outside) are uint8 for display, (H, W) or (H, W, 3); `anomaly_map` (float32) and `mask` (bool) are (H, W) of
@@ -79,6 +80,7 @@ class Evaluation:
     `operating_points`: detections and false alarms at several rates that may be asked for; empty without labels.
     `rivals`: of pictures, what needs no detector: AUROC of "mean grey", "deviation" and "file size", each in its better
     direction. `skipped`: (name, reason) of what was left out since it cannot be used.
+    `latent`: where rows are in the detector's features. `calibration` (k,): the scores of the calibration rows.
     `history` has one entry per epoch in each column: "stage", "epoch", "update", then every loss term as "PLAYER.term".
     """
 
@@ -110,6 +112,8 @@ class Evaluation:
     operating_points: tuple[OperatingPoint, ...] = ()
     rivals: Mapping[str, float] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
+    latent: LatentMap | None = None
+    calibration: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __repr__(self) -> str:
         return show.text(*self._summary())

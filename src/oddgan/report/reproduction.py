@@ -25,11 +25,31 @@ def page(table: Table, cells: Sequence[Cell], level: str = "#") -> str:
     """The whole table as GitHub-flavoured Markdown: methods, classes, notes. `level`: what the heading begins with."""
     head, lines = methods(table, cells)
     parts = [f"{level} {table.title}", "", table.source, "", markdown.table(head, lines), ""]
-    if len(table.classes) > 1 and table.task != "speed":
-        for protocol in table.protocols:
-            for figure in dict.fromkeys((table.figure, "auroc") if protocol == "clean" else (table.figure,)):
-                parts += _by_class(table, cells, protocol, figure)
+    for title, names, rows in classes(table, cells):
+        parts += [f"{title}:", "", markdown.table(names, rows), ""]
     return "\n".join([*parts, *(f"- {note}" for note in notes(table, cells)), ""])
+
+
+def classes(table: Table, cells: Sequence[Cell]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, head and rows of the tables by class, as text."""
+    if len(table.classes) < 2 or table.task == "speed":
+        return []
+    found = [
+        _by_class(table, cells, protocol, figure)
+        for protocol in table.protocols
+        for figure in dict.fromkeys((table.figure, "auroc") if protocol == "clean" else (table.figure,))
+    ]
+    return [one for one in found if one is not None]
+
+
+def stated(table: Table, row: Row, cells: Sequence[Cell]) -> float | None:
+    """What was published of the table's figure: the mean over the classes that were run, where all of these are known,
+    or else the one over all classes."""
+    known = row.published.get(table.figure, {})
+    ran = {cell.facts["class"] for cell in cells if cell.error is None and cell.facts["run"] == row.run}
+    if ran and known.keys() >= ran:
+        return mean(known[name] for name in ran)
+    return known.get(MEAN)
 
 
 def methods(table: Table, cells: Sequence[Cell]) -> tuple[list[str], list[list[str]]]:
@@ -159,12 +179,14 @@ def _budget(run: Run, own: Sequence[Cell]) -> str:
     return f"{count} of {run.updates:,}, which would take {cost} per cell"
 
 
-def _by_class(table: Table, cells: Sequence[Cell], protocol: str, figure: str) -> list[str]:
+def _by_class(
+    table: Table, cells: Sequence[Cell], protocol: str, figure: str
+) -> tuple[str, list[str], list[list[str]]] | None:
     """A figure by class, and its mean over the classes that were run, and over those without development data."""
     some = [cell for cell in cells if cell.facts["protocol"] == protocol and cell.error is None]
     groups = [name for name in table.classes if any(cell.facts["class"] == name for cell in some)]
     if len(groups) < 2:
-        return []
+        return None
     means = {"mean": groups}
     if (others := [name for name in groups if name not in table.development]) != groups:
         means["mean without *"] = others
@@ -187,7 +209,7 @@ def _by_class(table: Table, cells: Sequence[Cell], protocol: str, figure: str) -
                 f"{mean(known[g] for g in of):.3f}" if of and known.keys() >= set(of) else "" for of in means.values()
             ]
             lines.append([f"{row.name}, published{mark}", *stated])
-    return [f"{protocol.capitalize()}, {FIGURES[figure].head} by class:", "", markdown.table(head, lines), ""]
+    return f"{protocol.capitalize()}, {FIGURES[figure].head} by class", head, lines
 
 
 def _speeds(table: Table, cells: Sequence[Cell]) -> tuple[list[str], list[list[str]]]:
