@@ -30,5 +30,5 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "docs"
     code = build(folder.resolve(), sys.argv[2:])
     if not code:
-        print(f"open {folder / 'index.html'}")
+        sys.stdout.write(f"open {folder / 'index.html'}\n")
     sys.exit(code)

@@ -147,9 +147,7 @@ def of_sklearn(one: type) -> str:
     return ", ".join(
         name
         for name, member in known
-        if name[0] != "_"
-        and str(getattr(member, "__module__", "")).startswith("sklearn")
-        and name not in OF_SKLEARN
+        if name[0] != "_" and str(getattr(member, "__module__", "")).startswith("sklearn") and name not in OF_SKLEARN
     )
 
 
@@ -184,8 +182,8 @@ def _detector() -> str:
 
 
 def _detectors() -> str:
-    head = """Every class here has the methods of :doc:`oddgan.Detector`. Its parameters are keywords; those that it shares with
-all others are in :doc:`/reference/parameters`, and its equations, departures and figures on its page."""
+    head = """Every class here has the methods of :doc:`oddgan.Detector`. Its parameters are keywords; those that it
+shares with all others are in :doc:`/reference/parameters`, and its equations, departures and figures on its page."""
     *_, known = _kinds(oddgan.__all__)
     parts = [_title("The detectors"), head, ""]
     for name in known:

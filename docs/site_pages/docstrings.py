@@ -9,7 +9,9 @@ SECTION = re.compile(r"^-{3,}$")
 def escaped(text: str) -> str:
     """Text in which nothing is markup but what stands between backquotes."""
     parts = re.split(r"(``.+?``|`[^`]+`)", text)
-    return "".join(part if i % 2 else re.sub(r"([*|\\]|(?<=\w)_(?=\W|$))", r"\\\1", part) for i, part in enumerate(parts))
+    return "".join(
+        part if i % 2 else re.sub(r"([*|\\]|(?<=\w)_(?=\W|$))", r"\\\1", part) for i, part in enumerate(parts)
+    )
 
 
 def restructured(lines: list[str]) -> list[str]:

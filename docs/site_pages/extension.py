@@ -16,7 +16,9 @@ METHOD = re.compile(r"^det\.(\w+)(?:\(.*\))?$")
 COMMAND = re.compile(r"^oddgan ([a-z]+)$")
 
 
-def code_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None, content: Any = ()) -> Any:
+def code_role(
+    name: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None, content: Any = ()
+) -> Any:
     """What single backquotes mean in docstrings: code."""
     return [nodes.literal(rawtext, text, classes=["py"])], []
 

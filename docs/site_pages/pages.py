@@ -21,7 +21,9 @@ def of(root: Path) -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {}
     for source, place in places.items():
         path = root / source
-        files[place] = with_links(path.read_text("utf-8"), source, places) if path.suffix == ".md" else path.read_bytes()
+        files[place] = (
+            with_links(path.read_text("utf-8"), source, places) if path.suffix == ".md" else path.read_bytes()
+        )
     for place in [one for one in files if PurePosixPath(one).name == "index.md"]:
         text = files[place]
         assert isinstance(text, str)
