@@ -300,9 +300,9 @@ class _Looked:
 
         self.judged: Judged | None = None
         if reported is not None:
-            from ..evaluation.judged import Judged
+            from ..evaluation import judged
 
-            self.judged = Judged(detector, reported)
+            self.judged = judged.Judged(detector, reported)
         self.model, self.path, self.watch = detector.model_, monitor, Watch(detector.model_)
         self.pending: list[Any] = []
         self.state: Monitor | None = None

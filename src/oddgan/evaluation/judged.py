@@ -148,7 +148,7 @@ class Judged:
         return Scores(
             rows=Evaluation(
                 data=self.data,
-                note=note,
+                note=note or f"{len(self.names):,} rows without labels",
                 detector=self.facts,
                 names=tuple(self.names),
                 scores=scores,

@@ -13,6 +13,7 @@ from ..metrics import Estimate
 Points = Iterable[tuple[float, float]]
 
 BINS = 40
+CUT = 3  # times from the lowest score to the threshold, where scores above are shown together
 SQUEEZED = 0.15  # a threshold in this leftmost share of the width calls for a logarithmic scale
 
 
@@ -127,16 +128,21 @@ def score_histogram(groups: dict[str, np.ndarray], threshold: float, before: flo
     """The distribution of scores: `groups` maps "normal", "anomalous", "all", "calibration", "scored", "before" or
     "after" to scores; a group's bars add up to 1. `before`: another threshold, dashed.
 
-    The scale is logarithmic where the highest scores would squeeze everything below the threshold into a corner.
+    Where the highest scores would squeeze everything below the threshold into a corner, the scale is logarithmic, or,
+    of scores below zero, cut.
     """
     every = np.concatenate([*groups.values(), [threshold], [] if before is None else [before]])
     low, high = float(every.min()), float(every.max())
-    log = low > 0 and threshold - low < SQUEEZED * (high - low)
+    log = cut = False
+    if threshold - low < SQUEEZED * (high - low):
+        log, cut = low > 0, low < min(0.0, threshold)
+    if cut:
+        high = low + CUT * (threshold - low)
     if high - low <= 1e-9 * abs(high):
         low, high = low - 0.5, high + 0.5
     edges = np.geomspace(low, high, BINS + 1) if log else np.linspace(low, high, BINS + 1)
     edges[0], edges[-1] = low, high  # rounding in geomspace would drop the lowest or the highest row
-    shares = {name: np.histogram(s, edges)[0] / s.size for name, s in groups.items()}
+    shares = {name: np.histogram(np.minimum(s, high), edges)[0] / s.size for name, s in groups.items()}
     axes = Axes(
         x=(low, high),
         y=(0, 1.12 * max(float(share.max()) for share in shares.values())),
@@ -145,14 +151,15 @@ def score_histogram(groups: dict[str, np.ndarray], threshold: float, before: flo
         left=78,
         log=log,
     )
-    parts = [axes.frame("anomaly score" + " (logarithmic scale)" * log, "share of the group", percent=True)]
+    scale = " (logarithmic scale)" if log else f" (the last bar: all above {edges[-2]:.3g})" if cut else ""
+    parts = [axes.frame(f"anomaly score{scale}", "share of the group", percent=True)]
     for name, share in shares.items():
         tops = [(x, float(y)) for i, y in enumerate(share) for x in (edges[i], edges[i + 1])]
         parts.append(axes.path([(low, 0.0), *tops, (high, 0.0)], f"area {name}", close=True))
     if before is not None:
         parts.append(axes.upright("chance", before))
     x = axes.px(threshold)
-    late = x > axes.width - 160
+    late = x > axes.width - 160 or (before is not None and threshold < before and x > 240)
     parts.append(axes.upright("threshold", threshold, above=10))
     parts.append(
         label("note", x + (-7 if late else 7), axes.top, f"threshold {threshold:.4g}", "end" if late else "start")
@@ -297,8 +304,8 @@ def dots(
     low = max(0.0, math.floor(10 * (low - 0.02)) / 10)
     row = 30
     longest = max(len(one) for one, _ in rows)
-    left = min(230, 24 + round(7.2 * longest))
-    axes = Axes(x=(low, 1.0), y=(0, 1), width=620, height=44 + row * len(rows), left=left, top=8, bottom=36)
+    left = min(190, 24 + round(7.2 * longest))
+    axes = Axes(x=(low, 1.0), y=(0, 1), width=460, height=44 + row * len(rows), left=left, top=8, bottom=36)
     parts = []
     for tick in ticks(low, 1.0):
         parts += [axes.upright("grid", tick), label("tick", axes.px(tick), axes.base + 17, f"{tick:g}", "middle")]
@@ -308,7 +315,7 @@ def dots(
     for i, (one, some) in enumerate(rows):
         y = axes.top + row * (i + 0.5)
         css = "rival" if one in beside else "contender"
-        shown = one if len(one) <= 30 else f"{one[:29]}…"
+        shown = one if len(one) <= 24 else f"{one[:23]}…"
         parts.append(label("note", left - 10, y + 4, shown, "end"))
         parts.append(line("grid", left, y, axes.end, y))
         if some:

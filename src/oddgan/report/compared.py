@@ -94,13 +94,14 @@ def _in_short(found: Comparison) -> tuple[doc.Block, ...]:
     give = f" ± {spread.deviation:.3f}" if spread.deviation is not None else ""
     others = [one for one in found.contenders if by in one.figures and one is not best]
     close = [one.name for one in others if one.figures[by].mean + _give(one, by) >= spread.mean - _give(best, by)]
-    said = f"{best.name} has the highest {what} of {len(others) + 1}: {number(spread.mean)}{give}."
+    among = f"Of {len(others) + 1} detectors, {best.name} has" if others else f"{best.name} has"
+    said = f"{among} the highest {what}: {number(spread.mean)}{give}."
     said += f" Within the seeds' deviations of it: {', '.join(close)}." if close else ""
     tiles = [doc.Tile("Best", best.name, (f"{what} {number(spread.mean)}",))]
-    for name in ("detected", "false_alarms"):
+    for name, label in (("detected", "Anomalies detected"), ("false_alarms", "False alarms")):
         if name in best.figures:
-            beside = (f"at {text.percent(best.figures['asked'].mean)} asked for",) if "asked" in best.figures else ()
-            tiles.append(doc.Tile(f"Its {FIGURES[name].short}", text.percent(best.figures[name].mean), beside))
+            asked = [f"{text.percent(best.figures['asked'].mean)} asked for"] * ("asked" in best.figures)
+            tiles.append(doc.Tile(label, text.percent(best.figures[name].mean), (f"by {best.name}", *asked)))
     tiles.append(doc.Tile("Test rows", f"{found.n_test:,}", (f"{text.percent(found.chance)} anomalous",)))
     return doc.Paragraph(said, "lead"), doc.Tiles(tuple(tiles))
 

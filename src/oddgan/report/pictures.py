@@ -55,7 +55,9 @@ def _item(example: Example, views: tuple[doc.View, ...]) -> doc.Item:
 
 
 def _how_to_read(e: Evaluation) -> str:
-    """What the pictures show, or nothing where there are none with maps."""
+    """What the pictures or the columns show, or nothing where there are neither maps nor shares."""
+    if any(one.columns for one in e.examples):
+        return "Beside each row the columns that have the largest share in its residual."
     if not any(one.anomaly_map is not None for one in e.examples):
         return ""
     made = any(one.reconstruction is not None for one in e.examples)

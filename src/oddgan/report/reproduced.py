@@ -81,7 +81,7 @@ def _chart(found: Reproduction) -> tuple[doc.Block, ...]:
     for row in table.rows:
         figure = f"{row.term or 'score'} {table.figure}"
         own = [
-            cell.figures[figure]
+            cell.figures.get(figure)
             for cell in found.cells
             if cell.error is None and cell.facts["run"] == row.run and cell.facts["protocol"] == table.protocols[0]
         ]

@@ -139,10 +139,11 @@ def _health(found: Training) -> tuple[doc.Block, ...]:
     rows = []
     for name, value in sorted(found.health.items()):
         what, _, player = name.partition(".")
-        rows.append((f"{what} of {player}" if player else what, f"{value:.4g}", MEANINGS.get(what, "")))
-    said = found.warnings or ("No rule about these indicators found anything wrong.",)
+        rows.append((f"{what} of {player}" if player else what, MEANINGS.get(what, ""), f"{value:.4g}"))
+    fine = doc.Paragraph("No rule about these indicators found anything wrong.")
+    said = doc.Notes(found.warnings) if found.warnings else fine
     how = "Indicators that need no anomalies, measured when training ended."
-    return doc.Notes(tuple(said)), doc.Table(how, ("indicator", "value", "what it is"), tuple(rows), numbers_from=3)
+    return said, doc.Table(how, ("indicator", "what it is", "value"), tuple(rows), numbers_from=2)
 
 
 def _generated(found: Training) -> tuple[doc.Block, ...]:

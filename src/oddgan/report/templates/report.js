@@ -33,7 +33,7 @@ for (const form of all("form[data-galleries]")) {
     const count = items.filter(({node}) => !node.hidden).length;
     form.querySelector("output").value = `${count} of ${items.length} shown`;
   };
-  form.addEventListener("input", update);
+  for (const what of ["input", "change"]) form.addEventListener(what, update);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.reset();
   form.hidden = false;
@@ -149,7 +149,7 @@ for (const form of all("form[data-listing]")) {
       filter();
     });
   });
-  form.addEventListener("input", filter);
+  for (const what of ["input", "change"]) form.addEventListener(what, filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   all("[data-page]", form).forEach((one) => one.addEventListener("click", () => { page += Number(one.dataset.page); show(); }));
   form.reset();
