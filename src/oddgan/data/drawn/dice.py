@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Value = TypeVar("Value")
 TABLE = 512  # places around a circle
 
 
@@ -23,20 +22,19 @@ class Dice:
         return low + (high - low) * ((raw >> np.uint64(11)) * 2.0**-53)
 
     def number(self, low: float, high: float) -> float:
+        """One number of `uniform`."""
         return float(self.uniform(low, high))
 
     def normal(self, size: Any = ()) -> NDArray[np.float64]:
-        """With mean 0 and deviation 1: the sum of four uniform numbers of 16 bits, which is normal up to 3 deviations."""
+        """With mean 0 and deviation 1: sums of four uniform numbers of 16 bits, which are normal up to 3 deviations."""
         raw = np.asarray(self._raw(int(np.prod(size, dtype=int))), np.uint64)
         parts = raw.astype("<u8").view("<u2").astype(np.float64)
         found = parts[::4] + parts[1::4] + parts[2::4] + parts[3::4]
         return (found.reshape(size) - 2 * 65535) / np.sqrt((65536**2 - 1) / 3)
 
     def index(self, n: int) -> int:
+        """A whole number from 0 to n - 1."""
         return int(self.number(0, n))
-
-    def pick(self, values: Sequence[Value]) -> Value:
-        return values[self.index(len(values))]
 
     def chosen(self, values: Sequence[str], weights: Sequence[float], size: int) -> NDArray[np.str_]:
         """(size,) of `values`, each as often as its weight says."""
@@ -77,6 +75,6 @@ def step(distance: NDArray[np.float64], width: float = 1.0) -> NDArray[np.float6
 
 
 def even(number: int) -> float:
-    """Of pictures in a row, values spread evenly from 0 to 1: a light that is alike for normals and defects, so that the
-    mean grey level tells nothing."""
+    """Values from 0 to 1 that are evenly spread over any pictures in a row: with such a light, the mean grey level says
+    nothing about defects."""
     return number * 0.6180339887498949 % 1

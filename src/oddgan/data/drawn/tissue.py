@@ -29,6 +29,7 @@ class Section:
 
     @classmethod
     def drawn(cls, dice: Dice, seed: int) -> "Section":
+        """One of the sections that occur."""
         x = np.linspace(-1, 1, SIDE)
         place, tilt, bow, pit = dice.number(-2.5, 2.5), dice.number(-3, 3), dice.number(0, 3), dice.number(0, 3)
         curve = place + tilt * x + bow * x * x + 0.4 * dice.waves(x * 2, 5)

@@ -38,16 +38,18 @@ class Washer:
 
     @classmethod
     def drawn(cls, dice: Dice, seed: int) -> "Washer":
+        """One of the parts that occur."""
         return cls(
-            centre=(SIDE / 2 + dice.number(-2, 2), SIDE / 2 + dice.number(-2, 2)),
-            turn=dice.number(-0.08, 0.08),
-            lamp=dice.number(-2.3, -1.5),  # from above, a little to the left
+            centre=(SIDE / 2 + dice.number(-1.5, 1.5), SIDE / 2 + dice.number(-1.5, 1.5)),
+            turn=dice.number(-0.05, 0.05),
+            lamp=dice.number(-2.1, -1.7),  # from above, a little to the left
             seed=seed,
             gain=0.84 + 0.32 * even(seed),
             warmth=dice.number(-0.025, 0.025),
         )
 
     def polar(self, shift: float = 0.0) -> tuple[Array, Array]:
+        """Radius and angle of each pixel, from the centre or from what is `shift` pixels below it and half as many beside."""
         y, x = np.mgrid[:SIDE, :SIDE].astype(np.float64)
         y, x = y - self.centre[0] - shift, x - self.centre[1] - shift / 2
         return np.hypot(x, y), np.arctan2(y, x)
