@@ -20,6 +20,7 @@ ROWS = [
     {"errors"},
     {
         "cautions",
+        "show",
         "files",
         "parameters",
         "hooks",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .. import show
 from ..metrics import Estimate, Rates
 
 Group = Literal["most anomalous", "miss", "false alarm"]
@@ -111,12 +112,30 @@ class Evaluation:
     skipped: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
-        lines = [f"Evaluation of {self.detector.get('detector', 'a detector')} on {self.data}"]
-        lines += [f"warning: {line}" for line in self.warnings]
-        lines += [f"{name}: {area}" for name, area in self.estimates.items()]
+        return show.text(*self._summary())
+
+    def _repr_html_(self) -> str:
+        points = [
+            [
+                f"{100 * one.requested:g} %",
+                *("–" if v is None else f"{v:.1%}" for v in (one.false_alarms, one.detected)),
+            ]
+            for one in self.operating_points
+        ]
+        head = "false-alarm rate requested", "normal rows flagged", "anomalous rows detected"
+        return show.html(*self._summary(), table=(head, points) if points else None)
+
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw scores, p-values of normals, what each false-alarm rate gives, and the curves, as far as labels allow.
+        Returns an `oddgan.plot.EvaluationDisplay`. Raises `MissingExtra` without matplotlib."""
+        return show.plots().EvaluationDisplay.from_evaluation(self, ax=ax)
+
+    def _summary(self) -> tuple[str, Sequence[str], dict[str, Any]]:
+        """Title, warnings and facts."""
+        facts: dict[str, Any] = {name: str(area) for name, area in self.estimates.items()}
         if self.rates is not None:
-            lines.append(
-                f"at {self.false_alarm_rate:g} false alarms: {self.rates.n_detected} of {self.rates.n_anomalous} "
-                f"anomalous rows detected, {self.rates.n_false_alarms} of {self.rates.n_normal} normal rows flagged"
+            facts[f"at {self.false_alarm_rate:g} false alarms"] = (
+                f"{self.rates.n_detected} of {self.rates.n_anomalous} anomalous rows detected, "
+                f"{self.rates.n_false_alarms} of {self.rates.n_normal} normal rows flagged"
             )
-        return "\n".join(lines)
+        return f"Evaluation of {self.detector.get('detector', 'a detector')} on {self.data}", self.warnings, facts

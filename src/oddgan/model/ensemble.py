@@ -21,7 +21,6 @@ from torch import nn
 
 from .. import cautions
 from ..errors import ParameterError
-from ..kit.recipe import Recipe
 from ..preprocessing import Preprocessor
 from ..preprocessing.profile import Profile, learn
 from ..rows import Rows

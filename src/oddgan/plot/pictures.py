@@ -152,22 +152,17 @@ class AnomalyMapDisplay(Display):
             raise DataError("the detector reconstructs and locates nothing: give the pictures, to see these at least")
         first = next(one for one in (self.picture, self.anomaly_map, self.reconstruction) if one is not None)
         tall = min(2.0, max(0.5, first.shape[0] / first.shape[1]))
-        widths = [1.0] * len(names)
-        if names[-1] == "anomaly map":
-            widths[-1] = 1.22  # with the colour bar
-        size = PANEL * sum(widths), PANEL * tall + 0.75
-        axes = self._panels(ax, 1, len(names), size, width_ratios=widths)[0]
+        bar = 0.75 if names[-1] == "anomaly map" else 0.0  # inches for the colour bar
+        size = PANEL * len(names) + bar, PANEL * tall + 0.75
+        axes = self._panels(ax, 1, len(names), size)[0]
         self.images_, self.lines_, self.colorbar_ = {}, [], None
         for panel, name in zip(axes, names, strict=True):
-            panel.set_title(name, fontsize="medium")
             if name == "anomaly map":
                 self._draw_map(panel)
             else:
                 self.images_[name] = show(panel, getattr(self, name))
-        axes[0].annotate(
-            self.title, (0, 1), xytext=(0, 24), xycoords="axes fraction", textcoords="offset points",
-            fontsize="large", va="bottom", ha="left",
-        )  # fmt: skip
+            panel.set_xlabel(name)
+        axes[0].set_title(self.title, loc="left")
         return self
 
     def _draw_map(self, ax: Any) -> None:
@@ -183,15 +178,18 @@ class AnomalyMapDisplay(Display):
             ax.plot(*closed.T, color=palette.INK, linewidth=2.6)
             self.lines_ += ax.plot(*closed.T, color="white", linewidth=1.2)
         ax.set(xlim=(-0.5, w - 0.5), ylim=(h - 0.5, -0.5))
-        self.colorbar_ = bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.03, extend="both")
+        shades = self.shades
+        self.colorbar_ = ax.figure.colorbar(image, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)))
+        marks = {shades.low: f"{shades.low:.3g}", shades.high: f"{shades.high:.3g}"}
+        if self.threshold is not None and shades.low < self.threshold < shades.high:
+            marks[self.threshold] = f"{self.threshold:.3g} threshold"
+        self.colorbar_.set_ticks(list(marks), labels=list(marks.values()))
+        self.colorbar_.ax.tick_params(labelsize="small")
         if self.threshold is not None:
-            bar.set_label("usual deviations")
-            if self.shades.low < self.threshold < self.shades.high:
-                bar.ax.axhline(self.threshold, color=palette.INK, linewidth=1.5)
-                bar.ax.text(-0.35, self.threshold, "threshold", transform=bar.ax.get_yaxis_transform(), rotation=90,
-                            va="center", ha="right", fontsize="x-small")  # fmt: skip
-        else:
-            bar.set_label("residual")
+            self.colorbar_.ax.axhline(self.threshold, color=palette.INK, linewidth=1.2)
+        self.colorbar_.ax.set_xlabel(
+            "usual\ndeviations" if self.threshold is not None else "residual", fontsize="small"
+        )
 
 
 def _range_of(picture: np.ndarray | None, made: Any, i: int) -> tuple[float, float]:

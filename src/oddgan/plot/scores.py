@@ -211,13 +211,15 @@ class PValueDisplay(Display):
         self.low_, self.high_ = (
             np.array([1.0 if one is None else one.ppf(at) / m for one in counts]) for at in (rest, 1 - rest)
         )
-        ax.stairs(self.high_, self.edges_, baseline=self.low_, fill=True, color=palette.BAND,
-                  label=f"{100 * CERTAINTY:g} % of such bars")  # fmt: skip
         self.bars_ = ax.bar(
-            self.edges_[:-1], self.shares_, np.diff(self.edges_), align="edge", color=palette.NORMAL, alpha=0.55,
-            edgecolor="white", label=f"{m:,} normal row{'s' * (m != 1)}", zorder=0.5,
+            self.edges_[:-1], self.shares_, np.diff(self.edges_), align="edge", color=palette.NORMAL, alpha=0.6,
+            edgecolor="white", label=f"{m:,} normal row{'s' * (m != 1)}", zorder=2,
         )  # fmt: skip
-        ax.stairs(self.expected_, self.edges_, color=palette.INK, linestyle=":", linewidth=1.5, label="expected")
+        ax.stairs(self.high_, self.edges_, baseline=self.low_, fill=True, color=palette.GREY, alpha=0.3, zorder=3,
+                  label=f"{100 * CERTAINTY:g} % of such bars")  # fmt: skip
+        ax.stairs(
+            self.expected_, self.edges_, color=palette.INK, linestyle=":", linewidth=1.5, label="expected", zorder=4
+        )
         ax.set(xlim=(0, 1), xlabel="p-value", ylabel="share of the normal rows")
         ax.set_ylim(0, 1.12 * max(self.shares_.max(), self.high_.max()))
         percent(ax.yaxis)
