@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Value = TypeVar("Value")
 TABLE = 512  # places around a circle
 
 
@@ -20,23 +19,22 @@ class Dice:
     def uniform(self, low: float, high: float, size: Any = ()) -> NDArray[np.float64]:
         """Of this size; a number by default. `high` is never reached."""
         raw = np.asarray(self._raw(int(np.prod(size, dtype=int))), np.uint64).reshape(size)
-        return low + (high - low) * ((raw >> np.uint64(11)) * 2.0**-53)
+        return np.asarray(low + (high - low) * ((raw >> np.uint64(11)) * 2.0**-53), np.float64)
 
     def number(self, low: float, high: float) -> float:
+        """One number of `uniform`."""
         return float(self.uniform(low, high))
 
     def normal(self, size: Any = ()) -> NDArray[np.float64]:
-        """With mean 0 and deviation 1: the sum of four uniform numbers of 16 bits, which is normal up to 3 deviations."""
+        """With mean 0 and deviation 1: sums of four uniform numbers of 16 bits, which are normal up to 3 deviations."""
         raw = np.asarray(self._raw(int(np.prod(size, dtype=int))), np.uint64)
         parts = raw.astype("<u8").view("<u2").astype(np.float64)
         found = parts[::4] + parts[1::4] + parts[2::4] + parts[3::4]
-        return (found.reshape(size) - 2 * 65535) / np.sqrt((65536**2 - 1) / 3)
+        return np.asarray((found.reshape(size) - 2 * 65535) / np.sqrt((65536**2 - 1) / 3))
 
     def index(self, n: int) -> int:
+        """A whole number from 0 to n - 1."""
         return int(self.number(0, n))
-
-    def pick(self, values: Sequence[Value]) -> Value:
-        return values[self.index(len(values))]
 
     def chosen(self, values: Sequence[str], weights: Sequence[float], size: int) -> NDArray[np.str_]:
         """(size,) of `values`, each as often as its weight says."""
@@ -53,7 +51,7 @@ class Dice:
             table += size * np.cos(k * around + self.number(0, 2 * np.pi)) * self.number(0.5, 1)
         place = (at + np.pi) * (TABLE / (2 * np.pi))
         low = np.clip(place, 0, TABLE - 1).astype(int)
-        return table[low] + (place - low) * (table[low + 1] - table[low])
+        return np.asarray(table[low] + (place - low) * (table[low + 1] - table[low]))
 
     def cloud(self, shape: tuple[int, int], width: float) -> NDArray[np.float64]:
         """White noise blurred to that `width` in pixels, with mean 0 and deviation 1."""
@@ -67,7 +65,7 @@ class Dice:
 def _blur(n: int, width: float) -> NDArray[np.float64]:
     place = np.arange(n)
     kernel = np.exp(-(((place[:, None] - place) / width) ** 2) / 2)
-    return kernel / np.sqrt((kernel**2).sum(axis=1, keepdims=True))
+    return np.asarray(kernel / np.sqrt((kernel**2).sum(axis=1, keepdims=True)))
 
 
 def step(distance: NDArray[np.float64], width: float = 1.0) -> NDArray[np.float64]:
@@ -77,6 +75,6 @@ def step(distance: NDArray[np.float64], width: float = 1.0) -> NDArray[np.float6
 
 
 def even(number: int) -> float:
-    """Of pictures in a row, values spread evenly from 0 to 1: a light that is alike for normals and defects, so that the
-    mean grey level tells nothing."""
+    """Values from 0 to 1 that are evenly spread over any pictures in a row: with such a light, the mean grey level says
+    nothing about defects."""
     return number * 0.6180339887498949 % 1

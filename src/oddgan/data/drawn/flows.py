@@ -29,14 +29,20 @@ SERVICES = {
     "ntp": ("udp", 0.05, 0.0, 0.04, 48, 48, 1),
     "ping": ("icmp", 0.04, 0.0, 0.02, 84, 84, 2),
 }
-ENDS = {"tcp": (("closed", "reset", "refused", "open"), (0.93, 0.03, 0.02, 0.02)), "other": (("done", "silent"), (49, 1))}
+ENDS = {
+    "tcp": (("closed", "reset", "refused", "open"), (0.93, 0.03, 0.02, 0.02)),
+    "other": (("done", "silent"), (49, 1)),
+}
 
 
 def flows() -> "tuple[TableRows, NDArray[np.str_]]":
     """2,740 flows of 11 columns; the classes are `benign` (2,500) and the attacks, 60 each, mixed."""
     from ...rows.tables import TableRows
 
-    parts = [_benign(Dice(443, 0), BENIGN), *[attack(Dice(443, i), EACH) for i, attack in enumerate(ATTACKS.values(), 1)]]
+    parts = [
+        _benign(Dice(443, 0), BENIGN),
+        *[attack(Dice(443, i), EACH) for i, attack in enumerate(ATTACKS.values(), 1)],
+    ]
     kinds = np.repeat([NORMAL, *ATTACKS], [BENIGN, *[EACH] * len(ATTACKS)]).astype(np.str_)
     order = np.argsort(Dice(443, 99).uniform(0, 1, len(kinds)), kind="stable")
     columns = {name: np.concatenate([part[name] for part in parts])[order] for name in COLUMNS}

@@ -29,6 +29,7 @@ class Section:
 
     @classmethod
     def drawn(cls, dice: Dice, seed: int) -> "Section":
+        """One of the sections that occur."""
         x = np.linspace(-1, 1, SIDE)
         place, tilt, bow, pit = dice.number(-2.5, 2.5), dice.number(-3, 3), dice.number(0, 3), dice.number(0, 3)
         curve = place + tilt * x + bow * x * x + 0.4 * dice.waves(x * 2, 5)
@@ -44,7 +45,7 @@ class Section:
         """Brightness (H, W) without speckle; `bumps` (W,) lift the two lowest borders."""
         dice = Dice(7, self.seed, 1)
         y = np.arange(SIDE, dtype=np.float64)[:, None]
-        seen = np.full((SIDE, SIDE), BRIGHTNESS[0])
+        seen: Array = np.full((SIDE, SIDE), BRIGHTNESS[0])
         for i, (border, bright) in enumerate(zip(self.borders, BRIGHTNESS[1:], strict=True)):
             lifted = border - bumps if bumps is not None and i in (4, 5) else border
             seen = seen + (bright - seen) * step(lifted - y, 1.6)
@@ -55,7 +56,7 @@ class Section:
             at = dice.number(0, SIDE)
             shadow = np.exp(-(((np.arange(SIDE) - at) / wide) ** 2) / 2)
             seen = seen * (1 - strong * shadow * step(self.borders[0] + 4 - y, 4))
-        return seen
+        return np.asarray(seen)
 
     def scanned(self, seen: Array) -> NDArray[np.uint8]:
         """The picture, with speckle, which multiplies, and noise, which adds."""

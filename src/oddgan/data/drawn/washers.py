@@ -38,16 +38,18 @@ class Washer:
 
     @classmethod
     def drawn(cls, dice: Dice, seed: int) -> "Washer":
+        """One of the parts that occur."""
         return cls(
-            centre=(SIDE / 2 + dice.number(-2, 2), SIDE / 2 + dice.number(-2, 2)),
-            turn=dice.number(-0.08, 0.08),
-            lamp=dice.number(-2.3, -1.5),  # from above, a little to the left
+            centre=(SIDE / 2 + dice.number(-1.5, 1.5), SIDE / 2 + dice.number(-1.5, 1.5)),
+            turn=dice.number(-0.05, 0.05),
+            lamp=dice.number(-2.1, -1.7),  # from above, a little to the left
             seed=seed,
             gain=0.84 + 0.32 * even(seed),
             warmth=dice.number(-0.025, 0.025),
         )
 
     def polar(self, shift: float = 0.0) -> tuple[Array, Array]:
+        """Radius and angle of each pixel, about the centre moved down by `shift` pixels and right by half as many."""
         y, x = np.mgrid[:SIDE, :SIDE].astype(np.float64)
         y, x = y - self.centre[0] - shift, x - self.centre[1] - shift / 2
         return np.hypot(x, y), np.arctan2(y, x)
@@ -66,7 +68,7 @@ class Washer:
             broken = np.minimum(height, np.maximum(TOOTH * left + rough, 0))
             steep = np.where(here & (broken < height), 0, steep)
             height = np.where(here, broken, height)
-        return (r - BODY - height) / np.sqrt(1 + (steep / np.maximum(r, 1)) ** 2)
+        return np.asarray((r - BODY - height) / np.sqrt(1 + (steep / np.maximum(r, 1)) ** 2))
 
     def scene(self) -> tuple[Array, Array, Array]:
         """(colours (H, W, 3), coverage by metal (H, W), brightness of the metal (H, W)), without noise."""
@@ -97,7 +99,7 @@ class Washer:
         light = 1 + 0.10 * (np.cos(self.lamp) * x + np.sin(self.lamp) * y) - 0.07 * (x * x + y * y)
         seen = colours * self.gain * light[..., None] * (1 + self.warmth * np.array([1, 0, -1]))
         seen = seen + 0.012 * dice.normal((SIDE, SIDE, 1)) + 0.006 * dice.normal((SIDE, SIDE, 3))
-        return np.rint(255 * np.clip(seen, 0, 1)).astype(np.uint8)
+        return np.asarray(np.rint(255 * np.clip(seen, 0, 1)), np.uint8)
 
 
 def washer(number: int, kind: str = "good") -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -139,7 +141,7 @@ def _scratch(dice: Dice, part: Washer, colours: Array, shade: Array) -> Array:
     core[around] = step(distance.min(axis=2) - dice.number(0.5, 0.9)) * depth
     on = core > 0.5
     sign = -1.0 if shade[on].mean() > 0.62 else 1.0
-    return colours + (sign * dice.number(0.24, 0.42) * core)[..., None] * STEEL
+    return np.asarray(colours + (sign * dice.number(0.24, 0.42) * core)[..., None] * STEEL)
 
 
 def _stain(dice: Dice, part: Washer, colours: Array, shade: Array) -> Array:
@@ -158,7 +160,7 @@ def _dent(dice: Dice, part: Washer, colours: Array, shade: Array) -> Array:
     y, x = (y - at[0]) / size, (x - at[1]) / size
     slope = (x * np.cos(part.lamp) + y * np.sin(part.lamp)) * np.exp(-(x * x + y * y) / 1.6)
     pit = -dice.number(0.45, 0.8) * slope - 0.12 * np.exp(-(x * x + y * y))
-    return colours + pit[..., None] * STEEL
+    return np.asarray(colours + pit[..., None] * STEEL)
 
 
 _MARKS = {"scratch": _scratch, "stain": _stain, "dent": _dent}
