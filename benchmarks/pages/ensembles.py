@@ -14,10 +14,11 @@ PAGE = RESULTS / "ensembles.md"
 HEAD = """
 # Ensembles and folds, measured
 
-[What they are](../howto/ensembles.md). An ensemble is a safeguard more than a gain: it comes out above the member that one would have trained alone, seldom above the
-one that turns out to be best. Different detectors gain more than seeds do. Folds keep the false-alarm rate near what was asked
-at half the spread over splits, and use the rows that a hold-out would set aside; the more the members change with the rows
-left out, as principal components do, the more they err on the safe side.
+[What they are](../howto/ensembles.md). An ensemble is a safeguard more than a gain: it comes out above the member that
+one would have trained alone, seldom above the one that turns out to be best. Different detectors gain more than seeds
+do. Folds keep the false-alarm rate near what was asked at half the spread over splits, and use the rows that a hold-out
+would set aside. The more the members change with the rows left out, as principal components do, the more they err on
+the safe side.
 """
 MIXES = {"seeds": "GANomaly, five seeds", "mixed": "GANomaly, KNN, LOF, PCA and isolation forest"}
 

@@ -59,6 +59,7 @@ def reproduce(
     if table is None:
         raise ParameterError(f"say which TABLE: {', '.join(papers.tables())}")
     from ..report import reproduction as page
+    from ..report.reproduction_notes import notes
     from .train import set_threads
 
     wanted = papers.table(table)
@@ -82,13 +83,15 @@ def reproduce(
             hooks=hooks,
             report=terminal.note,
         )
-    head, lines = page.methods(wanted, found.cells)
     terminal.say(wanted.title)
     terminal.say(wanted.source)
+    for title, head, lines in page.methods(wanted, found.cells):
+        terminal.say()
+        if title:
+            terminal.say(title)
+        terminal.table(head, lines)
     terminal.say()
-    terminal.table(head, lines)
-    terminal.say()
-    for note in page.notes(wanted, found.cells):
+    for note in notes(wanted, found.cells):
         terminal.say(note)
     write_reports(reports, found)
     write_text(markdown, lambda: page.page(wanted, found.cells))

@@ -13,8 +13,6 @@ SCHEMA_VERSION = 1
 def document(found: Reproduction, commands: Sequence[str] = ()) -> doc.Document:
     """The whole report."""
     table, cells = found.table, found.cells
-    head, lines = reproduction.methods(table, cells)
-    by_class = reproduction.classes(table, cells)
     failed = [cell for cell in cells if cell.error is not None]
     warnings = []
     if failed:
@@ -32,12 +30,9 @@ def document(found: Reproduction, commands: Sequence[str] = ()) -> doc.Document:
             doc.Section("", (doc.Warnings(tuple(warnings)),) if warnings else ()),
             doc.Section(
                 "Methods",
-                (*_chart(found), doc.Table("", tuple(head), tuple(map(tuple, lines)))),
+                (*_chart(found), *_tables(reproduction.methods(table, cells))),
             ),
-            doc.Section(
-                "By class",
-                tuple(doc.Table(title, tuple(names), tuple(map(tuple, rows))) for title, names, rows in by_class),
-            ),
+            doc.Section("By class", tuple(_tables(reproduction.classes(table, cells)))),
             doc.Section("Notes", (doc.Notes(tuple(reproduction.notes(table, cells))),)),
             doc.Section("Make it again", _again(found, commands)),
         ),
@@ -47,11 +42,11 @@ def document(found: Reproduction, commands: Sequence[str] = ()) -> doc.Document:
 
 def to_json(found: Reproduction, commands: Sequence[str] = ()) -> str:
     """Everything as strict JSON: "schema" ("oddgan.reproduction"), "schema_version"; "table": {"name", "title",
-    "source", "data", "figure", "classes", "protocols"}; "budget"; "methods": {"head": [text], "rows": [[text]]};
+    "source", "data", "figure", "classes", "protocols"}; "budget"; "methods": [{"title", "head": [text],
+    "rows": [[text]]}];
     "notes": [text]; "published": [{"name", "run", "standing", "published": {figure: {class: value}}}]; "cells": every
     run; "commands": [text]. A key may be added within a version."""
     table = found.table
-    head, lines = reproduction.methods(table, found.cells)
     names = ("name", "title", "source", "data", "figure", "classes", "protocols")
     return text.written(
         {
@@ -59,7 +54,10 @@ def to_json(found: Reproduction, commands: Sequence[str] = ()) -> str:
             "schema_version": SCHEMA_VERSION,
             "table": {name: getattr(table, name) for name in names},
             "budget": found.budget,
-            "methods": {"head": head, "rows": lines},
+            "methods": [
+                {"title": title, "head": head, "rows": rows}
+                for title, head, rows in reproduction.methods(table, found.cells)
+            ],
             "notes": reproduction.notes(table, found.cells),
             "published": [
                 {"name": row.name, "run": row.run, "standing": row.standing, "published": row.published}
@@ -69,6 +67,10 @@ def to_json(found: Reproduction, commands: Sequence[str] = ()) -> str:
             "commands": commands,
         }
     )
+
+
+def _tables(sections: Sequence[reproduction.Section]) -> list[doc.Table]:
+    return [doc.Table(title, tuple(head), tuple(map(tuple, rows))) for title, head, rows in sections]
 
 
 def _chart(found: Reproduction) -> tuple[doc.Block, ...]:
