@@ -48,7 +48,7 @@ class FalseAlarmsDisplay(Display):
     Attributes
     ----------
     alarms : tuple of Alarms
-        What was found, with the band that holds 95 percent of such counts.
+        What was found, with the band that holds `certainty` (0.95) of such counts.
     rates : tuple of float
     """
 
@@ -56,14 +56,16 @@ class FalseAlarmsDisplay(Display):
     rates: tuple[float, ...]
 
     @classmethod
-    def from_records(cls, records: Iterable[Mapping[str, Any]], *, ax: Any = None) -> Self:
+    def from_records(
+        cls, records: Iterable[Mapping[str, Any]], *, certainty: float = CERTAINTY, ax: Any = None
+    ) -> Self:
         """Draw records, each with "data", "detector", "rate", "found" (false alarms among new normal rows, over all
         splits), "calibrate" and "new" (the numbers of calibration rows and of new rows, or one of each split).
 
         The band is exact: alarms of a split are BetaBinomial(new, k, n + 1 - k) with k = floor(rate (n + 1)), and
         their sum the convolution. Raises `DataError` where a record lacks something.
         """
-        found = [_alarms(record, i) for i, record in enumerate(records)]
+        found = [_alarms(record, i, certainty) for i, record in enumerate(records)]
         if not found:
             raise DataError("records: there are none to plot")
         return cls(alarms=tuple(found), rates=tuple(sorted({one.rate for one in found}))).plot(ax)
@@ -78,9 +80,8 @@ class FalseAlarmsDisplay(Display):
         for panel, rate in zip(axes, self.rates, strict=True):
             some = [one for one in self.alarms if one.rate == rate]
             for one in some:
-                y = data.index(one.data)
-                panel.barh(y, (one.high - one.low) / one.new, left=one.low / one.new, height=0.72, color=palette.BAND,
-                           zorder=1)  # fmt: skip
+                place, wide = data.index(one.data), (one.high - one.low) / one.new
+                panel.barh(place, wide, left=one.low / one.new, height=0.72, color=palette.BAND, zorder=1)
             panel.axvline(rate, color=palette.CHANCE, linestyle=":", linewidth=1.5, zorder=2)
             for i, detector in enumerate(detectors):
                 mine = [one for one in some if one.detector == detector]
@@ -99,20 +100,17 @@ class FalseAlarmsDisplay(Display):
             panel.set_xlabel("false alarms found")
             tidy(panel)
             panel.grid(False, axis="y")
-        axes[0].legend(
-            frameon=False, fontsize="small", ncols=min(4, len(detectors)), loc="upper left",
-            bbox_to_anchor=(0.0, -0.75 / (0.24 * len(data) + 0.3)), borderaxespad=0.0,
-        )  # fmt: skip
+        self._key([self.points_[self.rates[0], detector] for detector in detectors], min(4, len(detectors)))
         return self
 
 
-def _alarms(record: Mapping[str, Any], i: int) -> Alarms:
+def _alarms(record: Mapping[str, Any], i: int, certainty: float) -> Alarms:
     if missing := [name for name in NEEDED if name not in record]:
         raise DataError(f"record {i}: has no {missing[0]!r}; a record has {', '.join(NEEDED)}")
     calibrate, new = (np.atleast_1d(record[name]).astype(int).tolist() for name in ("calibrate", "new"))
     if len(calibrate) != len(new) or min(new) < 1:
         raise DataError(f"record {i}: 'calibrate' and 'new' must have one number for each split, of one row at least")
-    expected, low, high = alarms_band(calibrate, new, float(record["rate"]), CERTAINTY)
+    expected, low, high = alarms_band(calibrate, new, float(record["rate"]), certainty)
     return Alarms(
         str(record["data"]), str(record["detector"]), float(record["rate"]), float(record["found"]), sum(new),
         expected, low, high,
