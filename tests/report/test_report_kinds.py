@@ -216,7 +216,7 @@ def test_a_reproduced_table(tmp_path):
     assert any("published" in attrs.get("class", "") for attrs in parsed.named("circle"))
     keys = json.loads(report.to_json(found))
     assert (keys["schema"], keys["table"]["name"]) == ("oddgan.reproduction", "ocgan-mnist")
-    assert keys["methods"]["head"][0] == "method"
+    assert keys["methods"][0]["head"][0] == "method"
 
 
 def test_ten_thousand_items_stay_below_five_megabytes(evaluation):
