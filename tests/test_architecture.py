@@ -20,6 +20,7 @@ ROWS = [
     {"errors"},
     {
         "cautions",
+        "show",
         "files",
         "parameters",
         "hooks",
@@ -44,6 +45,7 @@ ROWS = [
     {"kit", "choosing"},
     {"papers"},
     {"report"},
+    {"plot"},
     {"cli"},
     {"__main__"},
 ]

@@ -31,11 +31,6 @@ class Detector(Recipe, Face):
     def _fit_rows(self, rows: Rows, y: Any, *, held: HeldOut, run: fitting.Run) -> Model:
         return fitting.fit(self, rows, y, held=held, run=run)
 
-    @property
-    def generates(self) -> bool:
-        """Whether `generate` can make rows."""
-        return type(self).sample is not Recipe.sample
-
     def continue_fit(
         self,
         X: Any,

@@ -276,7 +276,7 @@ def test_a_table_is_run_once(small, tmp_path):
 
 def rows_of(page, title):
     """The rows of the page's table below a title, by the name of the method, as mappings."""
-    below = page.partition(f"**{title}**\n\n")[2].partition("\n\n")[0].splitlines()
+    below = page.replace("**", "").partition(f"\n{title}\n\n")[2].partition("\n\n")[0].splitlines()
     head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in below]
     return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
 

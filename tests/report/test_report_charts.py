@@ -58,7 +58,7 @@ def test_a_squeezed_histogram_becomes_logarithmic_and_loses_no_row():
     x, y = np.array(path(svg, "area all")).T
     heights = y[0] - y[1:-1]
     assert heights.min() > 0.85 * heights.max()  # level, as the scores are
-    assert (x[0], x[-1]) == (60, 948)  # from edge to edge
+    assert (x[0], x[-1]) == (78, 948)  # from edge to edge
     assert "logarithmic" not in charts.score_histogram({"all": scores - 1}, 0.01)
 
 

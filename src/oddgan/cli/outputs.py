@@ -1,13 +1,27 @@
 """Places for results: found out to be writable before the long part, and filled whole or not at all."""
 
+import shlex
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import OutputError
 from ..files import whole_file, whole_folder
+from . import terminal
 
-__all__ = ["PICTURES", "check_folder", "check_writable", "whole_folder", "write_text"]
+if TYPE_CHECKING:
+    from ..report import Found
+
+__all__ = [
+    "PICTURES",
+    "check_folder",
+    "check_reports",
+    "check_writable",
+    "whole_folder",
+    "write_reports",
+    "write_text",
+]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
@@ -38,6 +52,23 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{folder}: nothing can be written there ({reason}); choose another place") from error
+
+
+def check_reports(paths: Sequence[Path] | None) -> list[Path]:
+    """The places of reports, of which there may be none. Raises `ParameterError` for a suffix that says no form."""
+    from ..report import suffix_of
+
+    for path in paths or ():
+        suffix_of(path)
+    return list(paths or ())
+
+
+def write_reports(paths: Sequence[Path], found: "Found") -> None:
+    """Write a report to each place, with the command that is running."""
+    from .. import report
+
+    for path in paths:
+        report.write(found, path, [shlex.join(["oddgan", *terminal.asked])])
 
 
 def write_text(path: Path | None, text: Callable[[], str]) -> None:

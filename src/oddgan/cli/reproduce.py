@@ -7,8 +7,8 @@ import typer
 
 from ..errors import OutputError, ParameterError
 from . import terminal
-from .options import Threads, classes
-from .outputs import check_writable, write_text
+from .options import Reports, Threads, classes
+from .outputs import check_reports, check_writable, write_reports, write_text
 from .process import loading
 
 
@@ -39,6 +39,7 @@ def reproduce(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the results that there are, or refuse to.")] = True,
+    report: Reports = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,
     threads: Threads = None,
     checkpoint_seconds: Annotated[
@@ -65,7 +66,8 @@ def reproduce(
     kept = results or Path(f"{table}.jsonl")
     if not resume and kept.exists():
         raise OutputError(f"{kept}: is there already; remove it, choose another --results, or go on with --resume")
-    check_writable(kept, markdown)
+    reports = check_reports(report)
+    check_writable(kept, *reports, markdown)
     if threads is not None:
         set_threads(threads)
     with terminal.resumable() as hooks:
@@ -91,8 +93,9 @@ def reproduce(
     terminal.say()
     for note in notes(wanted, found.cells):
         terminal.say(note)
+    write_reports(reports, found)
     write_text(markdown, lambda: page.page(wanted, found.cells))
-    terminal.written(kept, markdown)
+    terminal.written(kept, *reports, markdown)
 
 
 def _list() -> None:

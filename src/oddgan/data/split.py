@@ -77,11 +77,13 @@ class Labelled:
 
     classes    (n,) str, the class of each row
     trained    how many of the first rows were published as the training part; 0: the set has no parts
+    masks      (n, H, W) bool, where each picture is anomalous, or None where that is not known
     """
 
     rows: Held
     classes: NDArray[np.str_]
     trained: int = 0
+    masks: NDArray[np.bool_] | None = None
 
 
 class EveryClass(frozenset[str]):
@@ -161,8 +163,10 @@ def official_split(
     test: Held,
     test_classes: NDArray[np.str_],
     normals: Collection[str],
+    masks: NDArray[np.bool_] | None = None,
 ) -> Split:
-    """Train on the normal classes' training rows, test on all test rows, unless all classes are normal."""
+    """Train on the normal classes' training rows, test on all test rows, unless all classes are normal. `masks`: of the
+    test rows; those of normal rows count as empty."""
     if isinstance(normals, EveryClass):
         return Split(name=name, train=train, note=all_normal(name, len(train), len(test)))
     chosen = np.isin(train_classes, list(normals))
@@ -175,6 +179,7 @@ def official_split(
         test=test,
         labels=anomalous,
         kinds=tuple(test_classes.tolist()),
+        masks=None if masks is None else list(masks & anomalous[:, None, None]),
         note=f"{name}: {counts(int(chosen.sum()), anomalous)}; normal: {', '.join(sorted(normals))}",
     )
 

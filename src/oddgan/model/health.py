@@ -175,7 +175,7 @@ def _blocks(compute: Any, x: Tensor, fit: Finished) -> Iterator[Any]:
 
 def _generated(fit: Finished) -> np.ndarray | None:
     """Generated rows (n, d), None where the detector models no distribution."""
-    if type(fit.recipe).sample is Recipe.sample:
+    if not fit.recipe.generates:
         return None
     try:
         with machine.sealed(), torch.no_grad():

@@ -1,11 +1,11 @@
-"""A comparison of detectors as a table, as Markdown and as JSON."""
+"""A comparison of detectors as a table and as JSON."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ..evaluation import Comparison, Contender, Spread
 from ..evaluation.figures import FIGURES
-from . import markdown
 
 SCHEMA_VERSION = 1
 
@@ -64,18 +64,11 @@ def _of_simulated(comparison: Comparison) -> list[str]:
     return lines
 
 
-def to_markdown(comparison: Comparison) -> str:
-    """The table as GitHub-flavoured Markdown, with its notes."""
-    head, rows = table(comparison)
-    listed = [f"- {' '.join(line.split())}" for line in notes(comparison)]
-    title = f"# Detectors on {comparison.data}"
-    return "\n".join([title, "", comparison.note, "", markdown.table(head, rows), "", *listed, ""])
-
-
-def to_json(comparison: Comparison) -> str:
+def to_json(comparison: Comparison, commands: Sequence[str] = ()) -> str:
     """Everything as strict JSON: "schema" ("oddgan.comparison"), "schema_version"; "data": {"name", "note", "rows",
     "chance"}; "seeds"; "detectors": [{"name", "detector", "parameters", "figures": {name: {"mean", "deviation",
-    "median", "values"}}, "errors": {seed: text}}]; "cells": every run. A key may be added within a version."""
+    "median", "values"}}, "errors": {seed: text}}]; "cells": every run; "commands": [text] that make it again. A key may
+    be added within a version."""
     document = {
         "schema": "oddgan.comparison",
         "schema_version": SCHEMA_VERSION,
@@ -91,6 +84,7 @@ def to_json(comparison: Comparison) -> str:
         "detectors": comparison.contenders,
         "untried": comparison.untried,
         "cells": comparison.cells,
+        "commands": commands,
     }
     return json.dumps(document, default=_fields, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 

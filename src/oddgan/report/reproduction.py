@@ -32,12 +32,29 @@ def page(table: Table, cells: Sequence[Cell], level: str = "#") -> str:
 
 def sections(table: Table, cells: Sequence[Cell]) -> list[Section]:
     """The tables of methods, over classes and seeds, a protocol each, and those by class, as text."""
-    found = methods(table, cells)
-    if len(table.classes) > 1 and table.task != "speed":
-        for protocol in table.protocols:
-            for figure in dict.fromkeys((table.figure, "auroc") if protocol == "clean" else (table.figure,)):
-                found += _by_class(table, cells, protocol, figure)
-    return found
+    return [*methods(table, cells), *classes(table, cells)]
+
+
+def classes(table: Table, cells: Sequence[Cell]) -> list[Section]:
+    """The tables by class, as text."""
+    if len(table.classes) < 2 or table.task == "speed":
+        return []
+    return [
+        section
+        for protocol in table.protocols
+        for figure in dict.fromkeys((table.figure, "auroc") if protocol == "clean" else (table.figure,))
+        for section in _by_class(table, cells, protocol, figure)
+    ]
+
+
+def stated(table: Table, row: Row, cells: Sequence[Cell]) -> float | None:
+    """What was published of the table's figure: the mean over the classes that were run, where all of these are known,
+    or else the one over all classes."""
+    known = row.published.get(table.figure, {})
+    ran = {cell.facts["class"] for cell in cells if cell.error is None and cell.facts["run"] == row.run}
+    if ran and known.keys() >= ran:
+        return mean(known[name] for name in ran)
+    return known.get(MEAN)
 
 
 def methods(table: Table, cells: Sequence[Cell]) -> list[Section]:
