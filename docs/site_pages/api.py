@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import cache
@@ -14,6 +15,7 @@ from sphinx.pycode import ModuleAnalyzer
 
 import oddgan
 from oddgan import detectors
+from oddgan.face import Face
 from oddgan.kit.neural import NeuralRecipe
 from oddgan.kit.recipe import Recipe
 from oddgan.parameters import declared
@@ -125,11 +127,12 @@ def entry(module: str, name: str, one: Any) -> str:
             members = sorted(of_authors() & set(dir(one)) - set(declared(NeuralRecipe)))
             listed = "".join(f"   {_member(one, name)}\n" for name in members)
             return f".. autoclass:: {home}\n   :no-members:\n\n{listed}"
-        fields = f"   :exclude-members: {skipped}\n" if (skipped := of_sklearn(one)) else ""
-        if is_dataclass(one) or "_fields" in vars(one):
-            listed = "Attributes\n" in (inspect.getdoc(one) or "")  # then they have entries already
-            fields = f"   :exclude-members: {', '.join(one.__annotations__)}\n" if listed else "   :undoc-members:\n"
-        return f".. autoclass:: {home}\n   :members:\n{fields}"
+        listed = attributes(one)
+        skipped = ", ".join(name for name in [of_sklearn(one), *sorted(listed)] if name)
+        options = f"   :exclude-members: {skipped}\n" if skipped else ""
+        if not listed and (is_dataclass(one) or "_fields" in vars(one)):
+            options += "   :undoc-members:\n"
+        return f".. autoclass:: {home}\n   :members:\n{options}"
     if inspect.isroutine(one):
         return f".. autofunction:: {home}\n"
     return f".. py:data:: {name}\n\n{_documented(module, name)}\n"
@@ -145,6 +148,13 @@ def _documented(module: str, name: str) -> str:
             if documented == name:
                 return "\n".join(f"   {line}" for line in restructured(lines))
     return f"   {escaped(repr(getattr(source, name)))}"
+
+
+def attributes(one: type) -> set[str]:
+    """The attributes that a class's docstring lists, which have entries by that."""
+    section = re.search(r"^Attributes\n-+\n(.*?)(?=^\w+\n-+$|\Z)", inspect.getdoc(one) or "", flags=re.M | re.S)
+    heads = re.findall(r"^(\w[\w, ]*)(?: :|$)", section[1], flags=re.M) if section else []
+    return {name.strip() for head in heads for name in head.split(",")}
 
 
 def of_sklearn(one: type) -> str:
@@ -201,7 +211,7 @@ def of_authors() -> set[str]:
 def _detector() -> str:
     """What all detectors share: documented once."""
     head = "What every detector can do. Detectors differ in their parameters: :doc:`oddgan.detectors`.\n"
-    hidden = of_authors() | set(of_sklearn(oddgan.Detector).split(", "))
+    hidden = of_authors() | attributes(Face) | set(of_sklearn(oddgan.Detector).split(", "))
     shown = [name for name in dir(oddgan.Detector) if not name.startswith("_") and name not in hidden]
     groups = {title: [name for name in names.split() if name in shown] for title, names in GROUPS.items()}
     grouped = {name for names in groups.values() for name in names}
