@@ -64,7 +64,7 @@ def draw_parts(folder):
             Image.fromarray(picture.astype(np.uint8)).save(folder / name / f"{i}.png")
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [*PAGES, *sorted(ROOT.glob("examples/*.ipynb"))], ids=lambda p: p.name)
 def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"

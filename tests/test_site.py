@@ -1,5 +1,6 @@
 """The documentation site: what is made of pages and docstrings, and that it builds (`make check` builds it, too)."""
 
+import json
 import re
 import subprocess
 import sys
@@ -26,6 +27,17 @@ def test_links_lead_to_the_sites_pages():
         "[a](../index.md) ![b](x.svg) [c](../project/changelog.md#here) [d](../index.md) [e](index.md) [f](#g) [h](https://i)"
     )
     assert with_links("see [the file](../src/x.py)", "docs/index.md", places) == "see the file"
+
+
+def test_a_notebooks_text_links_to_the_site():
+    from site_pages.pages import notebook
+
+    cells = [
+        {"cell_type": "markdown", "source": ["[a](../docs/howto", "/data.md)"]},
+        {"cell_type": "code", "source": "[a](b)"},
+    ]
+    made = json.loads(notebook({"cells": cells}, "examples/a.ipynb", PLACES | {"examples/a.ipynb": "examples/a.ipynb"}))
+    assert [cell["source"] for cell in made["cells"]] == ["[a](../howto/data.md)", "[a](b)"]
 
 
 def test_an_index_is_the_contents_of_its_folder():

@@ -1,9 +1,11 @@
 """From the Markdown pages of the repository to those of the site: links, contents and cards."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 PROJECT = {f"{name}.md": f"project/{name.lower()}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")}
 """Pages of the repository's root that the site has, too. The README has a page of its own kind: the site's index."""
@@ -21,9 +23,12 @@ def of(root: Path) -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {}
     for source, place in places.items():
         path = root / source
-        files[place] = (
-            with_links(path.read_text("utf-8"), source, places) if path.suffix == ".md" else path.read_bytes()
-        )
+        if path.suffix == ".md":
+            files[place] = with_links(path.read_text("utf-8"), source, places)
+        elif path.suffix == ".ipynb":
+            files[place] = notebook(json.loads(path.read_text("utf-8")), source, places)
+        else:
+            files[place] = path.read_bytes()
     for place in [one for one in files if PurePosixPath(one).name == "index.md"]:
         text = files[place]
         assert isinstance(text, str)
@@ -70,6 +75,14 @@ def with_links(text: str, source: str, places: Mapping[str, str]) -> str:
         return f"{mark}[{shown}]({os.path.relpath(place, os.path.dirname(here) or '.')}{anchor})"
 
     return LINK.sub(link, text)
+
+
+def notebook(held: dict[str, Any], source: str, places: Mapping[str, str]) -> str:
+    """A notebook whose text links to the site's pages."""
+    for cell in held["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = with_links("".join(cell["source"]), source, places)
+    return json.dumps(held, ensure_ascii=False)
 
 
 def contents(text: str, place: str, files: Mapping[str, str | bytes]) -> str:
