@@ -174,13 +174,6 @@ def test_a_detector_without_training_goes_all_the_way(oddgan, folder, tmp_path):
     assert not (tmp_path / "maps").exists()
 
 
-def test_a_report_needs_test_rows(oddgan, tmp_path):
-    np.save(tmp_path / "t.npy", np.random.default_rng(0).normal(size=(30, 3)))
-    ran = oddgan("train", "t.npy", *SMALL, "--report", "r.html")
-    assert ran.code == 2
-    assert "nothing for --report" in ran.err
-
-
 def test_tensorboard_gets_the_losses(oddgan, table_file, tmp_path):
     assert oddgan("train", table_file, *SMALL, "--tensorboard", "logs").code == 0
     assert list((tmp_path / "logs").glob("events*"))

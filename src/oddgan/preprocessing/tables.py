@@ -151,7 +151,7 @@ class TablePreprocessor(OnePart):
     def raw(self, rows: TableRows | np.ndarray) -> Tensor:
         """`rows` as the encoder takes them: (n, k) float64, numbers with NaN for missing ones, codes of categories."""
         values = self.matched(rows).values
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
+        return torch.from_numpy(np.require(values, np.float64, ["C", "W"]))  # memory-mapped rows are read-only
 
     def tensor(self, rows: TableRows | np.ndarray) -> Tensor:
         """`rows` as the networks take them, (n, d) float32."""

@@ -296,16 +296,17 @@ def dots(
     chance: float | None,
     beside: Sequence[str] = (),
     marks: Mapping[str, float] = MappingProxyType({}),
+    width: int = 460,
 ) -> str:
     """A figure of several detectors: each value as a dot, their mean as a line, best possible on the right. `beside`:
-    names of rows that are no detector; `marks`: a value of a row that is shown as a ring."""
+    names of rows that are no detector; `marks`: a value of a row that is shown as a ring; `width`: in pixels."""
     values = [*(value for _, some in rows for value in some), *marks.values(), *([] if chance is None else [chance])]
     low = min(values)
     low = max(0.0, math.floor(10 * (low - 0.02)) / 10)
-    row = 30
+    row, most = (30, 24) if width < 600 else (26, 36)  # pixels, and letters of a name
     longest = max(len(one) for one, _ in rows)
-    left = min(190, 24 + round(7.2 * longest))
-    axes = Axes(x=(low, 1.0), y=(0, 1), width=460, height=44 + row * len(rows), left=left, top=8, bottom=36)
+    left = 24 + round(7.0 * min(longest, most))
+    axes = Axes(x=(low, 1.0), y=(0, 1), width=width, height=44 + row * len(rows), left=left, top=8, bottom=36)
     parts = []
     for tick in ticks(low, 1.0):
         parts += [axes.upright("grid", tick), label("tick", axes.px(tick), axes.base + 17, f"{tick:g}", "middle")]
@@ -315,7 +316,7 @@ def dots(
     for i, (one, some) in enumerate(rows):
         y = axes.top + row * (i + 0.5)
         css = "rival" if one in beside else "contender"
-        shown = one if len(one) <= 24 else f"{one[:23]}…"
+        shown = one if len(one) <= most else f"{one[: most - 1]}…"
         parts.append(label("note", left - 10, y + 4, shown, "end"))
         parts.append(line("grid", left, y, axes.end, y))
         if some:

@@ -56,7 +56,8 @@ class Tiles:
 @dataclass(frozen=True)
 class Table:
     """A table of text. Columns from `numbers_from` on are numbers. `strips`: for each row a small SVG that draws it,
-    "" for none; `faint`: numbers of rows that are there for reference."""
+    "" for none; `faint`: numbers of rows that are there for reference; `folded`: whether a page shows it when it is
+    asked for."""
 
     caption: str
     head: tuple[str, ...]
@@ -64,6 +65,7 @@ class Table:
     numbers_from: int = 1
     strips: tuple[str, ...] = ()
     faint: frozenset[int] = frozenset()
+    folded: bool = False
 
 
 @dataclass(frozen=True)

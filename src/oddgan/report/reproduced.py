@@ -95,7 +95,7 @@ def _chart(found: Reproduction) -> tuple[doc.Block, ...]:
     if not any(some for _, some in rows):
         return ()
     what = FIGURES[table.figure].head
-    chart = charts.dots(f"{what}, {table.protocols[0]}", rows, FIGURES[table.figure].chance, marks=published)
+    chart = charts.dots(f"{what}, {table.protocols[0]}", rows, FIGURES[table.figure].chance, marks=published, width=960)
     legend = [("contender", "one run each"), ("published", "published")]
     caption = (
         "Each dot is a run (a class and a seed), the line their mean; the ring is what was published, of the classes "

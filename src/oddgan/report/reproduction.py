@@ -51,7 +51,8 @@ def stated(table: Table, row: Row, cells: Sequence[Cell]) -> float | None:
     """What was published of the table's figure: the mean over the classes that were run, where all of these are known,
     or else the one over all classes."""
     known = row.published.get(table.figure, {})
-    ran = {cell.facts["class"] for cell in cells if cell.error is None and cell.facts["run"] == row.run}
+    whole = [cell for cell in cells if cell.error is None]
+    ran = {cell.facts["class"] for cell in whole if cell.facts["run"] == row.run} or {c.facts["class"] for c in whole}
     if ran and known.keys() >= ran:
         return mean(known[name] for name in ran)
     return known.get(MEAN)

@@ -104,7 +104,7 @@ def to_json(found: Training, commands: Sequence[str] = ()) -> str:
 def _in_short(found: Training) -> tuple[doc.Block, ...]:
     facts = found.detector.get("training", {})
     rows, updates = facts.get("rows", 0), facts.get("updates", {})
-    steps = ", ".join(f"{_count(count)} updates of {stage}" for stage, count in updates.items())
+    steps = ", ".join(f"{_count(count)} updates ({stage})" for stage, count in updates.items())
     said = [
         f"{found.detector.get('detector', 'A detector')} learned from {rows:,} normal rows"
         f"{f' in {steps}' if steps else ''}. It takes {found.rows}."
@@ -143,7 +143,7 @@ def _health(found: Training) -> tuple[doc.Block, ...]:
     fine = doc.Paragraph("No rule about these indicators found anything wrong.")
     said = doc.Notes(found.warnings) if found.warnings else fine
     how = "Indicators that need no anomalies, measured when training ended."
-    return said, doc.Table(how, ("indicator", "what it is", "value"), tuple(rows), numbers_from=2)
+    return said, doc.Table(how, ("indicator", "what it is", "value"), tuple(rows), 2, folded=True)
 
 
 def _generated(found: Training) -> tuple[doc.Block, ...]:
