@@ -103,6 +103,14 @@ def test_the_index_of_detectors_says_who_locates():
     assert found == {name: "yes" if detectors.get(name).locates else "no" for name in detectors.names()}
 
 
+def test_every_json_schema_is_documented():
+    page = (ROOT / "docs" / "reference" / "json.md").read_text("utf-8")
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "src" / "oddgan" / "report").glob("*.py"))
+    schemas = set(re.findall(r'"schema": "(oddgan\.\w+)"', code))
+    assert len(schemas) >= 6
+    assert not [name for name in schemas if name not in page]
+
+
 def test_changelog_and_version_agree():
     import oddgan
 

@@ -65,4 +65,4 @@ def defined(lines: list[str]) -> list[str]:
 
 def _declares(line: str) -> bool:
     """Whether a line is `name : type`, which napoleon reads."""
-    return re.match(r"^[\w*, ]+ : ", line) is not None or re.match(r"^[\w.]+$", line) is not None
+    return re.match(r"^[\w*, ]+ : ", line) is not None or re.match(r"^[\w.]+(, [\w.]+)*$", line) is not None

@@ -25,7 +25,8 @@ def test_no_other_place_joins_cells():
 
 
 def test_the_package_does_not_import_matplotlib():
-    for path in PACKAGE.rglob("*.py"):
+    """But for `oddgan.plot`, which needs the extra of that name."""
+    for path in set(PACKAGE.rglob("*.py")) - set((PACKAGE / "plot").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..evaluation.figures import FIGURES
 from ..papers import Reproduction
-from . import charts, reproduction, text
+from . import charts, reproduction, reproduction_notes, text
 from . import document as doc
 
 SCHEMA_VERSION = 1
@@ -33,7 +33,7 @@ def document(found: Reproduction, commands: Sequence[str] = ()) -> doc.Document:
                 (*_chart(found), *_tables(reproduction.methods(table, cells))),
             ),
             doc.Section("By class", tuple(_tables(reproduction.classes(table, cells)))),
-            doc.Section("Notes", (doc.Notes(tuple(reproduction.notes(table, cells))),)),
+            doc.Section("Notes", (doc.Notes(tuple(reproduction_notes.notes(table, cells))),)),
             doc.Section("Make it again", _again(found, commands)),
         ),
         footer=f"Made by oddgan from {len(cells):,} runs. This file is self-contained: it loads nothing.",
@@ -58,7 +58,7 @@ def to_json(found: Reproduction, commands: Sequence[str] = ()) -> str:
                 {"title": title, "head": head, "rows": rows}
                 for title, head, rows in reproduction.methods(table, found.cells)
             ],
-            "notes": reproduction.notes(table, found.cells),
+            "notes": reproduction_notes.notes(table, found.cells),
             "published": [
                 {"name": row.name, "run": row.run, "standing": row.standing, "published": row.published}
                 for row in table.rows
