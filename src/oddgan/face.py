@@ -49,10 +49,14 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         Every loss term by epoch, and as "val.PLAYER.TERM" on held-out rows, about twenty times.
     training_ : mapping
         Facts about the training; "stopped": stages that ended before their budget did, and in which state.
-    net_, preprocessor_
-        The networks and the preprocessing.
-    n_features_in_, feature_names_in_
-        For tables, as scikit-learn has them.
+    net_ : ModuleDict
+        The networks by name.
+    preprocessor_ : Preprocessor
+        The preprocessing.
+    n_features_in_ : int
+        Of a table: its number of columns.
+    feature_names_in_ : array of str
+        Of a table: the names of its columns, where they have names.
     """
 
     model_: Judge
