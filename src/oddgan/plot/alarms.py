@@ -78,9 +78,8 @@ class FalseAlarmsDisplay(Display):
         for panel, rate in zip(axes, self.rates, strict=True):
             some = [one for one in self.alarms if one.rate == rate]
             for one in some:
-                y = data.index(one.data)
-                panel.barh(y, (one.high - one.low) / one.new, left=one.low / one.new, height=0.72, color=palette.BAND,
-                           zorder=1)  # fmt: skip
+                place, wide = data.index(one.data), (one.high - one.low) / one.new
+                panel.barh(place, wide, left=one.low / one.new, height=0.72, color=palette.BAND, zorder=1)
             panel.axvline(rate, color=palette.CHANCE, linestyle=":", linewidth=1.5, zorder=2)
             for i, detector in enumerate(detectors):
                 mine = [one for one in some if one.detector == detector]
@@ -99,10 +98,7 @@ class FalseAlarmsDisplay(Display):
             panel.set_xlabel("false alarms found")
             tidy(panel)
             panel.grid(False, axis="y")
-        axes[0].legend(
-            frameon=False, fontsize="small", ncols=min(4, len(detectors)), loc="upper left",
-            bbox_to_anchor=(0.0, -0.75 / (0.24 * len(data) + 0.3)), borderaxespad=0.0,
-        )  # fmt: skip
+        self._key([self.points_[self.rates[0], detector] for detector in detectors], min(4, len(detectors)))
         return self
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, MissingExtra, ParameterError
+from .palette import VERMILION
 
 SIZE = (6.0, 4.2)  # inches, of a display of one panel
 
@@ -17,9 +18,22 @@ class Display:
     axes_: Any
     figure_: Any
 
+    def _grid(self, ax: Any, n: int, columns: int, size: tuple[float, float]) -> list[Any]:
+        """n Axes, `columns` beside each other: of `size` each where they are new; those that `ax` holds, if several."""
+        if isinstance(ax, list | tuple | np.ndarray):
+            return list(self._panels(ax, 1, n, size)[0])
+        rows, columns = -(-n // columns), min(n, columns)
+        axes = list(self._panels(ax, rows, columns, (size[0] * columns, size[1] * rows)).flat)
+        for spare in axes[n:]:
+            spare.set_axis_off()
+        return axes[:n]
+
+    _own = False  # whether the figure was made here
+
     def _single(self, ax: Any, size: tuple[float, float] = SIZE) -> Any:
         """The Axes to draw in."""
         require()
+        self._own = ax is None
         if ax is None:
             import matplotlib.pyplot as plt
 
@@ -31,12 +45,13 @@ class Display:
         """The Axes (rows, columns) to draw in: new ones; `ax` divided; or, of several, these. `how`: as
         `GridSpec` has it. Raises `ParameterError` for another number of them."""
         require()
+        self._own = ax is None
         if ax is None:
             import matplotlib.pyplot as plt
 
             figure = plt.figure(figsize=size, layout="constrained")
             spec = figure.add_gridspec(rows, columns, **how)
-        elif np.ndim(ax) or isinstance(ax, list | tuple):
+        elif isinstance(ax, list | tuple | np.ndarray):
             given = np.array(ax, dtype=object).ravel()
             if len(given) != rows * columns:
                 raise ParameterError(
@@ -52,6 +67,25 @@ class Display:
             spec = place.subgridspec(rows, columns, **how)
         axes = [[figure.add_subplot(spec[i, j]) for j in range(columns)] for i in range(rows)]
         return self._kept(np.array(axes, dtype=object).reshape(rows, columns))
+
+    def _note(self, text: str) -> Any:
+        """Write lines below all panels. Returns the artist."""
+        how = {"fontsize": "small", "color": VERMILION, "ha": "left"}
+        if self._own:
+            return self.figure_.supxlabel(text, x=0.01, **how)
+        found = self.axes_[-1, 0].annotate(
+            text, (0, 0), xytext=(-30, -42), xycoords="axes fraction", textcoords="offset points", va="top",
+            annotation_clip=False, **how,
+        )  # fmt: skip
+        found.set_in_layout(False)
+        return found
+
+    def _key(self, handles: Any, columns: int) -> Any:
+        """A legend below all panels. Returns the artist."""
+        how = {"frameon": False, "fontsize": "small", "ncols": columns, "handles": handles}
+        if self._own:
+            return self.figure_.legend(loc="outside lower left", **how)
+        return self.ax_.legend(loc="upper left", **how)
 
     def _kept(self, axes: np.ndarray) -> np.ndarray:
         self.axes_, self.ax_ = axes, axes.flat[0]

@@ -1,5 +1,6 @@
 """An evaluation at a glance."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -41,19 +42,13 @@ class EvaluationDisplay(Display):
     def plot(self, ax: Any = None) -> Self:
         """Draw in `ax`, one Axes or one for each of `panels`, or in a new figure."""
         found, names = self.evaluation, self.panels
-        columns = (
-            1 if len(names) == 1 else 2 if isinstance(ax, type(None)) or not hasattr(ax, "__len__") else len(names)
-        )
-        rows = -(-len(names) // columns)
-        axes = self._panels(ax, rows, columns, (6.0 * columns, 4.1 * rows))
-        for panel in axes.flat[len(names) :]:
-            panel.set_axis_off()
-        draw = {
+        axes = self._grid(ax, len(names), 2, (6.0, 4.1))
+        draw: dict[str, Callable[[Any], Any]] = {
             "scores": lambda ax: ScoreHistogramDisplay.from_estimator(None, found, ax=ax),
             "p-values": lambda ax: PValueDisplay.from_estimator(None, found, ax=ax),
             "operating": lambda ax: OperatingDisplay.from_estimator(None, found, ax=ax),
             "roc": lambda ax: RocCurveDisplay.from_estimator(None, found, ax=ax),
             "precision-recall": lambda ax: PrecisionRecallDisplay.from_estimator(None, found, ax=ax),
         }
-        self.displays_ = {name: draw[name](panel) for name, panel in zip(names, axes.flat, strict=False)}
+        self.displays_ = {name: draw[name](panel) for name, panel in zip(names, axes, strict=True)}
         return self

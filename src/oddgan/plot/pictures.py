@@ -9,7 +9,7 @@ from ..errors import DataError, ParameterError
 from ..model import Explanation
 from ..preprocessing.resizing import resize_map
 from ..report.heat import Shades
-from ..rows import PictureRows, open_rows
+from ..rows import open_rows
 from . import palette
 from .figures import Display, chosen, displayed, show
 
@@ -53,8 +53,8 @@ class AnomalyMapDisplay(Display):
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, i: int = 0, *, ax: Any = None) -> Self:
         """Explain picture i of X, and draw."""
-        rows = open_rows(X, like=estimator.preprocessor_)
-        if not isinstance(rows, PictureRows):
+        rows: Any = open_rows(X, like=estimator.preprocessor_)
+        if rows.kind != "pictures":
             raise DataError("X holds rows of a table, which have no maps: take oddgan.plot.ColumnsDisplay")
         i = chosen(i, len(rows))
         one = rows.taken(i, i + 1)
@@ -82,8 +82,8 @@ class AnomalyMapDisplay(Display):
         i = chosen(i, n)
         picture, name = None, f"row {i}"
         if pictures is not None:
-            rows = open_rows(pictures)
-            if not isinstance(rows, PictureRows) or len(rows) != n:
+            rows: Any = open_rows(pictures)
+            if rows.kind != "pictures" or len(rows) != n:
                 raise DataError(f"pictures: there are {rows.describe()}, and the explanation is of {n:,} pictures")
             picture, name = rows[i], rows.name(i)
         if value_range is None:
@@ -155,7 +155,9 @@ class AnomalyMapDisplay(Display):
         bar = 0.75 if names[-1] == "anomaly map" else 0.0  # inches for the colour bar
         size = PANEL * len(names) + bar, PANEL * tall + 0.75
         axes = self._panels(ax, 1, len(names), size)[0]
-        self.images_, self.lines_, self.colorbar_ = {}, [], None
+        self.images_: dict[str, Any] = {}
+        self.lines_: list[Any] = []
+        self.colorbar_: Any = None
         for panel, name in zip(axes, names, strict=True):
             if name == "anomaly map":
                 self._draw_map(panel)

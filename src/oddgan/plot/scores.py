@@ -21,6 +21,16 @@ TICKS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.00
 APART = 0.055  # share of the axis between two ticks of p-values at least
 
 
+def _log_axis(ax: Any) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 times each power of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def groups_of(labels: np.ndarray | None, n: int) -> dict[str, np.ndarray]:
     """Which rows (n,) bool are in each group: normal and anomalous ones, or all."""
     if labels is None:
@@ -106,7 +116,7 @@ class ScoreHistogramDisplay(Display):
             self.threshold, color=palette.THRESHOLD, linewidth=1.5, label=f"threshold {self.threshold:.4g}"
         )
         if self.log_:
-            ax.set_xscale("log")
+            _log_axis(ax)
         ax.set_xlim(low, high)
         ax.set_ylim(0, 1.08 * max(float(share.max()) for share in self.shares_.values()))
         ax.set(xlabel=f"anomaly score{' (logarithmic scale)' * self.log_}", ylabel="share of the group")
@@ -328,11 +338,11 @@ class OperatingDisplay(Display):
         if self.rate is not None and self.rate <= end:
             ax.axvline(self.rate, color=palette.THRESHOLD, linewidth=1)
             for what, line in self.lines_.items():
-                share = float(line.get_ydata()[np.searchsorted(self.rates, self.rate + ROUNDING) - 1])
+                at = float(line.get_ydata()[np.searchsorted(self.rates, self.rate + ROUNDING) - 1])
                 rows = self.counts[what == "caught"]
-                interval = wilson(round(share * rows), rows)
+                interval = wilson(round(at * rows), rows)
                 ax.errorbar(
-                    self.rate, share, [[max(0, share - interval.low)], [max(0, interval.high - share)]],
+                    self.rate, at, [[max(0, at - interval.low)], [max(0, interval.high - at)]],
                     fmt="o", color=line.get_color(), capsize=3,
                 )  # fmt: skip
         ax.set(xlim=(0, end), ylim=(0, 1.02), xlabel="false-alarm rate requested", ylabel="share of rows flagged")
@@ -341,6 +351,6 @@ class OperatingDisplay(Display):
         tidy(ax)
         ax.legend(frameon=False, fontsize="small")
         if self.name:
-            at = "" if self.rate is None else f", in force {100 * self.rate:.3g} %"
-            ax.set_title(f"{self.name}{at}", loc="left")
+            force = "" if self.rate is None else f", in force {100 * self.rate:.3g} %"
+            ax.set_title(f"{self.name}{force}", loc="left")
         return self

@@ -38,8 +38,8 @@ class ColumnsDisplay(Display):
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, i: int = 0, *, most: int = 10, ax: Any = None) -> Self:
         """Explain row i of X, and draw its `most` largest columns."""
-        rows = open_rows(X, like=estimator.preprocessor_)
-        if not isinstance(rows, TableRows):
+        rows: Any = open_rows(X, like=estimator.preprocessor_)
+        if rows.kind != "table":
             raise DataError("X holds pictures: take oddgan.plot.AnomalyMapDisplay")
         i = chosen(i, len(rows))
         one = rows.taken(i, i + 1)
@@ -55,8 +55,8 @@ class ColumnsDisplay(Display):
         i = chosen(i, len(explanation.score))
         values, name = None, f"row {i}"
         if X is not None:
-            rows = open_rows(X)
-            if not isinstance(rows, TableRows) or len(rows) != len(explanation.score):
+            rows: Any = open_rows(X)
+            if rows.kind != "table" or len(rows) != len(explanation.score):
                 n = len(explanation.score)
                 raise DataError(f"X: there are {rows.describe()}, and the explanation is of {n:,} rows of a table")
             values, name = _values(rows, i, explanation.columns), rows.name(i)

@@ -12,8 +12,9 @@ from ..errors import DataError
 from . import palette
 from .figures import Display, tidy
 
-WIDE = 4.4  # inches of a panel
+WIDE, TALL = 4.4, 3.2  # inches of a panel
 SPREAD = 30.0  # largest over smallest value, from which on a scale is logarithmic
+LINE = 0.17  # inches of a line of text
 MOST = 3  # panels beside each other
 LETTERS = 100  # of a line of an alarm
 
@@ -83,30 +84,19 @@ class TrainingDisplay(Display):
     def plot(self, ax: Any = None) -> Self:
         """Draw in `ax`, one Axes or one for each of `players`, or in a new figure."""
         players = self.players
-        columns = min(MOST, len(players))
-        rows = -(-len(players) // columns)
-        notes = [textwrap.fill(one, LETTERS * columns // 2 + 10) for one in self.warnings]
-        lines = sum(note.count("\n") + 1 for note in notes)
-        size = WIDE * columns + 0.3, 3.1 * rows + 0.3 + 0.17 * lines
-        given = np.array(ax, dtype=object).ravel() if isinstance(ax, list | tuple | np.ndarray) else None
-        if given is not None and len(given) == len(players):
-            axes = self._panels(ax, 1, len(players), size)
-        else:
-            axes = self._panels(ax, rows, columns, size)
+        letters = LETTERS * min(MOST, len(players)) // 2 + 15
+        notes = [textwrap.fill(one, letters) for one in self.warnings]
+        axes = self._grid(ax, len(players), MOST, (WIDE, TALL))
         self.lines_: dict[str, Any] = {}
-        for panel in axes.flat[len(players) :]:
-            panel.set_axis_off()
-        for player, panel in zip(players, axes.flat, strict=False):
+        for player, panel in zip(players, axes, strict=True):
             self._draw(panel, player)
         title = f"{self.name}: loss terms" if self.name else "loss terms"
-        axes.flat[0].set_title(f"{title} of {players[0]}", loc="left", fontsize="medium")
+        axes[0].set_title(f"{title} of {players[0]}", loc="left", fontsize="medium")
+        self.notes_ = None
         if notes:
-            below = axes[-1, 0]
-            text = "\n".join(notes)
-            self.notes_ = below.annotate(
-                text, (0, 0), xytext=(-30, -44), xycoords="axes fraction", textcoords="offset points", va="top",
-                ha="left", fontsize="small", color=palette.ANOMALOUS, annotation_clip=False,
-            )  # fmt: skip
+            if self._own:
+                self.figure_.set_figheight(self.figure_.get_figheight() + LINE * sum(1 + n.count("\n") for n in notes))
+            self.notes_ = self._note("\n".join(notes))
         return self
 
     def _draw(self, ax: Any, player: str) -> None:
@@ -139,7 +129,7 @@ class TrainingDisplay(Display):
             )  # fmt: skip
         ax.set(xlabel="generator updates", ylabel="mean loss of an epoch", xlim=(0, max(1, int(self.updates[-1]))))
         ax.set_title(f"loss terms of {player}", loc="left", fontsize="medium")
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend(fontsize="small", framealpha=0.8, edgecolor="none")
 
 
 def running_total(history: Mapping[str, Sequence[Any]]) -> tuple[np.ndarray, list[tuple[str, int]]]:

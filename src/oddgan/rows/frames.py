@@ -65,9 +65,12 @@ def rows_framed(
         column = values[:, i]
         if kind == "number":
             columns[name] = np.asarray(column, np.float32 if given == nw.Float32 else np.float64)
+        elif kind == "boolean":  # what is neither is missing
+            truths = [bool(one) if isinstance(one, bool | np.bool_) else None for one in column]
+            columns[name] = truths if None in truths else np.array(truths, bool)
         else:
             columns[name] = list(column)
-            if kind == "category" and (given is None or isinstance(given, nw.Categorical | nw.Enum)):
+            if given is None or isinstance(given, nw.Categorical | nw.Enum):
                 types[name] = nw.Categorical
     frame = nw.from_native(framed(columns, like, backend), eager_only=True)
     casts = [nw.col(name).cast(dtype) for name, dtype in types.items()]
