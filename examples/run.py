@@ -26,13 +26,15 @@ TIMEOUT = 900  # seconds a cell
 
 def executed(notebook: Any) -> Any:
     """The same notebook, run in an empty folder by a kernel of this interpreter."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as sockets:
+        # Files in place of ports, which others on the machine could listen to.
+        how = {"transport": "ipc", "ip": f"{sockets}/kernel"} if os.name == "posix" else {}
         client = NotebookClient(
             notebook,
             kernel_name="python3",
             timeout=TIMEOUT,
             resources={"metadata": {"path": folder}},
-            config=Config(KernelManager={"transport": "ipc" if os.name == "posix" else "tcp"}),  # no open ports
+            config=Config(KernelManager=how),
         )
         return client.execute()
 
@@ -57,7 +59,7 @@ def tidied(notebook: Any) -> Any:
 
 def _small(png: str) -> str:
     with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
-        few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     found = io.BytesIO()
     few.save(found, "PNG", optimize=True)
     return base64.b64encode(found.getvalue()).decode("ascii")
