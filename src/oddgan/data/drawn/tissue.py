@@ -31,7 +31,7 @@ class Section:
     def drawn(cls, dice: Dice, seed: int) -> "Section":
         """One of the sections that occur."""
         x = np.linspace(-1, 1, SIDE)
-        place, tilt, bow, pit = dice.number(-2.5, 2.5), dice.number(-3, 3), dice.number(0, 3), dice.number(0, 3)
+        place, tilt, bow, pit = dice.number(-2, 2), dice.number(-2, 2), dice.number(0, 2), dice.number(0, 2)
         curve = place + tilt * x + bow * x * x + 0.4 * dice.waves(x * 2, 5)
         hollow = pit * np.exp(-(((x - dice.number(-0.6, 0.6)) / 0.35) ** 2))  # of the upper layers alone
         scale = dice.number(0.9, 1.1)
