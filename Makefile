@@ -2,6 +2,7 @@
 # make test    set up, then the tests, which must cover what pyproject.toml says
 # make check   set up, then lint, format and types, and the wheel
 # make wheel   set up, then build the wheel, install it into an environment of its own, and run the demo there
+# make examples   set up, then run the notebooks again and keep their outputs, some minutes
 # make bench   set up, then oddgan's speed beside its peers'; hours, on a machine that does nothing else
 # make clean   remove what demo, test and check leave behind; the environment stays (rm -rf .venv removes it)
 #
@@ -14,7 +15,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check wheel bench clean setup
+.PHONY: demo test check wheel examples bench clean setup
 
 demo: setup
 	$(BIN)/oddgan demo
@@ -30,6 +31,9 @@ check: setup
 
 wheel: setup
 	$(BIN)/python tests/wheel_check.py
+
+examples: setup
+	$(BIN)/python examples/run.py
 
 bench: setup
 	$(BIN)/python -m benchmarks.speed
