@@ -32,7 +32,7 @@ def test_picture_reconstruction_residual_and_map(pca, zeros):
         assert (image.get_cmap().name, image.norm.vmin, image.norm.vmax) == ("gray", 0, 1)
     np.testing.assert_array_equal(display.images_["anomaly map"].get_array(), found.anomaly_map[i])
     assert "anomaly" in display.title
-    assert f"{found.p_value[i]:.2g}" in display.axes_[0, 0].get_title(loc="left")
+    assert f"{found.p_value[i]:.2g}" in display.figure_.get_suptitle()
 
 
 def test_maps_have_the_colours_and_the_scale_of_reports(pca, zeros, ax):

@@ -48,7 +48,7 @@ class FalseAlarmsDisplay(Display):
     Attributes
     ----------
     alarms : tuple of Alarms
-        What was found, with the band that holds 95 percent of such counts.
+        What was found, with the band that holds `certainty` (0.95) of such counts.
     rates : tuple of float
     """
 
@@ -56,14 +56,16 @@ class FalseAlarmsDisplay(Display):
     rates: tuple[float, ...]
 
     @classmethod
-    def from_records(cls, records: Iterable[Mapping[str, Any]], *, ax: Any = None) -> Self:
+    def from_records(
+        cls, records: Iterable[Mapping[str, Any]], *, certainty: float = CERTAINTY, ax: Any = None
+    ) -> Self:
         """Draw records, each with "data", "detector", "rate", "found" (false alarms among new normal rows, over all
         splits), "calibrate" and "new" (the numbers of calibration rows and of new rows, or one of each split).
 
         The band is exact: alarms of a split are BetaBinomial(new, k, n + 1 - k) with k = floor(rate (n + 1)), and
         their sum the convolution. Raises `DataError` where a record lacks something.
         """
-        found = [_alarms(record, i) for i, record in enumerate(records)]
+        found = [_alarms(record, i, certainty) for i, record in enumerate(records)]
         if not found:
             raise DataError("records: there are none to plot")
         return cls(alarms=tuple(found), rates=tuple(sorted({one.rate for one in found}))).plot(ax)
@@ -102,13 +104,13 @@ class FalseAlarmsDisplay(Display):
         return self
 
 
-def _alarms(record: Mapping[str, Any], i: int) -> Alarms:
+def _alarms(record: Mapping[str, Any], i: int, certainty: float) -> Alarms:
     if missing := [name for name in NEEDED if name not in record]:
         raise DataError(f"record {i}: has no {missing[0]!r}; a record has {', '.join(NEEDED)}")
     calibrate, new = (np.atleast_1d(record[name]).astype(int).tolist() for name in ("calibrate", "new"))
     if len(calibrate) != len(new) or min(new) < 1:
         raise DataError(f"record {i}: 'calibrate' and 'new' must have one number for each split, of one row at least")
-    expected, low, high = alarms_band(calibrate, new, float(record["rate"]), CERTAINTY)
+    expected, low, high = alarms_band(calibrate, new, float(record["rate"]), certainty)
     return Alarms(
         str(record["data"]), str(record["detector"]), float(record["rate"]), float(record["found"]), sum(new),
         expected, low, high,

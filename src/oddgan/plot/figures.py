@@ -29,6 +29,7 @@ class Display:
         return axes[:n]
 
     _own = False  # whether the figure was made here
+    _divided: Any = None  # the one Axes that was divided into panels
 
     def _single(self, ax: Any, size: tuple[float, float] = SIZE) -> Any:
         """The Axes to draw in."""
@@ -45,7 +46,7 @@ class Display:
         """The Axes (rows, columns) to draw in: new ones; `ax` divided; or, of several, these. `how`: as
         `GridSpec` has it. Raises `ParameterError` for another number of them."""
         require()
-        self._own = ax is None
+        self._own, self._divided = ax is None, None
         if ax is None:
             import matplotlib.pyplot as plt
 
@@ -62,11 +63,19 @@ class Display:
         else:
             figure, place = ax.figure, ax.get_subplotspec()
             ax.set_axis_off()
+            self._divided = ax
             if place is None:
                 return self._kept(_inset(ax, rows, columns, how))
             spec = place.subgridspec(rows, columns, **how)
         axes = [[figure.add_subplot(spec[i, j]) for j in range(columns)] for i in range(rows)]
         return self._kept(np.array(axes, dtype=object).reshape(rows, columns))
+
+    def _title(self, text: str) -> Any:
+        """Write a line above all panels, which may be longer than the first is wide. Returns the artist."""
+        if self._own:
+            return self.figure_.suptitle(text, x=0.01, ha="left", fontsize="large")
+        over = self.ax_ if self._divided is None else self._divided
+        return over.set_title(text, loc="left")
 
     def _note(self, text: str) -> Any:
         """Write lines below all panels. Returns the artist."""

@@ -134,6 +134,11 @@ class AnomalyMapDisplay(Display):
         return np.asarray(far.mean(axis=2) if far.ndim == 3 else far)
 
     @property
+    def unit(self) -> str:
+        """Of the map."""
+        return "usual deviations" if self.threshold is not None else "residual"
+
+    @property
     def panels(self) -> tuple[str, ...]:
         """What there is to show."""
         there = {
@@ -163,8 +168,8 @@ class AnomalyMapDisplay(Display):
                 self._draw_map(panel)
             else:
                 self.images_[name] = show(panel, getattr(self, name))
-            panel.set_xlabel(name)
-        axes[0].set_title(self.title, loc="left")
+            panel.set_xlabel(f"{name}\n({self.unit})" if name == "anomaly map" else name)
+        self._title(self.title)
         return self
 
     def _draw_map(self, ax: Any) -> None:
@@ -189,9 +194,6 @@ class AnomalyMapDisplay(Display):
         self.colorbar_.ax.tick_params(labelsize="small")
         if self.threshold is not None:
             self.colorbar_.ax.axhline(self.threshold, color=palette.INK, linewidth=1.2)
-        self.colorbar_.ax.set_xlabel(
-            "usual\ndeviations" if self.threshold is not None else "residual", fontsize="small"
-        )
 
 
 def _range_of(picture: np.ndarray | None, made: Any, i: int) -> tuple[float, float]:
