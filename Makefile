@@ -3,6 +3,7 @@
 # make check   set up, then lint, format and types, the documentation and the wheel
 # make docs    set up, then build the documentation site: open build/docs/index.html
 # make wheel   set up, then build the wheel, install it into an environment of its own, and run the demo there
+# make examples   set up, then run the notebooks again and keep their outputs, some minutes
 # make bench   set up, then oddgan's speed beside its peers'; hours, on a machine that does nothing else
 # make clean   remove what demo, test, check and docs leave behind; the environment stays (rm -rf .venv removes it)
 #
@@ -15,7 +16,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
+<<<<<<< HEAD
 .PHONY: demo test check docs wheel bench clean setup
+=======
+.PHONY: demo test check wheel examples bench clean setup
+>>>>>>> 2e7c52409d3132de36fc64351a9095c20729633d
 
 demo: setup
 	$(BIN)/oddgan demo
@@ -35,6 +40,9 @@ docs: setup
 
 wheel: setup
 	$(BIN)/python tests/wheel_check.py
+
+examples: setup
+	$(BIN)/python examples/run.py
 
 bench: setup
 	$(BIN)/python -m benchmarks.speed

@@ -30,7 +30,7 @@ def test_the_bits_never_change() -> None:
         digest(*[part for i, kind in enumerate(("good", *DEFECTS)) for part in washer(i, kind)]) == "86dd844c615db434"
     )
     assert (
-        digest(*[part for i, kind in enumerate(("good", *LESIONS)) for part in section(i, kind)]) == "324d9dbb3c3b06d0"
+        digest(*[part for i, kind in enumerate(("good", *LESIONS)) for part in section(i, kind)]) == "e46f6033b3c8fa78"
     )
     held = labelled("flows")
     assert digest(held.rows.values, held.classes.astype("U20")) == "c28614fa2492d96b"  # type: ignore[union-attr]

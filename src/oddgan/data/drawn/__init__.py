@@ -17,9 +17,7 @@ from PIL import Image
 from ...errors import DataError, OutputError
 from ...files import whole_file, whole_folder
 from ..split import Labelled
-from . import flows as _flows
-from . import tissue as _tissue
-from . import washers as _washers
+from . import flows, tissue, washers
 
 GOOD = "good"
 CLASS = "class"
@@ -28,19 +26,19 @@ CLASS = "class"
 Drawn = tuple[NDArray[np.uint8], NDArray[np.bool_]]  # a picture and its mask
 
 
-def washers() -> Labelled:
+def _all_washers() -> Labelled:
     """288 washers (128, 128, 3) uint8, 200 of them for training: `good` (240), and 12 of each kind of defect."""
-    return _pictures(_washers.washer, _washers.KINDS, _washers.TRAIN, _washers.GOOD, _washers.EACH)
+    return _pictures(washers.washer, washers.KINDS, washers.TRAIN, washers.GOOD, washers.EACH)
 
 
-def tissue() -> Labelled:
+def _all_sections() -> Labelled:
     """520 sections (64, 64) uint8, 400 of them for training: `good` (460), and 20 of each kind of lesion."""
-    return _pictures(_tissue.section, _tissue.KINDS, _tissue.TRAIN, _tissue.GOOD, _tissue.EACH)
+    return _pictures(tissue.section, tissue.KINDS, tissue.TRAIN, tissue.GOOD, tissue.EACH)
 
 
-def flows() -> Labelled:
+def _all_flows() -> Labelled:
     """2,740 flows of 11 columns: `benign` (2,500), and 60 of each kind of attack."""
-    rows, classes = _flows.flows()
+    rows, classes = flows.flows()
     return Labelled(rows=rows, classes=classes)
 
 
@@ -55,7 +53,7 @@ def _pictures(draw: Callable[[int, str], Drawn], kinds: tuple[str, ...], train: 
     )
 
 
-_READERS: dict[str, Callable[[], Labelled]] = {"washers": washers, "tissue": tissue, "flows": flows}
+_READERS: dict[str, Callable[[], Labelled]] = {"washers": _all_washers, "tissue": _all_sections, "flows": _all_flows}
 DRAWN = frozenset(_READERS)
 """The names of the sets."""
 
