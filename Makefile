@@ -16,11 +16,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-<<<<<<< HEAD
-.PHONY: demo test check docs wheel bench clean setup
-=======
-.PHONY: demo test check wheel examples bench clean setup
->>>>>>> 2e7c52409d3132de36fc64351a9095c20729633d
+.PHONY: demo test check docs wheel examples bench clean setup
 
 demo: setup
 	$(BIN)/oddgan demo
