@@ -31,7 +31,7 @@ def test_python_runs(path, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "page", page)  # dataclasses look their module up
     page.__dict__["__name__"] = "page"
     for block in blocks(path, "python"):
-        short = re.sub(r"((?:encoder_)?updates|mining_after)=(\d{2,})0\b", r"\1=\2", block)
+        short = re.sub(r"((?:encoder_)?updates|mining_after|steps)=(\d{2,})0\b", r"\1=\2", block)
         exec(compile(short, str(path), "exec"), page.__dict__)
 
 
