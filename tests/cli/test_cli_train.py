@@ -106,6 +106,14 @@ def test_ctrl_c_says_how_to_go_on(oddgan, folder, tmp_path, monkeypatch):
     assert f"go on with: oddgan train {folder} {' '.join(SMALL)} -o 'a b.oddgan' --resume" in ran.err
 
 
+def test_an_option_is_no_file_name(oddgan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", np.random.default_rng(0).normal(size=(40, 3)))
+    ran = oddgan("train", "rows.npy", "-o", "--quick", *SMALL)
+    assert ran.code == 2
+    assert "--quick: stands where the name of a file is expected" in ran.err
+
+
 @pytest.mark.parametrize(
     "flags",
     [

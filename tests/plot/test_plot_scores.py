@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+import oddgan
 from oddgan import evaluate, metrics
 from oddgan.data import Split
 from oddgan.errors import DataError, ParameterError
@@ -171,3 +174,35 @@ def test_as_many_axes_as_panels_or_one_that_is_divided(pca, zeros):
     inset = figure.add_axes((0.1, 0.1, 0.8, 0.8))  # of no grid
     assert found.plot(ax=inset).figure_ is figure
     assert not plt.get_fignums()
+
+
+def test_a_pipeline_is_asked_through_its_steps(zeros, ax):
+    train, X, y = zeros
+    flat = [one.reshape(len(one), -1) for one in (train, X)]
+    pipeline = make_pipeline(StandardScaler(), oddgan.KNN(random_state=0)).fit(flat[0])
+    display = ScoreHistogramDisplay.from_estimator(pipeline, flat[1], y, ax=ax)
+    np.testing.assert_array_equal(display.scores, -pipeline.score_samples(flat[1]))
+    assert RocCurveDisplay.from_estimator(pipeline, flat[1], y, ax=ax).roc_auc > 0.5
+
+
+def test_what_is_no_detector_of_ours_is_refused_by_name(zeros, ax):
+    with pytest.raises(ParameterError, match="StandardScaler: is no detector"):
+        ScoreHistogramDisplay.from_estimator(StandardScaler(), zeros[1], ax=ax)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: PValueDisplay.from_predictions([0.5, 9.0], 99), "above 0 and up to 1"),
+        (lambda: PValueDisplay.from_predictions([np.nan], 99), "above 0 and up to 1"),
+        (lambda: PValueDisplay.from_predictions([0.5], 0), "n_calibrate=0"),
+        (lambda: OperatingDisplay.from_predictions([0.5, 0.1], [0, 1], 99, rate=7), "rate=7"),
+        (lambda: OperatingDisplay.from_predictions([0.5, 0.1], [0, 1], 99, up_to=5), "up_to=5"),
+        (lambda: ScoreHistogramDisplay.from_predictions([1.0, np.nan, 2.0], 1.0), "1 of 3 are not finite"),
+        (lambda: ScoreHistogramDisplay.from_predictions([[1.0], [2.0]], 1.0), r"shape \(2, 1\)"),
+        (lambda: ScoreHistogramDisplay.from_predictions([1.0], np.nan), "threshold=nan"),
+    ],
+)
+def test_figures_that_mean_nothing_are_refused(draw, message):
+    with pytest.raises(DataError, match=message):
+        draw()

@@ -147,6 +147,7 @@ def datasets(
             else f"--output {output}: say which set to write, as in oddgan datasets washers -o {output}"
         )
     if name is not None and output is not None:
+        terminal.note(f"drawing {name}; that takes some seconds")
         sources.write(name, output)
         terminal.say(f"{name} is in {output}")
         terminal.commands(_first_command(name, output))
@@ -177,7 +178,7 @@ def datasets(
 def _first_command(name: str, place: Path) -> list[str]:
     """How to train on what was written."""
     options = ["--label", "class", "--normal", "benign"] if place.is_file() else []
-    return ["oddgan", "train", str(place), *options, "-o", f"{name}.oddgan"]
+    return ["oddgan", "train", str(place), *options, "-o", f"{place.stem}.oddgan"]
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

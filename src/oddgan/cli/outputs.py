@@ -33,6 +33,8 @@ def check_writable(*paths: Path | None, inputs: Iterable[str | Path] = ()) -> No
     for path in paths:
         if path is None:
             continue
+        if path.name.startswith("--"):
+            raise OutputError(f"{path}: stands where the name of a file is expected; give the name before it")
         place = path.resolve()
         picture = place.suffix.lower() in PICTURES and place.exists()
         if place in taken or (picture and any(folder in place.parents for folder in taken)):

@@ -9,6 +9,7 @@ from ..errors import DataError
 from ..verdict.drift import LEVEL, Martingale
 from . import palette
 from .figures import Display, tidy
+from .judged import detector_and_rows
 
 LOWEST = -6.0  # power of ten of the martingale, below which nothing is shown
 
@@ -43,6 +44,7 @@ class DriftDisplay(Display):
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, *, level: float = LEVEL, ax: Any = None) -> Self:
         """Score rows X, which are in the order of time, and draw."""
+        estimator, X = detector_and_rows(estimator, X)
         scores = estimator.anomaly_score(X)
         return cls.from_predictions(
             scores,

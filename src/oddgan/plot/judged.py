@@ -5,9 +5,22 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, ParameterError
 from ..evaluation import Evaluation
 from ..verdict import Calibration
+
+
+def detector_and_rows(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """A detector and what it is given: of a scikit-learn `Pipeline` its last step, and X as the steps before pass it
+    on. Raises `ParameterError` for anything that is no detector of oddgan's."""
+    from sklearn.pipeline import Pipeline
+
+    if isinstance(estimator, Pipeline):
+        X, estimator = estimator[:-1].transform(X) if len(estimator) > 1 else X, estimator[-1]
+    if not hasattr(estimator, "anomaly_score"):
+        name = type(estimator).__name__
+        raise ParameterError(f"{name}: is no detector of oddgan's; give its scores to from_predictions")
+    return estimator, X
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +55,7 @@ class Judged:
             if X.test is None:
                 raise DataError(f"{X.name}: there are no test rows to plot; give rows")
             X, y = X.test, X.labels if y is None else y
+        detector, X = detector_and_rows(detector, X)
         scores = detector.anomaly_score(X)
         return cls(
             type(detector).__name__,
@@ -66,7 +80,8 @@ class Judged:
 
 def labels_of(y: Any, n: int) -> np.ndarray:
     """Which of n rows are anomalous, (n,) bool: those with a label that is true or not zero. Labels of 1 and -1 are
-    what `predict` gives: -1 is anomalous. Raises `DataError`."""
+    what `predict` gives: -1 is anomalous. Where all are 1, they count as true: all rows are anomalous. Raises
+    `DataError`."""
     labels = np.asarray(y)
     if labels.shape != (n,):
         raise DataError(f"y has shape {labels.shape}, and there are {n:,} rows: give one label for each")
@@ -75,10 +90,10 @@ def labels_of(y: Any, n: int) -> np.ndarray:
             labels = labels.astype(np.float64)
         except (TypeError, ValueError):
             raise DataError(
-                f"y holds {labels[0]!r}: give true or nonzero for anomalies, false or 0 for normals"
+                f"y holds {str(labels[0])!r}: give true or nonzero for anomalies, false or 0 for normals"
             ) from None
     if labels.dtype.kind not in "biuf":
-        raise DataError(f"y holds {labels[0]!r}: give true or nonzero for anomalies, for instance y != 'good'")
+        raise DataError(f"y holds {str(labels[0])!r}: give true or nonzero for anomalies, for instance y != 'good'")
     if np.isnan(labels.astype(np.float64)).any():
         raise DataError("y holds NaN: give a label for each row, or leave rows out that have none")
     if (labels.astype(np.float64) < 0).any():
@@ -86,3 +101,18 @@ def labels_of(y: Any, n: int) -> np.ndarray:
             raise DataError("y holds negative labels beside others: give 0 and 1, or 1 and -1 as predict does")
         return np.asarray(labels == -1)
     return np.asarray(labels != 0)
+
+
+def p_values_of(p_values: Any) -> np.ndarray:
+    """p-values (n,) float64. Raises `DataError` for other numbers."""
+    found = np.asarray(p_values, np.float64)
+    if found.ndim != 1 or not ((found > 0) & (found <= 1)).all():
+        raise DataError("p_values: give one number above 0 and up to 1 for each row, as p_value does")
+    return found
+
+
+def count_of(n_calibrate: Any) -> int:
+    """A number of calibration rows. Raises `DataError` for less than one."""
+    if int(n_calibrate) < 1:
+        raise DataError(f"n_calibrate={n_calibrate}: give the number of calibration rows, 1 at least")
+    return int(n_calibrate)

@@ -12,7 +12,7 @@ from ..verdict.calibration import ROUNDING, rank_of
 from ..verdict.uniformity import same_distribution
 from . import palette
 from .figures import Display, percent, tidy
-from .judged import Judged, labels_of
+from .judged import Judged, count_of, labels_of, p_values_of
 
 BINS = 40
 SQUEEZED = 0.15  # a threshold in this leftmost share of the width calls for a logarithmic scale
@@ -87,8 +87,12 @@ class ScoreHistogramDisplay(Display):
         """Draw scores (n,). `calibration`: scores (m,) of held-out normals, or a `Calibration`. Raises `DataError` for
         scores that are not finite."""
         scores = np.asarray(scores, np.float64)
-        if not scores.size or not np.isfinite(scores).all():
-            raise DataError("scores: give one finite score at least")
+        if scores.ndim != 1 or not scores.size:
+            raise DataError(f"scores: have shape {scores.shape}; give one for each row, (n,)")
+        if broken := int((~np.isfinite(scores)).sum()):
+            raise DataError(f"scores: {broken} of {scores.size} are not finite")
+        if not np.isfinite(threshold):
+            raise DataError(f"threshold={threshold}: give a finite number")
         if calibration is not None and not isinstance(calibration, Calibration):
             calibration = Calibration.of(np.asarray(calibration, np.float64), "auto")
         marks = None if labels is None else labels_of(labels, len(scores))
@@ -190,12 +194,12 @@ class PValueDisplay(Display):
     ) -> Self:
         """Draw the p-values (m,) of normals, or, with labels, of those that are normal. Raises `DataError` where there
         are none."""
-        p_values = np.asarray(p_values, np.float64)
+        p_values, n_calibrate = p_values_of(p_values), count_of(n_calibrate)
         if labels is not None:
             p_values = p_values[~labels_of(labels, len(p_values))]
         if not p_values.size:
             raise DataError("there are no normal rows, whose p-values could be uniform")
-        return cls(p_values=p_values, n_calibrate=int(n_calibrate), name=name).plot(ax)
+        return cls(p_values=p_values, n_calibrate=n_calibrate, name=name).plot(ax)
 
     @property
     def chance(self) -> float | None:
@@ -290,8 +294,11 @@ class OperatingDisplay(Display):
         """Draw p-values (n,) of labelled rows, against `n_calibrate` calibration rows or groups."""
         from scipy import stats
 
-        p_values = np.asarray(p_values, np.float64)
-        marks, n = labels_of(labels, len(p_values)), int(n_calibrate)
+        p_values, n = p_values_of(p_values), count_of(n_calibrate)
+        marks = labels_of(labels, len(p_values))
+        for what, share in {"rate": rate, "up_to": up_to}.items():
+            if share is not None and not 0 < share < 1:
+                raise DataError(f"{what}={share}: give a share of normal rows between 0 and 1")
         ranks = np.arange(1, max(2, rank_of(up_to, n) + 1))
         rates = ranks / (n + 1)
         normal, anomalous = (np.sort(p_values[rows]) for rows in (~marks, marks))

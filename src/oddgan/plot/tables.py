@@ -10,6 +10,7 @@ from ..model import Explanation
 from ..rows import TableRows, open_rows
 from . import palette
 from .figures import Display, chosen, percent, tidy
+from .judged import detector_and_rows
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -38,6 +39,7 @@ class ColumnsDisplay(Display):
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, i: int = 0, *, most: int = 10, ax: Any = None) -> Self:
         """Explain row i of X, and draw its `most` largest columns."""
+        estimator, X = detector_and_rows(estimator, X)
         rows: Any = open_rows(X, like=estimator.preprocessor_)
         if rows.kind != "table":
             raise DataError("X holds pictures: take oddgan.plot.AnomalyMapDisplay")
