@@ -159,7 +159,7 @@ def test_reports_without_labels_say_what_is_due_and_what_drifted(scores):
     assert [point["rate"] for point in keys["operating_points"]] == [0.02, 0.05, 0.1]  # 49 rows hold no less
     assert keys["operating_points"][0]["anomalies"] == int((scores.rows.p_values <= 0.02).sum())
     page = report.to_markdown(scores)
-    assert "Of 60 normal rows, 0 to 5 would be" in page
+    assert "more than chance explains: among 60 normal rows, 0 to 5 would be flagged by chance (in 99 of" in page
     assert "rows score <higher> than they should" in page
     by_fdr = dataclasses.replace(scores, fdr=0.1, q_values=np.linspace(0, 1, 60))
     assert "at most 10% of them are normal" in report.to_markdown(by_fdr)

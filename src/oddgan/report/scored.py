@@ -35,7 +35,7 @@ def document(found: Scores, commands: Sequence[str] = ()) -> doc.Document:
             doc.Section("Model card", (evaluated.card(e.detector),)),
             doc.Section("Make it again", _again(found, commands)),
         ),
-        footer=f"Made by oddgan from {len(e.names):,} rows. There were no labels: how many anomalies were missed is "
+        footer=f"Made by oddgan from {text.counted(len(e.names))}. There were no labels: how many anomalies were missed is "
         "unknown. This file is self-contained: it loads nothing.",
     )
 
@@ -79,7 +79,7 @@ SHARED = ("data", "detector", "calibration", "skipped", "warnings", "examples", 
 def _in_short(found: Scores) -> tuple[doc.Block, ...]:
     e, drift = found.rows, found.drift
     n, flagged = len(e.names), int(e.is_anomaly.sum())
-    share = text.percent(flagged / max(1, n))
+    share, of_all = text.percent(flagged / max(1, n)), text.counted(n)
     low, high = drift.flagged_range
     if found.fdr is not None:
         why = (
@@ -87,11 +87,13 @@ def _in_short(found: Scores) -> tuple[doc.Block, ...]:
             "are normal."
         )
     else:
-        why = f"Of {n:,} normal rows, {low:,} to {high:,} would be, in 99 of 100 cases: " + (
-            "so many need no anomaly." if flagged <= high else "there are more than normal rows explain."
+        more, normal = "no more" if flagged <= high else "more", text.counted(n, "normal")
+        why = (
+            f"That is {more} than chance explains: among {normal}, {low:,} to {high:,} would be flagged by chance (in "
+            "99 of 100 cases)."
         )
-    said = f"{flagged:,} of {n:,} rows {'is an anomaly' if flagged == 1 else 'are anomalies'} ({share}). {why}"
-    tiles = [doc.Tile("Anomalies", f"{flagged:,}", (f"{share} of {n:,} rows",))]
+    said = f"{flagged:,} of {of_all} {'is an anomaly' if 1 in (flagged, n) else 'are anomalies'} ({share}). {why}"
+    tiles = [doc.Tile("Anomalies", f"{flagged:,}", (f"{share} of {of_all}",))]
     if found.fdr is None:
         rate = text.percent(e.false_alarm_rate)
         tiles.append(doc.Tile("Due among normal rows", f"{low:,} – {high:,}", (f"at {rate} false alarms",)))
