@@ -166,6 +166,27 @@ def test_reports_without_labels_say_what_is_due_and_what_drifted(scores):
     assert json.loads(report.to_json(by_fdr))["rows"][59]["q_value"] == 1
 
 
+def test_too_few_rows_are_not_said_to_be_like_those_of_training(scores):
+    few = dataclasses.replace(scores.drift, rows=9, uniformity=None, findings=())
+    page = report.to_markdown(dataclasses.replace(scores, drift=few))
+    assert "- Drift: **not tested**; fewer than 10 rows" in page
+    assert "Nothing was found" not in page
+    found = dataclasses.replace(few, findings=scores.drift.findings)
+    page = report.to_markdown(dataclasses.replace(scores, drift=found))
+    assert "- Drift: **1 finding**" in page
+    assert page.count(found.findings[0].message)
+    enough = dataclasses.replace(few, rows=10, uniformity=0.5)
+    assert "like those of training" in report.to_markdown(dataclasses.replace(scores, drift=enough))
+
+
+def test_one_row_is_a_row(unlabelled):
+    one = dataclasses.replace(unlabelled, names=("a",), scores=np.ones(1), p_values=np.full(1, 0.4),
+                              is_anomaly=np.zeros(1, bool), examples=(), latent=None)  # fmt: skip
+    page = report.to_markdown(Scores(rows=one, drift=Drift(1, 0, (0, 1), None, None, ())))
+    for said in ("0 of 1 row is an anomaly", "among 1 normal row,", "The one row, most", "oddgan from 1 row."):
+        assert said in page
+
+
 def test_a_training_shows_what_was_made_and_what_the_test_says(training):
     parsed = Checked(report.to_html(training))
     assert len([attrs for attrs in parsed.named("img") if attrs["alt"].startswith("Generated picture")]) == 16
@@ -184,14 +205,26 @@ def test_a_training_shows_what_was_made_and_what_the_test_says(training):
 
 def test_a_calibration_shows_before_and_after(recalibration):
     page = report.to_markdown(recalibration)
-    assert (
-        "would have flagged 50% of the new calibration rows, for 2% that it was set for: not what it promised" in page
-    )
+    said = "would have flagged 50% of the new calibration rows, for 2% that it was set for: more than chance explains"
+    assert said in page
     assert "| threshold | 0.5 | 0.98 |" in page
     assert "| caught at the new threshold | 2 of 4 | 50% |" in page
     keys = json.loads(report.to_json(recalibration))
     assert (keys["defects"]["caught"], keys["defects"]["rate_for_all"]) == (2, 0.5)
     assert keys["after"]["by_stratum"] == [["left", 0.5, 20]]
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "said"),
+    [(0.0, 99, "usual"), (0.03, 99, "usual"), (0.2, 99, "more than chance"), (0.0, 20_000, "fewer than chance")],
+)
+def test_a_usual_share_under_the_old_threshold_is_no_broken_promise(recalibration, share, n, said):
+    before = dataclasses.replace(recalibration.before, n_calibrate=999)
+    after = dataclasses.replace(recalibration.after, scores=np.linspace(0, 1, n))
+    found = dataclasses.replace(recalibration, before=before, after=after, flagged_before=share)
+    (lead,) = [line for line in report.to_markdown(found).splitlines() if line.startswith("The threshold is now")]
+    assert said in lead
+    assert sum(word in lead for word in ("usual", "more than chance", "fewer than chance")) == 1
 
 
 def test_a_comparison_names_the_best_and_a_rival_that_needs_no_detector(comparison):

@@ -236,7 +236,8 @@ def listing(e: Evaluation) -> tuple[doc.Block, ...]:
         line += [] if e.kinds is None else [e.kinds[i]]
         rows.append(tuple(line))
     n = len(e.names)
-    which = (f"All {n:,} rows" if n > 1 else "The one row") if n <= LISTED else f"The {LISTED:,} most anomalous of {n:,} rows; the JSON has all"
+    whole = f"All {n:,} rows" if n > 1 else "The one row"
+    which = whole if n <= LISTED else f"The {LISTED:,} most anomalous of {n:,} rows; the JSON has all"
     choices = tuple(i for i, name in enumerate(head) if name in ("verdict", "kind"))
     caption = f"{which}, most anomalous first."
     return (doc.Listing(caption, tuple(head), tuple(rows), frozenset({1, 2}), choices),) if rows else ()

@@ -8,7 +8,7 @@ import numpy as np
 from ..evaluation import Scores
 from ..evaluation.findings import REQUESTED
 from ..verdict.calibration import ROUNDING, rank_of
-from ..verdict.uniformity import flagged_range
+from ..verdict.uniformity import LEAST, flagged_range
 from . import charts, evaluated, pictures, text
 from . import document as doc
 
@@ -35,8 +35,8 @@ def document(found: Scores, commands: Sequence[str] = ()) -> doc.Document:
             doc.Section("Model card", (evaluated.card(e.detector),)),
             doc.Section("Make it again", _again(found, commands)),
         ),
-        footer=f"Made by oddgan from {text.counted(len(e.names))}. There were no labels: how many anomalies were missed is "
-        "unknown. This file is self-contained: it loads nothing.",
+        footer=f"Made by oddgan from {text.counted(len(e.names))}. There were no labels: how many anomalies were "
+        "missed is unknown. This file is self-contained: it loads nothing.",
     )
 
 
@@ -101,8 +101,12 @@ def _in_short(found: Scores) -> tuple[doc.Block, ...]:
         top = int(np.argmax(e.scores))
         beside = (f"threshold {e.threshold:.4g}", f"p-value {e.p_values[top]:.3g}")
         tiles.append(doc.Tile("Highest score", f"{e.scores[top]:.4g}", beside))
-    state = f"{len(drift.findings)} finding{'s' * (len(drift.findings) != 1)}" if drift.findings else "none found"
-    tiles.append(doc.Tile("Drift", state, ("beside the training rows",)))
+    n_found = len(drift.findings)
+    state = f"{n_found} finding{'s' * (n_found != 1)}" if n_found else "none found"
+    if not n_found and drift.rows < LEAST:
+        tiles.append(doc.Tile("Drift", "not tested", (f"fewer than {LEAST} rows",)))
+    else:
+        tiles.append(doc.Tile("Drift", state, ("beside the training rows",)))
     if e.skipped:
         tiles.append(doc.Tile("Could not be used", f"{len(e.skipped):,}", ("listed below",)))
     return doc.Paragraph(said, "lead"), doc.Tiles(tuple(tiles))
@@ -153,7 +157,14 @@ def _points(found: Scores) -> tuple[doc.Block, ...]:
 def _drift(found: Scores) -> tuple[doc.Block, ...]:
     drift = found.drift
     lines = [one.message for one in drift.findings]
-    if not lines:
+    if drift.rows < LEAST:
+        lines.append(f"Inputs and scores were not tested: fewer than {LEAST} rows say too little about drift.")
+    elif not lines and drift.uniformity is None:
+        lines = [
+            "Nothing was found that speaks against it, but scores were not tested: there are fewer than "
+            f"{LEAST} calibration rows."
+        ]
+    elif not lines:
         lines = ["Nothing was found that speaks against it: inputs and scores are like those of training."]
     if drift.uniformity is not None:
         lines.append(
