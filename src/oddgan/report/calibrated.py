@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from ..evaluation import Recalibration
 from ..verdict.uniformity import flagged_range
-from . import charts, evaluated, text
 from . import document as doc
+from . import evaluated, text
 
 SCHEMA_VERSION = 1
 
@@ -98,7 +98,6 @@ def _thresholds(found: Recalibration) -> tuple[doc.Block, ...]:
         "bars add up to 100%."
     )
     legend = [("before", "calibration rows before"), ("after", "calibration rows now")]
-    chart = charts.score_histogram(groups, after.threshold, before.threshold)
     rows = [
         ("threshold", f"{before.threshold:.6g}", f"{after.threshold:.6g}"),
         ("false-alarm rate", text.percent(before.false_alarm_rate), text.percent(after.false_alarm_rate)),
@@ -107,7 +106,7 @@ def _thresholds(found: Recalibration) -> tuple[doc.Block, ...]:
         ("of the new rows flagged", text.percent(found.flagged_before), text.percent(_flagged(found))),
     ]
     blocks: list[doc.Block] = [
-        doc.Chart(chart, "", caption, legend, evaluated.quantiles(groups)),
+        evaluated.histogram(groups, after.threshold, caption, legend, before.threshold),
         doc.Table("What has changed", ("", "before", "now"), tuple(rows)),
     ]
     if after.by_stratum:

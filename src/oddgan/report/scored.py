@@ -122,9 +122,7 @@ def _scores(found: Scores) -> tuple[doc.Block, ...]:
         f"to the right of the threshold {e.threshold:.6g} are anomalies. Each group's bars add up to 100%."
     )
     legend = [(name, {"calibration": "calibration rows", "scored": "these rows"}[name]) for name in groups]
-    blocks: list[doc.Block] = [
-        doc.Chart(charts.score_histogram(groups, e.threshold), "", caption, legend, evaluated.quantiles(groups))
-    ]
+    blocks: list[doc.Block] = [evaluated.histogram(groups, e.threshold, caption, legend)]
     if e.p_values.size >= 10:
         caption = (
             "p-values of all rows. Rows like the calibration rows fill the bars evenly; anomalies raise the first bar "

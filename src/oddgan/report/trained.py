@@ -6,8 +6,8 @@ import numpy as np
 
 from ..evaluation import Training
 from ..hooks import clock
-from . import charts, evaluated, text
 from . import document as doc
+from . import evaluated, text
 from .heat import SIDE, enlarged
 from .pictures import TINY, data_address
 
@@ -178,9 +178,7 @@ def _calibration(found: Training) -> tuple[doc.Block, ...]:
         f"The scores of the {len(found.calibration):,} normal rows that were held out of training. The threshold is "
         f"set so that at most {text.percent(found.false_alarm_rate)} of such rows are above it."
     )
-    chart = charts.score_histogram(groups, found.threshold)
-    drawn = doc.Chart(chart, "", caption, (), evaluated.quantiles(groups))
-    return drawn, *map(doc.Paragraph, found.guarantee)
+    return evaluated.histogram(groups, found.threshold, caption), *map(doc.Paragraph, found.guarantee)
 
 
 def _tested(found: Training) -> tuple[doc.Section, ...]:
