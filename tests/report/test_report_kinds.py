@@ -233,6 +233,13 @@ def test_a_comparison_names_the_best_and_a_rival_that_needs_no_detector(comparis
     assert "mean grey alone has AUROC 0.930, which no detector exceeds" in page
     assert "| mean grey alone | 0.930 |" in page
     assert "<b>own</b>" not in report.to_html(comparison)
+    failed = Contender(name="gan", detector="gan", parameters={}, figures={}, errors={0: "no", 1: "no", 2: "never"})
+    page = report.to_markdown(dataclasses.replace(comparison, contenders=(*comparison.contenders, failed)))
+    assert "Of the 2 of 3 detectors that could be judged, KNN has the highest AUROC" in page
+    assert "gan failed with seeds 0 and 1: no" in page
+    assert "gan failed with seed 2: never" in page
+    alone = dataclasses.replace(comparison, contenders=(comparison.contenders[0], failed))
+    assert "Only KNN, of 2 detectors, could be judged: it has AUROC 0.910 ± 0.010." in report.to_markdown(alone)
 
 
 def test_a_reproduced_table(tmp_path):
