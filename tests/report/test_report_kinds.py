@@ -214,6 +214,17 @@ def test_a_calibration_shows_before_and_after(recalibration):
     assert keys["after"]["by_stratum"] == [["left", 0.5, 20]]
 
 
+def test_a_detector_without_networks_is_not_praised_for_its_training(training):
+    fine = dataclasses.replace(training, warnings=(), evaluation=None)
+    assert "Nothing was found that speaks against this training" in report.to_markdown(fine)
+    knn = report.to_markdown(dataclasses.replace(fine, health={"trained": 0.0, "finds": 0.75}))
+    assert "speaks against" not in knn
+    assert "No rule about" not in knn
+    assert "trains no networks" in knn
+    assert "| finds |" in knn
+    assert "| trained |" not in knn
+
+
 @pytest.mark.parametrize(
     ("share", "n", "said"),
     [(0.0, 99, "usual"), (0.03, 99, "usual"), (0.2, 99, "more than chance"), (0.0, 20_000, "fewer than chance")],
