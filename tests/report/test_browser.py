@@ -233,6 +233,12 @@ def test_without_script_everything_can_be_read(page):
 def test_nothing_runs_out_of_the_page(page, width):
     page.open(width)
     assert page.run("const e = document.documentElement; return e.scrollWidth - e.clientWidth") == 0
+    cut = (
+        "return [...document.querySelectorAll('svg.chart')].filter((one) => one.checkVisibility() && "
+        "one.getAttribute('aria-label').startsWith('Histogram') && "
+        "one.getBoundingClientRect().right > document.documentElement.clientWidth).length"
+    )
+    assert page.run(cut) == 0
     page.one("button.views").click()
     box = page.run("const b = document.querySelector('dialog').getBoundingClientRect(); return [b.left, b.right]")
     assert 0 <= box[0] < box[1] <= width

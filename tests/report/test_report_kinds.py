@@ -14,7 +14,7 @@ from oddgan.evaluation.cells import Cell
 from oddgan.evaluation.judged import Threshold
 from oddgan.model.drift import Drift
 from oddgan.report import document as doc
-from oddgan.report import pictures
+from oddgan.report import markdown, pictures
 from oddgan.verdict import KnownDefects
 from oddgan.verdict.uniformity import Finding
 
@@ -121,7 +121,7 @@ def test_every_kind_has_a_page_a_markdown_file_and_strict_json(kind, request, tm
             if isinstance(block, doc.Table):
                 cells = {cell for row in block.rows for cell in row if cell}
                 assert cells <= {text.strip() for text in parsed.text}
-                assert all(" ".join(cell.split()).replace("|", "\\|") in "\n".join(lines) for cell in cells)
+                assert all(markdown.plain(cell).replace("|", "\\|") in "\n".join(lines) for cell in cells)
     assert len(parsed.named("caption")) == len(parsed.named("table"))
     assert all(attrs["alt"] for attrs in parsed.named("img"))
     ids = [attrs["id"] for _, attrs in parsed.tags if "id" in attrs]
@@ -159,11 +159,32 @@ def test_reports_without_labels_say_what_is_due_and_what_drifted(scores):
     assert [point["rate"] for point in keys["operating_points"]] == [0.02, 0.05, 0.1]  # 49 rows hold no less
     assert keys["operating_points"][0]["anomalies"] == int((scores.rows.p_values <= 0.02).sum())
     page = report.to_markdown(scores)
-    assert "Of 60 normal rows, 0 to 5 would be" in page
-    assert "rows score <higher> than they should" in page
+    assert "more than chance explains: among 60 normal rows, 0 to 5 would be flagged by chance (in 99 of" in page
+    assert "rows score &lt;higher> than they should" in page
     by_fdr = dataclasses.replace(scores, fdr=0.1, q_values=np.linspace(0, 1, 60))
     assert "at most 10% of them are normal" in report.to_markdown(by_fdr)
     assert json.loads(report.to_json(by_fdr))["rows"][59]["q_value"] == 1
+
+
+def test_too_few_rows_are_not_said_to_be_like_those_of_training(scores):
+    few = dataclasses.replace(scores.drift, rows=9, uniformity=None, findings=())
+    page = report.to_markdown(dataclasses.replace(scores, drift=few))
+    assert "- Drift: **not tested**; fewer than 10 rows" in page
+    assert "Nothing was found" not in page
+    found = dataclasses.replace(few, findings=scores.drift.findings)
+    page = report.to_markdown(dataclasses.replace(scores, drift=found))
+    assert "- Drift: **1 finding**" in page
+    assert markdown.plain(found.findings[0].message) in page
+    enough = dataclasses.replace(few, rows=10, uniformity=0.5)
+    assert "like those of training" in report.to_markdown(dataclasses.replace(scores, drift=enough))
+
+
+def test_one_row_is_a_row(unlabelled):
+    one = dataclasses.replace(unlabelled, names=("a",), scores=np.ones(1), p_values=np.full(1, 0.4),
+                              is_anomaly=np.zeros(1, bool), examples=(), latent=None)  # fmt: skip
+    page = report.to_markdown(Scores(rows=one, drift=Drift(1, 0, (0, 1), None, None, ())))
+    for said in ("0 of 1 row is an anomaly", "among 1 normal row,", "The one row, most", "oddgan from 1 row."):
+        assert said in page
 
 
 def test_a_training_shows_what_was_made_and_what_the_test_says(training):
@@ -184,14 +205,37 @@ def test_a_training_shows_what_was_made_and_what_the_test_says(training):
 
 def test_a_calibration_shows_before_and_after(recalibration):
     page = report.to_markdown(recalibration)
-    assert (
-        "would have flagged 50% of the new calibration rows, for 2% that it was set for: not what it promised" in page
-    )
+    said = "would have flagged 50% of the new calibration rows, for 2% that it was set for: more than chance explains"
+    assert said in page
     assert "| threshold | 0.5 | 0.98 |" in page
     assert "| caught at the new threshold | 2 of 4 | 50% |" in page
     keys = json.loads(report.to_json(recalibration))
     assert (keys["defects"]["caught"], keys["defects"]["rate_for_all"]) == (2, 0.5)
     assert keys["after"]["by_stratum"] == [["left", 0.5, 20]]
+
+
+def test_a_detector_without_networks_is_not_praised_for_its_training(training):
+    fine = dataclasses.replace(training, warnings=(), evaluation=None)
+    assert "Nothing was found that speaks against this training" in report.to_markdown(fine)
+    knn = report.to_markdown(dataclasses.replace(fine, health={"trained": 0.0, "finds": 0.75}))
+    assert "speaks against" not in knn
+    assert "No rule about" not in knn
+    assert "trains no networks" in knn
+    assert "| finds |" in knn
+    assert "| trained |" not in knn
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "said"),
+    [(0.0, 99, "usual"), (0.03, 99, "usual"), (0.2, 99, "more than chance"), (0.0, 20_000, "fewer than chance")],
+)
+def test_a_usual_share_under_the_old_threshold_is_no_broken_promise(recalibration, share, n, said):
+    before = dataclasses.replace(recalibration.before, n_calibrate=999)
+    after = dataclasses.replace(recalibration.after, scores=np.linspace(0, 1, n))
+    found = dataclasses.replace(recalibration, before=before, after=after, flagged_before=share)
+    (lead,) = [line for line in report.to_markdown(found).splitlines() if line.startswith("The threshold is now")]
+    assert said in lead
+    assert sum(word in lead for word in ("usual", "more than chance", "fewer than chance")) == 1
 
 
 def test_a_comparison_names_the_best_and_a_rival_that_needs_no_detector(comparison):
@@ -200,6 +244,13 @@ def test_a_comparison_names_the_best_and_a_rival_that_needs_no_detector(comparis
     assert "mean grey alone has AUROC 0.930, which no detector exceeds" in page
     assert "| mean grey alone | 0.930 |" in page
     assert "<b>own</b>" not in report.to_html(comparison)
+    failed = Contender(name="gan", detector="gan", parameters={}, figures={}, errors={0: "no", 1: "no", 2: "never"})
+    page = report.to_markdown(dataclasses.replace(comparison, contenders=(*comparison.contenders, failed)))
+    assert "Of the 2 of 3 detectors that could be judged, KNN has the highest AUROC" in page
+    assert "gan failed with seeds 0 and 1: no" in page
+    assert "gan failed with seed 2: never" in page
+    alone = dataclasses.replace(comparison, contenders=(comparison.contenders[0], failed))
+    assert "Only KNN, of 2 detectors, could be judged: it has AUROC 0.910 ± 0.010." in report.to_markdown(alone)
 
 
 def test_a_reproduced_table(tmp_path):

@@ -75,6 +75,7 @@ def calibrate(
     trained on, set the threshold, all p-values, and the threshold of anomaly maps. The networks stay as they are.
     """
     from ..data import rows as rows_of
+    from ..data.split import for_calibration
     from ..evaluation import calibration_of
     from .reading import as_taken, check_readable, columns_of, open_model, open_split
     from .train import name_of, set_threads
@@ -101,7 +102,8 @@ def calibrate(
         check_readable(data, split.train)
     if threads is not None:
         set_threads(threads)
-    terminal.facts(("data", split.note))
+    note = for_calibration(split.note)
+    terminal.facts(("data", note))
     before = detector.threshold_
     with terminal.bar("scoring"):
         again = detector.recalibrate(
@@ -125,7 +127,7 @@ def calibrate(
     if known is not None:
         _say_caught(known)
     if reports:
-        found = calibration_of(detector, again, data=name_of(data), note=split.note, defects=known)
+        found = calibration_of(detector, again, data=name_of(data), note=note, defects=known)
         write_reports(reports, found)
         terminal.written(*reports)
     if split.skipped:

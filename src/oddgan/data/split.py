@@ -1,5 +1,6 @@
 """A data set, divided into training and test rows."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, runtime_checkable
@@ -239,6 +240,13 @@ def all_normal(name: str, train: int, unused: int = 0) -> str:
     """ "days: 50 normal for training, no test part, since every class is normal"."""
     left = f"; test part not used: {unused:,}" if unused else ""
     return f"{name}: {train:,} normal for training, no test part, since every class is normal{left}"
+
+
+def for_calibration(note: str) -> str:
+    """A split's note where its normal rows set a threshold: nothing is trained on, and there is no test."""
+    said, unused = "normal for the calibration", r"([\d,]+) for test \([\d,]+ anomalous\)"
+    note = re.sub(f"normal for training, {unused}", rf"{said}, test part not used: \1", note)
+    return note.replace("normal for training, no test part", said).replace("normal for training", said)
 
 
 def counts(train: int, anomalous: NDArray[np.bool_]) -> str:

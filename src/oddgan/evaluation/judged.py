@@ -148,7 +148,7 @@ class Judged:
         return Scores(
             rows=Evaluation(
                 data=self.data,
-                note=note or f"{len(self.names):,} rows without labels",
+                note=note or f"{len(self.names):,} row{'s' * (len(self.names) != 1)} without labels",
                 detector=self.facts,
                 names=tuple(self.names),
                 scores=scores,

@@ -112,7 +112,7 @@ class Watch:
         return Drift(
             rows=self._rows,
             flagged=self._flagged,
-            flagged_range=flagged_range(self._rows, calibration.rate, len(calibration.scores)),
+            flagged_range=flagged_range(self._rows, calibration.rate, calibration.count),
             uniformity=same_distribution(scores, calibration.scores),
             stream=self._stream,
             findings=tuple(found),

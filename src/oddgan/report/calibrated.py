@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from ..evaluation import Recalibration
-from . import charts, evaluated, text
+from ..verdict.uniformity import flagged_range
 from . import document as doc
+from . import evaluated, text
 
 SCHEMA_VERSION = 1
 
@@ -61,12 +62,12 @@ def to_json(found: Recalibration, commands: Sequence[str] = ()) -> str:
 def _in_short(found: Recalibration) -> tuple[doc.Block, ...]:
     before, after = found.before, found.after
     was, asked = text.percent(found.flagged_before), text.percent(before.false_alarm_rate)
-    low, high = before.false_alarm_range
-    fits = low <= found.flagged_before <= high
+    n = len(after.scores)
+    low, high = flagged_range(n, before.false_alarm_rate, before.n_calibrate)
     said = (
         f"The threshold is now {after.threshold:.6g}; before, it was {before.threshold:.6g}. "
         f"The old one would have flagged {was} of the new calibration rows, for {asked} that it was set for: "
-        + ("within what it promised." if fits else "not what it promised, so a new one was due.")
+        f"{_beside(round(n * found.flagged_before), low, high)} (in 99 of 100 cases, {low:,} to {high:,} of {n:,} are)."
     )
     spread = map(text.percent, after.false_alarm_range)
     tiles = (
@@ -80,6 +81,15 @@ def _in_short(found: Recalibration) -> tuple[doc.Block, ...]:
     return doc.Paragraph(said, "lead"), doc.Tiles(tiles)
 
 
+def _beside(flagged: int, low: int, high: int) -> str:
+    """What the number of new calibration rows above the old threshold says of it."""
+    if flagged > high:
+        return "more than chance explains, so it no longer held and a new one was due"
+    if flagged < low:
+        return "fewer than chance explains, so it was stricter than it had to be on such rows"
+    return "which is usual where nothing has changed"
+
+
 def _thresholds(found: Recalibration) -> tuple[doc.Block, ...]:
     before, after = found.before, found.after
     groups = {"before": before.scores, "after": after.scores}
@@ -88,7 +98,6 @@ def _thresholds(found: Recalibration) -> tuple[doc.Block, ...]:
         "bars add up to 100%."
     )
     legend = [("before", "calibration rows before"), ("after", "calibration rows now")]
-    chart = charts.score_histogram(groups, after.threshold, before.threshold)
     rows = [
         ("threshold", f"{before.threshold:.6g}", f"{after.threshold:.6g}"),
         ("false-alarm rate", text.percent(before.false_alarm_rate), text.percent(after.false_alarm_rate)),
@@ -97,7 +106,7 @@ def _thresholds(found: Recalibration) -> tuple[doc.Block, ...]:
         ("of the new rows flagged", text.percent(found.flagged_before), text.percent(_flagged(found))),
     ]
     blocks: list[doc.Block] = [
-        doc.Chart(chart, "", caption, legend, evaluated.quantiles(groups)),
+        evaluated.histogram(groups, after.threshold, caption, legend, before.threshold),
         doc.Table("What has changed", ("", "before", "now"), tuple(rows)),
     ]
     if after.by_stratum:

@@ -124,9 +124,11 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
 
-def score_histogram(groups: dict[str, np.ndarray], threshold: float, before: float | None = None) -> str:
+def score_histogram(
+    groups: dict[str, np.ndarray], threshold: float, before: float | None = None, width: int = 960
+) -> str:
     """The distribution of scores: `groups` maps "normal", "anomalous", "all", "calibration", "scored", "before" or
-    "after" to scores; a group's bars add up to 1. `before`: another threshold, dashed.
+    "after" to scores; a group's bars add up to 1. `before`: another threshold, dashed; `width`: in pixels.
 
     Where the highest scores would squeeze everything below the threshold into a corner, the scale is logarithmic, or,
     of scores below zero, cut.
@@ -146,12 +148,13 @@ def score_histogram(groups: dict[str, np.ndarray], threshold: float, before: flo
     axes = Axes(
         x=(low, high),
         y=(0, 1.12 * max(float(share.max()) for share in shares.values())),
-        x_ticks=_log_ticks(low, high) if log else (),
-        width=960,
-        left=78,
+        x_ticks=_log_ticks(low, high, width) if log else (),
+        width=width,
+        left=78 if width >= 600 else 60,
         log=log,
     )
-    scale = " (logarithmic scale)" if log else f" (the last bar: all above {edges[-2]:.3g})" if cut else ""
+    name = "logarithmic" if width >= 600 else "log"
+    scale = f" ({name} scale)" if log else f" (the last bar: all above {edges[-2]:.3g})" if cut else ""
     parts = [axes.frame(f"anomaly score{scale}", "share of the group", percent=True)]
     for name, share in shares.items():
         tops = [(x, float(y)) for i, y in enumerate(share) for x in (edges[i], edges[i + 1])]
@@ -159,7 +162,7 @@ def score_histogram(groups: dict[str, np.ndarray], threshold: float, before: flo
     if before is not None:
         parts.append(axes.upright("chance", before))
     x = axes.px(threshold)
-    late = x > axes.width - 160 or (before is not None and threshold < before and x > 240)
+    late = x > axes.width - 160 or (before is not None and threshold < before and x > width / 4)
     parts.append(axes.upright("threshold", threshold, above=10))
     parts.append(
         label("note", x + (-7 if late else 7), axes.top, f"threshold {threshold:.4g}", "end" if late else "start")
@@ -168,11 +171,12 @@ def score_histogram(groups: dict[str, np.ndarray], threshold: float, before: flo
     return axes.svg(f"Histogram of the anomaly scores of {named} rows, threshold {threshold:.4g}", *parts)
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten, with their double and fivefold where there is space."""
+def _log_ticks(low: float, high: float, width: int) -> list[float]:
+    """Powers of ten, with their double and fivefold where there is space; every other one where there is little."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1, 2, 5) if last - first <= 3 else (1,)
-    return [v for k in range(first, last + 1) for m in steps if low <= (v := m * 10.0**k) <= high]
+    steps = (1, 2, 5) if last - first <= width / 320 else (1,)
+    every = max(1, round((last - first) / (width / 75)))
+    return [v for k in range(first, last + 1, every) for m in steps if low <= (v := m * 10.0**k) <= high]
 
 
 def curve(name: str, points: Points, area: Estimate, operating: tuple[float, float]) -> str:

@@ -94,8 +94,14 @@ def _in_short(found: Comparison) -> tuple[doc.Block, ...]:
     give = f" ± {spread.deviation:.3f}" if spread.deviation is not None else ""
     others = [one for one in found.contenders if by in one.figures and one is not best]
     close = [one.name for one in others if one.figures[by].mean + _give(one, by) >= spread.mean - _give(best, by)]
-    among = f"Of {len(others) + 1} detectors, {best.name} has" if others else f"{best.name} has"
-    said = f"{among} the highest {what}: {number(spread.mean)}{give}."
+    judged, wanted = len(others) + 1, len(found.contenders) + len(found.untried)
+    value = f"{number(spread.mean)}{give}"
+    if judged == 1:
+        who = f"Only {best.name}, of {wanted} detectors, could be judged: it" if wanted > 1 else best.name
+        said = f"{who} has {what} {value}."
+    else:
+        of = f"{judged} detectors" if judged == wanted else f"the {judged} of {wanted} detectors that could be judged"
+        said = f"Of {of}, {best.name} has the highest {what}: {value}."
     said += f" Within the seeds' deviations of it: {', '.join(close)}." if close else ""
     tiles = [doc.Tile("Best", best.name, (f"{what} {number(spread.mean)}",))]
     for name, label in (("detected", "Anomalies detected"), ("false_alarms", "False alarms")):

@@ -45,10 +45,18 @@ def notes(comparison: Comparison) -> list[str]:
         ]
         lines += _of_simulated(comparison)
     for one in comparison.contenders:
+        by_error: dict[str, list[str]] = {}
         for seed, error in one.errors.items():
-            lines.append(f"{one.name} failed with seed {seed}: {error}")
+            by_error.setdefault(error, []).append(str(seed))
+        for error, failed in by_error.items():
+            lines.append(f"{one.name} failed with seed{'s' * (len(failed) > 1)} {_listed(failed)}: {error}")
     lines += [f"{name} was not tried: {reason}" for name, reason in comparison.untried.items()]
     return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    """ "1, 2 and 3"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _of_simulated(comparison: Comparison) -> list[str]:

@@ -71,7 +71,8 @@ class Table:
 @dataclass(frozen=True)
 class Chart:
     """A drawing. `legend`: (class of the style sheet, name) of what is drawn in which colour; `data`: the numbers
-    behind it, where no other block has them; `width`: how much of the page it takes."""
+    behind it, where no other block has them; `width`: how much of the page it takes; `narrow`: the same drawing for a
+    narrow page, where the wide one would have to be scrolled."""
 
     svg: str
     title: str = ""
@@ -79,6 +80,7 @@ class Chart:
     legend: Pairs = ()
     data: Table | None = None
     width: Literal["wide", "half", "small"] = "wide"
+    narrow: str = ""
 
     @property
     def alt(self) -> str:

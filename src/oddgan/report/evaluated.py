@@ -95,12 +95,20 @@ def scores(e: Evaluation) -> tuple[doc.Block, ...]:
     )
     legend = [(name, f"{name} rows") for name in groups]
     return (
-        doc.Chart(charts.score_histogram(groups, e.threshold), "", caption, legend, quantiles(groups)),
+        histogram(groups, e.threshold, caption, legend),
         *_areas(e),
     )
 
 
-def quantiles(groups: Mapping[str, np.ndarray]) -> doc.Table:
+def histogram(
+    groups: dict[str, np.ndarray], threshold: float, caption: str, legend: doc.Pairs = (), before: float | None = None
+) -> doc.Chart:
+    """The distribution of scores, as `charts.score_histogram` draws it, for wide and for narrow pages."""
+    wide, narrow = (charts.score_histogram(groups, threshold, before, width) for width in (960, 460))
+    return doc.Chart(wide, "", caption, legend, _quantiles(groups), narrow=narrow)
+
+
+def _quantiles(groups: Mapping[str, np.ndarray]) -> doc.Table:
     """A histogram in numbers."""
     shares = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
     rows = [(name, *(f"{value:.4g}" for value in np.quantile(some, shares))) for name, some in groups.items()]
@@ -236,7 +244,8 @@ def listing(e: Evaluation) -> tuple[doc.Block, ...]:
         line += [] if e.kinds is None else [e.kinds[i]]
         rows.append(tuple(line))
     n = len(e.names)
-    which = f"All {n:,} rows" if n <= LISTED else f"The {LISTED:,} most anomalous of {n:,} rows; the JSON has all"
+    whole = f"All {n:,} rows" if n > 1 else "The one row"
+    which = whole if n <= LISTED else f"The {LISTED:,} most anomalous of {n:,} rows; the JSON has all"
     choices = tuple(i for i, name in enumerate(head) if name in ("verdict", "kind"))
     caption = f"{which}, most anomalous first."
     return (doc.Listing(caption, tuple(head), tuple(rows), frozenset({1, 2}), choices),) if rows else ()

@@ -8,7 +8,7 @@ import numpy as np
 from ..evaluation import Scores
 from ..evaluation.findings import REQUESTED
 from ..verdict.calibration import ROUNDING, rank_of
-from ..verdict.uniformity import flagged_range
+from ..verdict.uniformity import LEAST, flagged_range
 from . import charts, evaluated, pictures, text
 from . import document as doc
 
@@ -35,8 +35,8 @@ def document(found: Scores, commands: Sequence[str] = ()) -> doc.Document:
             doc.Section("Model card", (evaluated.card(e.detector),)),
             doc.Section("Make it again", _again(found, commands)),
         ),
-        footer=f"Made by oddgan from {len(e.names):,} rows. There were no labels: how many anomalies were missed is "
-        "unknown. This file is self-contained: it loads nothing.",
+        footer=f"Made by oddgan from {text.counted(len(e.names))}. There were no labels: how many anomalies were "
+        "missed is unknown. This file is self-contained: it loads nothing.",
     )
 
 
@@ -79,7 +79,7 @@ SHARED = ("data", "detector", "calibration", "skipped", "warnings", "examples", 
 def _in_short(found: Scores) -> tuple[doc.Block, ...]:
     e, drift = found.rows, found.drift
     n, flagged = len(e.names), int(e.is_anomaly.sum())
-    share = text.percent(flagged / max(1, n))
+    share, of_all = text.percent(flagged / max(1, n)), text.counted(n)
     low, high = drift.flagged_range
     if found.fdr is not None:
         why = (
@@ -87,11 +87,13 @@ def _in_short(found: Scores) -> tuple[doc.Block, ...]:
             "are normal."
         )
     else:
-        why = f"Of {n:,} normal rows, {low:,} to {high:,} would be, in 99 of 100 cases: " + (
-            "so many need no anomaly." if flagged <= high else "there are more than normal rows explain."
+        more, normal = "no more" if flagged <= high else "more", text.counted(n, "normal")
+        why = (
+            f"That is {more} than chance explains: among {normal}, {low:,} to {high:,} would be flagged by chance (in "
+            "99 of 100 cases)."
         )
-    said = f"{flagged:,} of {n:,} rows {'is an anomaly' if flagged == 1 else 'are anomalies'} ({share}). {why}"
-    tiles = [doc.Tile("Anomalies", f"{flagged:,}", (f"{share} of {n:,} rows",))]
+    said = f"{flagged:,} of {of_all} {'is an anomaly' if 1 in (flagged, n) else 'are anomalies'} ({share}). {why}"
+    tiles = [doc.Tile("Anomalies", f"{flagged:,}", (f"{share} of {of_all}",))]
     if found.fdr is None:
         rate = text.percent(e.false_alarm_rate)
         tiles.append(doc.Tile("Due among normal rows", f"{low:,} – {high:,}", (f"at {rate} false alarms",)))
@@ -99,8 +101,12 @@ def _in_short(found: Scores) -> tuple[doc.Block, ...]:
         top = int(np.argmax(e.scores))
         beside = (f"threshold {e.threshold:.4g}", f"p-value {e.p_values[top]:.3g}")
         tiles.append(doc.Tile("Highest score", f"{e.scores[top]:.4g}", beside))
-    state = f"{len(drift.findings)} finding{'s' * (len(drift.findings) != 1)}" if drift.findings else "none found"
-    tiles.append(doc.Tile("Drift", state, ("beside the training rows",)))
+    n_found = len(drift.findings)
+    state = f"{n_found} finding{'s' * (n_found != 1)}" if n_found else "none found"
+    if not n_found and drift.rows < LEAST:
+        tiles.append(doc.Tile("Drift", "not tested", (f"fewer than {LEAST} rows",)))
+    else:
+        tiles.append(doc.Tile("Drift", state, ("beside the training rows",)))
     if e.skipped:
         tiles.append(doc.Tile("Could not be used", f"{len(e.skipped):,}", ("listed below",)))
     return doc.Paragraph(said, "lead"), doc.Tiles(tuple(tiles))
@@ -116,9 +122,7 @@ def _scores(found: Scores) -> tuple[doc.Block, ...]:
         f"to the right of the threshold {e.threshold:.6g} are anomalies. Each group's bars add up to 100%."
     )
     legend = [(name, {"calibration": "calibration rows", "scored": "these rows"}[name]) for name in groups]
-    blocks: list[doc.Block] = [
-        doc.Chart(charts.score_histogram(groups, e.threshold), "", caption, legend, evaluated.quantiles(groups))
-    ]
+    blocks: list[doc.Block] = [evaluated.histogram(groups, e.threshold, caption, legend)]
     if e.p_values.size >= 10:
         caption = (
             "p-values of all rows. Rows like the calibration rows fill the bars evenly; anomalies raise the first bar "
@@ -151,7 +155,14 @@ def _points(found: Scores) -> tuple[doc.Block, ...]:
 def _drift(found: Scores) -> tuple[doc.Block, ...]:
     drift = found.drift
     lines = [one.message for one in drift.findings]
-    if not lines:
+    if drift.rows < LEAST:
+        lines.append(f"Inputs and scores were not tested: fewer than {LEAST} rows say too little about drift.")
+    elif not lines and drift.uniformity is None:
+        lines = [
+            "Nothing was found that speaks against it, but scores were not tested: there are fewer than "
+            f"{LEAST} calibration rows."
+        ]
+    elif not lines:
         lines = ["Nothing was found that speaks against it: inputs and scores are like those of training."]
     if drift.uniformity is not None:
         lines.append(

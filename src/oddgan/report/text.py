@@ -31,7 +31,10 @@ def headline(evaluation: Evaluation) -> list[str]:
         )
     if rates is None:
         flagged = int(evaluation.is_anomaly.sum())
-        found.append(f"{flagged} of {_rows(evaluation.scores.size)} were flagged; there are no labels to compare with.")
+        were = "was" if evaluation.scores.size == 1 else "were"
+        found.append(
+            f"{flagged} of {counted(evaluation.scores.size)} {were} flagged; there are no labels to compare with."
+        )
     else:
         found.append(
             f"At the threshold set for {percent(evaluation.false_alarm_rate)} false alarms it {_flagged(rates)}."
@@ -43,10 +46,10 @@ def _flagged(rates: Rates) -> str:
     parts = []
     if rates.detection_rate is not None:
         share = percent(rates.detection_rate.value)
-        parts.append(f"detected {rates.n_detected:,} of {_rows(rates.n_anomalous, 'anomalous')} ({share})")
+        parts.append(f"detected {rates.n_detected:,} of {counted(rates.n_anomalous, 'anomalous')} ({share})")
     if rates.false_alarm_rate is not None:
         share = percent(rates.false_alarm_rate.value)
-        parts.append(f"flagged {rates.n_false_alarms:,} of {_rows(rates.n_normal, 'normal')} ({share})")
+        parts.append(f"flagged {rates.n_false_alarms:,} of {counted(rates.n_normal, 'normal')} ({share})")
     return " and ".join(parts)
 
 
@@ -192,7 +195,8 @@ def interval(estimate: Estimate | None, *, share: bool = False) -> str:
     return f"{show(estimate.low)} to {show(estimate.high)}"
 
 
-def _rows(n: int, kind: str = "") -> str:
+def counted(n: int, kind: str = "") -> str:
+    """ "1,200 normal rows", "1 row"."""
     return f"{n:,} {kind} row{'' if n == 1 else 's'}".replace("  ", " ")
 
 

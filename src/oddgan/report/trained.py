@@ -6,8 +6,8 @@ import numpy as np
 
 from ..evaluation import Training
 from ..hooks import clock
-from . import charts, evaluated, text
 from . import document as doc
+from . import evaluated, text
 from .heat import SIDE, enlarged
 from .pictures import TINY, data_address
 
@@ -110,11 +110,10 @@ def _in_short(found: Training) -> tuple[doc.Block, ...]:
         f"{f' in {steps}' if steps else ''}. It takes {found.rows}."
     ]
     n = len(found.warnings)
-    said.append(
-        f"Above {'are' if n > 1 else 'is'} {n} thing{'s' * (n > 1)} to know."
-        if n
-        else "Nothing was found that speaks against this training."
-    )
+    if n:
+        said.append(f"Above {'are' if n > 1 else 'is'} {n} thing{'s' * (n > 1)} to know.")
+    elif _trains(found):
+        said.append("Nothing was found that speaks against this training.")
     tiles = [doc.Tile("Trained on", f"{rows:,}", ("normal rows",))]
     if found.seconds is not None:
         where = " on ".join(str(facts[name]) for name in ("precision", "device") if name in facts)
@@ -129,6 +128,11 @@ def _in_short(found: Training) -> tuple[doc.Block, ...]:
     return doc.Paragraph(" ".join(said), "lead"), doc.Tiles(tuple(tiles))
 
 
+def _trains(found: Training) -> bool:
+    """Whether there are networks, whose training can go wrong."""
+    return bool(found.health.get("trained", 1.0))
+
+
 def _count(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
@@ -140,8 +144,11 @@ def _health(found: Training) -> tuple[doc.Block, ...]:
     for name, value in sorted(found.health.items()):
         what, _, player = name.partition(".")
         rows.append((f"{what} of {player}" if player else what, MEANINGS.get(what, ""), f"{value:.4g}"))
-    fine = doc.Paragraph("No rule about these indicators found anything wrong.")
-    said = doc.Notes(found.warnings) if found.warnings else fine
+    fine = "No rule about these indicators found anything wrong."
+    if not _trains(found):
+        fine = "This detector trains no networks: there is no training that could go wrong."
+        rows = [row for row in rows if row[0] != "trained"]
+    said = doc.Notes(found.warnings) if found.warnings else doc.Paragraph(fine)
     how = "Indicators that need no anomalies, measured when training ended."
     return said, doc.Table(how, ("indicator", "what it is", "value"), tuple(rows), 2, folded=True)
 
@@ -178,9 +185,7 @@ def _calibration(found: Training) -> tuple[doc.Block, ...]:
         f"The scores of the {len(found.calibration):,} normal rows that were held out of training. The threshold is "
         f"set so that at most {text.percent(found.false_alarm_rate)} of such rows are above it."
     )
-    chart = charts.score_histogram(groups, found.threshold)
-    drawn = doc.Chart(chart, "", caption, (), evaluated.quantiles(groups))
-    return drawn, *map(doc.Paragraph, found.guarantee)
+    return evaluated.histogram(groups, found.threshold, caption), *map(doc.Paragraph, found.guarantee)
 
 
 def _tested(found: Training) -> tuple[doc.Section, ...]:
