@@ -178,5 +178,7 @@ def mosaic(pictures: Sequence[np.ndarray] | np.ndarray, columns: int, gap: int =
 def chosen(i: int, n: int) -> int:
     """Row i of n, from the end where it is negative. Raises `DataError` where there is none."""
     if not -n <= i < n:
-        raise DataError(f"i={i}: there are {n:,} rows, from 0 to {n - 1:,}")
+        raise DataError(
+            f"i={i}: {f'there are {n:,} rows, from 0 to {n - 1:,}' if n != 1 else 'there is 1 row, and its i is 0'}"
+        )
     return i % n

@@ -66,8 +66,9 @@ def _in_short(found: Recalibration) -> tuple[doc.Block, ...]:
     low, high = flagged_range(n, before.false_alarm_rate, before.n_calibrate)
     said = (
         f"The threshold is now {after.threshold:.6g}; before, it was {before.threshold:.6g}. "
-        f"The old one would have flagged {was} of the new calibration rows, for {asked} that it was set for: "
-        f"{_beside(round(n * found.flagged_before), low, high)} (in 99 of 100 cases, {low:,} to {high:,} of {n:,} are)."
+        f"The old one was set for {asked} false alarms and would have flagged {was} of the new calibration rows, which "
+        f"is {_beside(round(n * found.flagged_before), low, high)} (in 99 of 100 cases {low:,} to {high:,} of {n:,} "
+        "rows are flagged where nothing has changed)."
     )
     spread = map(text.percent, after.false_alarm_range)
     tiles = (
@@ -84,10 +85,10 @@ def _in_short(found: Recalibration) -> tuple[doc.Block, ...]:
 def _beside(flagged: int, low: int, high: int) -> str:
     """What the number of new calibration rows above the old threshold says of it."""
     if flagged > high:
-        return "more than chance explains, so it no longer held and a new one was due"
+        return "more than chance explains: it no longer held, and a new one was due"
     if flagged < low:
-        return "fewer than chance explains, so it was stricter than it had to be on such rows"
-    return "which is usual where nothing has changed"
+        return "less than chance explains: it was stricter than such rows need"
+    return "usual"
 
 
 def _thresholds(found: Recalibration) -> tuple[doc.Block, ...]:

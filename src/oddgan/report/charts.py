@@ -168,7 +168,8 @@ def score_histogram(
         label("note", x + (-7 if late else 7), axes.top, f"threshold {threshold:.4g}", "end" if late else "start")
     )
     named = " and ".join(f"{s.size} {name}" for name, s in groups.items())
-    return axes.svg(f"Histogram of the anomaly scores of {named} rows, threshold {threshold:.4g}", *parts)
+    rows = "row" if [*groups.values()][-1].size == 1 else "rows"
+    return axes.svg(f"Histogram of the anomaly scores of {named} {rows}, threshold {threshold:.4g}", *parts)
 
 
 def _log_ticks(low: float, high: float, width: int) -> list[float]:

@@ -69,11 +69,11 @@ def in_short(e: Evaluation) -> tuple[doc.Paragraph, doc.Tiles]:
             ("False alarms", r.false_alarm_rate, r.n_false_alarms, r.n_normal, "normal"),
         ):
             if rate is not None:
-                beside = text.interval(rate, share=True), f"{n:,} of {of:,} {kind} rows"
+                beside = text.interval(rate, share=True), f"{n:,} of {text.counted(of, kind)}"
                 tiles.append(doc.Tile(label, text.percent(rate.value), beside))
     else:
         flagged, n = int(e.is_anomaly.sum()), e.scores.size
-        beside = f"{flagged:,} of {n:,} rows", "no labels"
+        beside = f"{flagged:,} of {text.counted(n)}", "no labels"
         tiles.append(doc.Tile("Flagged", text.percent(flagged / max(1, n)), beside))
     if e.pixel:
         pixel = {name: number(value) for name, value in e.pixel.items()}
@@ -198,7 +198,7 @@ def latent(e: Evaluation) -> tuple[doc.Block, ...]:
     groups = {key: groups[key] for key in sorted(groups, key=lambda key: list(CSS).index(key[0]))}
     of = f"{len(e.latent.rows):,} rows drawn from all {len(e.names):,}"
     if len(e.latent.rows) == len(e.names):
-        of = f"all {len(e.names):,} rows"
+        of = f"all {len(e.names):,} rows" if len(e.names) > 1 else "the one row"
     first, second = map(text.percent, e.latent.share)
     caption = (
         f"The detector's features of {of}, in their first two principal components, which have {first} and {second} of "
