@@ -1,6 +1,5 @@
 """What the documentation shows, runs; and what it lists, is there."""
 
-import importlib
 import re
 import shlex
 import shutil
@@ -38,10 +37,12 @@ def test_python_runs(path, tmp_path, monkeypatch):
 @pytest.fixture
 def few_washers(monkeypatch):
     """The drawn set, small."""
-    drawn = importlib.import_module("oddgan.data.drawn")
+    from oddgan.data import drawn
+    from oddgan.data.drawn import washers
+
     drawn.drawn.cache_clear()
     for name, n in {"TRAIN": 40, "GOOD": 6, "EACH": 2}.items():
-        monkeypatch.setattr(drawn._washers, name, n)
+        monkeypatch.setattr(washers, name, n)
     yield
     drawn.drawn.cache_clear()
 
