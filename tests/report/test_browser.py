@@ -17,7 +17,7 @@ selenium = pytest.importorskip("selenium", reason="selenium drives the browser")
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -54,6 +54,8 @@ class Opened:
         for kind in ("browser", "performance"):
             self.browser.get_log(kind)  # what was before
         self.browser.get(self.address)
+        if script:  # on a busy machine the page may be there before its script has run
+            WebDriverWait(self.browser, 20).until(lambda _: self.all("button.views"))
         return self
 
     def all(self, selector):
