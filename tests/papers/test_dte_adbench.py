@@ -231,7 +231,7 @@ def test_the_page_compares_with_the_tables_that_were_run(write):
     assert [cell.error for cell in found.cells] == [None] * 8
     page = to_markdown(found)
     assert f"| nearest neighbours | {(0.92 + 0.9919) / 2:.3f} |" in page
-    assert "| method | cardio | wine* | mean | mean without * |" in page
+    assert r"| method | cardio | wine\* | mean | mean without * |" in page
     assert "- clean: share of the test's normal rows that equal a training row: 0.0%." in page
 
 

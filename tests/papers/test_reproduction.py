@@ -295,7 +295,7 @@ def test_what_the_page_says(small, tmp_path):
     assert lines["GAN"]["updates spent"] == clean["GAN"]["updates spent"] == "0.1%"  # 3 of 6,000
     assert lines["neighbours"]["updates spent"] == ""
     assert "for 6,000 updates" in page.partition("A training of the source's length would take here, about: GAN")[2]
-    assert "| method | 0 | 8* | mean | mean without * |" in page
+    assert r"| method | 0 | 8\* | mean | mean without * |" in page
     values = [float(one) for one in rows_of(page, "Clean, AUROC by class")["neighbours"].values()]
     assert values[2] == pytest.approx((values[0] + values[1]) / 2, abs=1e-3)
     assert values[3] == values[0]

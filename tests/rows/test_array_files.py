@@ -254,7 +254,7 @@ def test_npz_with_labelled_rows_and_no_test_part(tmp_path: Path) -> None:
         ({"X": [[1], [2]], "y": [1, 1]}, "too few normal rows (0)"),
         ({"X": [[1], [2]], "y": [0, 1]}, "too few normal rows (1); at least 2"),
         ({"x_train": [[1]], "x_test": [[1, 2]], "y_test": [0]}, "give rows of one shape"),
-        ({"x_train": [[1]], "x_test": [[1]], "y_train": [0]}, "no labels for 1 rows of 1 columns; add them as y_test"),
+        ({"x_train": [[1]], "x_test": [[1]], "y_train": [0]}, "no labels for 1 row of 1 column; add them as y_test"),
         ({"x_train": [[1]], "y_train": [1], "x_test": [[1]], "y_test": [0]}, "no training row is of class 0"),
         ({"X": [[1], [2], [3]], "y": [0, 0, 1], "masks": np.zeros((2, 9, 9))}, "masks of shape (2, 9, 9) for 3 test"),
     ],
