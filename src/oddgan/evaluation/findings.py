@@ -7,7 +7,7 @@ import numpy as np
 from .. import metrics
 from ..metrics import Estimate, Rates
 from ..verdict.calibration import rank_of
-from ..verdict.uniformity import same_distribution
+from ..verdict.uniformity import flagged, same_distribution
 from .results import Kind, OperatingPoint
 from .rivals import FAIR
 
@@ -107,15 +107,13 @@ def warnings(
 def _false_alarm_warning(rates: Rates, observed: float, requested: float, n_calibrate: int) -> Iterator[str]:
     """Whether the number of false alarms fits the requested rate.
 
-    Both the test normals and the calibration rows are samples, so under exchangeability the count is
-    beta-binomial; a binomial test would raise false warnings whenever calibration rows are few.
+    Under exchangeability the count is beta-binomial (`flagged`); a binomial test would raise false warnings whenever
+    calibration rows are few.
     """
-    from scipy import stats
-
     k, count = rank_of(requested, n_calibrate), rates.n_false_alarms
     if not 0 < k <= n_calibrate:
         return
-    expected = stats.betabinom(rates.n_normal, k, n_calibrate + 1 - k)
+    expected = flagged(rates.n_normal, k, n_calibrate)
     for chance, word in ((expected.sf(count - 1), "more"), (expected.cdf(count), "fewer")):
         if chance < SURPRISE:
             yield (

@@ -61,12 +61,12 @@ def principal(features: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
     """The first two principal components (m, 2) of features (m, k), and their shares of the variance. The largest
     coordinate of each is positive, so that the map is the same each time."""
     centred = features - features.mean(axis=0)
-    scale = np.abs(centred).max()
+    scale = float(np.abs(centred).max()) or 1.0
     u, s, _ = np.linalg.svd(centred / scale, full_matrices=False)
     points = np.zeros((len(features), 2))
     points[:, : min(2, len(s))] = u[:, :2] * s[:2] * scale
     for axis in (0, 1):
         if points[np.abs(points[:, axis]).argmax(), axis] < 0:
             points[:, axis] *= -1
-    variance = s**2 / (s**2).sum()
+    variance = s**2 / (float((s**2).sum()) or 1.0)
     return points, (float(variance[0]), float(variance[1]) if len(variance) > 1 else 0.0)

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from ..errors import DataError, ParameterError
+from ..evaluation.latent import principal
 from ..rows import open_rows
 from . import palette
 from .figures import Display
@@ -93,7 +94,7 @@ class EmbeddingDisplay(Display):
         group = np.repeat(np.arange(len(parts)), list(map(len, parts)))
         explained = None
         if method == "pca":
-            embedding, explained = principal(features)
+            embedding, explained = principal(features.astype(np.float64))
         else:
             from sklearn.manifold import TSNE
 
@@ -130,14 +131,3 @@ class EmbeddingDisplay(Display):
         ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
         ax.set_title(self.title, loc="left", fontsize="medium")
         return self
-
-
-def principal(features: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
-    """The first two principal components of vectors (n, k), (n, 2), and their shares of the variance."""
-    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    found = np.zeros((len(features), 2))
-    found[:, : min(2, len(s))] = (u * s)[:, :2]
-    total = float((s**2).sum()) or 1.0
-    shares = [*(float(one) for one in s[:2] ** 2 / total), 0.0, 0.0]
-    return found, (shares[0], shares[1])

@@ -9,7 +9,7 @@ from ..errors import DataError
 from ..metrics import wilson
 from ..verdict import Calibration
 from ..verdict.calibration import ROUNDING, rank_of
-from ..verdict.uniformity import same_distribution
+from ..verdict.uniformity import flagged, same_distribution
 from . import palette
 from .figures import Display, percent, tidy
 from .judged import Judged, count_of, labels_of, p_values_of
@@ -210,8 +210,6 @@ class PValueDisplay(Display):
 
     def plot(self, ax: Any = None) -> Self:
         """Draw in `ax`, or in a new figure."""
-        from scipy import stats
-
         ax, m, n = self._single(ax), len(self.p_values), self.n_calibrate
         bins = min(10, n + 1)
         upto = np.array([round(i * (n + 1) / bins) for i in range(bins + 1)])  # possible p-values below each edge
@@ -221,7 +219,7 @@ class PValueDisplay(Display):
         self.shares_ = np.bincount(np.searchsorted(upto[1:], places), minlength=bins)[:bins] / m
         self.expected_ = held / (n + 1)
         rest = (1 - CERTAINTY) / 2
-        counts = [stats.betabinom(m, c, n + 1 - c) if c <= n else None for c in held]
+        counts = [flagged(m, c, n) if c <= n else None for c in held]
         self.low_, self.high_ = (
             np.array([1.0 if one is None else one.ppf(at) / m for one in counts]) for at in (rest, 1 - rest)
         )
@@ -292,8 +290,6 @@ class OperatingDisplay(Display):
         ax: Any = None,
     ) -> Self:
         """Draw p-values (n,) of labelled rows, against `n_calibrate` calibration rows or groups."""
-        from scipy import stats
-
         p_values, n = p_values_of(p_values), count_of(n_calibrate)
         marks = labels_of(labels, len(p_values))
         for what, share in {"rate": rate, "up_to": up_to}.items():
@@ -309,7 +305,7 @@ class OperatingDisplay(Display):
         low = high = None
         if len(normal) and ranks[-1] <= n:
             rest = (1 - CERTAINTY) / 2
-            low, high = (stats.betabinom(len(normal), ranks, n + 1 - ranks).ppf(at) / len(normal)
+            low, high = (flagged(len(normal), ranks, n).ppf(at) / len(normal)
                          for at in (rest, 1 - rest))  # fmt: skip
         counts = len(normal), len(anomalous)
         return cls(

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import DataError
+from ..report.evaluated import running_total
 from . import palette
 from .figures import Display, tidy
 
@@ -61,7 +62,8 @@ class TrainingDisplay(Display):
         """Draw a history as `history_` is. Raises `DataError` where it is empty."""
         if not history or not len(history.get("update", ())):
             raise DataError("the history is empty: there is nothing to plot")
-        updates, stages = running_total(history)
+        total = running_total(history)
+        updates, stages = np.array(total, np.int64), stages_of(history, total)
         columns = {
             column: np.array([np.nan if value is None else float(value) for value in values])
             for column, values in history.items()
@@ -132,15 +134,10 @@ class TrainingDisplay(Display):
         ax.legend(fontsize="small", framealpha=0.8, edgecolor="none")
 
 
-def running_total(history: Mapping[str, Sequence[Any]]) -> tuple[np.ndarray, list[tuple[str, int]]]:
-    """The updates done at each line over all stages, (n,) int64, and after which of them each stage begins."""
-    total: list[int] = []
-    stages: list[tuple[str, int]] = []
-    done, last = 0, 0
-    for stage, update in zip(history["stage"], history["update"], strict=True):
-        if not stages or stages[-1][0] != stage:
-            done = total[-1] if total else 0
-            stages.append((str(stage), done))
-        last = done + int(update)
-        total.append(last)
-    return np.array(total, np.int64), stages
+def stages_of(history: Mapping[str, Sequence[Any]], total: Sequence[int]) -> list[tuple[str, int]]:
+    """After how many of all updates each stage begins. `total`: those done at each line."""
+    lines = zip(history["stage"], history["update"], total, strict=True)
+    begins: dict[str, int] = {}
+    for stage, update, done in lines:
+        begins.setdefault(str(stage), done - int(update))
+    return list(begins.items())

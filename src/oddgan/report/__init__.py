@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -49,24 +49,29 @@ SUFFIXES = (".html", ".json", ".md")
 """Of the files that a report can be written to."""
 
 
-def document_of(found: Found, commands: Sequence[str] = ()) -> Document:
-    """What a report says, in the form that HTML and Markdown are made of. `commands`: lines of a shell that make it
-    again, where there are any."""
+def _makers(found: Found) -> tuple[Callable[..., Document], Callable[..., str]]:
+    """What makes the document and the JSON of what was found."""
     from . import calibrated, compared, evaluated, scored, trained
 
     if isinstance(found, Evaluation):
-        return evaluated.document(found, commands)
+        return evaluated.document, text.to_json
     if isinstance(found, Scores):
-        return scored.document(found, commands)
+        return scored.document, scored.to_json
     if isinstance(found, Training):
-        return trained.document(found, commands)
+        return trained.document, trained.to_json
     if isinstance(found, Recalibration):
-        return calibrated.document(found, commands)
+        return calibrated.document, calibrated.to_json
     if isinstance(found, Comparison):
-        return compared.document(found, commands)
+        return compared.document, comparison.to_json
     from . import reproduced  # loads torch
 
-    return reproduced.document(found, commands)
+    return reproduced.document, reproduced.to_json
+
+
+def document_of(found: Found, commands: Sequence[str] = ()) -> Document:
+    """What a report says, in the form that HTML and Markdown are made of. `commands`: lines of a shell that make it
+    again, where there are any."""
+    return _makers(found)[0](found, commands)
 
 
 def to_html(found: Found, commands: Sequence[str] = ()) -> str:
@@ -84,21 +89,7 @@ def to_markdown(found: Found, commands: Sequence[str] = ()) -> str:
 def to_json(found: Found, commands: Sequence[str] = ()) -> str:
     """What was found as strict JSON. The keys are documented where each is written: `oddgan.report.text.to_json` (an
     evaluation), and `to_json` of `oddgan.report.scored`, `trained`, `calibrated`, `comparison` and `reproduced`."""
-    from . import calibrated, scored, trained
-
-    if isinstance(found, Evaluation):
-        return text.to_json(found, commands)
-    if isinstance(found, Scores):
-        return scored.to_json(found, commands)
-    if isinstance(found, Training):
-        return trained.to_json(found, commands)
-    if isinstance(found, Recalibration):
-        return calibrated.to_json(found, commands)
-    if isinstance(found, Comparison):
-        return comparison.to_json(found, commands)
-    from . import reproduced  # loads torch
-
-    return reproduced.to_json(found, commands)
+    return _makers(found)[1](found, commands)
 
 
 def suffix_of(path: str | Path) -> str:
@@ -113,13 +104,14 @@ def write(found: Found, path: str | Path, commands: Sequence[str] = ()) -> None:
     """Write a report to `path`, whole or not at all: .html, .json or .md, by its suffix. Raises `ParameterError` for
     another suffix, `OutputError` where it cannot be written."""
     forms = {".html": to_html, ".json": to_json, ".md": to_markdown}
-    said = forms[suffix_of(path)](found, commands)
-    with whole_file(path) as file:
-        file.write(said.encode("utf-8", "replace"))  # a file's name may be bytes that are no text
+    _keep(forms[suffix_of(path)](found, commands), path)
 
 
 def write_html(found: Found, path: str | Path) -> None:
     """Write the page to `path`, whatever its suffix. Raises `OutputError` where it cannot be written."""
-    page = to_html(found)
+    _keep(to_html(found), path)
+
+
+def _keep(said: str, path: str | Path) -> None:
     with whole_file(path) as file:
-        file.write(page.encode("utf-8", "replace"))
+        file.write(said.encode("utf-8", "replace"))  # a file's name may be bytes that are no text

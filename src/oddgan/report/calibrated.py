@@ -139,14 +139,9 @@ def _defects(found: Recalibration) -> tuple[doc.Block, ...]:
 
 
 def _again(commands: Sequence[str]) -> tuple[doc.Block, ...]:
-    if commands:
-        return (doc.Commands("This report was made by", tuple(commands)),)
     lines = (
-        "import oddgan",
-        "",
         'before = oddgan.load("MODEL")',
         "after = before.recalibrate(X)",
         "found = oddgan.evaluation.calibration_of(before, after)",
-        'oddgan.report.write(found, "report.html")',
     )
-    return (doc.Commands("In Python", lines, "python"),)
+    return doc.made_again(commands, lines)

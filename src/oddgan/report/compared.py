@@ -205,12 +205,9 @@ def _changed(one: Contender) -> dict[str, Any]:
 
 
 def _again(found: Comparison, commands: Sequence[str]) -> tuple[doc.Block, ...]:
-    if commands:
-        return (doc.Commands("This report was made by", tuple(commands)),)
-    lines = ["import oddgan", "", "detectors = {"]
+    lines = ["detectors = {"]
     for one in found.contenders:
         given = ", ".join(f"{name}={value!r}" for name, value in _changed(one).items())
         lines.append(f"    {one.name!r}: oddgan.{one.detector}({given}),")
     lines += ["}", f"found = oddgan.compare(split, detectors, seeds={tuple(found.seeds)})  # {found.data}"]
-    lines.append('oddgan.report.write(found, "report.html")')
-    return (doc.Commands("In Python, with a split of oddgan.data.load", tuple(lines), "python"),)
+    return doc.made_again(commands, lines, doc.WITH_SPLIT)

@@ -6,7 +6,7 @@ what was found; `oddgan.report.page` and `oddgan.report.markdown` write it. A ch
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import unescape
 from typing import Literal, TypeAlias
@@ -204,3 +204,13 @@ class Document:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sections", tuple(section for section in self.sections if section.blocks))
+
+
+WITH_SPLIT = "In Python, with a split of oddgan.data.load"
+
+
+def made_again(commands: Sequence[str], lines: Iterable[str], title: str = "In Python") -> tuple[Commands]:
+    """What makes a report again: the commands that were used, or else `lines` of Python, which end in `found`."""
+    if commands:
+        return (Commands("This report was made by", tuple(commands)),)
+    return (Commands(title, ("import oddgan", "", *lines, 'oddgan.report.write(found, "report.html")'), "python"),)

@@ -262,7 +262,7 @@ def left_out(e: Evaluation) -> tuple[doc.Block, ...]:
 
 def curves_of_training(history: Mapping[str, Sequence[Any]]) -> tuple[doc.Block, ...]:
     """The curves of all loss terms, player by player: "G.adv" is the term adv of player G."""
-    stages, updates = history.get("stage", ()), _running_total(history)
+    stages, updates = history.get("stage", ()), running_total(history)
     found = [
         doc.Chart(
             charts.training_curve(column, values, updates, stages, history.get(f"val.{column}", ())),
@@ -282,7 +282,7 @@ def curves_of_training(history: Mapping[str, Sequence[Any]]) -> tuple[doc.Block,
     return doc.Paragraph(how, "soft"), *sorted(found, key=lambda one: one.title.partition(".")[0])
 
 
-def _running_total(history: Mapping[str, Sequence[Any]]) -> list[int]:
+def running_total(history: Mapping[str, Sequence[Any]]) -> list[int]:
     """Updates since the start of the run at each line of the history; each stage counts from 0."""
     totals: list[int] = []
     before = 0
@@ -329,13 +329,9 @@ def _short(value: Any) -> str:
 
 def again(facts: Mapping[str, Any], commands: Sequence[str], call: str) -> tuple[doc.Block, ...]:
     """What makes it again: the commands that were used, or else the call in Python, after `call`'s detector."""
-    if commands:
-        return (doc.Commands("This report was made by", tuple(commands)),)
     made = construction(facts)
     fit = "detector.fit(split.train, tune=split.tune, calibrate=split.calibrate)"
-    write = f"found = {call}", 'oddgan.report.write(found, "report.html")'
-    lines = ("import oddgan", "", *([f"detector = {made}", fit] if made else []), *write)
-    return (doc.Commands("In Python, with a split of oddgan.data.load", lines, "python"),)
+    return doc.made_again(commands, [*([f"detector = {made}", fit] if made else []), f"found = {call}"], doc.WITH_SPLIT)
 
 
 def construction(facts: Mapping[str, Any]) -> str:

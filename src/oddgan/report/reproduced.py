@@ -105,12 +105,5 @@ def _chart(found: Reproduction) -> tuple[doc.Block, ...]:
 
 
 def _again(found: Reproduction, commands: Sequence[str]) -> tuple[doc.Block, ...]:
-    if commands:
-        return (doc.Commands("This report was made by", tuple(commands)),)
-    lines = (
-        "import oddgan",
-        "",
-        f"found = oddgan.papers.reproduce({found.table.name!r}, budget={found.budget!r})",
-        'oddgan.report.write(found, "report.html")',
-    )
-    return (doc.Commands("In Python", lines, "python"),)
+    lines = (f"found = oddgan.papers.reproduce({found.table.name!r}, budget={found.budget!r})",)
+    return doc.made_again(commands, lines)

@@ -186,13 +186,8 @@ def _promised(found: Scores) -> tuple[str, ...]:
 
 
 def _again(found: Scores, commands: Sequence[str]) -> tuple[doc.Block, ...]:
-    if commands:
-        return (doc.Commands("This report was made by", tuple(commands)),)
     lines = (
-        "import oddgan",
-        "",
         'detector = oddgan.load("MODEL")',
         "found = oddgan.evaluation.judge(detector, X)",
-        'oddgan.report.write(found, "report.html")',
     )
-    return (doc.Commands("In Python", lines, "python"),)
+    return doc.made_again(commands, lines)

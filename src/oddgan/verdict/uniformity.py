@@ -58,15 +58,21 @@ def same_distribution(new: np.ndarray, old: np.ndarray) -> float | None:
     return float(stats.ks_2samp(new, old, method=method).pvalue)
 
 
+def flagged(rows: int, ranks: Any, n_calibrate: int) -> Any:
+    """SciPy's distribution of how many of so many new normal rows have one of `ranks` given p-values out of the
+    n_calibrate + 1 that there are, 1 <= ranks <= n_calibrate, a number or an array. It is beta-binomial, since the
+    calibration rows are a sample as well."""
+    from scipy import stats
+
+    return stats.betabinom(rows, ranks, n_calibrate + 1 - ranks)
+
+
 def flagged_range(rows: int, rate: float, n_calibrate: int) -> tuple[int, int]:
-    """How many of so many normal rows are flagged at a rate, in all but `BAND` of the cases: the count is
-    beta-binomial, since the calibration rows are a sample as well."""
+    """How many of so many normal rows are flagged at a rate, in all but `BAND` of the cases."""
     k = rank_of(rate, n_calibrate)
     if not 0 < k <= n_calibrate:
         return 0, rows
-    from scipy import stats
-
-    low, high = stats.betabinom(rows, k, n_calibrate + 1 - k).ppf([BAND / 2, 1 - BAND / 2])
+    low, high = flagged(rows, k, n_calibrate).ppf([BAND / 2, 1 - BAND / 2])
     return int(low), int(high)
 
 
@@ -77,14 +83,12 @@ def alarms_band(
     the highest of the band which holds that number with a probability of at least `certainty`, and is missed on either
     side with at most half of the rest. `calibrate`, `new`: the rows of each split. Exact where scores do not tie: the
     sum of beta-binomial counts."""
-    from scipy import stats
-
     product, expected = np.ones(1), 0.0
     for n, m in zip(calibrate, new, strict=True):
         k = rank_of(rate, n)
         if k < 1:
             continue  # nothing is ever flagged
-        one = stats.betabinom(m, k, n + 1 - k) if k <= n else None
+        one = flagged(m, k, n) if k <= n else None
         expected += m if one is None else float(one.mean())
         product = np.convolve(product, np.eye(1, m + 1, m)[0] if one is None else one.pmf(np.arange(m + 1)))
     upto, rest = np.cumsum(product), (1 - certainty) / 2
@@ -96,13 +100,11 @@ def of_scores(new: np.ndarray, calibration: np.ndarray) -> Iterator[Finding]:
     """What the scores (m,) of a batch say, beside those of calibration rows (n,)."""
     if min(len(new), len(calibration)) < LEAST:
         return
-    from scipy import stats
-
     calibration = np.sort(calibration)
     n, m = len(calibration), len(new)
     k = (n + 1) // 2
     below = int((new <= calibration[k - 1]).sum())
-    if below < USUAL * m and stats.betabinom(m, k, n + 1 - k).cdf(below) < LEVEL / 2:
+    if below < USUAL * m and flagged(m, k, n).cdf(below) < LEVEL / 2:
         yield Finding(
             "mostly-unlike",
             f"{below / m:.0%} of {m:,} rows score below the median of calibration rows, where 50% are due: most of "
