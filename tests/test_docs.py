@@ -1,5 +1,6 @@
 """What the documentation shows, runs; and what it lists, is there."""
 
+import json
 import re
 import shlex
 import shutil
@@ -149,6 +150,20 @@ def test_the_readmes_figures_are_those_of_the_results_pages():
     figures = re.findall(r"\b[01]\.\d{3}\b", section)
     assert len(figures) >= 6
     assert not [figure for figure in figures if figure not in results]
+
+
+def test_what_is_said_of_the_drawn_washers_is_in_the_committed_results():
+    found = {
+        name: json.loads((ROOT / f"benchmarks/results/washers_{name}.json").read_text("utf-8"))
+        for name in ("ganomaly", "pca")
+    }
+    flagged = {one["kind"]: one["n_flagged"] for one in found["ganomaly"]["by_kind"]}
+    others = sum(flagged[kind] for kind in ("broken", "dent", "stain"))
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"Of 12 scratches {flagged['scratch']} are detected, of the other 36 defects {others}, and none" in readme
+    assert flagged["good"] == 0
+    areas = " and ".join(f"{one['estimates']['auroc']['value']:.3f}" for one in found.values())
+    assert f"AUROC {areas}" in (ROOT / "docs/tutorial.md").read_text("utf-8")
 
 
 def test_results_page_is_current(monkeypatch):
