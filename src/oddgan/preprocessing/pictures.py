@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
@@ -187,9 +187,16 @@ class PicturePreprocessor(OnePart):
     def row(self, pictures: PictureRows, i: int) -> tuple[np.ndarray, tuple[int, int]]:
         """Row i as it is stored for the networks, (h, w, channels), and the size (H, W) that it came in. Raises
         `DataError` that names the row."""
+        return self._row(pictures, i, self.fit_in)
+
+    def seen_row(self, pictures: PictureRows, i: int) -> tuple[np.ndarray, tuple[int, int]]:
+        """As `row`, not yet resized (`seen`)."""
+        return self._row(pictures, i, self.seen)
+
+    def _row(self, pictures: PictureRows, i: int, become: Callable[[np.ndarray], np.ndarray]) -> Any:
         picture = pictures[i]
         try:
-            return self.fit_in(picture), picture.shape[:2]
+            return become(picture), picture.shape[:2]
         except DataError as error:
             raise DataError(f"{pictures.name(i)}: {error}") from error
 
