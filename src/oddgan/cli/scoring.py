@@ -12,6 +12,7 @@ from . import terminal
 
 if TYPE_CHECKING:
     from ..detector import Detector
+    from ..model.drift import Watch
     from ..model.monitor import Monitor
     from .reading import Chunk
     from .scores import Format, Results
@@ -282,9 +283,12 @@ class _Looked:
     """How rows compare with training rows, beside their results; and the state of a stream, where there is one."""
 
     def __init__(self, detector: "Detector", monitor: Path | None) -> None:
-        from ..model.drift import Watch
+        self.model, self.path = detector.model_, monitor
+        self.watch: Watch | None = None
+        if not hasattr(detector, "pipeline"):  # an export does not hold what training rows looked like
+            from ..model.drift import Watch
 
-        self.model, self.path, self.watch = detector.model_, monitor, Watch(detector.model_)
+            self.watch = Watch(detector.model_)
         self.pending: list[Any] = []
         self.state: Monitor | None = None
         if monitor is not None:
@@ -297,7 +301,8 @@ class _Looked:
         if not len(chunk.numbers):
             return
         score = score[[number - chunk.start for number in chunk.numbers]]
-        self.watch.add(chunk.rows, score)
+        if self.watch is not None:
+            self.watch.add(chunk.rows, score)
         if self.path is not None:
             self.pending.append(score)
 
@@ -313,7 +318,8 @@ class _Looked:
 
     def warn(self) -> None:
         """Say what differs."""
-        self.watch.drift().warn()
+        if self.watch is not None:
+            self.watch.drift().warn()
         if self.state is not None:
             from ..cautions import DriftWarning, warn
 

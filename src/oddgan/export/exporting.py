@@ -20,6 +20,7 @@ from ..verdict import Guarantee
 from . import calibrating, card, parity, precision
 from .calibrating import Held, Thresholds
 from .graph import INPUT, INTAKE, finished, graph_of, quiet
+from .rowwise import aligned
 
 Runtime = Literal["onnx", "openvino"]
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter says which module a node is of
@@ -173,7 +174,7 @@ class _Making:
         """The graph in the precision that was asked for."""
         intakes = [n for n in graph.graph.node if any(p.key == SCOPES and INTAKE in p.value for p in n.metadata_props)]
         names, inputs = [node.name for node in intakes], {name for node in intakes for name in node.input}
-        graph = finished(graph)
+        graph = aligned(finished(graph))
         if self.precision == "float16":
             return precision.halved(graph, inputs)
         if self.precision == "int8":

@@ -12,7 +12,6 @@ from ..metrics import auroc
 from ..model import Model
 from ..preprocessing import PicturePreprocessor, TablePreprocessor
 from ..preprocessing.prepared import spread
-from ..preprocessing.region import Region
 from ..rows import PictureRows, Rows
 from ..rows.tables import BOOLEANS, TableRows
 from ..runtime import Scorer
@@ -131,14 +130,8 @@ def simulated(model: Model, rows: Rows) -> Rows:
     pictures = cast(PictureRows, some)
     preprocessor = cast(PicturePreprocessor, model.preprocessor)
     span = (0.0, 255.0) if preprocessor.dtype == "uint8" else preprocessor.value_range
-    return PictureRows([_defective(pictures[i], random, preprocessor.region, span) for i in range(len(pictures))])
-
-
-def _defective(
-    picture: np.ndarray, random: np.random.Generator, region: Region | None, span: tuple[float, float]
-) -> np.ndarray:
-    del region  # what is changed outside of it changes nothing
-    return pictures_of.anomalous(picture, random, value_range=span)[0]
+    made = [pictures_of.anomalous(pictures[i], random, value_range=span)[0] for i in range(len(pictures))]
+    return PictureRows(made)
 
 
 def made_up(model: Model) -> Rows:
