@@ -60,7 +60,8 @@ def open_model(
 
 def _exported(path: Path, device: str | None, threads: int | None) -> Any:
     """The scorer of an export: to a command, a detector that scores."""
-    from ..runtime import Scorer
+    with loading():
+        from ..runtime import Scorer
 
     if device not in (None, "auto", "cpu"):
         raise ParameterError(f"--device {device}: {path} is an export, which is computed on the CPU")

@@ -136,7 +136,7 @@ class Scoring:
 
     def _ruled(self, counts: Sequence[int]) -> str:
         """What makes an anomaly, in words, and how many there are at further rates."""
-        from ..report.text import percent
+        from ..verdict.guarantee import percent
 
         if self.fdr is not None:
             return f"false discovery rate {percent(self.fdr)}"
