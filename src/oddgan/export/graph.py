@@ -173,18 +173,15 @@ def _example(preprocessor: Any) -> tuple[Tensor, dict[int, Any]]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what torch's exporter says of itself."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.ERROR)
+    """Without what exporters say of themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for one, level in zip(loggers, levels, strict=True):
-            one.setLevel(level)
+        logging.disable(before)
 
 
 def finished(graph: Any) -> Any:

@@ -44,6 +44,7 @@ def quantised(graph: Any, rows: Iterator[np.ndarray], name: str, exclude: Collec
     the graph's input `name` takes them."""
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Rows(CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> dict[str, np.ndarray] | None:
@@ -51,8 +52,9 @@ def quantised(graph: Any, rows: Iterator[np.ndarray], name: str, exclude: Collec
             return None if x is None else {name: x}
 
     with tempfile.TemporaryDirectory() as folder:
-        plain, small = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
-        onnx.save(onnx.shape_inference.infer_shapes(graph), str(plain))
+        given, plain, small = (Path(folder) / f"{name}.onnx" for name in ("given", "plain", "int8"))
+        onnx.save(graph, str(given))
+        quant_pre_process(str(given), str(plain), skip_symbolic_shape=True)  # merges normalisation into convolutions
         quantize_static(
             str(plain),
             str(small),
