@@ -63,7 +63,7 @@ def test_damage_is_found(folder, name, how):
 
 def test_what_is_no_export_says_so(tmp_path):
     assert not is_export(tmp_path)
-    with pytest.raises(ArtifactError, match="has no oddgan.json, so it is no export"):
+    with pytest.raises(ArtifactError, match=r"has no oddgan\.json, so it is no export"):
         Scorer(tmp_path)
     (tmp_path / "oddgan.json").write_text("{}")
     assert is_export(tmp_path)

@@ -7,7 +7,19 @@ import typer
 
 from ..errors import DataError, ParameterError
 from . import terminal
-from .options import Anomaly, ChannelsFrom, Convert, Drop, FalseAlarmRate, Groups, Label, Model, Normal, SkipBad, Threads
+from .options import (
+    Anomaly,
+    ChannelsFrom,
+    Convert,
+    Drop,
+    FalseAlarmRate,
+    Groups,
+    Label,
+    Model,
+    Normal,
+    SkipBad,
+    Threads,
+)
 from .process import LEFT_OUT
 
 
@@ -71,7 +83,7 @@ def export(
     if not hasattr(detector, "info") or hasattr(detector, "pipeline"):
         raise ParameterError(f"{model}: is an export already; export the model file")
     rows: Any = None
-    how: dict[str, Any] = {"keep_thresholds": keep_thresholds}
+    how: dict[str, Any] = {"to": to, "precision": precision, "keep_thresholds": keep_thresholds}
     skipped: Any = ()
     if data is not None:
         split = open_split(
@@ -92,7 +104,7 @@ def export(
         if split.test is not None and split.labels is not None:
             how["check"] = split.test, split.labels
     with terminal.bar("exporting"):
-        facts = write(detector, folder, rows, to=to, precision=precision, **how)  # type: ignore[arg-type]
+        facts = write(detector, folder, rows, **how)
     _say(folder, facts)
     if skipped:
         raise typer.Exit(LEFT_OUT)
@@ -117,7 +129,7 @@ def _say(folder: Path, facts: dict[str, Any]) -> None:
     threshold = facts["threshold"]
     by = "by scores of the runtime" if facts["rescored"] else "as the model has it"
     terminal.facts(
-        *found,  # type: ignore[arg-type]
+        *found,
         ("threshold", f"{threshold['export']:.6g} (the model: {threshold['model']:.6g}), set {by}"),
         ("export", str(folder)),
         ("next", f"oddgan score {folder} DATA"),

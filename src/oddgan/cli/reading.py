@@ -44,7 +44,7 @@ def open_model(
         with loading():
             from .. import detectors
 
-        detector = detectors.load(path, device=device)  # type: ignore[assignment]
+        detector = detectors.load(path, device=device)
         if threads is not None:
             from .train import set_threads
 

@@ -286,9 +286,9 @@ class _Looked:
         self.model, self.path = detector.model_, monitor
         self.watch: Watch | None = None
         if not hasattr(detector, "pipeline"):  # an export does not hold what training rows looked like
-            from ..model.drift import Watch
+            from ..model import drift
 
-            self.watch = Watch(detector.model_)
+            self.watch = drift.Watch(detector.model_)
         self.pending: list[Any] = []
         self.state: Monitor | None = None
         if monitor is not None:

@@ -89,11 +89,12 @@ def slope(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
         elif isinstance(layer, nn.Linear):
             back = back @ layer.weight
         elif isinstance(layer, nn.Flatten):
-            back = back.unflatten(1, at.shape[1:])
+            back = back.reshape(-1, *at.shape[1:])
         elif isinstance(layer, nn.Conv2d):
-            sides = zip(at.shape[2:], back.shape[2:], layer.kernel_size, layer.stride, layer.padding, strict=True)
-            left = [n - ((m - 1) * step - 2 * int(pad) + kernel) for n, m, kernel, step, pad in sides]
-            back = F.conv_transpose2d(back, layer.weight, None, layer.stride, layer.padding, left)
+            padding: Any = layer.padding
+            sides = zip(at.shape[2:], back.shape[2:], layer.kernel_size, layer.stride, padding, strict=True)
+            left = [n - ((m - 1) * step - 2 * pad + kernel) for n, m, kernel, step, pad in sides]
+            back = F.conv_transpose2d(back, layer.weight, None, layer.stride, padding, left)
     return energy(x), x - ((x - energy.centre) - back)
 
 

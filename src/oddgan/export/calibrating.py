@@ -48,6 +48,8 @@ def found_again(model: Model, rows: Rows, groups: Any = None) -> Held:
     keys = HeldOut(groups=groups).keys(rows)
     recipe, seed, n = model.recipe, model.facts.get(SEED), len(rows)
     possible: list[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = []
+    tune: np.ndarray | None
+    train: np.ndarray | None
     if isinstance(seed, int) and n > len(model.calibration.scores):
         resolved = recipe.fixed(score_by=scored_by(recipe, rows))
         for tuned in (True, False):

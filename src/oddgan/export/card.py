@@ -5,7 +5,7 @@ from typing import Any
 
 from ..model import Model
 
-USE = '''```python
+USE = """```python
 from oddgan.runtime import Scorer
 
 scorer = Scorer("{folder}")        # no torch, no scikit-learn
@@ -15,7 +15,7 @@ scorer.p_value(rows)
 
 ```
 oddgan score {folder} DATA
-```'''
+```"""
 
 OUTPUTS = {
     "term_": "a score term of each row",
@@ -82,7 +82,7 @@ def _parity(manifest: Mapping[str, Any]) -> list[str]:
         "",
         "| what | value |",
         "|---|---|",
-        f"| largest difference of scores | {score['largest_difference']:.3g} ({score['relative']:.1e} of the largest) |",
+        f"| largest difference of scores | {score['largest_difference']:.3g}, {score['relative']:.1e} of the largest |",
         f"| verdicts that differ | {verdicts['differ']:,} |",
         f"| of these, farther than {score['tolerance']:.0e} from the threshold | "
         f"{verdicts['differ_beyond_tolerance']:,} |",

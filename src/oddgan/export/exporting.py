@@ -184,7 +184,8 @@ class _Making:
 
     def _training_rows(self) -> Iterator[np.ndarray]:
         """Training rows as the graph takes them."""
-        assert self.held is not None and self.held.train is not None
+        assert self.held is not None
+        assert self.held.train is not None
         train = self.held.train[spread(len(self.held.train), precision.MOST_ROWS)]
         model, arrays = self.model, self.model.preprocessor.to_manifest()
         preprocessor = intake.from_manifest(*_plain_json(*arrays))
@@ -278,5 +279,3 @@ def _side(value: Any) -> dict[str, Any]:
 
 def _plain_json(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return cast(dict[str, Any], json.loads(json.dumps(facts))), arrays
-
-

@@ -43,7 +43,8 @@ class PictureIntake(nn.Module):
         self.resizing = Resizing(preprocessor.size, source_of(preprocessor), preprocessor.dtype == "uint8")
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.resizing(x) - self.low) * self.factor - 1.0
+        resized: Tensor = self.resizing(x)
+        return (resized - self.low) * self.factor - 1.0
 
 
 def source_of(preprocessor: PicturePreprocessor) -> tuple[int, int] | None:
@@ -89,7 +90,7 @@ class Whole(nn.Module):
         results = recipe.graph_rows(self.net, x, (*self.asked, X_HAT, MAP))
         found = {TERM + name: results[name] for name in self.asked}
         if recipe.local == "patches":
-            maps = feature_maps(self.net, x)  # type: ignore[arg-type]
+            maps = feature_maps(self.net, x)
             return found | {f"{EMBEDDING}{i}": one.float() for i, one in enumerate(maps)}
         if recipe.local != "off":
             vectors = compared_in(recipe, self.net, x)
@@ -115,10 +116,10 @@ def plain(net: nn.ModuleDict) -> nn.ModuleDict:
     """Networks of ordinary layers with the same function: weights are merged, and nothing is padded."""
     for module in list(net.modules()):
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type, union-attr]
+            for name in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, name, leave_parametrized=True)
         if type(module) is RowLinear:
-            module.__class__ = nn.Linear
+            module.__class__ = nn.Linear  # type: ignore[assignment]
         for name, child in list(module.named_children()):
             if isinstance(child, Enlarging | Shrinking) and (merged := child.merged_layer()) is not None:
                 setattr(module, name, merged)

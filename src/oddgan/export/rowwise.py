@@ -1,8 +1,8 @@
 """Sums over a row that do not depend on where the row stands in its batch.
 
 ONNX Runtime adds up the numbers of a row in an order that follows from the row's address in memory: rows of 5 numbers
-begin anywhere within 16 bytes, and the last bit of their sums follows from their number in the batch. Rows of a multiple
-of 16 numbers all begin alike, so shorter ones are filled up with zeros before they are summed.
+begin anywhere within 16 bytes, and the last bit of their sums follows from their number in the batch. Rows of a
+multiple of 16 numbers all begin alike, so shorter ones are filled up with zeros before they are summed.
 """
 
 from typing import Any

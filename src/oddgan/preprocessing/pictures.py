@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
@@ -184,19 +184,12 @@ class PicturePreprocessor(OnePart):
         """The same, accepting and converting pictures that differ from the training pictures, or not."""
         return replace(self, convert=convert)
 
-    def row(self, pictures: PictureRows, i: int) -> tuple[np.ndarray, tuple[int, int]]:
-        """Row i as it is stored for the networks, (h, w, channels), and the size (H, W) that it came in. Raises
-        `DataError` that names the row."""
-        return self._row(pictures, i, self.fit_in)
-
-    def seen_row(self, pictures: PictureRows, i: int) -> tuple[np.ndarray, tuple[int, int]]:
-        """As `row`, not yet resized (`seen`)."""
-        return self._row(pictures, i, self.seen)
-
-    def _row(self, pictures: PictureRows, i: int, become: Callable[[np.ndarray], np.ndarray]) -> Any:
+    def row(self, pictures: PictureRows, i: int, *, seen: bool = False) -> tuple[np.ndarray, tuple[int, int]]:
+        """Row i as it is stored for the networks, (h, w, channels), or only as it is `seen`, and the size (H, W) that
+        it came in. Raises `DataError` that names the row."""
         picture = pictures[i]
         try:
-            return become(picture), picture.shape[:2]
+            return (self.seen if seen else self.fit_in)(picture), picture.shape[:2]
         except DataError as error:
             raise DataError(f"{pictures.name(i)}: {error}") from error
 

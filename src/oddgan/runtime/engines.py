@@ -1,4 +1,4 @@
-"""What computes a graph: ONNX Runtime or OpenVINO, on the CPU. Each takes rows as one array and gives outputs by name."""
+"""What computes a graph on the CPU: ONNX Runtime or OpenVINO. Each takes rows as an array and gives outputs by name."""
 
 import threading
 from collections.abc import Sequence
@@ -88,4 +88,3 @@ class OpenVinoEngine:
 def engine_of(runtime: str, graph: Sequence[bytes], threads: int | None = None) -> Engine:
     """The engine for an export's graph. Raises `MissingExtra` and `ArtifactError`."""
     return OnnxEngine(graph[0], threads) if runtime == "onnx" else OpenVinoEngine(graph, threads)
-

@@ -91,10 +91,9 @@ def _whole(preprocessor: WholePictures, pictures: PictureRows, size: int) -> Ite
     places: list[tuple[int, int]] = []
     start = 0
     for i in range(len(pictures)):
-        seen, place = preprocessor.seen_row(pictures, i)
-        if held and (
-            seen.shape != held[0].shape or len(held) == size or (len(held) + 1) * seen.size > max(MOST_VALUES, seen.size)
-        ):
+        seen, place = preprocessor.row(pictures, i, seen=True)
+        full = len(held) == size or (len(held) + 1) * seen.size > MOST_VALUES
+        if held and (full or seen.shape != held[0].shape):
             yield _block(np.stack(held), np.arange(start, i), places)
             held, places, start = [], [], i
         held.append(seen)
