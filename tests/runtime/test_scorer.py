@@ -147,3 +147,8 @@ def test_it_says_what_it_is(original):
     assert scorer.title_ == "PCA, exported to onnx in float32"
     facts["detector"] = "changed"
     assert scorer.info()["detector"] == "PCA"
+
+
+def test_the_process_keeps_its_small_numbers(original):
+    Scorer(original, threads=1).score(np.zeros((2, 4)))
+    assert np.float64(1e-310) * 1.0 > 0  # a session may flush denormals in the thread that makes it, and leave it so

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import DataError, ParameterError
+from ..errors import DataError
 from . import terminal
 from .options import (
     Anomaly,
@@ -80,8 +80,6 @@ def export(
 
     folder = output or model.with_name(f"{model.stem}-{to}")
     detector = open_model(model, device="cpu", false_alarm_rate=false_alarm_rate, convert=convert, threads=threads)
-    if not hasattr(detector, "info") or hasattr(detector, "pipeline"):
-        raise ParameterError(f"{model}: is an export already; export the model file")
     rows: Any = None
     how: dict[str, Any] = {"to": to, "precision": precision, "keep_thresholds": keep_thresholds}
     skipped: Any = ()

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import terminal
 from .options import Model
+from .reading import EXPORT
 from .process import loading
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ def info(
     from .flags import written
     from .train import trained_on
 
+    if (model / EXPORT).is_file():
+        _say_export(model, as_json)
+        return
     with loading():
         from .. import detectors
     detector = detectors.load(model, device="cpu")  # finds out whether its parts agree
@@ -62,6 +67,35 @@ def info(
         for name, d in parameters.items()
     ]
     terminal.table(("parameter", "value", "default"), rows, numbers_from=3)
+
+
+def _say_export(folder: Path, as_json: bool) -> None:
+    """What the folder of an export holds."""
+    from ..runtime import Scorer
+    from ..verdict.guarantee import percent
+
+    scorer = Scorer(folder)
+    facts = scorer.info()
+    if as_json:
+        terminal.say(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    terminal.facts(
+        ("export", f"{folder} ({sum(one['bytes'] for one in facts['files'].values()) / 1e6:.1f} MB)"),
+        ("detector", scorer.title_),
+        ("rows", scorer.preprocessor_.describe()),
+        (
+            "threshold",
+            f"{scorer.threshold_:.6g}, set by {scorer.calibration.describe()} held out of training for "
+            f"{percent(scorer.false_alarm_rate_)} false alarms",
+        ),
+        ("guarantee", str(scorer.guarantee_)),
+        (
+            "compared",
+            f"largest difference of scores {facts['parity']['score']['largest_difference']:.3g}, of verdicts "
+            f"{facts['parity']['verdicts']['differ']:,}",
+        ),
+        ("made", f"by oddgan {facts['oddgan']}"),
+    )
 
 
 def _declared(detector: Any) -> "dict[str, Declared]":

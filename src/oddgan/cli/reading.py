@@ -35,10 +35,13 @@ def open_model(
     block_size: int | None = None,
     convert: bool = False,
     threads: int | None = None,
+    exported: bool = False,
 ) -> "Detector":
-    """The model in `path`, set up as the options say: a model file, or the folder of an export, which loads no
-    torch. `threads`: of processors, None: as many as there are."""
+    """The model in `path`, set up as the options say: a model file, or, where that will do (`exported`), the folder of
+    an export, which loads no torch. `threads`: of processors, None: as many as there are."""
     if (path / EXPORT).is_file():
+        if not exported:
+            raise ParameterError(f"{path}: is an export, which oddgan score and info take; give the model file")
         detector: Detector = _exported(path, device, threads)
     else:
         with loading():

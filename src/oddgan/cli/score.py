@@ -164,6 +164,7 @@ def score(
         block_size=block_size,
         convert=convert,
         threads=threads,
+        exported=True,
     )
     sources = _listened(open_source) if listening else _opened(data, first, open_source, detector, skip_bad, strata)
     how = Scoring(
