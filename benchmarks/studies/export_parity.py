@@ -1,11 +1,11 @@
-"""Do exports answer as the detectors do? Every detector, on pictures and a table, in both runtimes and three precisions.
+"""Do exports answer as the detectors do? Every detector, pictures and a table, both runtimes, three precisions.
 
     python -m benchmarks.studies.export_parity [--only DETECTOR,...] [--cases CASE,...] [--updates 300]
 
 Detectors are trained with their defaults but for the budget. Each line has, of every runtime and precision, what
-`parity.json` of the export holds: differences over held-out rows and simulated anomalies of them, and AUROC and verdicts
-on the labelled test, which decides nothing. An export that was refused has its reason instead. `export_seconds` is
-processor time.
+`parity.json` of the export holds: differences over held-out rows and simulated anomalies of them, and AUROC and
+verdicts on the labelled test, which decides nothing. An export that was refused has its reason instead.
+`export_seconds` is processor time.
 """
 
 import argparse
@@ -25,8 +25,8 @@ CASES = {
     "digits": {"data": "digits", "how": {}},
     "digits at 48 pixels": {"data": "digits", "how": {"size": 48}},
     "digits in tiles": {"data": "digits", "how": {"tile": 8}},
-    "breast_cancer": {"data": "breast_cancer", "how": {}},
-    "breast_cancer, near": {"data": "breast_cancer", "how": {"local": "distance"}},
+    "breast-cancer": {"data": "breast-cancer", "how": {}},
+    "breast-cancer, near": {"data": "breast-cancer", "how": {"local": "distance"}},
 }
 EXPORTS = [(to, precision) for to in ("onnx", "openvino") for precision in ("float32", "float16", "int8")]
 MOST = 200  # test rows of each class
@@ -48,11 +48,12 @@ def measure(name: str, case: str, updates: int, attempt: Attempt) -> dict:
     import oddgan
     from oddgan.errors import OddganError
     from oddgan.export import export
+    from oddgan.rows import open_rows
 
     data, how = CASES[case]["data"], CASES[case]["how"]
     split = oddgan.data.load(data, anomaly={"5"}) if data == "digits" else oddgan.data.load(data)
     some = of_each_class(np.asarray(split.labels), MOST, np.random.default_rng(0))
-    check = np.asarray(split.test)[some], np.asarray(split.labels)[some]
+    check = open_rows(split.test).some(some), np.asarray(split.labels)[some]
     line: dict = {"detector": name, "case": case, "updates": updates, "exports": []}
     try:
         detector = attempt.fit(detector_of(name, how, updates), split.train).detector

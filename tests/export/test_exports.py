@@ -202,6 +202,9 @@ def test_openvino_answers_as_well(tmp_path, made):
         assert facts["verdicts"]["differ"] == 0
         scorer = Scorer(tmp_path / name, threads=1)
         assert np.allclose(scorer.score(rows), detector.anomaly_score(rows), rtol=1e-4)
+    with pytest.raises(ParameterError, match="nothing was written, as OpenVINO cannot compute .* take --to onnx"):
+        export(detector, tmp_path / "out", rows, to="openvino", precision="int8")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_does_not_answer_alike_is_not_written(tmp_path, table, monkeypatch):

@@ -9,8 +9,8 @@ import typer
 
 from . import terminal
 from .options import Model
-from .reading import EXPORT
 from .process import loading
+from .reading import EXPORT
 
 if TYPE_CHECKING:
     from ..parameters import Declared

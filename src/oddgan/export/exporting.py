@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,6 +17,7 @@ from ..model import Model
 from ..preprocessing.prepared import spread
 from ..rows import Rows, open_rows
 from ..runtime import Scorer, bundle, intake
+from ..runtime.engines import CannotCompute
 from ..verdict import Guarantee
 from . import calibrating, card, parity, precision
 from .calibrating import Held, Thresholds
@@ -93,7 +95,7 @@ def export(
         sets = [("held_out", rows)]
         if len(rows) > 1:
             sets.append(("simulated", parity.simulated(model, rows)))
-    with whole_folder(path) as folder:
+    with whole_folder(path) as folder, _computed(path, to):
         made.write_graph(folder)
         made.write_verdict(folder, own, {})
         if held is not None:
@@ -145,6 +147,16 @@ def _check(path: str | Path, X: Any, to: str, chosen: str, keep_thresholds: bool
         raise OutputError(f"{path}: is a file; give the name of a folder")
     if place.is_dir() and any(place.iterdir()) and not bundle.is_export(place):
         raise OutputError(f"{path}: holds something else than an export; choose another folder")
+
+
+@contextmanager
+def _computed(path: str | Path, to: str) -> Iterator[None]:
+    """Raise `ParameterError` for a graph that the runtime turns out not to compute."""
+    try:
+        yield
+    except CannotCompute as error:
+        instead = "; take --to onnx" if to == "openvino" else ""
+        raise ParameterError(f"{path}: nothing was written, as {error}{instead}") from error
 
 
 def _labelled(model: Model, rows: Any, labels: Any) -> tuple[Rows, np.ndarray]:

@@ -12,13 +12,17 @@ from ..model.archive import line
 ELSEWHERE = b"location"  # the key by which an ONNX graph names another file for its weights
 
 
+class CannotCompute(DataError):
+    """The runtime does not compute the graph of these rows."""
+
+
 class Engine(Protocol):
     """A graph that is ready to run. Several threads may use it."""
 
     outputs: tuple[str, ...]
 
     def run(self, x: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """The outputs with these names of rows x (b, ...). Raises `DataError` where they cannot be computed."""
+        """The outputs with these names of rows x (b, ...). Raises `CannotCompute`."""
 
 
 class OnnxEngine:
@@ -48,7 +52,7 @@ class OnnxEngine:
         try:
             found = self.session.run(list(names), {self.input: x})
         except Exception as error:
-            raise DataError(f"onnxruntime cannot compute these rows ({line(error)})") from error
+            raise CannotCompute(f"onnxruntime cannot compute these rows ({line(error)})") from error
         return dict(zip(names, found, strict=True))
 
 
@@ -80,7 +84,7 @@ class OpenVinoEngine:
         try:
             request.infer([x], share_inputs=True)
         except Exception as error:
-            raise DataError(f"OpenVINO cannot compute these rows ({line(error)})") from error
+            raise CannotCompute(f"OpenVINO cannot compute these rows ({line(error)})") from error
         return {name: np.array(request.get_tensor(name).data) for name in names}
 
 
