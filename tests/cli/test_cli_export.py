@@ -43,14 +43,14 @@ def test_maps_and_streams_of_an_export(oddgan, exported, folder):
     assert oddgan("score", exported, folder / "test/good/000.png", "--fail-on-anomaly").code in (0, 3)
 
 
-def test_what_it_prints(oddgan, model, folder):
-    ran = oddgan("export", model, folder, "-o", "there")
+def test_what_it_prints(oddgan, table_model, table_file):
+    ran = oddgan("export", table_model, table_file, "-o", "there")
     assert ran.code == 0
     assert "0 verdicts differ" in ran.out + ran.err
     assert "AUROC" in ran.out + ran.err
     parity = json.loads(Path("there/parity.json").read_text("utf-8"))
     assert parity["rescored"]
-    assert parity["labelled"]["rows"] == 14
+    assert parity["labelled"]["rows"] == 30
 
 
 def test_what_cannot_be_exported(oddgan, model, folder, exported):

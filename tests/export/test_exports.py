@@ -19,12 +19,12 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
-def large(n=60, seed=0, colours=0):
-    """Grey pictures of 50x40 pixels, (n, 50, 40) uint8: larger than what networks get here."""
+def shown(n=60, seed=0, colours=0):
+    """Grey pictures, (n, 24, 20) uint8, or of three colours."""
     random = np.random.default_rng(seed)
-    ramp = np.linspace(0, 150, 40) * random.uniform(0.5, 1, (n, 1, 1)) + random.uniform(0, 60, (n, 50, 1))
-    shown = (ramp + random.uniform(0, 20, (n, 50, 40))).astype(np.uint8)
-    return np.stack([shown, 255 - shown, shown // 2], -1) if colours else shown
+    ramp = np.linspace(0, 150, 20) * random.uniform(0.5, 1, (n, 1, 1)) + random.uniform(0, 60, (n, 24, 1))
+    grey = (ramp + random.uniform(0, 20, (n, 24, 20))).astype(np.uint8)
+    return np.stack([grey, 255 - grey, grey // 2], -1) if colours else grey
 
 
 def mixed(n=80, seed=0):
@@ -39,20 +39,28 @@ def mixed(n=80, seed=0):
 
 
 CASES = {
-    "map": (lambda: testing.small(oddgan.GANomaly, score_by="map_max", calibrate_fraction=0.3), large),
-    "tiles": (lambda: testing.small(oddgan.PCA, tile=16, size=8, calibrate_fraction=0.3), large),
+    "map": (lambda: testing.small(oddgan.GANomaly, score_by="map_max", calibrate_fraction=0.3), shown),
+    "tiles": (lambda: testing.small(oddgan.PCA, tile=16, size=8, calibrate_fraction=0.3), shown),
     "colours, converted": (
         lambda: testing.small(oddgan.PCA, size=16, convert=True, calibrate_fraction=0.3),
-        lambda: large(colours=3),
+        lambda: shown(colours=3),
     ),
     "region": (
-        lambda: testing.small(oddgan.PCA, roi=(6, 8, 20, 30), exposure="gain", calibrate_fraction=0.3),
-        large,
+        lambda: testing.small(oddgan.PCA, roi=(2, 4, 14, 16), exposure="gain", calibrate_fraction=0.3),
+        shown,
     ),
-    "patches": (lambda: testing.small(oddgan.PatchCore, calibrate_fraction=0.3), large),
-    "near": (lambda: testing.small(oddgan.GANomaly, local="distance", near="both", neighbours=3), mixed),
+    "patches": (lambda: testing.small(oddgan.PatchCore, calibrate_fraction=0.3), shown),
     "mixed": (
-        lambda: testing.small(oddgan.GANomaly, scaling="quantile", log_tails=True, calibrate_fraction=0.3),
+        lambda: testing.small(
+            oddgan.GANomaly,
+            local="ratio",
+            near="both",
+            neighbours=3,
+            scaling="robust",
+            log_tails=True,
+            score_by="combined",
+            calibrate_fraction=0.3,
+        ),
         mixed,
     ),
 }
@@ -64,9 +72,10 @@ def _graphs_once():
     held = {}
 
     def once(model):
-        if id(model) not in held:
-            held[id(model)] = model, graph_of(model)
-        return copy.deepcopy(held[id(model)][1])
+        key = id(model.net), id(model.preprocessor)
+        if key not in held:
+            held[key] = model, graph_of(model)
+        return copy.deepcopy(held[key][1])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "graph_of", once)
@@ -87,6 +96,13 @@ def made(tmp_path_factory):
         return held[name]
 
     return of
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A detector that is exported quickly, and its rows."""
+    rows = np.random.default_rng(0).normal(size=(80, 4)) @ np.random.default_rng(1).normal(size=(4, 5))
+    return testing.small(oddgan.PCA, score_by="residual").fit(rows), rows
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -117,7 +133,7 @@ def test_the_same_scores_verdicts_and_maps(name, made):
         assert all(np.allclose(a, b, atol=1e-2) for a, b in zip(one.reconstruction, other.reconstruction, strict=True))
 
 
-@pytest.mark.parametrize("name", ["map", "near", "mixed"])
+@pytest.mark.parametrize("name", ["map", "mixed"])
 def test_a_row_scores_the_same_alone_and_in_any_order(name, made):
     _, rows, folder, _ = made(name)
     scorer = Scorer(folder, threads=1)
@@ -155,8 +171,8 @@ def test_groups_and_strata_stay_with_their_rows(tmp_path, table):
     assert np.array_equal(scorer.p_value(table, strata=strata), detector.p_value(table, strata=strata))
 
 
-def test_rows_that_set_no_threshold_are_refused(tmp_path, table):
-    detector = testing.small(oddgan.PCA).fit(table)
+def test_rows_that_set_no_threshold_are_refused(tmp_path, plain):
+    detector, table = plain
     with pytest.raises(ParameterError, match="none of these 80 rows have the scores of the 4 rows"):
         export(detector, tmp_path / "out", table[::-1])
     assert not (tmp_path / "out").exists()
@@ -165,8 +181,8 @@ def test_rows_that_set_no_threshold_are_refused(tmp_path, table):
     assert len(Scorer(tmp_path / "out").calibration.scores) == 30
 
 
-def test_without_data_the_thresholds_are_kept(tmp_path, table):
-    detector = testing.small(oddgan.PCA).fit(table)
+def test_without_data_the_thresholds_are_kept(tmp_path, plain):
+    detector, table = plain
     with pytest.raises(ParameterError, match="--keep-thresholds"):
         export(detector, tmp_path / "out")
     facts = export(detector, tmp_path / "out", keep_thresholds=True)
@@ -193,22 +209,23 @@ def test_smaller_numbers_have_thresholds_of_their_own(tmp_path, made):
         export(detector, tmp_path / "out", precision="int8", keep_thresholds=True)
 
 
-def test_openvino_answers_as_well(tmp_path, made, table):
+def test_openvino_answers_as_well(tmp_path, made, plain):
     pytest.importorskip("openvino")
-    for name in ("map", "near"):
+    for name in ("map", "mixed"):
         detector, rows, _, _ = made(name)
         facts = export(detector, tmp_path / name, rows, to="openvino")
-        assert facts["score"]["relative"] <= 1e-5
+        assert facts["score"]["relative"] <= 1e-4
         assert facts["verdicts"]["differ"] == 0
         scorer = Scorer(tmp_path / name, threads=1)
-        assert np.allclose(scorer.score(rows), detector.anomaly_score(rows), rtol=1e-4)
+        theirs = detector.anomaly_score(rows)
+        assert np.abs(scorer.score(rows) - theirs).max() <= 1e-4 * np.abs(theirs).max()
     with pytest.raises(ParameterError, match=r"nothing was written, as OpenVINO cannot compute .* take --to onnx"):
-        export(testing.small(oddgan.PCA).fit(table), tmp_path / "out", table, to="openvino", precision="int8")
+        export(plain[0], tmp_path / "out", plain[1], to="openvino", precision="int8")
     assert not (tmp_path / "out").exists()
 
 
-def test_what_does_not_answer_alike_is_not_written(tmp_path, table, monkeypatch):
-    detector = testing.small(oddgan.PCA).fit(table)
+def test_what_does_not_answer_alike_is_not_written(tmp_path, plain, monkeypatch):
+    detector, table = plain
     (tmp_path / "out").mkdir()
     score = Scorer.score
     monkeypatch.setattr(Scorer, "score", lambda self, X: score(self, X) * 1.001)
@@ -217,8 +234,8 @@ def test_what_does_not_answer_alike_is_not_written(tmp_path, table, monkeypatch)
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path, table):
-    detector = testing.small(oddgan.PCA).fit(table)
+def test_a_folder_of_other_things_is_left_alone(tmp_path, plain):
+    detector, table = plain
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="holds something else"):
         export(detector, tmp_path, table)
@@ -237,7 +254,7 @@ def test_the_card_says_how_it_was_compared(made):
     card = (folder / bundle.CARD).read_text("utf-8")
     assert "GANomaly, exported to onnx (float32)" in card
     assert "| verdicts that differ | 0 |" in card
-    assert "`x: uint8 [rows, 50, 40, 1]`" in card
+    assert "`x: uint8 [rows, 24, 20, 1]`" in card
     assert json.loads((folder / bundle.PARITY).read_text("utf-8")) == json.loads(json.dumps(facts))
     assert "Traceback" not in card
 
@@ -250,7 +267,7 @@ def test_a_graph_tells_nothing_of_where_it_was_made(made):
 
 
 def test_scoring_takes_neither_torch_nor_scikit_learn(made, tmp_path):
-    for name in ("map", "tiles", "near"):
+    for name in ("map", "tiles", "mixed"):
         _, rows, folder, _ = made(name)
         frame = hasattr(rows, "to_csv")
         place = tmp_path / ("rows.csv" if frame else "rows.npy")

@@ -21,7 +21,7 @@ from ..runtime.engines import CannotCompute
 from ..verdict import Guarantee
 from . import calibrating, card, parity, precision
 from .calibrating import Held, Thresholds
-from .graph import INPUT, INTAKE, finished, graph_of, quiet
+from .graph import INPUT, INTAKE, check_exportable, finished, graph_of, quiet
 from .rowwise import aligned
 
 Runtime = Literal["onnx", "openvino"]
@@ -80,14 +80,14 @@ def export(
     """
     model = _model_of(detector)
     _check(path, X, to, precision, keep_thresholds)
-    graph = graph_of(model)
+    check_exportable(model)
     held = None
     if X is not None:
         held = calibrating.found_again(model, open_rows(X, like=model.preprocessor), groups)
         if precision == "int8" and held.train is None:
             raise ParameterError("precision=int8: needs the data that the detector was trained on, to see its ranges")
     own = Thresholds(model.combination, model.calibration, model.map_scale)
-    made = _Making(model, to, precision, graph, held)
+    made = _Making(model, to, precision, graph_of(model), held)
     sets = [("made_up", parity.made_up(model))]
     if held is not None:
         numbers = held.calibrate if held.tune is None else np.sort(np.concatenate([held.calibrate, held.tune]))

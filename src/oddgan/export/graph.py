@@ -126,18 +126,21 @@ def plain(net: nn.ModuleDict) -> nn.ModuleDict:
     return net.eval().requires_grad_(False)
 
 
-def graph_of(model: Model) -> Any:
-    """The model as an ONNX graph (`onnx.ModelProto`). Raises `ParameterError` for a detector that cannot be exported,
-    and `MissingExtra`."""
-    recipe = model.recipe
-    name = type(recipe).__name__
-    if reason := recipe.why_not_exported():
-        raise ParameterError(f"{name} cannot be exported: {reason}")
+def check_exportable(model: Model) -> None:
+    """Raise `ParameterError` for a detector that cannot be exported, and `MissingExtra`."""
+    if reason := model.recipe.why_not_exported():
+        raise ParameterError(f"{type(model.recipe).__name__} cannot be exported: {reason}")
     for package in ("onnx", "onnxscript", "onnxruntime"):
         try:
             __import__(package)
         except ImportError as error:
             raise MissingExtra(package, "onnx", "oddgan export") from error
+
+
+def graph_of(model: Model) -> Any:
+    """The model as an ONNX graph (`onnx.ModelProto`). Raises what `check_exportable` does, and `ParameterError` where
+    torch cannot make a graph of it."""
+    check_exportable(model)
     with machine.sealed(), torch.no_grad(), quiet():
         whole = Whole(model).eval()
         example, sizes = _example(model.preprocessor)
@@ -154,6 +157,7 @@ def graph_of(model: Model) -> Any:
             )
         except Exception as error:  # whatever a detector of others meets in torch's exporter
             reason = " ".join(str(error.__cause__ or error).split())[:300]
+            name = type(model.recipe).__name__
             raise ParameterError(f"{name} cannot be exported: torch cannot make a graph of it ({reason})") from error
     assert program is not None
     return program.model_proto
