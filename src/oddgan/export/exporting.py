@@ -102,7 +102,7 @@ def export(
             own = calibrating.rescored(Scorer(folder), model, held)
             made.write_verdict(folder, own, {})
         labelled = None if check is None else _labelled(model, *check)
-        found = parity.parity(model, Scorer(folder), sets, exact=precision == "float32", labelled=labelled)
+        found = parity.parity(model, Scorer(folder), sets, within=parity.WITHIN[precision], labelled=labelled)
         if found.failures:
             raise parity.failed(found, path, to)
         facts = {**found.facts, "rescored": held is not None, "versions": made.versions()}
@@ -215,7 +215,7 @@ class _Making:
         read = openvino.Core().read_model(data)
         for output, one in zip(read.outputs, self.graph.graph.output, strict=True):
             output.tensor.set_names({one.name})
-        openvino.save_model(read, folder / bundle.GRAPHS["openvino"][0], compress_to_fp16=self.precision == "float16")
+        openvino.save_model(read, folder / bundle.GRAPHS["openvino"][0], compress_to_fp16=False)
 
     def write_verdict(self, folder: Path, own: Thresholds, facts: dict[str, Any]) -> None:
         """All other files: `facts` are those of `parity.json`."""

@@ -22,6 +22,8 @@ TOLERANCE = 1e-4  # of a score, relative to the largest, in float32; ten times t
 MAP_TOLERANCE = 1e-3  # of a place of a map, relative to the largest
 MOST_HELD, MOST_SIMULATED, MOST_MAPS = 1_000, 100, 32  # rows that are compared
 MADE_UP = 64
+WITHIN = {"float32": 0.0, "float16": 0.05, "int8": np.inf}
+"""How far scores may differ by precision, relative to the largest; 0: to the stated tolerance, as verdicts and maps."""
 SEED = 0
 
 
@@ -44,11 +46,11 @@ def parity(
     scorer: Scorer,
     sets: Sequence[tuple[str, Rows]],
     *,
-    exact: bool,
+    within: float,
     labelled: tuple[Rows, np.ndarray] | None = None,
 ) -> Parity:
-    """Compare the export with the model on these sets of rows, by name, each verdict by its own threshold. `exact`:
-    whether scores, verdicts and maps must agree to the tolerance, as in float32, or only be numbers."""
+    """Compare the export with the model on these sets of rows, by name, each verdict by its own threshold. `within`:
+    how far scores may differ, relative to the largest; 0: scores, verdicts and maps must agree to the tolerance."""
     theirs = np.concatenate([model.score(rows) for _, rows in sets])
     ours = np.concatenate([scorer.score(rows) for _, rows in sets])
     finite = np.isfinite(theirs) & np.isfinite(ours)
@@ -71,18 +73,19 @@ def parity(
         "map": _maps(model, scorer, sets),
         "labelled": None if labelled is None else _labelled(model, scorer, *labelled),
     }
-    return Parity(facts, tuple(_failures(facts, exact)))
+    return Parity(facts, tuple(_failures(facts, within)))
 
 
-def _failures(facts: dict[str, Any], exact: bool) -> list[str]:
+def _failures(facts: dict[str, Any], within: float) -> list[str]:
+    exact, allowed = not within, within or facts["score"]["tolerance"]
     score, verdicts, maps = facts["score"], facts["verdicts"], facts["map"]
     failures = []
     if score["relative"] is None:
         failures.append("some scores are not finite numbers")
-    elif exact and score["relative"] > score["tolerance"]:
+    elif score["relative"] > allowed:
         failures.append(
             f"scores differ by up to {score['largest_difference']:.3g}, {score['relative']:.1e} of the largest, where "
-            f"{score['tolerance']:.0e} is stated"
+            f"{allowed:.0e} is stated"
         )
     if exact and (n := verdicts["differ_beyond_tolerance"]):
         failures.append(f"{n:,} verdicts differ")
