@@ -1,9 +1,11 @@
 # make demo    set up, then learn scikit-learn's digits without one of them, and find it
 # make test    set up, then the tests, which must cover what pyproject.toml says
-# make check   set up, then lint, format and types, and the wheel
+# make check   set up, then lint, format and types, the documentation and the wheel
+# make docs    set up, then build the documentation site: open build/docs/index.html
 # make wheel   set up, then build the wheel, install it into an environment of its own, and run the demo there
+# make examples   set up, then run the notebooks again and keep their outputs, some minutes
 # make bench   set up, then oddgan's speed beside its peers'; hours, on a machine that does nothing else
-# make clean   remove what demo, test and check leave behind; the environment stays (rm -rf .venv removes it)
+# make clean   remove what demo, test, check and docs leave behind; the environment stays (rm -rf .venv removes it)
 #
 # PYTHON chooses the interpreter of the environment: make demo PYTHON=python3.12
 # TORCH_INDEX names an extra package index. On Linux PyTorch's own CPU index keeps gigabytes of CUDA away; its address
@@ -14,7 +16,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check wheel bench clean setup
+.PHONY: demo test check docs wheel examples bench clean setup
 
 demo: setup
 	$(BIN)/oddgan demo
@@ -26,10 +28,17 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/build.py
 	$(BIN)/python tests/wheel_check.py
+
+docs: setup
+	$(BIN)/python docs/build.py
 
 wheel: setup
 	$(BIN)/python tests/wheel_check.py
+
+examples: setup
+	$(BIN)/python examples/run.py
 
 bench: setup
 	$(BIN)/python -m benchmarks.speed
@@ -44,4 +53,4 @@ $(READY): pyproject.toml constraints.txt
 
 clean:
 	rm -rf demo-output dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +

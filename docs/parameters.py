@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md, the parameters that all detectors share, and each detector's own on its page.
+"""Writes docs/reference/parameters.md, the parameters that all detectors share, and each detector's own on its page.
 
 python docs/parameters.py
 """
@@ -13,7 +13,7 @@ from oddgan.parameters import GROUPS, UNSAID, Declared, declared, grouped, spell
 from oddgan.report import markdown
 
 HERE = Path(__file__).parent
-PAGE = HERE / "parameters.md"
+PAGE = HERE / "reference" / "parameters.md"
 
 TITLES = {
     "training": "Training",
@@ -47,11 +47,11 @@ def shared() -> str:
     lines = [
         "# Parameters that detectors share",
         "",
-        "Every detector takes these, beside its own, which are on its [page](detectors). A parameter is a keyword of",
-        "the constructor, a flag of `oddgan train` (`false_alarm_rate`, `--false-alarm-rate`) and an entry of the",
-        "model file. `help(oddgan.GANomaly)` and `oddgan train DATA --detector ganomaly --help` list them in the same",
-        "groups. Those of pictures have no effect on tables, and those of tables none on pictures; those of training",
-        "concern detectors whose networks are trained. A detector whose default differs says so on its page.",
+        "Every detector takes these, beside its own, which are on [its page](../detectors/index.md). A parameter is a",
+        "keyword of the constructor, a flag of `oddgan train` (`false_alarm_rate`, `--false-alarm-rate`) and an entry",
+        "of the model file. `help(oddgan.GANomaly)` and `oddgan train DATA --detector ganomaly --help` list them in",
+        "the same groups. Those of pictures have no effect on tables, and those of tables none on pictures; those of",
+        "training concern detectors whose networks are trained. A detector whose default differs says so on its page.",
         "",
         "<!-- written by docs/parameters.py -->",
         "",
@@ -67,7 +67,7 @@ def with_table(text: str, cls: type) -> str:
     """A detector's page with its table of parameters."""
     start = re.search(r"^## Parameters\n", text, flags=re.M)
     assert start is not None, f"the page of {cls.__name__} has no section of parameters"
-    link = "[All detectors share](../parameters.md) those of training, the threshold, pictures, tables and computing."
+    link = "Of training, threshold, pictures, tables and computing: [shared parameters](../reference/parameters.md)."
     return f"{text[: start.end()]}\n{table(cls)}\n\n{link}\n"
 
 

@@ -20,6 +20,7 @@ ROWS = [
     {"errors"},
     {
         "cautions",
+        "show",
         "files",
         "parameters",
         "hooks",
@@ -45,6 +46,7 @@ ROWS = [
     {"kit", "choosing"},
     {"papers"},
     {"report"},
+    {"plot"},
     {"cli"},
     {"__main__"},
 ]

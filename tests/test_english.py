@@ -1,4 +1,4 @@
-"""Public text says what an engineer of the field would say; `docs/glossary.md` has the terms.
+"""Public text says what an engineer of the field would say; `docs/reference/glossary.md` has the terms.
 
 Searched are the pages, and in the package docstrings, messages, comments, data files and templates.
 """
@@ -115,7 +115,7 @@ def test_the_search_finds_wrapped_phrases_comments_and_messages(tmp_path, monkey
 
 
 def test_the_glossary_has_the_terms():
-    glossary = (ROOT / "docs" / "glossary.md").read_text("utf-8").lower()
+    glossary = (ROOT / "docs" / "reference" / "glossary.md").read_text("utf-8").lower()
     for term in (
         "anomaly score",
         "p-value",

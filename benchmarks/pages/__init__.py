@@ -8,6 +8,7 @@ import numpy as np
 from ..studies import SEEDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+RESULTS = DOCS / "results"
 
 
 def spread(values: Iterable[float | None], digits: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""docs/choosing_measured.md, from benchmarks/results/choosing.jsonl: `python -m benchmarks.pages.choosing`."""
+"""docs/results/choosing_measured.md, from benchmarks/results/choosing.jsonl: `python -m benchmarks.pages.choosing`."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -11,9 +11,9 @@ from oddgan.evaluation.unlabelled import CRITERION
 from oddgan.report import markdown
 
 from ..studies.choosing import CASES, DEVELOPMENT, FILE, FORM, LARGE, SMALL, TABLES
-from . import DOCS
+from . import RESULTS
 
-PAGE = DOCS / "choosing_measured.md"
+PAGE = RESULTS / "choosing_measured.md"
 Line = dict
 Lines = list[dict]
 GROUPS = {

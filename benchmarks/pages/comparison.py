@@ -1,12 +1,14 @@
-"""docs/comparison.md and the measured section of every detector's page, from benchmarks/results/detectors.jsonl and
-pyod.jsonl: `python -m benchmarks.pages.comparison`."""
+"""docs/results/comparison.md and the measured section of every detector's page, from the lines of detectors.jsonl and
+pyod.jsonl in benchmarks/results: `python -m benchmarks.pages.comparison`."""
+
+import numpy as np
 
 from oddgan.evaluation.runner import lines_of
 from oddgan.report import markdown
 
 from ..studies import pyod_peers
 from ..studies.detectors import CASES, KDD_ROWS, MNIST_UPDATES, TEST_ROWS, runs
-from . import DOCS, spread
+from . import DOCS, RESULTS, spread
 
 START, END = "<!-- measured -->", "<!-- /measured -->"
 GROUPS = {
@@ -17,12 +19,13 @@ GROUPS = {
 }
 MAIN = [case for case in CASES if " with " not in case]
 CONTAMINATED = {"digits 5": "0", "digits 5 with 0.01": "1 %", "digits 5 with 0.05": "5 %"}
+GUESSING = 0.5
 
 
 def write() -> None:
     """Write every page that shows these results."""
     found = all_runs()
-    (DOCS / "comparison.md").write_text(comparison(found), "utf-8")
+    (RESULTS / "comparison.md").write_text(comparison(found), "utf-8")
     for page in sorted((DOCS / "detectors").glob("*.md")):
         text = page.read_text("utf-8")
         if START in text:
@@ -45,7 +48,7 @@ def by_group(found: dict, cases: list[str], key: str, digits: int = 3) -> list[l
         lines = []
         for name in names.split(",") if "," in names else names.split():
             cells = [spread((line.get(key) for line in found.get((name.lower(), case), [])), digits) for case in cases]
-            shown = name if name.startswith("PyOD") else f"[{name}](detectors/{name.lower()}.md)"
+            shown = name if name.startswith("PyOD") else f"[{name}](../detectors/{name.lower()}.md)"
             if any(cells):
                 lines.append([shown, *cells])
         if lines:
@@ -53,23 +56,48 @@ def by_group(found: dict, cases: list[str], key: str, digits: int = 3) -> list[l
     return rows
 
 
+NOT_FOR = {
+    "anogan": "A search reproduces ordinary connections better than the attacks that it was trained on, so that the "
+    "residual points the wrong way.",
+    "dcgan": "A discriminator learns to tell real rows from generated ones, not normal rows from others. DCGAN is here "
+    "for generation, and as what other detectors are built on.",
+    "isolationforest": "Eights lie nearer to the mean of all digits than other digits do. Isolation needs anomalies "
+    "that are far out.",
+    "oneclasssvm": "Eights lie nearer to the mean of all digits than other digits do, and the boundary is around that "
+    "mean. Here nearest neighbours serve better.",
+    "skipganomaly": "A U-Net's skip connections copy digits that it has never seen just as well.",
+}
+"""Why a detector is worse than guessing on some sets."""
+
+
 def section(found: dict, name: str) -> str:
-    """The measured section of a detector's page."""
-    rows = []
-    for case in CASES:
-        lines = found.get((name, case), [])
-        if lines:
-            keys = ("auroc", "auprc", "chance_auprc", "detected", "false_alarms", "asked_false_alarms")
-            rows.append([case, *(spread(line.get(key) for line in lines) for key in keys)])
+    """The measured section of a detector's page: where it suits first, and where it does not in words."""
+    known = {case: lines for case in CASES if (lines := found.get((name, case), []))}
+    if not known:
+        return f"{START}\nNot measured yet.\n{END}"
+    area = {case: float(np.mean([line["auroc"] for line in lines])) for case, lines in known.items()}
+    keys = ("auroc", "auprc", "chance_auprc", "detected", "false_alarms", "asked_false_alarms")
+    shown = sorted((case for case in known if case in MAIN), key=lambda case: -area[case])
+    rows = [[case, *(spread(line.get(key) for line in known[case]) for key in keys)] for case in shown]
     head = ["data", "AUROC", "AUPRC", "chance", "detected", "false alarms", "requested"]
-    text = (
-        "Its defaults, mean and deviation over three seeds (any other number is in brackets).\n"
-        "[The comparison](../comparison.md) describes the data and has the times.\n"
-        f"Made by `python -m benchmarks.studies.detectors --only {name}`.\n\n{markdown.table(head, rows)}"
-        if rows
-        else "Not measured yet."
-    )
-    return f"{START}\n{text}\n{END}"
+    parts = [
+        "Its defaults, where they did best first; mean and deviation over three seeds (any other number is in "
+        "brackets).\n[The comparison](../results/comparison.md) describes the data and has all detectors beside each "
+        f"other.\nMade by `python -m benchmarks.studies.detectors --only {name}`."
+    ]
+    below = [case for case in shown if area[case] < GUESSING]
+    if below:
+        listed = ", ".join(f"*{case}* ({area[case]:.3f})" for case in below)
+        why = NOT_FOR.get(name, "There, anomalies score lower than normal rows.")
+        parts.append(f"**Not for data like** {listed}, where its AUROC is below guessing. {why}")
+    parts.append(markdown.table(head, rows))
+    mixed = {share: known[case] for case, share in CONTAMINATED.items() if case in known and case not in MAIN}
+    if mixed:
+        figures = " and ".join(
+            f"{spread(line['auroc'] for line in some)} with {share}" for share, some in mixed.items()
+        )
+        parts.append(f"Where some training rows of *digits 5* are unnoticed fives, its AUROC is {figures}.")
+    return "\n".join([START, "\n\n".join(parts), END])
 
 
 def comparison(found: dict) -> str:
@@ -84,7 +112,7 @@ anything. Mean and standard deviation over three seeds (any other number of runs
 {line["versions"]["oddgan"]}, torch {line["versions"]["torch"]}, {line["machine"]}, one thread.
 
 How to read it: where a detector of *scikit-learn's* is as good as the GANs on data like yours, use it: it is simpler
-and faster. [Choosing a detector](choosing.md) says when a GAN has advantages.
+and faster. [Choosing a detector](../howto/choosing.md) says when a GAN has advantages.
 
 ## AUROC
 

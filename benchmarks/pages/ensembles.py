@@ -1,4 +1,4 @@
-"""The measured part of docs/ensembles.md, from benchmarks/results: `python -m benchmarks.pages.ensembles`."""
+"""docs/results/ensembles.md, from benchmarks/results: `python -m benchmarks.pages.ensembles`."""
 
 from typing import Any
 
@@ -8,10 +8,18 @@ from oddgan.evaluation.runner import lines_of
 from oddgan.report import markdown
 
 from ..studies import cross_conformal, ensembles
-from . import DOCS
+from . import RESULTS
 
-PAGE = DOCS / "ensembles.md"
-START, END = "<!-- measured -->", "<!-- /measured -->"
+PAGE = RESULTS / "ensembles.md"
+HEAD = """
+# Ensembles and folds, measured
+
+[What they are](../howto/ensembles.md). An ensemble is a safeguard more than a gain: it comes out above the member that
+one would have trained alone, seldom above the one that turns out to be best. Different detectors gain more than seeds
+do. Folds keep the false-alarm rate near what was asked at half the spread over splits, and use the rows that a hold-out
+would set aside. The more the members change with the rows left out, as principal components do, the more they err on
+the safe side.
+"""
 MIXES = {"seeds": "GANomaly, five seeds", "mixed": "GANomaly, KNN, LOF, PCA and isolation forest"}
 
 
@@ -46,17 +54,20 @@ def of_ensembles() -> str:
 
 
 def text() -> str:
-    """What is between the marks."""
+    """The page."""
     return "\n\n".join(
         [
-            "**Ensembles beside their members** (`python -m benchmarks.studies.ensembles`): same rows, and thresholds "
+            HEAD.strip(),
+            "## Ensembles beside their members",
+            "By `python -m benchmarks.studies.ensembles`: same rows, and thresholds "
             "of one kind at 5 percent false alarms or the lowest rate that the rows hold; GANomaly with 300 "
             "updates; of tables, means over three splits.",
             of_ensembles(),
             "How members' scores are brought to one scale matters little: mean AUROC of ways to do it, over the sets "
             "above and over eight development tables, on a first split of which the choice was made.",
             ensembles.table_of_scales().strip(),
-            "**Folds beside a single hold-out** (`python -m benchmarks.studies.cross_conformal`): at most 100 normal "
+            "## Folds beside a single hold-out",
+            "By `python -m benchmarks.studies.cross_conformal`: at most 100 normal "
             "rows of each of ten tables, 40 splits each (6 of GANomaly, with 150 updates). False alarms are means over "
             "sets and splits, with the rate to expect of so many calibration rows in brackets, and ± how much they "
             "spread over the splits of a set; the lowest rate is the lowest that a fifth of the rows holds.",
@@ -65,12 +76,5 @@ def text() -> str:
     )
 
 
-def main() -> None:
-    """Rewrite the part between the marks."""
-    page = PAGE.read_text("utf-8")
-    before, _, rest = page.partition(START)
-    PAGE.write_text(f"{before}{START}\n\n{text()}\n\n{END}{rest.partition(END)[2]}", "utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    PAGE.write_text(f"{text()}\n", "utf-8")

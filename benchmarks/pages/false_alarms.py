@@ -1,4 +1,4 @@
-"""docs/false_alarms.md and its plot, from benchmarks/results/false_alarms.jsonl.
+"""docs/results/false_alarms.md and its plot, from benchmarks/results/false_alarms.jsonl.
 
 python -m benchmarks.pages.false_alarms
 """
@@ -16,9 +16,9 @@ from oddgan.report import markdown
 from oddgan.report.charts import Axes, label, line
 
 from ..studies.false_alarms import CERTAINTY, CHEAP, DETECTORS, FILE, FORM, FRAMES, NEURAL, PARTS, RATES, Band, band
-from . import DOCS
+from . import RESULTS
 
-PAGE, PLOT = DOCS / "false_alarms.md", DOCS / "false_alarms.svg"
+PAGE, PLOT = RESULTS / "false_alarms.md", RESULTS / "false_alarms.svg"
 Line = dict[str, Any]
 SHOWN = {
     "knn": "KNN", "lof": "LOF", "pca": "PCA", "isolationforest": "IsolationForest",

@@ -1,12 +1,13 @@
-"""docs/health.md, from benchmarks/results/health.jsonl: `python -m benchmarks.pages.health`."""
+"""docs/results/health.md, from benchmarks/results/health.jsonl, and the table of docs/explanation/health.md:
+`python -m benchmarks.pages.health`."""
 
 from oddgan.model import symptoms
 from oddgan.report import markdown
 
 from ..studies import health
-from . import DOCS
+from . import DOCS, RESULTS
 
-PAGE = DOCS / "health.md"
+PAGE, EXPLANATION = RESULTS / "health.md", DOCS / "explanation" / "health.md"
 
 SIGNS = (
     (
@@ -44,47 +45,26 @@ SIGNS = (
     ),
 )
 
-HEAD = """# Training that went wrong
+START, END = "<!-- signs -->", "<!-- /signs -->"
 
-At the end of every `fit`, oddgan measures how the training went, without any anomaly, and warns of what went wrong: as
-a `TrainingWarning` with a `code` (`oddgan.cautions`), in `det.training_["warnings"]`, in the model file, by
-`oddgan train` and `oddgan info`, and in reports. The numbers are in `det.training_["health"]`. It takes a fraction of a
-second and does not change the fit: everything is frozen by then.
 
-```python
-import warnings
+def signs() -> str:
+    """What is looked for, as a table."""
+    limits = {name: getattr(symptoms, name) for name in ("SHORT", "NARROW", "FOUND")}
+    rows = [[f"`{code}`", seen.format(**limits), hint] for code, seen, hint in SIGNS]
+    return markdown.table(["code", "what was seen", "what to try"], rows, numbers_from=3)
 
-import numpy as np
 
-import oddgan
-
-X = np.random.default_rng(0).normal(size=(300, 4))
-with warnings.catch_warnings(record=True) as found:
-    warnings.simplefilter("always")
-    det = oddgan.GANomaly(lr=1e-9, updates=40, width=8, random_state=0).fit(X)
-print([one.message.code for one in found])  # among them: not-learning
-print(det.training_["health"]["moved.G"])  # how far the generator's weights went, relative to where they began
-```
-
-{signs}
-
-What follows from an earlier cause is left out: of networks that diverged, or hardly moved, no more is said than what
-their scores find. Detectors without networks have the last two. The simulated anomalies are those of `oddgan.simulate`,
-marks of 2 to 15 % of a picture and changed columns of a table: easy ones, for a sign that nothing is found at all. A
-model that finds them may still miss yours, and one that does not may still find anomalies of another kind.
-"""
+def explained(page: str) -> str:
+    """The page that explains them, with that table."""
+    before, _, rest = page.partition(START)
+    return f"{before}{START}\n\n{signs()}\n\n{END}{rest.partition(END)[2]}"
 
 
 def text() -> str:
     """The page."""
     lines = {part: health.found(part) for part in health.DATA}
     line = (lines["test"] or lines["development"])[0]
-    limits = {name: getattr(symptoms, name) for name in ("SHORT", "NARROW", "FOUND")}
-    signs = markdown.table(
-        ["code", "what was seen", "what to try"],
-        [[f"`{code}`", seen.format(**limits), hint] for code, seen, hint in SIGNS],
-        numbers_from=3,
-    )
     parts = markdown.table(
         ["part", "data", "seeds", "broken", "good"],
         [
@@ -99,12 +79,12 @@ def text() -> str:
         ],
         numbers_from=3,
     )
-    return f"""{HEAD.format(signs=signs)}
-## How often it is right
+    return f"""# How often warnings of training are right
 
-Trainings of {len(health.DETECTORS)} detectors that take seconds, good ones and ones broken on purpose, by `python -m
-benchmarks.studies.health`; this page by `python -m benchmarks.pages.health`, from `benchmarks/results/health.jsonl`,
-which holds all indicators, so that other limits can be tried without training. oddgan {line["versions"]["oddgan"]},
+[What is looked for](../explanation/health.md), tried on trainings of {len(health.DETECTORS)} detectors that take
+seconds, good ones and ones broken on purpose. The runs are made by `python -m benchmarks.studies.health`, this page by
+`python -m benchmarks.pages.health` from `benchmarks/results/health.jsonl`, which holds all indicators, so that other
+limits can be tried without training. oddgan {line["versions"]["oddgan"]},
 torch {line["versions"]["torch"]}. A training with usual settings counts as good if its AUROC on labelled test rows is
 at least {health.FAIR:g}; one that was broken did harm if its AUROC is lower by more than {health.HARMED:g} than that of
 the good training of the same detector, data and seed, or below 0.6. Labels serve this table and nothing else.
@@ -115,15 +95,15 @@ nothing, and is what counts.
 
 {parts}
 
-### test
+## test
 
 {health.table("test")}
 
-### correction
+## correction
 
 {health.table("correction")}
 
-### development
+## development
 
 {health.table("development")}
 
@@ -137,3 +117,4 @@ line of this study, and its limit is a cautious guess.
 
 if __name__ == "__main__":
     PAGE.write_text(text(), "utf-8")
+    EXPLANATION.write_text(explained(EXPLANATION.read_text("utf-8")), "utf-8")

@@ -1,5 +1,6 @@
-"""docs/papers.md, from benchmarks/results/papers: `python -m benchmarks.pages.papers`."""
+"""docs/results/papers.md, from benchmarks/results/papers: `python -m benchmarks.pages.papers`."""
 
+import re
 from dataclasses import replace
 
 from oddgan import papers
@@ -8,26 +9,34 @@ from oddgan.papers.reproduction import identity, unfitted
 from oddgan.report import reproduction
 
 from ..studies.papers import results_of
-from . import DOCS
+from . import RESULTS
 
-PAGE = DOCS / "papers.md"
+PAGE = RESULTS / "papers.md"
 BUDGETS = ("fast", "desk", "splits", "paper")  # from the least to the most informative
 
 HEAD = """# The papers' tables
 
-Written by `python -m benchmarks.pages.papers` from `benchmarks/results/papers`, which `python -m
-benchmarks.studies.papers` makes. Any table can be run separately: `oddgan reproduce TABLE` (`oddgan reproduce --list`
-lists them).
+Tables of the field's papers, run again, beside what was published.
 
-**exact**: the source's own protocol, with its leaks. **clean**: the same question without them: no row in both training
-and test, columns scaled by training rows, the last step, evaluation mode, the threshold set for 1 false alarm in 100 on
-held-out normal rows (more where there are fewer than 99). *difference* is ours minus published by the source's
-protocol, over the classes that both have. AUPRC "at 10% anomalies" weights rows so that guessing gives 0.1; "AUPRC
-(trapezoid)" joins points by lines, as the source does, which overestimates. Deviations are over seeds. *updates* states
-how many were made, of how many in the source, and how long those would take here: most cells spend far less than the
-source did, and a difference is then no verdict on the paper.
+## How to read them
 
-A line without a number of updates trains no network. Baselines come from scikit-learn with oddgan's defaults.
+Each table is run twice, where the source's protocol leaks ([exact and clean
+protocols](../explanation/protocols.md)). **By the source's protocol** repeats what the source did, so that *published*
+and *here* can be compared. **Clean** asks the same question without leaks: no row in both training and test, columns
+scaled by training rows, the last step, the threshold set for 1 false alarm in 100 on held-out normal rows (more where
+there are fewer than 99).
+
+- *updates spent*: what share of the source's updates were made. Most tables were run on two cores, with a small share.
+  A number of updates in its place: the source does not say how many it made, or there is no source. Nothing: no network
+  is trained.
+- *difference*: here minus published, over the classes that both have, and only where as much was spent as in the
+  source. With less, a difference says nothing about the paper.
+- *AUPRC at 10%* weights rows so that a tenth of them is anomalous and guessing gives 0.1. *AUPRC (trapezoid)* joins
+  points by lines, as the source does, which overestimates. ± is over seeds. † and * are explained below each table.
+
+Baselines are scikit-learn's with oddgan's defaults. The page is written by `python -m benchmarks.pages.papers` from
+`benchmarks/results/papers`, which `python -m benchmarks.studies.papers` makes. Any table can be run separately:
+`oddgan reproduce TABLE` (`oddgan reproduce --list` lists them).
 """
 
 
@@ -76,18 +85,25 @@ def commands(table, cells) -> list[str]:
 
 def text() -> str:
     """The page."""
-    parts, machines, versions = [], set(), set()
+    parts, machines, versions, listed = [], set(), set(), []
     for name, table in papers.tables().items():
         cells = cells_of(table)
+        listed.append(f"- [{table.title}](#{slug(table.title)}){'' if cells else ', not run'}")
         if not cells:
             parts.append(f"## {table.title}\n\n{table.source}\n\nNot run: `oddgan reproduce {name}`.\n")
             continue
         machines |= {cell.facts["machine"] for cell in cells}
         versions |= {", ".join(f"{k} {v}" for k, v in cell.facts["versions"].items()) for cell in cells}
-        listed = "\n".join(f"    oddgan reproduce {name} {some}" for some in commands(table, cells))
-        parts.append(f"{reproduction.page(table, cells, '##')}\nMade by\n\n{listed}\n")
+        made = "\n".join(f"    oddgan reproduce {name} {some}" for some in commands(table, cells))
+        parts.append(f"{reproduction.page(table, cells, '##')}\nMade by\n\n{made}\n")
     measured = f"Measured on {'; '.join(sorted(machines))}; {'; '.join(sorted(versions))}.\n"
-    return "\n".join([HEAD, measured, *parts])
+    contents = "\n".join(["## Contents\n", *listed, ""])
+    return "\n".join([HEAD, measured, contents, *parts])
+
+
+def slug(title: str) -> str:
+    """The anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""docs/results.md and the README's first table, from benchmarks/results/quality.jsonl:
+"""docs/results/public_sets.md and the README's first table, from benchmarks/results/quality.jsonl:
 `python -m benchmarks.pages.quality`."""
 
 from collections import defaultdict
@@ -11,9 +11,9 @@ from oddgan.report import markdown
 
 from ..studies import ADBENCH, SEEDS
 from ..studies.quality import CASES, DIGITS, FILE, FORM, METHODS, PICTURES
-from . import DOCS, spread
+from . import DOCS, RESULTS, spread
 
-PAGE, README = DOCS / "results.md", DOCS.parent / "README.md"
+PAGE, README = RESULTS / "public_sets.md", DOCS.parent / "README.md"
 START, END = "<!-- measured -->", "<!-- /measured -->"
 FIGURES = ("auroc", "auprc", "detected", "false_alarms", "asked_false_alarms")
 HEAD = ["detector", "AUROC", "AUPRC", "detected", "false alarms", "requested"]
@@ -112,7 +112,7 @@ without labels for the *requested* rate. oddgan {line["versions"]["oddgan"]}, to
 How the defaults were chosen: the scales of the anomaly map, the size of pictures and exposures by simulated defects on
 held-out normal pictures, without a label. Others with labels of the sets below in view, which favours our column: that
 DRAEM in tiles is for pictures unlike each other (deeppcb), the views of tables (these 21, with one seed, by neighbours
-alone), and two neighbours for small pictures (digits). [Choosing](choosing.md) has the rules.
+alone), and two neighbours for small pictures (digits). [Choosing](../howto/choosing.md) has the rules.
 
 ## Pictures of parts
 

@@ -1,4 +1,4 @@
-"""The section of docs/speed.md on growth, and its plots docs/speed/*.svg, from the entry `growth` of the results."""
+"""The section of docs/results/speed.md on growth, and its plots, from the entry `growth` of the results."""
 
 import math
 from html import escape
@@ -6,9 +6,9 @@ from html import escape
 from oddgan.report import markdown
 from oddgan.report.charts import Axes, label, line
 
-from . import DOCS
+from . import RESULTS
 
-FOLDER = DOCS / "speed"
+FOLDER = RESULTS / "speed"
 COLOURS = (
     "#3b82d0",
     "#d97706",

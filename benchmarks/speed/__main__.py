@@ -3,7 +3,7 @@
     python -m benchmarks.speed                       # everything; hours
     python -m benchmarks.speed --only NAME,...       # some works; --list names them
     python -m benchmarks.speed --missing             # those that the result file does not have yet
-    python -m benchmarks.pages.speed                 # docs/speed.md from the result file
+    python -m benchmarks.pages.speed                 # docs/results/speed.md from the result file
 
 Run it from the repository's root, on a machine that does nothing else. Both sides of a work run in turn, on the same
 rows with the same networks and threads. Real data is read where ODDGAN_DATA points; PyOD is installed in an environment

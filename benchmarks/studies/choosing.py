@@ -1,7 +1,7 @@
 """How well a choice without labels agrees with one that knows the true anomalies.
 
     ODDGAN_DATA=... python -m benchmarks.studies.choosing [--cases CASE,...] [--seeds 0,1]
-    python -m benchmarks.pages.choosing        # docs/choosing_measured.md
+    python -m benchmarks.pages.choosing        # docs/results/choosing_measured.md
 
 `oddgan train --detector auto` (`oddgan.choose`) trains candidates with reduced budgets and judges them by held-out
 normals and simulated anomalies of them. Here every candidate of `oddgan.choosing.candidates` is trained once, as there,

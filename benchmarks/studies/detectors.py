@@ -1,7 +1,7 @@
 """Every detector with its defaults on the same splits, over seeds; and with anomalies among the training rows.
 
     ODDGAN_DATA=... python -m benchmarks.studies.detectors [--only DETECTOR,...] [--cases CASE,...] [--seeds 0,1,2]
-    python -m benchmarks.pages.comparison      # the tables of docs/comparison.md and of every detector's page
+    python -m benchmarks.pages.comparison      # the tables of docs/results/comparison.md and of every detector's page
 
 PyOD's detectors run in an environment of their own, on the same rows: `benchmarks.studies.pyod_peers`.
 

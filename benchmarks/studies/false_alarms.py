@@ -1,7 +1,7 @@
 """Whether false-alarm rates are held: on many sets and detectors, in their exact bands, and on bad days.
 
     ODDGAN_DATA=... python -m benchmarks.studies.false_alarms [--parts PART,...] [--cases SET,...] [--only DETECTOR,...]
-    python -m benchmarks.pages.false_alarms        # docs/false_alarms.md and its plot
+    python -m benchmarks.pages.false_alarms        # docs/results/false_alarms.md and its plot
 
 Only normal rows are used. In each split a set is put into a random order; the first half is for `fit`, which holds a
 fifth of it out, and the other half are new normals, of which so many are called anomalies. A line has the counts of all

@@ -2,7 +2,7 @@
 
     ODDGAN_DATA=... python -m benchmarks.studies.health [--part development|correction|test] [--only KIND,...]
     python -m benchmarks.studies.health --table      # hits and false alarms of the rules as they are, without training
-    python -m benchmarks.pages.health                # docs/health.md
+    python -m benchmarks.pages.health                # docs/explanation/health.md
 
 A line holds all indicators (`oddgan.model.health`) of one training, so that rules (`oddgan.model.symptoms`) are judged
 again without training. The rules' limits were set on the part "development" and corrected once on the part

@@ -2,11 +2,11 @@
 
     ODDGAN_DATA=... python -m benchmarks.studies.papers [TABLE ...] [--budget desk] [--seeds N] [--classes A,B]
         [--runs A,B]
-    python -m benchmarks.pages.papers          # docs/papers.md
+    python -m benchmarks.pages.papers          # docs/results/papers.md
 
 Results are kept in benchmarks/results/papers, a file for each data set and a line for each training. `desk` is what two
-cores can afford; docs/papers.md states for every figure how many of the source's updates were made. One thread: several
-processes may run at the same time, on different data.
+cores can afford; docs/results/papers.md states for every figure how many of the source's updates were made. One
+thread: several processes may run at the same time, on different data.
 """
 
 import argparse

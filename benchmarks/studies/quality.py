@@ -1,7 +1,7 @@
 """How well what `oddgan train DATA` gives finds anomalies, beside plain detectors on the same rows.
 
     ODDGAN_DATA=... python -m benchmarks.studies.quality [--cases CASE,...] [--only METHOD,...] [--seeds 0,1,2]
-    python -m benchmarks.pages.quality         # docs/results.md
+    python -m benchmarks.pages.quality         # docs/results/public_sets.md
 
 Every run uses defaults, trains on normal rows alone, takes the last step, and uses test labels only for the figures
 at the end. `train` is `oddgan.recommended`, which `oddgan train` takes when no detector is named; `knn`, `lof`,

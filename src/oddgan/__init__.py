@@ -55,7 +55,7 @@ _HOMES = {
     "load": "detectors",
     "recommended": "advice",
 }
-_MODULES = {"cautions", "data", "errors", "hooks", "kit", "metrics", "papers", "report", "simulate", "testing"}
+_MODULES = {"cautions", "data", "errors", "hooks", "kit", "metrics", "papers", "plot", "report", "simulate", "testing"}
 
 __all__ = [
     "ADGAN",

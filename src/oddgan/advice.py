@@ -1,7 +1,7 @@
 """The detector to start with, by what rows are: what `oddgan train` takes where none is named.
 
-Which one is best was measured on public sets (docs/choosing.md). Of the user's own rows only the kind, the size and
-whether pictures lie alike are looked at.
+Which one is best was measured on public sets (docs/howto/choosing.md). Of the user's own rows only the kind, the size
+and whether pictures lie alike are looked at.
 """
 
 import warnings

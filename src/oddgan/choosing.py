@@ -5,7 +5,7 @@
     detector = choice.detector.fit(parts)
 
 Candidates are trained with a reduced budget on some of the rows, and judged by held-out normals and simulated anomalies
-of them (`oddgan.evaluation.unlabelled`). How good such choices are was measured: docs/choosing.md.
+of them (`oddgan.evaluation.unlabelled`). How good such choices are was measured: docs/results/choosing_measured.md.
 """
 
 from __future__ import annotations

@@ -31,11 +31,6 @@ class Detector(Recipe, Face):
     def _fit_rows(self, rows: Rows, y: Any, *, held: HeldOut, run: fitting.Run) -> Model:
         return fitting.fit(self, rows, y, held=held, run=run)
 
-    @property
-    def generates(self) -> bool:
-        """Whether `generate` can make rows."""
-        return type(self).sample is not Recipe.sample
-
     def continue_fit(
         self,
         X: Any,
@@ -56,10 +51,10 @@ class Detector(Recipe, Face):
     ) -> Self:
         """The same networks, trained on; this detector stays as it is.
 
-        Give the rows that it was trained on and new ones together, or it may forget the old ones (docs/training.md has
-        measured how much). Rows that it was trained on stay in training; the threshold is set anew by rows that are
-        held out of the others. Preprocessing stays as it was fitted: what is beyond the range of the first training
-        rows stays beyond it. Optimisers begin anew.
+        Give the rows that it was trained on and new ones together, or it may forget the old ones
+        (docs/howto/continuing.md says how much). Rows that it was trained on stay in training; the threshold is set
+        anew by rows that are held out of the others. Preprocessing stays as it was fitted: what is beyond the range
+        of the first training rows stays beyond it. Optimisers begin anew.
 
         X and all else: as for `fit`; `updates`, `epochs` or `minutes`: how much longer to train each stage; `lr`: None
         keeps the learning rate. Raises `ParameterError` for a detector that trains no networks and where no budget is

@@ -23,8 +23,10 @@ from .hooks import Hook, Progress
 from .model import Explanation, Judge, fitting
 from .model import drift as drifting
 from .model.drift import Drift
+from .model.explanation import Given
 from .model.holding_out import HeldOut, one_each
 from .rows import Expected, Rows, TableRows, open_rows
+from .rows.frames import rows_framed, template_of
 from .verdict import KnownDefects
 from .verdict.calibration import ROUNDING
 from .verdict.discoveries import check_fdr, discoveries, too_few
@@ -47,10 +49,14 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         Every loss term by epoch, and as "val.PLAYER.TERM" on held-out rows, about twenty times.
     training_ : mapping
         Facts about the training; "stopped": stages that ended before their budget did, and in which state.
-    net_, preprocessor_
-        The networks and the preprocessing.
-    n_features_in_, feature_names_in_
-        For tables, as scikit-learn has them.
+    net_ : ModuleDict
+        The networks by name.
+    preprocessor_ : Preprocessor
+        The preprocessing.
+    n_features_in_ : int
+        Of a table: its number of columns.
+    feature_names_in_ : array of str
+        Of a table: the names of its columns, where they have names.
     """
 
     model_: Judge
@@ -211,7 +217,8 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         """Everything about each row: score, p-value, verdict, terms, reconstruction and anomaly map. `strata`: as for
         `p_value`."""
         rows = self._opened(X)
-        found = self.model_.explain(rows)
+        given = Given(rows, template_of(X), getattr(self.model_.preprocessor, "value_range", None))
+        found = replace(self.model_.explain(rows), given=given)
         if strata is None:
             return found
         p_value = self.p_value_of(found.score, strata=strata)
@@ -235,33 +242,48 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         rows = self._opened(X)
         return self.model_.shares(rows)
 
-    def reconstruct(self, X: Any) -> np.ndarray | list[np.ndarray]:
-        """What the model makes of each row, in the user's units; see `Explanation.reconstruction`. Raises
+    def reconstruct(self, X: Any) -> Any:
+        """What the model makes of each row, in the user's units; see `Explanation.reconstruction`. Of a DataFrame, a
+        DataFrame of its type with its index and columns: numbers as floats, categories and booleans as such. Raises
         `ParameterError` for a detector that reconstructs nothing."""
         if not self.reconstructs:
             raise ParameterError(f"{type(self).__name__} reconstructs nothing: it only scores")
-        return self.explain(X).reconstruction  # type: ignore[return-value]
+        found = self.explain(X)
+        frame = None if found.given is None else found.given.frame
+        if frame is None:
+            return found.reconstruction
+        return rows_framed(found.reconstruction, found.columns, self.model_.preprocessor.kinds, frame)
 
-    def anomaly_map(self, X: Any) -> list[np.ndarray] | np.ndarray:
-        """Where each row is anomalous; see `Explanation.anomaly_map`. Raises `ParameterError` for a detector that
-        locates nothing."""
+    def anomaly_map(self, X: Any) -> Any:
+        """Where each row is anomalous; see `Explanation.anomaly_map`. Of a DataFrame, a DataFrame of its type with its
+        index and columns, which has each column's share. Raises `ParameterError` for a detector that locates
+        nothing."""
         if not self.locates:
             raise ParameterError(f"{type(self).__name__} locates nothing: it only scores")
-        return self.explain(X).anomaly_map  # type: ignore[return-value]
+        found = self.explain(X)
+        frame = None if found.given is None else found.given.frame
+        if frame is None:
+            return found.anomaly_map
+        return rows_framed(found.anomaly_map, found.columns, ["number"] * len(found.columns), frame)
 
     def features(self, X: Any) -> np.ndarray:
         """The detector's features of each row as vectors (n, k) float32; of a picture in tiles, the mean over them."""
         rows = self._opened(X)
         return self.model_.features(rows)
 
-    def generate(self, n: int, *, random_state: int = 0) -> np.ndarray:
+    def generate(self, n: int, *, random_state: int = 0, backend: str | None = None) -> Any:
         """n new rows from the distribution that was learnt, in the user's units, as `Explanation.reconstruction` has
-        them; with `tile`, tiles (n, h, w[, C]) at the model's size. Raises `ParameterError` for a detector that models
-        no distribution."""
+        them; with `tile`, tiles (n, h, w[, C]) at the model's size. `backend`: "pandas", "polars" or "pyarrow" gives
+        rows of a table as its DataFrame, with the columns' names in training. Raises `ParameterError` for a detector
+        that models no distribution."""
         check_is_fitted(self, "model_")
         if n < 1:
             raise ParameterError(f"n={n}: ask for at least one row")
-        return self.model_.generate(n, random_state)
+        like = self.model_.preprocessor
+        if backend is not None and like.kind != "table":
+            raise ParameterError(f"backend={backend!r}: is for rows of a table, and this model makes pictures")
+        made, names = self.model_.generate(n, random_state), getattr(like, "names", ())
+        return made if backend is None else rows_framed(made, names, like.kinds, backend=backend)
 
     # --- the same model, used otherwise -----------------------------------------------------------------------------
 

@@ -3,9 +3,12 @@
 from typing import Any
 
 import numpy as np
+from sklearn.utils import estimator_html_repr
 
+from . import show
 from .model import Judge
 from .verdict import Guarantee
+from .verdict.guarantee import percent
 
 
 class Fitted:
@@ -75,6 +78,36 @@ class Fitted:
         if self.model_.preprocessor.columns is None:
             raise AttributeError("feature_names_in_: the model was fitted on rows without column names")
         return np.array(self.model_.preprocessor.columns, dtype=object)
+
+    # --- what is seen of it -----------------------------------------------------------------------------------------
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # as scikit-learn has it
+        line = super().__repr__(N_CHAR_MAX)  # type: ignore[call-arg]
+        if "model_" not in self.__dict__:
+            return line
+        warnings, facts = self._summary()
+        facts.pop("guarantee")
+        return show.text(line, warnings, facts)
+
+    def _repr_html_inner(self) -> str:
+        """scikit-learn's diagram, and before it, of a fitted detector, what was warned of and what it is."""
+        diagram = str(estimator_html_repr(self))
+        return diagram if "model_" not in self.__dict__ else show.html(self.title_, *self._summary()) + diagram
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        found: dict[str, Any] = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        return {**found, "text/html": self._repr_html_inner()} if "text/html" in found else found
+
+    def _summary(self) -> tuple[list[str], dict[str, Any]]:
+        """What a fit warned of, and facts about the model."""
+        facts, guarantee = self.model_.facts, self.guarantee_
+        warnings = [f"{one['code']}: {one['message']}" for one in facts.get("warnings", ())]
+        rows = f"{facts['rows']:,} rows, " if "rows" in facts else ""
+        return warnings, {
+            "fitted on": f"{rows}{self.model_.preprocessor.describe()}",
+            "threshold": f"{self.threshold_:.4g} at {percent(guarantee.rate)} false alarms, by {guarantee.by}",
+            "guarantee": str(guarantee),
+        }
 
     def _table_columns(self) -> tuple[Any, ...]:
         if self.model_.preprocessor.kind != "table":

@@ -62,6 +62,8 @@ def test_rules_of_training_are_as_good_as_their_page_says():
         assert sum(map(bool, map(health.codes, good))) <= 0.05 * len(good)
         assert sum(map(bool, map(health.codes, broken))) >= 0.65 * len(broken)
     assert page.PAGE.read_text("utf-8") == page.text()
+    explained = page.EXPLANATION.read_text("utf-8")
+    assert explained == page.explained(explained)
 
 
 def test_a_missing_cell_is_run_and_kept(tmp_path):

@@ -1,6 +1,7 @@
 """oddgan calibrate, and groups and strata of train and score, from end to end."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,8 +50,13 @@ def table(tmp_path, monkeypatch):
 
 def test_another_camera_without_training(parts, capsys):
     assert main(["train", "parts", "--normal", "all", *PCA, "-o", "m.oddgan"]) == 0
-    assert main(["calibrate", "m.oddgan", "other", "--defects", "bad", "--false-alarm-rate", "0.1"]) == 0
+    capsys.readouterr()
+    asked = ["--defects", "bad", "--false-alarm-rate", "0.1", "--report", "r.md"]
+    assert main(["calibrate", "m.oddgan", "other", *asked]) == 0
     shown = capsys.readouterr().out
+    for said in (shown, Path("r.md").read_text()):
+        assert "30 normal for the calibration" in said
+        assert "for training" not in said.partition("guaranteed")[0].partition("Model card")[0]
     before, after = oddgan.load("m.oddgan"), oddgan.load("m-recalibrated.oddgan")
     assert (after.n_calibrate_, after.false_alarm_rate_) == (30, 0.1)
     assert after.threshold_ > before.threshold_

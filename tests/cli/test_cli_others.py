@@ -125,3 +125,23 @@ def test_demo(oddgan, monkeypatch, tmp_path):
         "scores.csv",
     ]
     assert len((tmp_path / "out/scores.csv").read_text().splitlines()) == 503
+
+
+def test_datasets_writes_a_drawn_set(oddgan, tmp_path):
+    ran = oddgan("datasets", "tissue", "-o", "sections")
+    assert (ran.code, ran.err) == (0, "")
+    assert "oddgan train sections -o tissue.oddgan" in ran.out
+    assert len(list((tmp_path / "sections/train/good").iterdir())) == 400
+    assert len(list((tmp_path / "sections/ground_truth/fluid").iterdir())) == 20
+    ran = oddgan("datasets", "flows", "-o", "flows.csv")
+    assert "oddgan train flows.csv --label class --normal benign -o flows.oddgan" in ran.out
+    assert (tmp_path / "flows.csv").read_text("utf-8").startswith("duration,protocol,service,")
+    for words, said in (
+        (("tissue", "-o", "sections"), "sections: is there already"),
+        (("digits", "-o", "digits"), "digits: is not drawn by oddgan"),
+        (("washers",), "oddgan datasets washers -o FOLDER"),
+        (("-o", "parts"), "oddgan datasets washers -o parts"),
+    ):
+        ran = oddgan("datasets", *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert said in ran.complaint

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from oddgan.data import load
-from oddgan.data.split import resolve
+from oddgan.data.split import for_calibration, resolve
 from oddgan.errors import DataError
 
 
@@ -86,3 +86,10 @@ def test_masks_without_a_value(tmp_path: Path, rows: dict[str, np.ndarray]) -> N
     np.savez(tmp_path / "a.npz", **rows)
     with pytest.raises(DataError, match=r"\[masks\]: holds NaN"):
         load(tmp_path / "a.npz")
+
+
+def test_the_note_of_a_calibration_has_no_training():
+    assert for_calibration("days: 50 normal for training, no test part") == "days: 50 normal for the calibration"
+    assert for_calibration("d: 1,050 normal for training, 20 for test (10 anomalous); normal: a") == (
+        "d: 1,050 normal for the calibration, test part not used: 20; normal: a"
+    )

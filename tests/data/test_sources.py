@@ -23,6 +23,9 @@ NAMES = [
     "digits",
     "breast-cancer",
     "wine",
+    "washers",
+    "tissue",
+    "flows",
     "mnist",
     "fashion-mnist",
     "thyroid",
@@ -185,7 +188,7 @@ def test_picture_folders_have_names(fill: Fill, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("ODDGAN_DATA", str(root))
     listed = {info.name: info for info in datasets()}
     assert list(listed) == [*NAMES, "bolts", "nuts"]
-    assert [info.found for info in listed.values()] == [True] * 3 + [False] * 8 + [True, True]
+    assert [info.found for info in listed.values()] == [True] * 6 + [False] * 8 + [True, True]
     bolts = listed["bolts"]
     assert (bolts.kind, bolts.rows, bolts.shape, bolts.licence) == ("pictures", 3, (12, 10), "not stated")
     assert listed["nuts"].licence == "see LICENSE.txt"
@@ -199,7 +202,7 @@ def test_picture_folders_have_names(fill: Fill, tmp_path: Path, monkeypatch: pyt
         load("tables")
     monkeypatch.delenv("ODDGAN_DATA")
     assert [info.name for info in datasets()] == NAMES
-    assert datasets()[3].where == "$ODDGAN_DATA/mnist"
+    assert datasets()[6].where == "$ODDGAN_DATA/mnist"
 
 
 def test_importing_is_light() -> None:

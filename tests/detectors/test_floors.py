@@ -1,6 +1,7 @@
 """Every detector learns: on small real pictures and on a small real table it is far better than chance.
 
-The budgets are a small part of the defaults'; the levels that detectors reach with theirs are in docs/comparison.md.
+The budgets are a small part of the defaults'; the levels that detectors reach with theirs are in
+docs/results/comparison.md.
 
 What is farther from the middle of all values than normal rows are is found without any training: most other digits and
 malignant tumours are. Zeros that are moved by half a picture are not, as they have the same pixels in other places: a

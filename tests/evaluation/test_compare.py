@@ -166,7 +166,7 @@ def test_a_detector_that_cannot_be_trained_is_noted_and_the_comparison_continues
         assert failed.figures == near.errors == {}
         assert near.figures["auroc"].deviation is not None
         assert "| not this | – | – |" in to_markdown(found)
-        assert "not this failed with seed 1: Untrainable takes pictures only" in to_markdown(found)
+        assert to_markdown(found).count("not this failed with seeds 0 and 1: Untrainable takes pictures only") == 1
     assert any("Untrainable takes pictures only (done before)" in line for line in messages)
 
 
@@ -202,7 +202,7 @@ def test_markdown_and_json(split):
     found, _ = compare(split, {"near|er": KNN(), "gan": small()})
     lines = to_markdown(found).splitlines()
     assert lines[0] == "# Detectors on toy"
-    head, rule, near, gan = [line for line in lines if line.startswith("|")]
+    head, rule, near, gan = [line for line in lines if line.startswith("|")][:4]
     assert head.startswith("| detector | AUROC | AUPRC | detected | false alarms | requested | seconds to train |")
     assert rule.count("---:") == 7
     auroc = found.contenders[0].figures["auroc"]

@@ -250,7 +250,7 @@ def test_without_labels_there_are_scores_and_verdicts(toy, detector):
     assert found.labels is found.kinds is found.rates is None
     assert (found.estimates, found.by_kind, found.pixel) == ({}, (), {})
     assert found.is_anomaly.any()
-    assert {e.group for e in found.examples} == {"most anomalous"}
+    assert {e.group for e in found.examples} == {"most anomalous", "most normal", "random"}
     assert found.examples[0].label is None
 
 

@@ -258,3 +258,34 @@ def test_copies_that_are_optimised_together_are_few_and_divide_a_block():
                 assert group % k == 0
                 assert group == k or group * weights <= search.TOGETHER
     assert together(64, 8, 1_000_000) == 1
+
+
+def test_a_watched_search_takes_the_same_way():
+    torch.manual_seed(0)
+    targets, starts, visits = torch.randn(3, 2), torch.randn(3, 2, 2), []
+
+    def far(z):
+        return (z - targets).square().sum(1)
+
+    plain = search.search(far, starts, steps=4, lr=0.1)
+    with search.watched(visits.append):
+        watched = search.search(far, starts, steps=4, lr=0.1)
+    for a, b in zip(plain, watched, strict=True):
+        assert torch.equal(a, b)
+    assert [(visit.step, visit.runs.tolist()) for visit in visits[:2]] == [(0, [0, 2, 4]), (1, [0, 2, 4])]
+    assert visits[-1].runs.tolist() == [1, 3, 5]
+    assert torch.equal(visits[0].z, starts[:, 0])
+    assert torch.equal(torch.stack([visit.value for visit in visits]).min(0).values, plain[1])
+
+
+def test_a_watched_refinement_takes_the_same_way():
+    torch.manual_seed(0)
+    G, x, starts, visits = torch.nn.Linear(2, 5), torch.randn(2, 5), torch.randn(3, 2), []
+    how = {"steps": 3, "lr_z": 0.1, "lr_weights": 0.01}
+    plain = refine(G, x, starts, **how)
+    with search.watched(visits.append):
+        assert torch.equal(refine(G, x, starts, **how), plain)
+    last = [visit for visit in visits if visit.step == 3]
+    runs = torch.cat([visit.runs for visit in last])
+    assert sorted(runs.tolist()) == list(range(6))  # run 3 r + s is that of row r from start s
+    assert torch.equal(torch.cat([visit.x_hat for visit in last])[runs.argsort()].reshape(2, 3, 5), plain)

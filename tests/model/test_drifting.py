@@ -14,6 +14,7 @@ from oddgan.cautions import CalibrationWarning, DriftWarning
 from oddgan.errors import ArtifactError, OutputError, ParameterError
 from oddgan.evaluation import evaluate
 from oddgan.model import drift, monitor
+from oddgan.verdict.uniformity import flagged_range
 
 FILES = Path(__file__).parent / "files"
 UNITS = np.array([1.0, 20.0, 300.0])
@@ -39,6 +40,13 @@ def test_usual_rows_get_no_finding(detector):
     assert found.flagged == (detector.predict(table(300, 1)) == -1).sum()
     assert found.uniformity > 0.01
     assert found.martingale < 100
+
+
+def test_the_usual_number_of_anomalies_counts_groups_as_the_threshold_does():
+    det = oddgan.KNN(random_state=0, false_alarm_rate=0.1).fit(table(200, 0), groups=np.arange(200) // 2)
+    count = det.model_.calibration.count
+    assert count < len(det.model_.calibration.scores)
+    assert det.drift(table(300, 1)).flagged_range == flagged_range(300, 0.1, count)
 
 
 def test_rows_that_were_standardised_get_the_reason(detector):

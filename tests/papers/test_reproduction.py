@@ -274,23 +274,29 @@ def test_a_table_is_run_once(small, tmp_path):
     assert len(everything.cells) == 8
 
 
+def rows_of(page, title):
+    """The rows of the page's table below a title, by the name of the method, as mappings."""
+    below = page.replace("**", "").partition(f"\n{title}\n\n")[2].partition("\n\n")[0].splitlines()
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in below]
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+
+
 def test_what_the_page_says(small, tmp_path):
     found = papers.reproduce("small", results=tmp_path / "small.jsonl")
     page = to_markdown(found)
-    first = page.partition("Exact, ")[0].splitlines()  # the table of methods; those by class follow
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in first if line.startswith("| ")]
-    lines = {line[0]: dict(zip(cells[0][1:], line[1:], strict=True)) for line in cells}
+    lines, clean = rows_of(page, "By the source's protocol"), rows_of(page, "Clean")
     assert lines["another's"]["published AUROC"] == "0.900"
+    assert lines["another's"]["classes x seeds, budget"] == "not in oddgan"
     assert lines["GAN"]["published AUROC"] == "0.750†"
-    assert float(lines["GAN"]["difference"]) == pytest.approx(float(lines["GAN"]["exact AUROC"]) - 0.75, abs=2e-3)
     assert lines["GAN, latents"]["published AUROC"] == "0.500 (class 0)"  # one of the two that were run
-    own = found.cells[0].figures["latent_l1 auroc"]
-    assert float(lines["GAN, latents"]["difference"]) == pytest.approx(own - 0.5, abs=2e-3)
     assert lines["neighbours"]["classes x seeds, budget"] == "2 x 1, fast"
-    assert "3 of 6,000, which would take about" in lines["GAN"]["updates"]
+    assert "another's" not in clean
+    assert set(clean["GAN"]) >= {"AUROC", "AUPRC at 10%", "false alarms"}
+    assert lines["GAN"]["updates spent"] == clean["GAN"]["updates spent"] == "0.1%"  # 3 of 6,000
+    assert lines["neighbours"]["updates spent"] == ""
+    assert "for 6,000 updates" in page.partition("A training of the source's length would take here, about: GAN")[2]
     assert "| method | 0 | 8* | mean | mean without * |" in page
-    by_class = page.partition("Clean, AUROC by class:")[2]
-    values = [float(one) for one in by_class.partition("| neighbours | ")[2].splitlines()[0].strip(" |").split(" | ")]
+    values = [float(one) for one in rows_of(page, "Clean, AUROC by class")["neighbours"].values()]
     assert values[2] == pytest.approx((values[0] + values[1]) / 2, abs=1e-3)
     assert values[3] == values[0]
     assert "development data" in page
@@ -300,13 +306,42 @@ def test_what_the_page_says(small, tmp_path):
     assert "| GAN, latents | 0.500 |" in only
 
 
+def test_a_difference_is_shown_where_as_much_was_spent(small, monkeypatch):
+    """Not with 3 of 6,000 updates, nor with fewer training rows than the source's."""
+    found = papers.reproduce("small").cells
+    lines = rows_of(markdown(small, found), "By the source's protocol")
+    assert {line["difference"] for line in lines.values()} == {""}
+
+    runs = {**small.runs, "gan": replace(small.runs["gan"], updates=3)}
+    table = replace(small, runs=runs, budgets={**small.budgets, "fast": replace(small.budgets["fast"], train=None)})
+    lines = rows_of(markdown(table, found), "By the source's protocol")
+    assert lines["GAN"]["updates spent"] == "all"
+    assert float(lines["GAN"]["difference"]) == pytest.approx(float(lines["GAN"]["AUROC here"]) - 0.75, abs=2e-3)
+    own = found[0].figures["latent_l1 auroc"]
+    assert float(lines["GAN, latents"]["difference"]) == pytest.approx(own - 0.5, abs=2e-3)
+    unknown = replace(table, runs={**runs, "gan": replace(runs["gan"], updates=None)})
+    line = rows_of(markdown(unknown, found), "By the source's protocol")["GAN"]
+    assert (line["difference"], line["updates spent"]) == ("", "3")
+
+
+def test_many_classes_are_rows(small, monkeypatch):
+    monkeypatch.setattr("oddgan.report.reproduction.MOST_CLASSES", 1)
+    page = markdown(small, papers.reproduce("small", protocol="clean").cells)
+    rows = rows_of(page, "Clean, AUROC by class")
+    assert list(rows) == ["0", "8*", "mean", "mean without *"]
+    assert list(rows["0"]) == ["GAN, latents", "GAN", "neighbours"]
+    assert rows_of(page, "Published, AUROC by class")["0"] == {"GAN, latents": "0.500"}
+
+
 def test_the_page_distinguishes_protocols_that_ran_differently(small):
     """Budgets and seeds of each, and the limits of budgets that trained nothing too."""
     clean = papers.reproduce("small", classes=["0"], runs=["knn"], protocol="clean", seeds=2).cells
     exact = papers.reproduce("small", classes=["0"], runs=["knn"], protocol="exact", budget="paper", seeds=1).cells
     page = markdown(small, [*clean, *exact])
-    line = next(line for line in page.splitlines() if line.startswith("| neighbours |"))
-    assert "| exact: 1 x 1, paper; clean: 1 x 2, fast |  |" in line
+    said = [
+        rows_of(page, title)["neighbours"]["classes x seeds, budget"] for title in ("By the source's protocol", "Clean")
+    ]
+    assert said == ["1 x 1, paper", "1 x 2, fast"]
     assert "Budget fast: updates = 3, at most 60 training rows, at most 20 test rows." in page
     assert "Budget paper: what the source spends." in page
 

@@ -20,6 +20,13 @@ def test_standardising_by_hand():
     np.testing.assert_allclose(pre.restore(pre.tensor(table)), table)
 
 
+def test_memory_mapped_rows_are_encoded_without_a_warning(table, tmp_path):
+    np.save(tmp_path / "rows.npy", table)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    pre = TablePreprocessor.fit(table)
+    np.testing.assert_array_equal(pre.tensor(mapped), pre.tensor(table))
+
+
 def test_small_units_are_not_constant_columns(table):
     tiny = table * 1e-13
     expected = TablePreprocessor.fit(table).tensor(table)

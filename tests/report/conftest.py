@@ -7,6 +7,7 @@ import pytest
 
 from oddgan import metrics
 from oddgan.evaluation import Evaluation, Example, Kind
+from oddgan.evaluation.latent import LatentMap
 from oddgan.verdict import Guarantee
 
 
@@ -100,6 +101,8 @@ def evaluation():
             _example("false alarm", 3, e, mask=None, picture=np.full((8, 10, 3), 200, np.uint8)),
         ),
         map_scale=0.5,
+        latent=LatentMap(np.arange(60), rng.normal(size=(60, 2)), (0.5, 0.25)),
+        calibration=np.sort(rng.random(49)),
     )
 
 
@@ -127,5 +130,6 @@ def unlabelled(evaluation):
         n_masks=0,
         warnings=(),
         history={},
+        latent=None,
         examples=(example,),
     )

@@ -58,7 +58,7 @@ def test_a_squeezed_histogram_becomes_logarithmic_and_loses_no_row():
     x, y = np.array(path(svg, "area all")).T
     heights = y[0] - y[1:-1]
     assert heights.min() > 0.85 * heights.max()  # level, as the scores are
-    assert (x[0], x[-1]) == (60, 948)  # from edge to edge
+    assert (x[0], x[-1]) == (78, 948)  # from edge to edge
     assert "logarithmic" not in charts.score_histogram({"all": scores - 1}, 0.01)
 
 
@@ -108,3 +108,29 @@ def test_a_strip_shows_an_estimate():
     ET.fromstring(charts.strip(Estimate(0.5, 0.25, 0.75, 0.5)))
     assert 'x1="32.0"' in charts.strip(Estimate(0.5, 0.25, 0.75))
     assert "axis" not in charts.strip(Estimate(0.5, 0.25, 0.75))
+
+
+def test_a_squeezed_histogram_of_scores_below_zero_is_cut_and_loses_no_row():
+    scores = np.concatenate([np.linspace(-4, 3, 90), np.linspace(50, 300, 10)])
+    svg = charts.score_histogram({"all": scores}, 4.0)
+    assert "the last bar: all above" in svg
+    _, y = np.array(path(svg, "area all")).T
+    assert y[-2] == y.min()  # the last bar has ten rows, every other eight or nine
+    assert (y[0] - y[-2]) / (y[0] - 14) == pytest.approx(1 / 1.12, abs=0.01)
+
+
+def test_dots_stand_at_their_values_and_their_mean():
+    svg = charts.dots("AUROC", [("knn", (0.5, 0.7)), ("grey alone", (0.9,))], 0.5, ["grey alone"], {"knn": 0.8})
+    ET.fromstring(svg)
+    at = [float(x) for x in re.findall(r'<circle class="contender" cx="([\d.]+)"', svg)]
+    mean = float(re.search(r'<line class="mean" x1="([\d.]+)"', svg)[1])
+    assert mean == pytest.approx(sum(at) / 2, abs=0.1)
+    assert svg.count('class="rival"') == svg.count('class="published"') == 1
+    assert "knn 0.600; grey alone 0.900" in svg
+
+
+def test_anomalies_have_a_shape_of_their_own_on_the_map():
+    svg = charts.scatter({("passed", "passed"): [(0, 0, "a<b")], ("missed", "missed"): [(1, 2, "c"), (2, 1, "d")]})
+    ET.fromstring(svg)
+    assert (svg.count("<circle"), svg.count("5.5Z")) == (1, 2)
+    assert "<title>a&lt;b</title>" in svg

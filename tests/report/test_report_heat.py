@@ -9,7 +9,7 @@ from PIL import Image
 from oddgan.errors import DataError, OutputError, ParameterError
 from oddgan.report import Shades, heat_map_grid, located, overlay, panel
 from oddgan.report.colours import inferno
-from oddgan.report.heat import CONTOUR, OUTLINE, colour_bar, outlined, views
+from oddgan.report.heat import CONTOUR, OUTLINE, colour_bar, outlined, shown_views
 from oddgan.verdict.regions import threshold_in
 
 
@@ -63,8 +63,10 @@ def test_an_outline_lies_around_the_mask():
 
 def test_tiny_pictures_are_enlarged_without_blur_and_large_ones_shrunk(evaluation):
     example = evaluation.examples[0]
-    picture, heat = views(example, Shades(1.0), 100, 300)
-    assert picture.shape == heat.shape == (104, 130, 3)
+    shown = shown_views(example, Shades(1.0), 100, 300)
+    assert list(shown) == ["picture", "reconstruction", "heat map"]
+    assert {view.shape for view in shown.values()} == {(104, 130, 3)}
+    picture = shown["picture"]
     np.testing.assert_array_equal(picture, example.picture.repeat(13, 0).repeat(13, 1)[..., None].repeat(3, 2))
     large = dataclasses.replace(
         example,
@@ -72,7 +74,7 @@ def test_tiny_pictures_are_enlarged_without_blur_and_large_ones_shrunk(evaluatio
         anomaly_map=np.ones((50, 600), np.float32),
         mask=np.ones((50, 600), bool),
     )
-    assert [view.shape for view in views(large, Shades(1.0), 100, 300)] == [(25, 300, 3)] * 2
+    assert {view.shape for view in shown_views(large, Shades(1.0), 100, 300).values()} == {(25, 300, 3)}
 
 
 def test_a_grid_holds_picture_reconstruction_and_heat_map(evaluation, tmp_path):
@@ -92,9 +94,9 @@ def test_a_grid_holds_picture_reconstruction_and_heat_map(evaluation, tmp_path):
 
 def test_without_maps_there_is_the_picture_alone(evaluation, tmp_path):
     unlocated = [dataclasses.replace(e, anomaly_map=None, reconstruction=None) for e in evaluation.examples[1:]]
-    (picture,) = views(unlocated[1], Shades(1.0), 100, 300)
+    (picture,) = shown_views(unlocated[1], Shades(1.0), 100, 300).values()
     np.testing.assert_array_equal(picture, unlocated[1].picture.repeat(13, 0).repeat(13, 1))
-    (marked,) = views(unlocated[0], 1.0, 100, 300)
+    (marked,) = shown_views(unlocated[0], 1.0, 100, 300).values()
     assert (marked == OUTLINE).all(2).any()
     heat_map_grid(unlocated, tmp_path / "grid.png", columns=1)
     with Image.open(tmp_path / "grid.png") as image:
@@ -184,7 +186,7 @@ def test_a_small_mark_in_a_large_flagged_picture_keeps_its_line(evaluation):
     large = dataclasses.replace(
         evaluation.examples[0], picture=np.zeros((600, 600), np.uint8), anomaly_map=heat, mask=None, is_anomaly=True
     )
-    _, shown = views(large, Shades.of(6.0), 144, 320)
+    shown = shown_views(large, Shades.of(6.0), 144, 320)["heat map"]
     assert (shown == CONTOUR).all(2).any()
-    _, plain = views(dataclasses.replace(large, is_anomaly=False), Shades.of(6.0), 144, 320)
+    plain = shown_views(dataclasses.replace(large, is_anomaly=False), Shades.of(6.0), 144, 320)["heat map"]
     assert not plain.any()

@@ -2,50 +2,19 @@
 
 import base64
 import dataclasses
+import hashlib
 import io
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
+from report_pages import Checked
 
 from oddgan.errors import OutputError
-from oddgan.report import page, to_html, write_html
-
-VOID = {"meta", "img", "br", "line", "rect", "path", "circle"}
-
-
-class Checked(HTMLParser):
-    """Collects tags, and fails on one that is not closed in order."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.text, self.headings = [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-        if self.open and self.open[-1] in ("h1", "h2"):
-            self.headings.append(data)
-
-    def named(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
+from oddgan.report import page, text, to_html, write_html
 
 
 def test_the_page_is_well_formed_and_says_what_was_found(evaluation):
@@ -57,11 +26,14 @@ def test_the_page_is_well_formed_and_says_what_was_found(evaluation):
         "Figures",
         "By kind",
         "Examples",
+        "Map of the rows",
         "What the threshold guarantees",
+        "All rows",
         "Training",
         "Model card",
+        "Make it again",
     ]
-    text = " ".join(parsed.text)
+    said = " ".join(parsed.text)
     for part in (
         "only <20> anomalous rows",
         f"AUROC {evaluation.estimates['auroc'].value:.3f}",
@@ -74,14 +46,22 @@ def test_the_page_is_well_formed_and_says_what_was_found(evaluation):
         "0, 1, 2, 3, 4, 5, 6, 7, … (20)",
         "nested.a",
     ):
-        assert part in text
-    assert "None" not in text
+        assert part in said
+    assert "None" not in said
 
 
-def test_the_page_loads_nothing_and_runs_nothing(evaluation):
-    html = to_html(evaluation)
+def test_the_page_loads_nothing_and_runs_its_own_script_alone(evaluation):
+    html = to_html(evaluation, ["oddgan evaluate '<script>alert(1)</script>'"])
     parsed = Checked(html)
-    assert {"script", "link", "iframe", "object", "base"}.isdisjoint(tag for tag, _ in parsed.tags)
+    assert {"link", "iframe", "object", "base"}.isdisjoint(tag for tag, _ in parsed.tags)
+    assert len(parsed.named("script")) == html.count("</script>") == 1
+    policy = next(attrs["content"] for attrs in parsed.named("meta") if "http-equiv" in attrs)
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    for tag in ("style", "script"):
+        inside = re.search(f"<{tag}>(.*?)</{tag}>", html, re.DOTALL)[1]
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert not any("style" in attrs for _, attrs in parsed.tags)  # which the policy would not let be
     assert all(attrs["src"].startswith("data:image/png;base64,") for attrs in parsed.named("img"))
     assert not re.search(r"https?:|url\(|@import", html)
     assert not any(name.startswith("on") for _, attrs in parsed.tags for name in attrs)
@@ -90,17 +70,17 @@ def test_the_page_loads_nothing_and_runs_nothing(evaluation):
 def test_pictures_are_png_files_with_text_for_screen_readers(evaluation):
     parsed = Checked(to_html(evaluation))
     images = parsed.named("img")
-    assert len(images) == 2 * len(evaluation.examples)
+    assert len(images) == 3 * len(evaluation.examples)
     assert all(attrs["alt"] for attrs in images)
     assert re.search(
         r"Heat map of test/059<script>.png, most anomalous at the (upper|middle|lower) (left|centre|right)",
-        images[1]["alt"],
+        images[2]["alt"],
     )
     with Image.open(io.BytesIO(base64.b64decode(images[0]["src"].partition(",")[2]))) as picture:
         assert picture.size == (int(images[0]["width"]), int(images[0]["height"])) == (180, 144)
         np.testing.assert_array_equal(np.asarray(picture)[::18, ::18, 0], evaluation.examples[0].picture)
     charts = [attrs for attrs in parsed.named("svg") if "chart" in attrs["class"]]
-    assert len(charts) == 1 + 2 + 1 + 3
+    assert len(charts) == 2 + 2 + 1 + 1 + 3  # the histogram is drawn for wide pages and for narrow ones
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in charts)
     assert len(parsed.named("caption")) == len(parsed.named("table"))
     ids = [attrs["id"] for _, attrs in parsed.tags if "id" in attrs]
@@ -115,11 +95,11 @@ def test_each_example_says_whether_the_verdict_was_right(evaluation):
         (anomalous, False): ("missed", "wrong"),
         (normal, True): ("false alarm", "wrong"),
         (normal, False): ("passed", "right"),
-        (dataclasses.replace(anomalous, label=None), True): ("flagged", "plain"),
-        (dataclasses.replace(anomalous, label=None), False): ("not flagged", "plain"),
+        (dataclasses.replace(anomalous, label=None), True): ("anomaly", "flagged"),
+        (dataclasses.replace(anomalous, label=None), False): ("normal", "plain"),
     }
     for (example, flagged), verdict in verdicts.items():
-        assert page._verdict(dataclasses.replace(example, is_anomaly=flagged)) == verdict
+        assert text.verdict(flagged, example.label) == verdict
 
 
 def test_without_labels_the_page_has_scores_verdicts_and_table_examples(unlabelled):
@@ -129,11 +109,13 @@ def test_without_labels_the_page_has_scores_verdicts_and_table_examples(unlabell
         "Scores",
         "Examples",
         "What the threshold guarantees",
+        "All rows",
         "Model card",
+        "Make it again",
     ]
-    text = " ".join(parsed.text)
-    assert "there are no labels to compare with" in text
-    assert "pressure <bar>" in text
+    said = " ".join(parsed.text)
+    assert "there are no labels to compare with" in said
+    assert "pressure <bar>" in said
     assert parsed.named("img") == []
 
 
@@ -142,7 +124,7 @@ def test_pictures_without_maps_are_shown_alone(evaluation):
     parsed = Checked(to_html(dataclasses.replace(evaluation, examples=examples, pixel={}, n_masks=0)))
     assert [attrs["alt"] for attrs in parsed.named("img")] == [example.name for example in examples]
     assert {(attrs["width"], attrs["height"]) for attrs in parsed.named("img")} == {("180", "144")}
-    assert "heat map" not in " ".join(parsed.text)
+    assert "right its heat map" not in " ".join(parsed.text)
 
 
 def test_rows_of_a_table_without_shares_have_no_column_for_them(unlabelled):
@@ -164,10 +146,10 @@ def test_only_normals_still_make_a_page(evaluation):
         rates=rates(np.zeros(60), evaluation.is_anomaly),
         by_kind=evaluation.by_kind[:1],
     )
-    text = " ".join(Checked(to_html(normals)).text)
-    assert "False alarms" in text
-    assert "Anomalies detected" not in text
-    assert "ROC curve" not in text
+    said = " ".join(Checked(to_html(normals)).text)
+    assert "False alarms" in said
+    assert "Anomalies detected" not in said
+    assert "ROC curve" not in said
 
 
 def test_constant_scores_and_one_epoch_still_make_a_page(evaluation):
@@ -189,7 +171,7 @@ def test_the_file_appears_whole_or_not_at_all(evaluation, tmp_path, monkeypatch)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file"):
         write_html(evaluation, tmp_path / "file" / "report.html")
-    monkeypatch.setattr(page, "to_html", lambda evaluation: 1 / 0)
+    monkeypatch.setattr(page, "rendered", lambda document: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_html(evaluation, path)
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]

@@ -29,7 +29,7 @@ def data_folder(name: str) -> Path:
     """A data set's folder under ODDGAN_DATA; without it, the work is skipped."""
     folder = Path(os.environ.get("ODDGAN_DATA", ".")) / name
     if "ODDGAN_DATA" not in os.environ or not folder.is_dir():
-        raise Skip(f"set ODDGAN_DATA to a folder that holds {name} (docs/data.md says where to get it)")
+        raise Skip(f"set ODDGAN_DATA to a folder that holds {name} (docs/howto/data.md says where to get it)")
     return folder
 
 

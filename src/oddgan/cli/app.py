@@ -19,6 +19,7 @@ def app_for(arguments: list[str]) -> typer.Typer:
     """The app that is to run `arguments`, which it puts in order: flags for all commands first."""
     everywhere = [word for word in arguments if word in ANYWHERE]
     arguments[:] = everywhere + [word for word in arguments if word not in ANYWHERE]
+    terminal.asked = [word for word in arguments if word not in ANYWHERE]
     app = typer.Typer(
         help="Anomaly detection with GANs: train on normal data, then ask what is anomalous in new data, how "
         "sure that is, and where.",

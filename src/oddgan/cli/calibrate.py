@@ -20,15 +20,16 @@ from .options import (
     Label,
     Model,
     Normal,
+    Reports,
     SkipBad,
     Strata,
     Threads,
 )
-from .outputs import check_writable
+from .outputs import check_reports, check_writable, write_reports
 from .process import LEFT_OUT
 
 if TYPE_CHECKING:
-    from ..detector import Detector
+    from ..verdict import KnownDefects
 
 
 def calibrate(
@@ -53,6 +54,7 @@ def calibrate(
             "They have no influence on the threshold.",
         ),
     ] = None,
+    report: Reports = None,
     groups: Groups = None,
     strata: Strata = None,
     normal: Normal = None,
@@ -73,11 +75,14 @@ def calibrate(
     trained on, set the threshold, all p-values, and the threshold of anomaly maps. The networks stay as they are.
     """
     from ..data import rows as rows_of
+    from ..data.split import for_calibration
+    from ..evaluation import calibration_of
     from .reading import as_taken, check_readable, columns_of, open_model, open_split
-    from .train import set_threads
+    from .train import name_of, set_threads
 
     new = output or model.with_name(f"{model.stem}-recalibrated.oddgan")
-    check_writable(new, inputs=(data, defects) if defects else (data,))
+    reports = check_reports(report)
+    check_writable(new, *reports, inputs=(data, defects) if defects else (data,))
     detector = open_model(model, device=device, block_size=block_size, convert=convert)
     split = open_split(
         data,
@@ -97,7 +102,8 @@ def calibrate(
         check_readable(data, split.train)
     if threads is not None:
         set_threads(threads)
-    terminal.facts(("data", split.note))
+    note = for_calibration(split.note)
+    terminal.facts(("data", note))
     before = detector.threshold_
     with terminal.bar("scoring"):
         again = detector.recalibrate(
@@ -117,8 +123,13 @@ def calibrate(
         ("guarantee", str(again.guarantee_)),
         ("model", f"{new} ({terminal.size(new)})"),
     )
-    if defects is not None:
-        _say_caught(again, as_taken(rows_of(defects), again))
+    known = None if defects is None else again.known_defects(as_taken(rows_of(defects), again))
+    if known is not None:
+        _say_caught(known)
+    if reports:
+        found = calibration_of(detector, again, data=name_of(data), note=note, defects=known)
+        write_reports(reports, found)
+        terminal.written(*reports)
     if split.skipped:
         raise typer.Exit(LEFT_OUT)
 
@@ -129,8 +140,7 @@ def _percent(share: float) -> str:
     return percent(share)
 
 
-def _say_caught(detector: "Detector", rows: object) -> None:
-    found = detector.known_defects(rows)
+def _say_caught(found: "KnownDefects") -> None:
     low, high = found.interval
     terminal.facts(
         (

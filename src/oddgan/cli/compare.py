@@ -10,8 +10,21 @@ import typer
 from ..errors import DataError, ParameterError
 from . import terminal
 from .flags import chosen, parsed, shared_flags
-from .options import Anomaly, Category, ChannelsFrom, Data, Drop, Label, Normal, Number, SkipBad, Threads, classes
-from .outputs import check_writable, write_text
+from .options import (
+    Anomaly,
+    Category,
+    ChannelsFrom,
+    Data,
+    Drop,
+    Label,
+    Normal,
+    Number,
+    Reports,
+    SkipBad,
+    Threads,
+    classes,
+)
+from .outputs import check_reports, check_writable, write_reports, write_text
 from .process import LEFT_OUT, loading
 
 if TYPE_CHECKING:
@@ -75,6 +88,7 @@ def compare(
             show_default="DATA's name + -compare.jsonl",
         ),
     ] = None,
+    report: Reports = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all figures and runs as JSON.")] = None,
     changes: Annotated[
@@ -94,14 +108,15 @@ def compare(
     detector that has the parameter. A comparison that is interrupted or killed goes on where it was when the command is
     given again; another detector or seed is added in the same way.
     """
-    from .. import report
+    from .. import report as pages
     from ..evaluation import compare as run_comparison
     from .reading import check_readable, open_split
     from .train import name_of, set_threads
 
     kept = results or Path(f"{name_of(data)}-compare.jsonl")
     contenders = _contenders(_classes(detectors), parameters, changes or [])
-    check_writable(kept, markdown, json, inputs=(data,))
+    reports = check_reports(report)
+    check_writable(kept, *reports, markdown, json, inputs=(data,))
     split = open_split(
         data,
         normal=normal,
@@ -133,16 +148,17 @@ def compare(
             hooks=hooks,
             report=terminal.note,
         )
-    head, lines = report.comparison.table(found)
+    head, lines = pages.comparison.table(found)
     terminal.say(found.note)
     terminal.say()
     terminal.table(head, lines)
     terminal.say()
-    for line in report.comparison.notes(found):
+    for line in pages.comparison.notes(found):
         terminal.say(line)
-    write_text(markdown, lambda: report.to_markdown(found))
-    write_text(json, lambda: report.to_json(found))
-    terminal.written(kept, markdown, json)
+    write_reports(reports, found)
+    write_text(markdown, lambda: pages.to_markdown(found))
+    write_text(json, lambda: pages.to_json(found))
+    terminal.written(kept, *reports, markdown, json)
     if all(one.errors for one in found.contenders):
         raise typer.Exit(1)
     if split.skipped:

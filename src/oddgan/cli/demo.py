@@ -25,7 +25,7 @@ def demo(
         from ..advice import recommended
     from .. import data as sources
     from ..evaluation import evaluate
-    from ..report import heat_map_grid, shades_of, write_html
+    from ..report import heat_map_grid, shades_of, write
     from ..rows import open_rows
     from .figures import headline_figures
     from .scoring import Scoring, Source
@@ -44,8 +44,9 @@ def demo(
     Scoring(detector, scores).run([Source("digits", open_rows(split.test))])
     with terminal.bar("evaluating") as progress:
         evaluation = evaluate(detector, split, progress=progress)
-    heat_map_grid(evaluation.examples, maps, shades=shades_of(evaluation))
-    write_html(evaluation, report)
+    shown = [one for one in evaluation.examples if one.group in ("most anomalous", "miss", "false alarm")]
+    heat_map_grid(shown, maps, shades=shades_of(evaluation))
+    write(evaluation, report, ["oddgan demo"])
     terminal.facts(
         ("test", headline_figures(evaluation)),
         (

@@ -19,10 +19,11 @@ from .options import (
     Label,
     Model,
     Normal,
+    Reports,
     SkipBad,
     Threads,
 )
-from .outputs import check_writable, write_text
+from .outputs import check_reports, check_writable, write_reports, write_text
 from .process import LEFT_OUT
 
 
@@ -30,7 +31,7 @@ def evaluate(
     model: Model,
     data: Data,
     *,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write everything as one HTML page.")] = None,
+    report: Reports = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all figures and scores as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures as Markdown.")] = None,
     normal: Normal = None,
@@ -58,12 +59,13 @@ def evaluate(
     by pixel are added, at the masks' own size.
     """
     from .. import evaluation
-    from ..report import to_json, to_markdown, write_html
+    from ..report import to_json, to_markdown
     from .figures import show
     from .reading import check_readable, columns_of, open_model, open_split
     from .train import set_threads
 
-    check_writable(report, json, markdown, inputs=(model, data))
+    reports = check_reports(report)
+    check_writable(*reports, json, markdown, inputs=(model, data))
     detector = open_model(
         model, device=device, false_alarm_rate=false_alarm_rate, block_size=block_size, convert=convert
     )
@@ -85,12 +87,12 @@ def evaluate(
     if threads is not None:
         set_threads(threads)
     with terminal.bar("evaluating") as progress:
-        found = evaluation.evaluate(detector, split, progress=progress)
+        mapped = {} if reports or json or markdown else {"mapped": 0}  # which takes a while
+        found = evaluation.evaluate(detector, split, progress=progress, **mapped)
     show(found)
-    if report is not None:
-        write_html(found, report)
+    write_reports(reports, found)
     write_text(json, lambda: to_json(found))
     write_text(markdown, lambda: to_markdown(found))
-    terminal.written(report, json, markdown)
+    terminal.written(*reports, json, markdown)
     if split.skipped:
         raise typer.Exit(LEFT_OUT)

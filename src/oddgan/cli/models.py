@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import ParameterError
 from . import terminal
 from .options import Model
 from .process import loading
@@ -150,13 +151,40 @@ def _changed(value: Any, default: Any) -> str:
 
 
 def datasets(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="A set that oddgan draws, to write with -o.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PLACE",
+            help="Write the set NAME there: pictures as a folder in MVTec AD's layout, a table as a CSV file with the "
+            "column class.",
+        ),
+    ] = None,
     fetch: Annotated[
         str | None, typer.Option(metavar="NAME", help="Fetch this set from its home into ODDGAN_DATA and check it.")
     ] = None,
 ) -> None:
-    """List the data sets that have a name, what was found of them, and how to get the rest."""
+    """List the data sets that have a name, what was found of them, and how to get the rest; or write one that oddgan
+    draws, to try things on: oddgan datasets washers -o parts."""
     from .. import data as sources
 
+    if (name is None) != (output is None):
+        raise ParameterError(
+            f"{name}: say where to write it, as in oddgan datasets {name} -o FOLDER"
+            if name is not None
+            else f"--output {output}: say which set to write, as in oddgan datasets washers -o {output}"
+        )
+    if name is not None and output is not None:
+        terminal.note(f"drawing {name}; that takes some seconds")
+        sources.write(name, output)
+        terminal.say(f"{name} is in {output}")
+        terminal.commands(_first_command(name, output))
+        return
     if fetch is not None:
         with terminal.bar(f"fetching {fetch}") as bar:
             place = sources.fetch(fetch, lambda file, done, size: bar(done, size or done + 1))
@@ -178,6 +206,12 @@ def datasets(
         "Data sets are in the folder that the environment variable ODDGAN_DATA names. Nothing is downloaded unasked; "
         "--fetch NAME gets a set whose files have an address."
     )
+
+
+def _first_command(name: str, place: Path) -> list[str]:
+    """How to train on what was written."""
+    options = ["--label", "class", "--normal", "benign"] if place.is_file() else []
+    return ["oddgan", "train", str(place), *options, "-o", f"{place.stem}.oddgan"]
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

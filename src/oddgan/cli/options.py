@@ -93,6 +93,15 @@ Strata = Annotated[
         "expression finds in pictures' names.",
     ),
 ]
+Reports = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write a report: .html, one page that loads nothing; .md, the same as Markdown; .json, all numbers. May "
+        "be repeated.",
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Processor threads.", show_default="all processors")
 ]

@@ -1,13 +1,27 @@
 """Places for results: found out to be writable before the long part, and filled whole or not at all."""
 
+import shlex
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import OutputError
 from ..files import whole_file, whole_folder
+from . import terminal
 
-__all__ = ["PICTURES", "check_folder", "check_writable", "whole_folder", "write_text"]
+if TYPE_CHECKING:
+    from ..report import Found
+
+__all__ = [
+    "PICTURES",
+    "check_folder",
+    "check_reports",
+    "check_writable",
+    "whole_folder",
+    "write_reports",
+    "write_text",
+]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
@@ -19,6 +33,8 @@ def check_writable(*paths: Path | None, inputs: Iterable[str | Path] = ()) -> No
     for path in paths:
         if path is None:
             continue
+        if path.name.startswith("--"):
+            raise OutputError(f"{path}: stands where the name of a file is expected; give the name before it")
         place = path.resolve()
         picture = place.suffix.lower() in PICTURES and place.exists()
         if place in taken or (picture and any(folder in place.parents for folder in taken)):
@@ -38,6 +54,23 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{folder}: nothing can be written there ({reason}); choose another place") from error
+
+
+def check_reports(paths: Sequence[Path] | None) -> list[Path]:
+    """The places of reports, of which there may be none. Raises `ParameterError` for a suffix that says no form."""
+    from ..report import suffix_of
+
+    for path in paths or ():
+        suffix_of(path)
+    return list(paths or ())
+
+
+def write_reports(paths: Sequence[Path], found: "Found") -> None:
+    """Write a report to each place, with the command that is running."""
+    from .. import report
+
+    for path in paths:
+        report.write(found, path, [shlex.join(["oddgan", *terminal.asked])])
 
 
 def write_text(path: Path | None, text: Callable[[], str]) -> None:

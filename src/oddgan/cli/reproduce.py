@@ -7,8 +7,8 @@ import typer
 
 from ..errors import OutputError, ParameterError
 from . import terminal
-from .options import Threads, classes
-from .outputs import check_writable, write_text
+from .options import Reports, Threads, classes
+from .outputs import check_reports, check_writable, write_reports, write_text
 from .process import loading
 
 
@@ -39,6 +39,7 @@ def reproduce(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the results that there are, or refuse to.")] = True,
+    report: Reports = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,
     threads: Threads = None,
     checkpoint_seconds: Annotated[
@@ -58,13 +59,15 @@ def reproduce(
     if table is None:
         raise ParameterError(f"say which TABLE: {', '.join(papers.tables())}")
     from ..report import reproduction as page
+    from ..report.reproduction_notes import notes
     from .train import set_threads
 
     wanted = papers.table(table)
     kept = results or Path(f"{table}.jsonl")
     if not resume and kept.exists():
         raise OutputError(f"{kept}: is there already; remove it, choose another --results, or go on with --resume")
-    check_writable(kept, markdown)
+    reports = check_reports(report)
+    check_writable(kept, *reports, markdown)
     if threads is not None:
         set_threads(threads)
     with terminal.resumable() as hooks:
@@ -80,16 +83,19 @@ def reproduce(
             hooks=hooks,
             report=terminal.note,
         )
-    head, lines = page.methods(wanted, found.cells)
     terminal.say(wanted.title)
     terminal.say(wanted.source)
+    for title, head, lines in page.methods(wanted, found.cells):
+        terminal.say()
+        if title:
+            terminal.say(title)
+        terminal.table(head, lines)
     terminal.say()
-    terminal.table(head, lines)
-    terminal.say()
-    for note in page.notes(wanted, found.cells):
+    for note in notes(wanted, found.cells):
         terminal.say(note)
+    write_reports(reports, found)
     write_text(markdown, lambda: page.page(wanted, found.cells))
-    terminal.written(kept, markdown)
+    terminal.written(kept, *reports, markdown)
 
 
 def _list() -> None:

@@ -18,12 +18,13 @@ from .options import (
     Drop,
     FalseAlarmRates,
     Model,
+    Reports,
     SkipBad,
     Strata,
     Threads,
     shares,
 )
-from .outputs import check_folder, check_writable
+from .outputs import check_folder, check_reports, check_writable
 from .process import LEFT_OUT
 from .scoring import Scoring, Source, no_progress
 
@@ -94,6 +95,7 @@ def score(
             "VALUE; .jsonl has area, peak and contour, too.",
         ),
     ] = False,
+    report: Reports = None,
     drop: Drop = None,
     channels_from: ChannelsFrom = None,
     false_alarm_rate: FalseAlarmRates = None,
@@ -149,7 +151,8 @@ def score(
         raise ParameterError("- reads paths from standard input: give it alone")
     chosen = format_of(output, form, stream or listening)
     inputs = [] if listening else data
-    check_writable(output, monitor, inputs=(model, *inputs))
+    reports = check_reports(report)
+    check_writable(output, monitor, *reports, inputs=(model, *inputs))
     if maps is not None:
         around = {maps.resolve(), *maps.resolve().parents}
         if any(Path(one).resolve() in around for one in inputs if Path(one).exists()):
@@ -166,6 +169,8 @@ def score(
         threads=threads,
         exported=True,
     )
+    if reports and hasattr(detector, "pipeline"):
+        raise ParameterError(f"--report: tells of the training, which {model}, an export, does not hold; leave it out")
     sources = _listened(open_source) if listening else _opened(data, first, open_source, detector, skip_bad, strata)
     how = Scoring(
         detector,
@@ -182,6 +187,8 @@ def score(
         fdr=fdr,
         monitor=monitor,
         strata=strata,
+        reports=reports,
+        data="standard input" if listening else _called(data),
     )
     with nullcontext(no_progress) if listening else terminal.bar("scoring") as progress:
         anomalies, left_out = how.run(sources, progress)
@@ -189,6 +196,13 @@ def score(
         raise typer.Exit(3)
     if left_out:
         raise typer.Exit(LEFT_OUT)
+
+
+def _called(data: list[str]) -> str:
+    """What a report calls these sources."""
+    from .train import name_of
+
+    return name_of(data[0]) + (f" and {len(data) - 1} more" if len(data) > 1 else "")
 
 
 def _check_fdr(fdr: float, rates: Sequence[float], streamed: bool) -> None:

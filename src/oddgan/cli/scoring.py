@@ -1,7 +1,7 @@
 """How oddgan score scores sources, and where results go."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from . import terminal
 
 if TYPE_CHECKING:
     from ..detector import Detector
+    from ..evaluation.judged import Judged
     from ..model.drift import Watch
     from ..model.monitor import Monitor
     from .reading import Chunk
@@ -36,7 +37,8 @@ def no_progress(done: int, total: int) -> None:
 class Scoring:
     """How rows are scored and where results go. `several`: whether there may be more than one source. `rates`: further
     false-alarm rates; `fdr`: a false discovery rate that verdicts are by; `monitor`: the file of a stream's state;
-    `strata`: what says of which sort each row is (`oddgan.data.keys`)."""
+    `strata`: what says of which sort each row is (`oddgan.data.keys`); `reports`: files for a report, which calls the
+    rows `data`."""
 
     detector: "Detector"
     output: Path | None
@@ -52,6 +54,8 @@ class Scoring:
     fdr: float | None = None
     monitor: Path | None = None
     strata: str | None = None
+    reports: Sequence[Path] = ()
+    data: str = "rows"
 
     def run(self, sources: Iterable[Source], progress: Callable[[int, int], None] = no_progress) -> tuple[int, int]:
         """Write the results of all rows; return how many are anomalies and how many could not be used. Nothing is
@@ -63,7 +67,8 @@ class Scoring:
         from .reading import listed, refuse
         from .scores import scores_to
 
-        detector, sources, looked = self.detector, iter(sources), _Looked(self.detector, self.monitor)
+        detector, sources = self.detector, iter(sources)
+        looked = _Looked(detector, self.monitor, self.data if self.reports else None)
         for rate in self.rates:
             detector.with_false_alarm_rate(rate)  # is an error now where the calibration rows are too few
         counts = [0] * len(self.rates)
@@ -75,6 +80,11 @@ class Scoring:
         bad: list[tuple[str, str]] = []
         done = anomalies = seen = total = 0
         with ExitStack() as stack:
+            warned: Sequence[Mapping[str, str]] = ()
+            if self.reports:
+                from ..cautions import kept  # scikit-learn comes with it
+
+                warned = stack.enter_context(kept())
             folder = self.maps
             if folder is not None and not self.stream:
                 folder = stack.enter_context(whole_folder(folder))
@@ -124,6 +134,7 @@ class Scoring:
         listed(bad)
         looked.keep()
         looked.warn()
+        looked.report(self.reports, [one["message"] for one in warned], bad, self.fdr, held, self.rates, counts)
         if self.fdr is None:
             terminal.note(f"guaranteed: {detector.guarantee_}")
         left_out = f", {len(bad):,} could not be used" if bad else ""
@@ -131,7 +142,7 @@ class Scoring:
             f"{done:,} row{'s' * (done != 1)}: {anomalies:,} anomal{'y' if anomalies == 1 else 'ies'} "
             f"({self._ruled(counts)}){left_out}"
         )
-        terminal.written(self.output, self.maps, self.monitor)
+        terminal.written(self.output, self.maps, self.monitor, *self.reports)
         return anomalies, len(bad)
 
     def _ruled(self, counts: Sequence[int]) -> str:
@@ -200,7 +211,7 @@ class Scoring:
                     found = names if len(keys) == 1 else [(source.name, n) for n in chunk.names]
                     chunk, strata = self._with_strata(source.name, chunk)
                     results = self._judged(chunk, found, names, folder, strata)
-                    looked.add(chunk, results.score)
+                    looked.add(chunk, results, [self._full(source.name, name) for name in names])
                     yield results, unusable
                 return
             except DataError as error:
@@ -217,6 +228,12 @@ class Scoring:
         if isinstance(name, int):
             return f"{source}[{name}]"
         return source if len(rows) == 1 and Path(source).name == name else (Path(source) / name).as_posix()
+
+    def _full(self, source: str, name: str | int) -> str:
+        """What a report calls a row."""
+        if isinstance(name, str):
+            return name
+        return f"{source}: row {name}" if self.several else f"row {name}"
 
     def _with_strata(self, source: str, chunk: "Chunk") -> "tuple[Chunk, Any]":
         """The chunk, without a column that only says so, and the strata (m,) of its rows, None where none are given."""
@@ -282,7 +299,12 @@ class Scoring:
 class _Looked:
     """How rows compare with training rows, beside their results; and the state of a stream, where there is one."""
 
-    def __init__(self, detector: "Detector", monitor: Path | None) -> None:
+    def __init__(self, detector: "Detector", monitor: Path | None, reported: str | None = None) -> None:
+        self.judged: Judged | None = None
+        if reported is not None:
+            from ..evaluation import judged
+
+            self.judged = judged.Judged(detector, reported)
         self.model, self.path = detector.model_, monitor
         self.watch: Watch | None = None
         if not hasattr(detector, "pipeline"):  # an export does not hold what training rows looked like
@@ -296,13 +318,16 @@ class _Looked:
 
             self.state = states.Monitor.of(monitor, self.model)  # one of another model is refused now
 
-    def add(self, chunk: "Chunk", score: Any) -> None:
-        """These rows, and the scores (n,) of them and of unusable ones."""
+    def add(self, chunk: "Chunk", results: "Results", names: Sequence[str]) -> None:
+        """These rows, and the results and names of them and of unusable ones."""
         if not len(chunk.numbers):
             return
-        score = score[[number - chunk.start for number in chunk.numbers]]
+        at = [number - chunk.start for number in chunk.numbers]
+        score = results.score[at]
         if self.watch is not None:
             self.watch.add(chunk.rows, score)
+        if self.judged is not None:
+            self.judged.add(chunk.rows, [names[i] for i in at], (score, results.p_value[at], results.is_anomaly[at]))
         if self.path is not None:
             self.pending.append(score)
 
@@ -326,3 +351,33 @@ class _Looked:
             if finding := self.state.finding:
                 warn(DriftWarning, finding.code, f"{self.path}: {finding.message}")
             terminal.note(f"{self.path}: {self.state.describe()}")
+
+    def report(
+        self,
+        paths: Sequence[Path],
+        warned: Sequence[str],
+        bad: Sequence[tuple[str, str]],
+        fdr: float | None,
+        held: "Sequence[Results]",
+        rates: Sequence[float],
+        counts: Sequence[int],
+    ) -> None:
+        """Write the reports, where there are any. `held`: all results, where verdicts are by a false discovery rate."""
+        import numpy as np
+
+        from .outputs import write_reports
+
+        if self.judged is None or self.watch is None:
+            return
+        self.judged.skipped += bad
+        more: dict[str, Any] = {}
+        if fdr is not None and held:
+            usable = [~np.isnan(results.score) for results in held]
+            pairs = list(zip(held, usable, strict=True))
+            more["flagged"] = np.concatenate([results.is_anomaly[there] for results, there in pairs])
+            more["q_values"] = np.concatenate([np.asarray(results.q_value)[there] for results, there in pairs])
+        at_rates = tuple(zip(rates, counts, strict=True))
+        found = self.judged.found(
+            self.watch.drift(), warned=warned, fdr=fdr, monitor=self.state, at_rates=at_rates, **more
+        )
+        write_reports(paths, found)

@@ -18,6 +18,7 @@ WIDE = 10_000  # columns when the output is a file or a pipe: nothing wraps ther
 LABEL = 9  # columns of a label, so that consecutive facts align
 
 quiet = False  # set by --quiet
+asked: list[str] = []  # the words of the command, for reports
 
 
 class Interrupted(Exception):

@@ -26,17 +26,19 @@ from .options import (
     Label,
     Normal,
     Number,
+    Reports,
     SkipBad,
     Strata,
     Threads,
     as_words,
 )
-from .outputs import check_folder, check_writable
+from .outputs import check_folder, check_reports, check_writable, write_reports
 from .process import LEFT_OUT, loading
 
 if TYPE_CHECKING:
     from ..data import Split
     from ..detector import Detector
+    from ..evaluation import Evaluation
 
 USUAL = "ganomaly"  # whose flags there are where no detector is named
 AUTO = "auto"  # tries several and takes the best
@@ -130,9 +132,7 @@ def train(
         ),
     ] = None,
     skip_bad: SkipBad = False,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Evaluate on the data's test rows and write a report.")
-    ] = None,
+    report: Reports = None,
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Log every loss term for TensorBoard.")
     ] = None,
@@ -172,7 +172,8 @@ def train(
     if seeds is not None and folds is not None:
         raise ParameterError("--seeds and --folds are both given; choose one")
     inputs = (data,) if continue_from is None else (data, continue_from)
-    check_writable(model, None if is_run(checkpoint) else checkpoint, report, inputs=inputs)
+    reports = check_reports(report)
+    check_writable(model, None if is_run(checkpoint) else checkpoint, *reports, inputs=inputs)
     kept = checkpoint_of(model, checkpoint, resume, fresh)
     if fresh:
         forget(kept)
@@ -195,11 +196,7 @@ def train(
     assert split.train is not None
     if apart is not None:
         split = replace(split, calibrate=apart.train)
-    if report is not None and split.test is None:
-        raise DataError(
-            f"{data}: no test rows, so there is nothing for --report; leave it out or give data with a test"
-        )
-    judged = split.test is not None and (report is not None or split.labels is not None)
+    judged = split.test is not None and (bool(reports) or split.labels is not None)
     if judged and not skip_bad:
         check_readable(data, split.test)  # now, and not after training
     if threads is not None:
@@ -233,9 +230,10 @@ def train(
         fitted = fitted.recalibrate(apart.train, groups=apart.groups, strata=apart.strata)
     fitted.save(model)
     forget(kept)
-    terminal.facts(*described(fitted, model, None if resumed else time.monotonic() - started))
-    if judged:
-        _judge(fitted, split, report)
+    seconds = None if resumed else time.monotonic() - started
+    terminal.facts(*described(fitted, model, seconds))
+    evaluation = _judge(fitted, split, bool(reports)) if judged else None
+    _report(reports, fitted, data=name_of(data), note=split.note, seconds=seconds, evaluation=evaluation)
     _say_next(fitted, model, data, split, drop, as_words(normal=normal, anomaly=anomaly, label=label, drop=drop))
     if split.skipped:
         raise typer.Exit(LEFT_OUT)
@@ -343,17 +341,22 @@ def trained_on(facts: Mapping[str, Any]) -> str:
     return f"on {facts['rows']:,} rows{': ' if updates else ''}{updates}"
 
 
-def _judge(detector: "Detector", split: "Split", report: Path | None) -> None:
+def _judge(detector: "Detector", split: "Split", mapped: bool) -> "Evaluation":
     from ..evaluation import evaluate
-    from ..report import write_html
     from .figures import headline_figures
 
     with terminal.bar("evaluating") as progress:
-        evaluation = evaluate(detector, split, progress=progress)
+        evaluation = evaluate(detector, split, progress=progress, **({} if mapped else {"mapped": 0}))
     terminal.facts(("test", headline_figures(evaluation)))
-    if report is not None:
-        write_html(evaluation, report)
-        terminal.facts(("report", str(report)))
+    return evaluation
+
+
+def _report(paths: list[Path], detector: "Detector", **known: Any) -> None:
+    from ..evaluation import training_of
+
+    if paths:
+        write_reports(paths, training_of(detector, **known))
+        terminal.facts(("report", [str(path) for path in paths]))
 
 
 def _say_next(

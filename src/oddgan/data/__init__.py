@@ -5,6 +5,7 @@
 
 from ..rows.picture_files import Pictures, read_picture
 from ..rows.table_files import TableFile
+from .drawn import write
 from .fetch import fetch
 from .public import DatasetInfo, datasets, labelled
 from .sources import load, rows
@@ -24,4 +25,5 @@ __all__ = [
     "load",
     "read_picture",
     "rows",
+    "write",
 ]

@@ -57,8 +57,9 @@ def read_labels(labels: Array, rows: int, where: str) -> NDArray[np.str_]:
 def summary(array: Array) -> str:
     """ "1,000 pictures of 28 x 28" or "1,000 rows of 6 columns"."""
     if array.ndim == 2:
-        return f"{len(array):,} rows of {array.shape[1]} columns"
-    return f"{len(array):,} pictures of {' x '.join(map(str, array.shape[1:]))}"
+        rows, columns = len(array), array.shape[1]
+        return f"{rows:,} row{'s' * (rows != 1)} of {columns} column{'s' * (columns != 1)}"
+    return f"{len(array):,} picture{'s' * (len(array) != 1)} of {' x '.join(map(str, array.shape[1:]))}"
 
 
 def _without_labels(path: Path, rows: Array) -> Split:

@@ -1,4 +1,4 @@
-"""Public data sets by name: those that come with scikit-learn, and those in the folder ODDGAN_DATA.
+"""Data sets by name: those that come with scikit-learn, those that oddgan draws, and those in the folder ODDGAN_DATA.
 
 Every set is used as in the literature. Nothing is downloaded unless asked for (`oddgan.data.fetch`): a missing set is
 an error that says where to get it and where to put it.
@@ -18,13 +18,14 @@ from ..rows.scan import holds_pictures, scan
 from .arrays import converted_split
 from .built_in import READERS as BUILT_IN
 from .catalogue import CATALOGUE, Entry, Test
+from .drawn import DRAWN, drawn
 from .public_pictures import read_cifar10, read_idx_set, read_svhn
 from .public_tables import divided_kdd99, odds_reader, read_kdd99, read_nsl_kdd
 from .split import Labelled, Rows, Split, held_out_split, normal_classes, official_split
 
 Classes = Collection[str] | None  # names of classes, if the caller gave any
 
-_PUBLIC: dict[str, Entry] = {name: entry for name, entry in CATALOGUE.items() if name not in BUILT_IN}
+_PUBLIC: dict[str, Entry] = {name: entry for name, entry in CATALOGUE.items() if entry.library is None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +128,8 @@ def labelled(name: str) -> Labelled:
     if name in BUILT_IN:
         rows, classes = BUILT_IN[name]()
         return Labelled(rows=rows, classes=classes)
+    if name in DRAWN:
+        return drawn(name)
     if name not in _PUBLIC:
         raise DataError(f"{name}: is no public data set; there are {', '.join(CATALOGUE)}")
     return read_public(name, folder_of(name))
@@ -137,7 +140,7 @@ def public_rows(name: str) -> Rows | None:
     None where no set has this name."""
     if name in BUILT_IN:
         return BUILT_IN[name]()[0]
-    if name not in _PUBLIC:
+    if name not in CATALOGUE:
         return None
     held = labelled(name)
     if held.trained:
@@ -212,7 +215,8 @@ def _by_parts(name: str, held: Labelled, normal: Classes, anomaly: Classes, defa
     """Train on the normal rows of the training part, test on the whole test part."""
     normals = normal_classes(name, set(held.classes.tolist()), normal, anomaly, default)
     parts = [(held.rows[part], held.classes[part]) for part in (slice(held.trained), slice(held.trained, None))]
-    return converted_split(official_split(name, *parts[0], *parts[1], normals))
+    masks = None if held.masks is None else held.masks[held.trained :]
+    return converted_split(official_split(name, *parts[0], *parts[1], normals, masks))
 
 
 def _held_out(name: str, held: Labelled, normal: Classes, anomaly: Classes, share: float) -> Split:

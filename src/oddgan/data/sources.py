@@ -176,7 +176,8 @@ def _load(
 
 def _whole(name: str, held: Labelled, normal: Collection[str] | None, anomaly: Collection[str] | None) -> Split:
     normals = normal_classes(name, set(held.classes.tolist()), normal, anomaly)
-    return converted_split(whole_split(name, held.rows, held.classes, normals))
+    masks = None if held.masks is None else list(held.masks)
+    return converted_split(whole_split(name, held.rows, held.classes, normals, masks))
 
 
 def _existing(source: str) -> Path | None:

@@ -1,5 +1,6 @@
 """A data set, divided into training and test rows."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, runtime_checkable
@@ -77,11 +78,13 @@ class Labelled:
 
     classes    (n,) str, the class of each row
     trained    how many of the first rows were published as the training part; 0: the set has no parts
+    masks      (n, H, W) bool, where each picture is anomalous, or None where that is not known
     """
 
     rows: Held
     classes: NDArray[np.str_]
     trained: int = 0
+    masks: NDArray[np.bool_] | None = None
 
 
 class EveryClass(frozenset[str]):
@@ -161,8 +164,10 @@ def official_split(
     test: Held,
     test_classes: NDArray[np.str_],
     normals: Collection[str],
+    masks: NDArray[np.bool_] | None = None,
 ) -> Split:
-    """Train on the normal classes' training rows, test on all test rows, unless all classes are normal."""
+    """Train on the normal classes' training rows, test on all test rows, unless all classes are normal. `masks`: of the
+    test rows; those of normal rows count as empty."""
     if isinstance(normals, EveryClass):
         return Split(name=name, train=train, note=all_normal(name, len(train), len(test)))
     chosen = np.isin(train_classes, list(normals))
@@ -175,6 +180,7 @@ def official_split(
         test=test,
         labels=anomalous,
         kinds=tuple(test_classes.tolist()),
+        masks=None if masks is None else list(masks & anomalous[:, None, None]),
         note=f"{name}: {counts(int(chosen.sum()), anomalous)}; normal: {', '.join(sorted(normals))}",
     )
 
@@ -234,6 +240,13 @@ def all_normal(name: str, train: int, unused: int = 0) -> str:
     """ "days: 50 normal for training, no test part, since every class is normal"."""
     left = f"; test part not used: {unused:,}" if unused else ""
     return f"{name}: {train:,} normal for training, no test part, since every class is normal{left}"
+
+
+def for_calibration(note: str) -> str:
+    """A split's note where its normal rows set a threshold: nothing is trained on, and there is no test."""
+    said, unused = "normal for the calibration", r"([\d,]+) for test \([\d,]+ anomalous\)"
+    note = re.sub(f"normal for training, {unused}", rf"{said}, test part not used: \1", note)
+    return note.replace("normal for training, no test part", said).replace("normal for training", said)
 
 
 def counts(train: int, anomalous: NDArray[np.bool_]) -> str:

@@ -137,9 +137,13 @@ class ALAD(NeuralDetector):
         """z_hat = E(x)."""
         return net.E(x)
 
-    def sample(self, net: Any, n: int) -> Tensor:
-        """G of n draws from N(0, 1)."""
-        return net.G(net.Z.draw(n))
+    def latents(self, net: Any, n: int) -> Tensor:
+        """z, n draws from N(0, 1)."""
+        return net.Z.draw(n)
+
+    def decode(self, net: Any, z: Tensor) -> Tensor:
+        """G(z)."""
+        return net.G(z)
 
 
 def _load_folded(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:

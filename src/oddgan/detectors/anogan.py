@@ -168,6 +168,10 @@ class AnoGAN(NeuralDetector):
         _, f = net.D(x)
         return f
 
-    def sample(self, net: Any, n: int) -> Tensor:
-        """G of n draws from the prior."""
-        return net.G(net.Z.draw(n))
+    def latents(self, net: Any, n: int) -> Tensor:
+        """z, n draws from the prior."""
+        return net.Z.draw(n)
+
+    def decode(self, net: Any, z: Tensor) -> Tensor:
+        """G(z)."""
+        return net.G(z)

@@ -147,9 +147,13 @@ class ContraD(NeuralDetector):
             return (f,)
         return f, F.normalize((x + 1).flatten(1).double()).float()
 
-    def sample(self, net: Any, n: int) -> Tensor:
-        """G of n draws from the prior."""
-        return net.G(net.Z.draw(n))
+    def latents(self, net: Any, n: int) -> Tensor:
+        """z, n draws from the prior."""
+        return net.Z.draw(n)
+
+    def decode(self, net: Any, z: Tensor) -> Tensor:
+        """G(z)."""
+        return net.G(z)
 
 
 def pairs_apart(v: Tensor, temperature: float) -> Tensor:

@@ -202,10 +202,14 @@ class DAGMM(NeuralDetector):
         """z: the code and the two error features."""
         return net.C(x)[1]
 
-    def sample(self, net: Any, n: int) -> Tensor:
-        """Draw z from the mixture and decode its code."""
+    def latents(self, net: Any, n: int) -> Tensor:
+        """The codes of n draws of z from the mixture."""
         mixture = net.M.mixture()
         k = torch.multinomial(mixture.phi, n, replacement=True)
         noise = torch.randn(n, mixture.mu.shape[1], 1, dtype=mixture.mu.dtype, device=mixture.mu.device)
         z = mixture.mu[k] + torch.linalg.solve_triangular(mixture.whiten[k], noise, upper=False)[:, :, 0]
-        return net.C.g(z[:, :-2].float().to(net.M.mu.device))
+        return z[:, :-2].float().to(net.M.mu.device)
+
+    def decode(self, net: Any, z: Tensor) -> Tensor:
+        """g of codes."""
+        return net.C.g(z)

@@ -131,6 +131,10 @@ class FAnoGAN(NeuralDetector):
         """z_hat = E(x)."""
         return net.E(x)
 
-    def sample(self, net: Any, n: int) -> Tensor:
-        """G of draws from the prior."""
-        return net.G(net.Z.draw(n))
+    def latents(self, net: Any, n: int) -> Tensor:
+        """z, n draws from the prior."""
+        return net.Z.draw(n)
+
+    def decode(self, net: Any, z: Tensor) -> Tensor:
+        """G(z)."""
+        return net.G(z)

@@ -137,7 +137,11 @@ class GANomaly(NeuralDetector):
         """z, the output of G's first encoder."""
         return net.G.encoder(x)
 
-    def sample(self, net: Any, n: int) -> Tensor:
-        """Decode draws from the distribution of z."""
+    def latents(self, net: Any, n: int) -> Tensor:
+        """n draws from the distribution of z."""
         noise = torch.randn(n, len(net.Z.mean), device=net.Z.mean.device)
-        return net.G.decoder(net.Z.mean + noise @ net.Z.factor.T)
+        return net.Z.mean + noise @ net.Z.factor.T
+
+    def decode(self, net: Any, z: Tensor) -> Tensor:
+        """The decoder's pictures or rows."""
+        return net.G.decoder(z)

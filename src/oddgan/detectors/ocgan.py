@@ -125,10 +125,13 @@ class OCGAN(NeuralDetector):
         """En(x)."""
         return net.En(x)
 
-    def sample(self, net: Any, n: int) -> Tensor:
-        """De of random points of the cube."""
-        device = next(net.De.parameters()).device
-        return net.De(torch.rand(n, self.latent_dim, device=device) * 2 - 1)
+    def latents(self, net: Any, n: int) -> Tensor:
+        """n random points of the cube."""
+        return torch.rand(n, self.latent_dim, device=next(net.De.parameters()).device) * 2 - 1
+
+    def decode(self, net: Any, z: Tensor) -> Tensor:
+        """De(z)."""
+        return net.De(z)
 
 
 @contextmanager

@@ -135,6 +135,10 @@ class VAE(NeuralDetector):
         """mu, the mean code."""
         return net.E(x)[0]
 
-    def sample(self, net: Any, n: int) -> Tensor:
-        """Decode draws from the prior; the decoder's mean, without its noise."""
-        return net.G(torch.randn(n, net.Q.eps.shape[1], device=net.Q.eps.device))
+    def latents(self, net: Any, n: int) -> Tensor:
+        """n draws from the prior."""
+        return torch.randn(n, net.Q.eps.shape[1], device=net.Q.eps.device)
+
+    def decode(self, net: Any, z: Tensor) -> Tensor:
+        """The decoder's mean, without its noise."""
+        return net.G(z)

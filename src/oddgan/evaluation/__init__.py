@@ -5,7 +5,23 @@ set on normal rows held out of training, before any test row was seen.
 """
 
 from .comparison import Comparison, Contender, Spread, compare
+from .judged import Recalibration, Scores, Training, calibration_of, judge, training_of
 from .results import Evaluation, Example, Kind
 from .run import evaluate
 
-__all__ = ["Comparison", "Contender", "Evaluation", "Example", "Kind", "Spread", "compare", "evaluate"]
+__all__ = [
+    "Comparison",
+    "Contender",
+    "Evaluation",
+    "Example",
+    "Kind",
+    "Recalibration",
+    "Scores",
+    "Spread",
+    "Training",
+    "calibration_of",
+    "compare",
+    "evaluate",
+    "judge",
+    "training_of",
+]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import show
 from ..errors import DataError, ParameterError
 from ..rows import open_rows
 from .cells import Cell, fingerprint, key_of, parameters_of, versions
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .results import Evaluation
 
 TIMED_ROWS = 256  # at most, that scoring is timed on
+SHOWN = ("auroc", "auprc", "pixel_auroc", "aupro", "detected", "false_alarms")  # in a notebook
 BOOTSTRAP = 2  # the spread comes from seeds here, not from resamples
 
 
@@ -80,6 +82,38 @@ class Comparison:
     simulated: bool = False
     ranked_by: str | None = None
     untried: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        title, warnings, facts = self._summary()
+        head, lines = self._table()
+        spelt = {row[0]: ", ".join(f"{h} {v}" for h, v in zip(head[1:], row[1:], strict=True)) for row in lines}
+        return show.text(title, warnings, {**facts, **spelt})
+
+    def _repr_html_(self) -> str:
+        return show.html(*self._summary(), table=self._table())
+
+    def _summary(self) -> tuple[str, list[str], dict[str, Any]]:
+        """Title, warnings and facts."""
+        warnings = ["the anomalies are simulated: figures rank detectors, and promise nothing about true anomalies"]
+        warnings *= self.simulated
+        for one in self.contenders:
+            warnings += [f"{one.name}, seed {seed}: {why}" for seed, why in one.errors.items()]
+        warnings += [f"{name}: not tried, {why}" for name, why in self.untried.items()]
+        facts = {"seeds": ", ".join(map(str, self.seeds)), "test": f"{self.n_test:,} rows, {self.chance:.1%} anomalous"}
+        return f"Comparison of {len(self.contenders)} detectors on {self.data}", warnings, facts
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Head and rows: the mean of each figure over seeds, and its deviation."""
+        names = [name for name in SHOWN if any(name in one.figures for one in self.contenders)]
+        rows = [
+            [one.name, *(_spread(one.figures[name]) if name in one.figures else "–" for name in names)]
+            for one in self.contenders
+        ]
+        return ["detector", *(FIGURES[name].short for name in names)], rows
+
+
+def _spread(found: Spread) -> str:
+    return f"{found.mean:.3f}" + ("" if found.deviation is None else f" ± {found.deviation:.3f}")
 
 
 def compare(
@@ -277,7 +311,8 @@ def _judged(detector: Detector, split: Split, attempt: Attempt, simulated: bool)
         figures, by_kind = unlabelled.figures(detector, split)
         facts = {"simulated": by_kind}
     else:
-        figures = _figures(evaluate(detector, split, examples=0, bootstrap=BOOTSTRAP))
+        found = evaluate(detector, split, examples=0, bootstrap=BOOTSTRAP, mapped=0)
+        figures, facts = _figures(found), {"rivals": dict(found.rivals)} if found.rivals else {}
     figures["seconds_to_train"] = fit.seconds
     figures["seconds_to_score"] = _seconds_to_score(detector, split.test)
     return figures, facts

@@ -6,14 +6,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .. import show
 from ..metrics import Estimate, Rates
+from .latent import LatentMap
 
-Group = Literal["most anomalous", "miss", "false alarm"]
+Group = Literal["most anomalous", "miss", "false alarm", "most normal", "random"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
-    """One test row kept as an example.
+    """One test row kept as an example. `group`: what it is an example of; a row may be one of several.
 
     For a picture: `picture` and `reconstruction` (of the model's size; with a region of interest, of the picture's and
     black outside) are uint8 for display, (H, W) or (H, W, 3); `anomaly_map` (float32) and `mask` (bool) are (H, W) of
@@ -78,6 +80,7 @@ class Evaluation:
     `operating_points`: detections and false alarms at several rates that may be asked for; empty without labels.
     `rivals`: of pictures, what needs no detector: AUROC of "mean grey", "deviation" and "file size", each in its better
     direction. `skipped`: (name, reason) of what was left out since it cannot be used.
+    `latent`: where rows are in the detector's features. `calibration` (k,): the scores of the calibration rows.
     `history` has one entry per epoch in each column: "stage", "epoch", "update", then every loss term as "PLAYER.term".
     """
 
@@ -109,14 +112,34 @@ class Evaluation:
     operating_points: tuple[OperatingPoint, ...] = ()
     rivals: Mapping[str, float] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
+    latent: LatentMap | None = None
+    calibration: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __repr__(self) -> str:
-        lines = [f"Evaluation of {self.detector.get('detector', 'a detector')} on {self.data}"]
-        lines += [f"warning: {line}" for line in self.warnings]
-        lines += [f"{name}: {area}" for name, area in self.estimates.items()]
+        return show.text(*self._summary())
+
+    def _repr_html_(self) -> str:
+        points = [
+            [
+                f"{100 * one.requested:g} %",
+                *("–" if v is None else f"{v:.1%}" for v in (one.false_alarms, one.detected)),
+            ]
+            for one in self.operating_points
+        ]
+        head = "false-alarm rate requested", "normal rows flagged", "anomalous rows detected"
+        return show.html(*self._summary(), table=(head, points) if points else None)
+
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw scores, p-values of normals, what each false-alarm rate gives, and the curves, as far as labels allow.
+        Returns an `oddgan.plot.EvaluationDisplay`. Raises `MissingExtra` without matplotlib."""
+        return show.plots().EvaluationDisplay.from_evaluation(self, ax=ax)
+
+    def _summary(self) -> tuple[str, Sequence[str], dict[str, Any]]:
+        """Title, warnings and facts."""
+        facts: dict[str, Any] = {name: str(area) for name, area in self.estimates.items()}
         if self.rates is not None:
-            lines.append(
-                f"at {self.false_alarm_rate:g} false alarms: {self.rates.n_detected} of {self.rates.n_anomalous} "
-                f"anomalous rows detected, {self.rates.n_false_alarms} of {self.rates.n_normal} normal rows flagged"
+            facts[f"at {self.false_alarm_rate:g} false alarms"] = (
+                f"{self.rates.n_detected} of {self.rates.n_anomalous} anomalous rows detected, "
+                f"{self.rates.n_false_alarms} of {self.rates.n_normal} normal rows flagged"
             )
-        return "\n".join(lines)
+        return f"Evaluation of {self.detector.get('detector', 'a detector')} on {self.data}", self.warnings, facts

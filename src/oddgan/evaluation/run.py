@@ -14,6 +14,7 @@ from ..rows import PictureRows, Rows, open_rows
 from . import rivals
 from .examples import Gallery
 from .findings import by_kind, operating_points, plain_rivals, unlike_calibration, warnings
+from .latent import Mapper
 from .results import Evaluation
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def evaluate(
     examples: int = 12,
     bootstrap: int = 1000,
     random_state: int = 0,
+    mapped: int = 400,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score `split.test` with a fitted `detector` and compare the verdicts with `split.labels`, if it has labels.
@@ -48,11 +50,13 @@ def evaluate(
         Its test rows, and their labels, kinds and masks as far as there are any.
     examples : int
         How many of the most anomalous rows to keep as examples, and half as many each of the misses with the lowest
-        scores and of the false alarms with the highest.
+        scores, of the false alarms with the highest, of the most normal rows, and of rows drawn from each kind.
     bootstrap : int
         Resamples for the interval of each area.
     random_state : int
-        Seed of the resamples.
+        Seed of the resamples, and of the rows that are drawn.
+    mapped : int
+        How many rows the map of the detector's features shows (`Evaluation.latent`); 0: there is none.
     progress : callable, optional
         Called with (done, total) after each chunk.
 
@@ -65,13 +69,14 @@ def evaluate(
     DataError
         The split has no test rows, or a score is not a finite number.
     ParameterError
-        A negative number of examples.
+        A negative number of examples, or of rows on the map.
     """
     from ..cautions import kept  # scikit-learn comes with it
     from ..preprocessing.profile import Watch  # and torch with this
 
-    if examples < 0:
-        raise ParameterError(f"evaluate: examples={examples} must be 0 or more")
+    for name, count in (("examples", examples), ("mapped", mapped)):
+        if count < 0:
+            raise ParameterError(f"evaluate: {name}={count} must be 0 or more")
     if split.test is None or len(split.test) == 0:
         raise DataError(f"{split.name}: there are no test rows to evaluate on; give data with a test part")
     labels = None if split.labels is None else np.asarray(split.labels).astype(bool)
@@ -81,11 +86,13 @@ def evaluate(
     names = tuple(rows.name(i) for i in range(len(rows)))
     region = getattr(detector.model_.preprocessor, "region", None)
     inputs = Watch(getattr(detector.model_, "profile", None))  # of normal rows, where it is known which they are
-    seen = _Seen(rows, names, split, labels, Gallery(examples, split, labels, facts), facts, region)
+    gallery = Gallery(examples, labels=labels, kinds=kinds, facts=facts, random_state=random_state)
+    seen, latent = _Seen(rows, names, split, labels, gallery, facts, region), Mapper(detector, mapped)
     block = 1 if _tiled(facts) else facts["parameters"].get("block_size", detector.block_size)  # tiles fill blocks
     with kept() as warned:
         for start, part in in_chunks(rows, block):
             seen.add(start, part, detector.explain(part))
+            latent.add(start, part)
             inputs.add(part, None if labels is None else np.flatnonzero(~labels[start : start + len(part)]))
             if progress is not None:
                 progress(start + len(part), len(seen.names))
@@ -142,6 +149,8 @@ def evaluate(
         operating_points=operating_points(np.concatenate(seen.p_values), labels, n_calibrate),
         rivals=plain,
         skipped=split.skipped,
+        latent=latent.found(),
+        calibration=np.asarray(detector.model_.calibration.scores, np.float64),
     )
 
 
@@ -198,7 +207,7 @@ class _Seen:
             for j, anomaly_map in enumerate(found.anomaly_map):
                 self.heats.append(float(np.quantile(anomaly_map, 0.99)))
                 masks[j] = self._under_mask(start + j, anomaly_map)
-        self.gallery.add(start, rows, found, self.names, masks)
+        self.gallery.add(start, rows, found, self.names[start : start + len(scores)], masks)
 
     def _under_mask(self, i: int, anomaly_map: np.ndarray) -> np.ndarray | None:
         if self.masks is None:

@@ -3,8 +3,8 @@
     split = unlabelled.yardstick(oddgan.data.Split(name="parts", train=pictures))
     oddgan.compare(split.train, ["knn", "pca"])                 # does so itself
 
-How well a figure of simulated anomalies predicts that of true ones was measured: docs/choosing.md. Whatever labelled
-test rows there are, they are not looked at.
+How well a figure of simulated anomalies predicts that of true ones was measured: docs/results/choosing_measured.md.
+Whatever labelled test rows there are, they are not looked at.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TRIES = 8  # until a simulated anomaly changes a pixel of the region of interest
 GOOD = "good"
 CRITERION, TIES = "of_kinds", "detected"
 """The figure by which detectors are ranked, and the one that breaks ties. Others were measured, and are no better on
-sets that did not choose them: docs/choosing_measured.md."""
+sets that did not choose them: docs/results/choosing_measured.md."""
 SIZE_OF_SMALL = (0.05, 0.4)
 """The area of simulated anomalies of pictures of at most 32 pixels a side, as a share: such a picture shows one thing,
 and a mark of a pixel is not what its anomalies are."""

@@ -282,9 +282,9 @@ class Recipe(ABC):
         multiplied; ratio and density take the first."""
         return (self.embed(net, x),)
 
-    def sample(self, net: Any, n: int) -> Tensor:
-        """n new rows (n, ...) from the distribution of training rows, drawn with torch's global generator. Raises
-        `ParameterError` where a detector models none."""
+    def latents(self, net: Any, n: int) -> Tensor:
+        """n latents (n, k) whose `decode` is like training rows, drawn with torch's global generator. Raises
+        `ParameterError` where a detector has none."""
         raise ParameterError(f"{type(self).__name__} cannot generate rows: it models no distribution to draw from")
 
     def graph_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
@@ -307,6 +307,20 @@ class Recipe(ABC):
         """Why the detector, with these parameters, cannot be exported as a graph, and what to take instead, in one
         line; empty where it can."""
         return self.not_exported
+
+    def decode(self, net: Any, z: Tensor) -> Tensor:
+        """The rows (n, ...) that latents z (n, k) stand for. Raises `ParameterError` where a detector has none."""
+        raise ParameterError(f"{type(self).__name__} has no latents to make rows of")
+
+    def sample(self, net: Any, n: int) -> Tensor:
+        """n new rows (n, ...) from the distribution of training rows, drawn with torch's global generator: `decode` of
+        `latents`, or what a detector without latents does instead. Raises `ParameterError` where it models none."""
+        return self.decode(net, self.latents(net, n))
+
+    @property
+    def generates(self) -> bool:
+        """Whether `sample` can make rows."""
+        return type(self).latents is not Recipe.latents or type(self).sample is not Recipe.sample
 
     def finish(self, net: Any, rows: PreparedRows) -> None:
         """Fit what the paper fits after training, and keep it in buffers of `net`."""

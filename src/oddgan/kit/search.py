@@ -5,7 +5,10 @@ frozen while the block keeps its shape, so a row's result does not depend on the
 of a block must be a power of two.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +18,34 @@ from ..errors import ParameterError
 from .losses import l2
 
 Rates = float | Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """Where searches are after so many steps. `runs` (m,) int64: which of them; run r k + s is that of row r of the
+    block from start s of k. `value` (m,): what each minimises; `awake` (m,) bool: which go on. `z` (m, d), of a search
+    of the latent space alone; or `x_hat` (m, ...), where the generator moves too."""
+
+    step: int
+    runs: Tensor
+    value: Tensor
+    awake: Tensor
+    z: Tensor | None = None
+    x_hat: Tensor | None = None
+
+
+_watching: ContextVar[Callable[[Visit], None] | None] = ContextVar("watching", default=None)
+
+
+@contextmanager
+def watched(watch: Callable[[Visit], None]) -> Iterator[None]:
+    """In this block, call `watch` at every step of every search; nothing of a search changes by it."""
+    token = _watching.set(watch)
+    try:
+        yield
+    finally:
+        _watching.reset(token)
+
 
 SMALL_GENERATOR = 2**16  # weights up to which copies of several rows are optimised together
 TOGETHER = 2**20  # the most weights, over all copies, that are optimised together
@@ -89,7 +120,8 @@ def search(
     """
     best_z = starts[:, 0].detach().clone()
     best = torch.full_like(best_z[:, 0], torch.inf)
-    for start in starts.detach().unbind(1):
+    watch, k = _watching.get(), starts.shape[1]
+    for s, start in enumerate(starts.detach().unbind(1)):
         z = start.clone().requires_grad_()
         adam = Adam([z])
         awake = torch.ones_like(best, dtype=torch.bool)
@@ -99,6 +131,8 @@ def search(
                 value = objective(z)
                 gradient = torch.autograd.grad(value.sum(), z) if step < steps else ()
             here, value = z.detach().clone(), value.detach()
+            if watch is not None:
+                watch(Visit(step, k * torch.arange(len(value)) + s, value, awake, z=here))
             better = awake & (value < best)
             best, best_z = torch.where(better, value, best), torch.where(better[:, None], here, best_z)
             if patience:
@@ -129,7 +163,7 @@ def refine(
     b, k = len(x), len(starts)
     group = together(b, k, sum(w.numel() for w in G.parameters()))
     pairs = zip(torch.split(x.repeat_interleave(k, 0), group), torch.split(starts.repeat(b, 1), group), strict=True)
-    moved = [_moved(G, rows, z, steps, (lr_z, lr_weights), beta1) for rows, z in pairs]
+    moved = [_moved(G, rows, z, steps, (lr_z, lr_weights), beta1, i * group) for i, (rows, z) in enumerate(pairs)]
     return torch.cat(moved).reshape(b, k, *x.shape[1:])
 
 
@@ -148,8 +182,11 @@ def together(b: int, k: int, weights: int) -> int:
     return rows * k
 
 
-def _moved(G: nn.Module, x: Tensor, z: Tensor, steps: int, rates: tuple[float, float], beta1: float) -> Tensor:
-    """x_hat (p, ...) of rows x (p, ...) from z (p, d), with one copy of G each, stacked."""
+def _moved(
+    G: nn.Module, x: Tensor, z: Tensor, steps: int, rates: tuple[float, float], beta1: float, first: int = 0
+) -> Tensor:
+    """x_hat (p, ...) of rows x (p, ...) from z (p, d), with one copy of G each, stacked; the runs from `first` on, row
+    by row."""
     names, weights = zip(*G.named_parameters(), strict=True)
     z = z.detach().clone().requires_grad_()
     copies = [w.detach().expand(len(x), *w.shape).clone().requires_grad_() for w in weights]
@@ -160,10 +197,23 @@ def _moved(G: nn.Module, x: Tensor, z: Tensor, steps: int, rates: tuple[float, f
     def reconstructed() -> Tensor:
         return one(z[0], *(c[0] for c in copies))[None] if len(x) == 1 else vmap(one)(z, *copies)
 
+    watch = _watching.get()
+
+    def visit(step: int, x_hat: Tensor, value: Tensor) -> None:
+        if watch is not None:
+            runs, awake = first + torch.arange(len(x)), torch.ones(len(x), dtype=torch.bool)
+            watch(Visit(step, runs, value.detach(), awake, x_hat=x_hat.detach()))
+
     adam = Adam([z, *copies], beta1)
-    for _ in range(steps):
+    for step in range(steps):
         with torch.enable_grad():
-            gradients = torch.autograd.grad(l2(reconstructed(), x).sum(), [z, *copies])
+            x_hat = reconstructed()
+            value = l2(x_hat, x)
+            gradients = torch.autograd.grad(value.sum(), [z, *copies])
+        visit(step, x_hat, value)
         adam.step(gradients, [rates[0], *[rates[1]] * len(copies)])
     with torch.no_grad():
-        return reconstructed()
+        x_hat = reconstructed()
+        if watch is not None:
+            visit(steps, x_hat, l2(x_hat, x))
+        return x_hat

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import cautions
+from .. import cautions, show
 from ..cautions import DriftWarning
 from ..preprocessing import profile
 from ..rows import Rows
@@ -51,6 +51,25 @@ class Drift:
         for one in self.findings:
             cautions.warn(DriftWarning, one.code, one.message)
 
+    def __repr__(self) -> str:
+        return show.text(*self._summary())
+
+    def _repr_html_(self) -> str:
+        return show.html(*self._summary())
+
+    def _summary(self) -> tuple[str, list[str], dict[str, Any]]:
+        """Title, warnings and facts."""
+        low, high = self.flagged_range
+        facts: dict[str, Any] = {"flagged": f"{self.flagged:,}, where {low:,} to {high:,} are usual of normal rows"}
+        if self.uniformity is not None:
+            facts["p-values are uniform"] = f"p = {self.uniformity:.2g}"
+        if self.stream is not None:
+            alarm = "no alarm" if self.stream.alarm is None else f"alarm at row {self.stream.alarm:,}"
+            facts["martingale"] = f"{self.stream.value:.3g}, highest {self.stream.highest:.3g}: {alarm}"
+        rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
+        title = f"Drift of {rows}: {len(self.findings) or 'no'} finding{'s' * (len(self.findings) != 1)}"
+        return title, [f"{one.code}: {one.message}" for one in self.findings], facts
+
     def to_json(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
@@ -93,7 +112,7 @@ class Watch:
         return Drift(
             rows=self._rows,
             flagged=self._flagged,
-            flagged_range=flagged_range(self._rows, calibration.rate, len(calibration.scores)),
+            flagged_range=flagged_range(self._rows, calibration.rate, calibration.count),
             uniformity=same_distribution(scores, calibration.scores),
             stream=self._stream,
             findings=tuple(found),

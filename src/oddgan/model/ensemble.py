@@ -21,7 +21,6 @@ from torch import nn
 
 from .. import cautions
 from ..errors import ParameterError
-from ..kit.recipe import Recipe
 from ..preprocessing import Preprocessor
 from ..preprocessing.profile import Profile, learn
 from ..rows import Rows
@@ -116,7 +115,7 @@ class EnsembleModel:
     def generate(self, n: int, seed: int) -> np.ndarray:
         """n new rows of the first member that models a distribution. Raises `ParameterError` where none does."""
         for member in self.members.values():
-            if type(member.recipe).sample is not Recipe.sample:
+            if member.recipe.generates:
                 return member.generate(n, seed)
         raise ParameterError("no member of the ensemble can generate rows: none models a distribution to draw from")
 

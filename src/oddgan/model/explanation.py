@@ -1,13 +1,30 @@
 """What a model finds in rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from .. import show
 from ..errors import ParameterError
 from ..preprocessing.region import Region
+from ..rows import Rows
+from ..rows.frames import Template, framed
 from ..verdict.regions import MapRegion, regions_of, threshold_in
+
+MOST = 3  # columns that a frame names of each row
+SHOWN = 8  # rows that a notebook shows
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What was explained. `rows`: as they were opened; `frame`: of a DataFrame, its type and index; `value_range`: of
+    pictures, which values are black and white to the model."""
+
+    rows: Rows
+    frame: Template | None = None
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +60,8 @@ class Explanation:
     roi : Region or None
         Of pictures: the region of interest, where reconstructions are of the rectangle around it
         (`oddgan.preprocessing.region`). None where they are of whole pictures, as with `tile`.
+    given : Given or None
+        What was explained, for `plot` and `to_frame`; a pickle leaves it out.
     """
 
     score: np.ndarray
@@ -55,6 +74,10 @@ class Explanation:
     columns: tuple[str, ...] = ()
     map_threshold: float | None = None
     roi: Region | None = None
+    given: Given | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "given": None}
 
     def regions(self, i: int) -> tuple[MapRegion, ...]:
         """Where picture i is anomalous: the regions of its map above `map_threshold`, that with the highest value
@@ -77,6 +100,83 @@ class Explanation:
             raise ParameterError("the model is from before maps had a threshold: train it again to have regions")
         anomaly_map = self.anomaly_map[i]
         return anomaly_map, threshold_in(anomaly_map, self.map_threshold) if self.is_anomaly[i] else self.map_threshold
+
+    # --- what is seen of it -----------------------------------------------------------------------------------------
+
+    def to_frame(self, backend: str | None = None) -> Any:
+        """A DataFrame with a line for each row.
+
+        Columns: "score", "p_value", "verdict" ("anomaly" or "normal"), "trained_on"; "term NAME" for each term; of
+        tables, "column 1", "share 1" to "column 3", "share 3", the columns with the largest shares; of pictures with
+        standardised maps "regions", how many there are, and "region area", the share of the picture that they cover.
+
+        `backend`: "pandas", "polars" or "pyarrow"; None: of the type of the DataFrame that was explained, with its
+        index, or else the first of these that is installed. Raises `ParameterError` for another one.
+        """
+        columns: dict[str, Any] = {
+            "score": self.score,
+            "p_value": self.p_value,
+            "verdict": ["anomaly" if flag else "normal" for flag in self.is_anomaly],
+            "trained_on": self.trained_on,
+            **{f"term {name}": values for name, values in self.terms.items()},
+        }
+        if self.columns and self.anomaly_map is not None:
+            largest = [self.largest(i, MOST) for i in range(len(self.score))]
+            for place in range(min(MOST, len(self.columns))):
+                columns[f"column {place + 1}"] = [one[place][0] for one in largest]
+                columns[f"share {place + 1}"] = np.array([one[place][1] for one in largest])
+        elif self.anomaly_map is not None and self.map_threshold is not None:
+            columns["regions"] = np.array([len(self.regions(i)) for i in range(len(self.score))])
+            columns["region area"] = np.array([self.mask(i).mean() for i in range(len(self.score))])
+        return framed(columns, None if self.given is None else self.given.frame, backend)
+
+    def plot(self, i: int = 0, *, ax: Any = None) -> Any:
+        """Draw row i: `oddgan.plot.AnomalyMapDisplay` of a picture, `oddgan.plot.ColumnsDisplay` of a table's row.
+        Returns the display. Raises `MissingExtra` without matplotlib."""
+        rows, plots = None if self.given is None else self.given.rows, show.plots()
+        if self.columns:
+            return plots.ColumnsDisplay.from_explanation(self, i, X=rows, ax=ax)
+        value_range = None if self.given is None else self.given.value_range
+        return plots.AnomalyMapDisplay.from_explanation(rows, self, i, value_range=value_range, ax=ax)
+
+    def __repr__(self) -> str:
+        return show.text(*self._summary())
+
+    def _repr_html_(self) -> str:
+        first = np.argsort(-self.score, kind="stable")[:SHOWN]
+        name = (lambda i: f"row {i}") if self.given is None else self.given.rows.name
+        verdicts = ("normal", "anomaly")
+        lines = [
+            [name(int(i)), f"{self.score[i]:.4g}", f"{self.p_value[i]:.3g}", verdicts[int(self.is_anomaly[i])], where]
+            for i, where in zip(first, map(self._where, first), strict=True)
+        ]
+        head = "the most anomalous", "score", "p-value", "verdict", "where"
+        return show.html(*self._summary(), table=(head, lines))
+
+    def _summary(self) -> tuple[str, list[str], dict[str, Any]]:
+        """Title, warnings and facts."""
+        n, flagged, known = len(self.score), int(self.is_anomaly.sum()), int(self.trained_on.sum())
+        parts = {
+            "reconstruction": self.reconstruction,
+            "shares of columns" if self.columns else "anomaly map": self.anomaly_map,
+        }
+        warnings = [f"{known:,} of {n:,} rows equal rows that the model was trained on: they do not test it"] * (
+            known > 0
+        )
+        facts = {
+            "terms": ", ".join(self.terms) or "none",
+            "with": ", ".join(name for name, one in parts.items() if one is not None) or "scores alone",
+        }
+        return f"Explanation of {n:,} row{'s' * (n != 1)}: {flagged:,} with the verdict anomaly", warnings, facts
+
+    def _where(self, i: int) -> str:
+        """Where row i is anomalous, in a few words."""
+        if self.columns:
+            return ", ".join(f"{name} {share:.0%}" for name, share in self.largest(int(i)))
+        if self.anomaly_map is None or self.map_threshold is None:
+            return ""
+        found = self.regions(int(i))
+        return f"{len(found)} region{'s' * (len(found) != 1)}, {self.mask(int(i)).mean():.1%} of the picture"
 
     def largest(self, i: int, most: int = 3) -> tuple[tuple[str, float], ...]:
         """The columns of a table with the largest shares of row i's residual, and their shares, at most `most` of

@@ -120,7 +120,7 @@ def _moved(fit: Finished) -> Health:
     """ "moved.PLAYER": how far training took the weights, as a share of their norm at the start. "travel": learning
     rate times updates of the player that was updated least: how far Adam could take a weight."""
     assert isinstance(fit.recipe, NeuralRecipe)
-    updates = dict(zip(fit.history["stage"], fit.history["update"], strict=True))
+    updates = dict(zip(fit.history.get("stage", ()), fit.history.get("update", ()), strict=True))
     travel: dict[str, float] = {}
     for stage in fit.recipe.stages():
         for player in stage.players:
@@ -175,7 +175,7 @@ def _blocks(compute: Any, x: Tensor, fit: Finished) -> Iterator[Any]:
 
 def _generated(fit: Finished) -> np.ndarray | None:
     """Generated rows (n, d), None where the detector models no distribution."""
-    if type(fit.recipe).sample is Recipe.sample:
+    if not fit.recipe.generates:
         return None
     try:
         with machine.sealed(), torch.no_grad():

@@ -97,6 +97,20 @@ class Model:
             torch.manual_seed(seed)
             return self.preprocessor.restore(self.recipe.sample(self.net, n).cpu())
 
+    def latents(self, n: int, seed: int) -> torch.Tensor:
+        """n latents (n, k) float32 on the CPU, those of which `generate` makes rows. Raises `ParameterError` for a
+        detector without any."""
+        with machine.sealed(), torch.no_grad():
+            torch.manual_seed(seed)
+            return self.recipe.latents(self.net, n).cpu()
+
+    def decoded(self, z: torch.Tensor) -> np.ndarray:
+        """The rows (n, ...) of latents z (n, k), in the user's units. Raises `ParameterError` for a detector without
+        latents."""
+        with machine.sealed(), torch.no_grad():
+            made = self.recipe.decode(self.net, z.to(self.computer.device))
+            return self.preprocessor.restore(made.float().cpu())
+
     @cached_property
     def computer(self) -> TermComputer:
         """What computes parts' terms."""

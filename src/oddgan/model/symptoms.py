@@ -1,7 +1,7 @@
 """Rules that say what went wrong in a training, from its indicators (`oddgan.model.indicators`).
 
-Their limits were set on trainings that went well and on trainings broken on purpose; docs/health.md has what they catch
-and how often they are wrong, on others.
+Their limits were set on trainings that went well and on trainings broken on purpose; docs/results/health.md has what
+they catch and how often they are wrong, on others.
 """
 
 from collections.abc import Callable, Mapping

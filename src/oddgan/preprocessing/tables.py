@@ -164,7 +164,7 @@ class TablePreprocessor(OnePart):
         import torch
 
         values = self.matched(rows).values
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
+        return torch.from_numpy(np.require(values, np.float64, ["C", "W"]))  # memory-mapped rows are read-only
 
     def tensor(self, rows: TableRows | np.ndarray) -> Tensor:
         """`rows` as the networks take them, (n, d) float32."""

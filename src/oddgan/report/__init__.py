@@ -1,47 +1,125 @@
-"""Pages and tables: evaluations, comparisons and reproduced tables as Markdown and JSON, an evaluation as one HTML
-page, and pictures with heat maps."""
+"""Reports of what was found, each as one HTML page, as Markdown and as JSON; and pictures with heat maps.
+
+    oddgan.report.write(found, "report.html")      # or .md, or .json
+
+`found` is what `oddgan.evaluate`, `oddgan.compare` or `oddgan.papers.reproduce` gives, or what
+`oddgan.evaluation.judge` (rows without labels), `training_of` or `calibration_of` does.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from ..evaluation import Comparison, Evaluation
+from ..errors import ParameterError
+from ..evaluation import Comparison, Evaluation, Recalibration, Scores, Training
+from ..files import whole_file
 from . import comparison, markdown, text
+from .document import Document
 from .heat import Shades, heat_map_grid, located, overlay, panel, shades_of
-from .page import to_html, write_html
 from .text import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from ..papers import Reproduction
 
+    Found: TypeAlias = Evaluation | Scores | Training | Recalibration | Comparison | Reproduction
+
 __all__ = [
     "SCHEMA_VERSION",
+    "SUFFIXES",
+    "Document",
     "Shades",
+    "document_of",
     "heat_map_grid",
     "located",
     "markdown",
     "overlay",
     "panel",
     "shades_of",
+    "suffix_of",
     "to_html",
     "to_json",
     "to_markdown",
+    "write",
     "write_html",
 ]
 
+SUFFIXES = (".html", ".json", ".md")
+"""Of the files that a report can be written to."""
 
-def to_markdown(found: Evaluation | Comparison | Reproduction) -> str:
-    """What `oddgan.evaluate`, `oddgan.compare` or `oddgan.papers.reproduce` found, as GitHub-flavoured Markdown."""
+
+def document_of(found: Found, commands: Sequence[str] = ()) -> Document:
+    """What a report says, in the form that HTML and Markdown are made of. `commands`: lines of a shell that make it
+    again, where there are any."""
+    from . import calibrated, compared, evaluated, scored, trained
+
     if isinstance(found, Evaluation):
-        return text.to_markdown(found)
+        return evaluated.document(found, commands)
+    if isinstance(found, Scores):
+        return scored.document(found, commands)
+    if isinstance(found, Training):
+        return trained.document(found, commands)
+    if isinstance(found, Recalibration):
+        return calibrated.document(found, commands)
     if isinstance(found, Comparison):
-        return comparison.to_markdown(found)
-    from . import reproduction  # loads torch
+        return compared.document(found, commands)
+    from . import reproduced  # loads torch
 
-    return reproduction.page(found.table, found.cells)
+    return reproduced.document(found, commands)
 
 
-def to_json(found: Evaluation | Comparison) -> str:
-    """What `oddgan.evaluate` or `oddgan.compare` found, as strict JSON. The keys are documented at
-    `oddgan.report.text.to_json` and `oddgan.report.comparison.to_json`."""
-    return text.to_json(found) if isinstance(found, Evaluation) else comparison.to_json(found)
+def to_html(found: Found, commands: Sequence[str] = ()) -> str:
+    """One self-contained HTML page: it loads nothing, and everything can be read without its script."""
+    from . import page
+
+    return page.rendered(document_of(found, commands))
+
+
+def to_markdown(found: Found, commands: Sequence[str] = ()) -> str:
+    """The same as GitHub-flavoured Markdown, with pictures and charts in words, and the first rows of long tables."""
+    return markdown.rendered(document_of(found, commands))
+
+
+def to_json(found: Found, commands: Sequence[str] = ()) -> str:
+    """What was found as strict JSON. The keys are documented where each is written: `oddgan.report.text.to_json` (an
+    evaluation), and `to_json` of `oddgan.report.scored`, `trained`, `calibrated`, `comparison` and `reproduced`."""
+    from . import calibrated, scored, trained
+
+    if isinstance(found, Evaluation):
+        return text.to_json(found, commands)
+    if isinstance(found, Scores):
+        return scored.to_json(found, commands)
+    if isinstance(found, Training):
+        return trained.to_json(found, commands)
+    if isinstance(found, Recalibration):
+        return calibrated.to_json(found, commands)
+    if isinstance(found, Comparison):
+        return comparison.to_json(found, commands)
+    from . import reproduced  # loads torch
+
+    return reproduced.to_json(found, commands)
+
+
+def suffix_of(path: str | Path) -> str:
+    """The suffix that says in which form a report is written. Raises `ParameterError` for another one."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ParameterError(f"{path}: reports are {', '.join(SUFFIXES)}; give a name that ends so")
+    return suffix
+
+
+def write(found: Found, path: str | Path, commands: Sequence[str] = ()) -> None:
+    """Write a report to `path`, whole or not at all: .html, .json or .md, by its suffix. Raises `ParameterError` for
+    another suffix, `OutputError` where it cannot be written."""
+    forms = {".html": to_html, ".json": to_json, ".md": to_markdown}
+    said = forms[suffix_of(path)](found, commands)
+    with whole_file(path) as file:
+        file.write(said.encode("utf-8", "replace"))  # a file's name may be bytes that are no text
+
+
+def write_html(found: Found, path: str | Path) -> None:
+    """Write the page to `path`, whatever its suffix. Raises `OutputError` where it cannot be written."""
+    page = to_html(found)
+    with whole_file(path) as file:
+        file.write(page.encode("utf-8", "replace"))

@@ -1,9 +1,10 @@
 """Small charts as inline SVG, coloured by the page's style sheet: no library and no script, sharp in print."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ..metrics import Estimate
 Points = Iterable[tuple[float, float]]
 
 BINS = 40
+CUT = 3  # times from the lowest score to the threshold, where scores above are shown together
 SQUEEZED = 0.15  # a threshold in this leftmost share of the width calls for a logarithmic scale
 
 
@@ -122,45 +124,60 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
 
-def score_histogram(groups: dict[str, np.ndarray], threshold: float) -> str:
-    """The distribution of scores: `groups` maps "normal", "anomalous" or "all" to scores; a group's bars add up to 1.
+def score_histogram(
+    groups: dict[str, np.ndarray], threshold: float, before: float | None = None, width: int = 960
+) -> str:
+    """The distribution of scores: `groups` maps "normal", "anomalous", "all", "calibration", "scored", "before" or
+    "after" to scores; a group's bars add up to 1. `before`: another threshold, dashed; `width`: in pixels.
 
-    The scale is logarithmic where the highest scores would squeeze everything below the threshold into a corner.
+    Where the highest scores would squeeze everything below the threshold into a corner, the scale is logarithmic, or,
+    of scores below zero, cut.
     """
-    every = np.concatenate([*groups.values(), [threshold]])
+    every = np.concatenate([*groups.values(), [threshold], [] if before is None else [before]])
     low, high = float(every.min()), float(every.max())
-    log = low > 0 and threshold - low < SQUEEZED * (high - low)
+    log = cut = False
+    if threshold - low < SQUEEZED * (high - low):
+        log, cut = low > 0, low < min(0.0, threshold)
+    if cut:
+        high = low + CUT * (threshold - low)
     if high - low <= 1e-9 * abs(high):
         low, high = low - 0.5, high + 0.5
     edges = np.geomspace(low, high, BINS + 1) if log else np.linspace(low, high, BINS + 1)
     edges[0], edges[-1] = low, high  # rounding in geomspace would drop the lowest or the highest row
-    shares = {name: np.histogram(s, edges)[0] / s.size for name, s in groups.items()}
+    shares = {name: np.histogram(np.minimum(s, high), edges)[0] / s.size for name, s in groups.items()}
     axes = Axes(
         x=(low, high),
         y=(0, 1.12 * max(float(share.max()) for share in shares.values())),
-        x_ticks=_log_ticks(low, high) if log else (),
-        width=960,
+        x_ticks=_log_ticks(low, high, width) if log else (),
+        width=width,
+        left=78 if width >= 600 else 60,
         log=log,
     )
-    parts = [axes.frame("anomaly score" + " (logarithmic scale)" * log, "share of the group", percent=True)]
+    name = "logarithmic" if width >= 600 else "log"
+    scale = f" ({name} scale)" if log else f" (the last bar: all above {edges[-2]:.3g})" if cut else ""
+    parts = [axes.frame(f"anomaly score{scale}", "share of the group", percent=True)]
     for name, share in shares.items():
         tops = [(x, float(y)) for i, y in enumerate(share) for x in (edges[i], edges[i + 1])]
         parts.append(axes.path([(low, 0.0), *tops, (high, 0.0)], f"area {name}", close=True))
+    if before is not None:
+        parts.append(axes.upright("chance", before))
     x = axes.px(threshold)
-    late = x > axes.width - 160
+    late = x > axes.width - 160 or (before is not None and threshold < before and x > width / 4)
     parts.append(axes.upright("threshold", threshold, above=10))
     parts.append(
         label("note", x + (-7 if late else 7), axes.top, f"threshold {threshold:.4g}", "end" if late else "start")
     )
     named = " and ".join(f"{s.size} {name}" for name, s in groups.items())
-    return axes.svg(f"Histogram of the anomaly scores of {named} rows, threshold {threshold:.4g}", *parts)
+    rows = "row" if [*groups.values()][-1].size == 1 else "rows"
+    return axes.svg(f"Histogram of the anomaly scores of {named} {rows}, threshold {threshold:.4g}", *parts)
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten, with their double and fivefold where there is space."""
+def _log_ticks(low: float, high: float, width: int) -> list[float]:
+    """Powers of ten, with their double and fivefold where there is space; every other one where there is little."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1, 2, 5) if last - first <= 3 else (1,)
-    return [v for k in range(first, last + 1) for m in steps if low <= (v := m * 10.0**k) <= high]
+    steps = (1, 2, 5) if last - first <= width / 320 else (1,)
+    every = max(1, round((last - first) / (width / 75)))
+    return [v for k in range(first, last + 1, every) for m in steps if low <= (v := m * 10.0**k) <= high]
 
 
 def curve(name: str, points: Points, area: Estimate, operating: tuple[float, float]) -> str:
@@ -186,7 +203,7 @@ def steps(recall: np.ndarray, precision: np.ndarray) -> list[tuple[float, float]
     return [(float(x), float(p)) for start, end, p in corners for x in (start, end)]
 
 
-def p_value_histogram(p_values: np.ndarray, n_calibrate: int) -> str:
+def p_value_histogram(p_values: np.ndarray, n_calibrate: int, of: str = "normal test rows") -> str:
     """p-values in (0, 1], which are uniform for normal rows, and the band that holds 95% of such bars.
 
     The band accounts for both samples, test rows and calibration rows (a beta-binomial count).
@@ -198,13 +215,13 @@ def p_value_histogram(p_values: np.ndarray, n_calibrate: int) -> str:
     filled = np.bincount(bar, minlength=bins) / n
     spread = 1.96 * math.sqrt(share * (1 - share) / n * (n_calibrate + 1 + n) / (n_calibrate + 2))
     axes = Axes(x=(0, 1), y=(0, 1.15 * max(float(filled.max()), share + spread)), height=270)
-    parts = [axes.frame("p-value", "share of the normal test rows", percent=True)]
+    parts = [axes.frame("p-value", f"share of the {of}", percent=True)]
     for i, value in enumerate(map(float, filled)):
         box = _box("bar", axes.px(i * share) + 1, axes.py(value), axes.px((i + 1) * share) - 1, axes.base)
         parts.append(f"<g><title>{i * share:.1f} to {(i + 1) * share:.1f}: {value:.1%}</title>{box}</g>")
     parts.append(_box("band", axes.left, axes.py(share + spread), axes.end, axes.py(max(0.0, share - spread))))
     parts.append(axes.path([(0, share), (1, share)], "chance"))
-    return axes.svg(f"Histogram of the p-values of {n} normal test rows, expected {share:.0%} in each bar", *parts)
+    return axes.svg(f"Histogram of the p-values of {n} {of}, expected {share:.0%} in each bar", *parts)
 
 
 def _box(css: str, x1: float, y1: float, x2: float, y2: float) -> str:
@@ -245,6 +262,77 @@ def training_curve(
     if len(finite) == 1:
         parts += [axes.dot(at, v) for at, v in zip(updates, y, strict=True) if math.isfinite(v)]
     return axes.svg(f"{name} over {end} updates, from {finite[0]:.4g} to {finite[-1]:.4g}", *parts)
+
+
+def scatter(groups: dict[tuple[str, str], list[tuple[float, float, str]]]) -> str:
+    """Points (x, y, what they are) of groups, by name and class of the style sheet. Every group has a colour and a
+    shape of its own."""
+    every = [(x, y) for points in groups.values() for x, y, _ in points]
+    spans = [_padded(min(values), max(values)) for values in zip(*every, strict=True)]
+    axes = Axes(x=spans[0], y=spans[1], width=960, height=420, left=78)
+    parts = [axes.frame("first principal component", "second")]
+    for (_, css), points in groups.items():
+        marks = (f"<g>{title(note)}{mark(css, axes.px(x), axes.py(y))}</g>" for x, y, note in points)
+        parts.append(f'<g class="points {css}">{"".join(marks)}</g>')
+    named = ", ".join(f"{len(points)} {name}" for (name, _), points in groups.items())
+    return axes.svg(f"Map of {len(every)} rows by the detector's features: {named}", *parts)
+
+
+def mark(css: str, x: float, y: float) -> str:
+    """A point: a diamond for anomalies, a circle for others."""
+    if css in ("detected", "missed"):
+        return f'<path d="M{x:.1f} {y - 5.5:.1f}l5.5 5.5l-5.5 5.5l-5.5 -5.5Z"/>'
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.8"/>'
+
+
+def title(text: str) -> str:
+    """What a reader sees who points at something."""
+    return f"<title>{escape(text)}</title>"
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    pad = 0.06 * (high - low) or 0.5
+    return low - pad, high + pad
+
+
+def dots(
+    name: str,
+    rows: Sequence[tuple[str, Sequence[float]]],
+    chance: float | None,
+    beside: Sequence[str] = (),
+    marks: Mapping[str, float] = MappingProxyType({}),
+    width: int = 460,
+) -> str:
+    """A figure of several detectors: each value as a dot, their mean as a line, best possible on the right. `beside`:
+    names of rows that are no detector; `marks`: a value of a row that is shown as a ring; `width`: in pixels."""
+    values = [*(value for _, some in rows for value in some), *marks.values(), *([] if chance is None else [chance])]
+    low = min(values)
+    low = max(0.0, math.floor(10 * (low - 0.02)) / 10)
+    row, most = (30, 24) if width < 600 else (26, 36)  # pixels, and letters of a name
+    longest = max(len(one) for one, _ in rows)
+    left = 24 + round(7.0 * min(longest, most))
+    axes = Axes(x=(low, 1.0), y=(0, 1), width=width, height=44 + row * len(rows), left=left, top=8, bottom=36)
+    parts = []
+    for tick in ticks(low, 1.0):
+        parts += [axes.upright("grid", tick), label("tick", axes.px(tick), axes.base + 17, f"{tick:g}", "middle")]
+    parts.append(label("label", (left + axes.end) / 2, axes.height - 4, name, "middle"))
+    if chance is not None:
+        parts.append(axes.upright("chance", chance))
+    for i, (one, some) in enumerate(rows):
+        y = axes.top + row * (i + 0.5)
+        css = "rival" if one in beside else "contender"
+        shown = one if len(one) <= most else f"{one[: most - 1]}…"
+        parts.append(label("note", left - 10, y + 4, shown, "end"))
+        parts.append(line("grid", left, y, axes.end, y))
+        if some:
+            mean = sum(some) / len(some)
+            parts.append(line("mean", axes.px(mean), y - 8, axes.px(mean), y + 8))
+        for value in some:
+            parts.append(f'<circle class="{css}" cx="{axes.px(value):.1f}" cy="{y:.1f}" r="4.2"/>')
+        if one in marks:
+            parts.append(f'<circle class="published" cx="{axes.px(marks[one]):.1f}" cy="{y:.1f}" r="4.6"/>')
+    best = "; ".join(f"{one} {sum(some) / len(some):.3f}" for one, some in rows if some)
+    return axes.svg(f"{name} by detector: {best}", *parts)
 
 
 def strip(estimate: Estimate) -> str:

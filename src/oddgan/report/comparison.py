@@ -1,11 +1,11 @@
-"""A comparison of detectors as a table, as Markdown and as JSON."""
+"""A comparison of detectors as a table and as JSON."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ..evaluation import Comparison, Contender, Spread
 from ..evaluation.figures import FIGURES
-from . import markdown
 
 SCHEMA_VERSION = 1
 
@@ -45,10 +45,18 @@ def notes(comparison: Comparison) -> list[str]:
         ]
         lines += _of_simulated(comparison)
     for one in comparison.contenders:
+        by_error: dict[str, list[str]] = {}
         for seed, error in one.errors.items():
-            lines.append(f"{one.name} failed with seed {seed}: {error}")
+            by_error.setdefault(error, []).append(str(seed))
+        for error, failed in by_error.items():
+            lines.append(f"{one.name} failed with seed{'s' * (len(failed) > 1)} {_listed(failed)}: {error}")
     lines += [f"{name} was not tried: {reason}" for name, reason in comparison.untried.items()]
     return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    """ "1, 2 and 3"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _of_simulated(comparison: Comparison) -> list[str]:
@@ -64,18 +72,11 @@ def _of_simulated(comparison: Comparison) -> list[str]:
     return lines
 
 
-def to_markdown(comparison: Comparison) -> str:
-    """The table as GitHub-flavoured Markdown, with its notes."""
-    head, rows = table(comparison)
-    listed = [f"- {' '.join(line.split())}" for line in notes(comparison)]
-    title = f"# Detectors on {comparison.data}"
-    return "\n".join([title, "", comparison.note, "", markdown.table(head, rows), "", *listed, ""])
-
-
-def to_json(comparison: Comparison) -> str:
+def to_json(comparison: Comparison, commands: Sequence[str] = ()) -> str:
     """Everything as strict JSON: "schema" ("oddgan.comparison"), "schema_version"; "data": {"name", "note", "rows",
     "chance"}; "seeds"; "detectors": [{"name", "detector", "parameters", "figures": {name: {"mean", "deviation",
-    "median", "values"}}, "errors": {seed: text}}]; "cells": every run. A key may be added within a version."""
+    "median", "values"}}, "errors": {seed: text}}]; "cells": every run; "commands": [text] that make it again. A key may
+    be added within a version."""
     document = {
         "schema": "oddgan.comparison",
         "schema_version": SCHEMA_VERSION,
@@ -91,6 +92,7 @@ def to_json(comparison: Comparison) -> str:
         "detectors": comparison.contenders,
         "untried": comparison.untried,
         "cells": comparison.cells,
+        "commands": commands,
     }
     return json.dumps(document, default=_fields, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 

@@ -13,6 +13,7 @@ from ..files import whole_file
 from ..verdict.regions import threshold_in
 from .colours import inferno
 
+SIDE = 144  # pixels, to which a page enlarges the shorter side of tiny pictures
 STRONGEST = 0.85  # opacity of the heat where the map reaches vmax: the picture is still visible
 OUTLINE = (0, 255, 230)  # of a mask: distinct from every colour of the map
 CONTOUR = (255, 255, 255)  # around what is above the threshold of the map
@@ -101,9 +102,10 @@ def _line(size: Sequence[int]) -> int:
     return max(1, round(min(size) / 160))
 
 
-def views(example: Example, shades: Shades, side: int, longest: int) -> list[np.ndarray]:
-    """The picture and its heat map with a line around what is above the threshold and the mask's outline, both
-    (H, W, 3) uint8 of the same size; without an anomaly map, the picture alone, with the outline.
+def shown_views(example: Example, shades: Shades, side: int, longest: int) -> dict[str, np.ndarray]:
+    """The "picture"; its "reconstruction"; its "heat map" with a line around what is above the threshold and the mask's
+    outline: those that there are, all (H, W, 3) uint8 of the same size. Without an anomaly map the picture has the
+    outline.
 
     Tiny pictures are enlarged by a whole factor to `side` or more; large ones are reduced to at most `longest`. Raises
     DataError for a row of a table.
@@ -111,14 +113,23 @@ def views(example: Example, shades: Shades, side: int, longest: int) -> list[np.
     if example.picture is None:
         raise DataError(f"{example.name}: a row of a table has no heat map; give examples of pictures")
     size = _shown_size(example.picture, side, longest)
-    shown = [_sized(_in_colour(example.picture), size)]
+    shown = {"picture": _sized(_in_colour(example.picture), size)}
+    last = "picture"
+    if example.reconstruction is not None:
+        shown["reconstruction"] = _sized(_in_colour(example.reconstruction), size)
     if example.anomaly_map is not None:
-        heat = _sized(example.anomaly_map, size)  # whose peak may be lower
-        shown.append(located(shown[0], heat, shades.shown_in(heat) if example.is_anomaly else shades))
+        last, heat = "heat map", _sized(example.anomaly_map, size)  # whose peak may be lower
+        shown[last] = located(shown["picture"], heat, shades.shown_in(heat) if example.is_anomaly else shades)
     if example.mask is not None and example.mask.any():
         mask = _sized(example.mask.astype(np.float32), size) >= 0.5
-        shown[-1] = outlined(shown[-1], mask, width=_line(size))
+        shown[last] = outlined(shown[last], mask, width=_line(size))
     return shown
+
+
+def enlarged(picture: np.ndarray, side: int, longest: int) -> np.ndarray:
+    """A picture (uint8) as (H, W, 3): tiny ones enlarged by a whole factor to `side`, large ones reduced to
+    `longest`."""
+    return _sized(_in_colour(picture), _shown_size(picture, side, longest))
 
 
 def shades_of(evaluation: Evaluation) -> Shades:
@@ -151,7 +162,7 @@ def heat_map_grid(
     if not examples:
         raise DataError("a grid of heat maps needs at least one example")
     shades = shades or Shades(_typical_peak(examples))
-    panels = [_panels(example, shades) for example in examples]
+    panels = [[*shown_views(example, shades, TILE, 2 * TILE).values()] for example in examples]
     count = max(map(len, panels))
     height, width = (max(view.shape[axis] for row in panels for view in row) for axis in (0, 1))
     text_width = count * (width + _SEAM) - _SEAM
@@ -172,14 +183,6 @@ def heat_map_grid(
             draw.text((x, y + height + 4 + line * (_CAPTION + 5)), text, fill=colour, font=font)
     with whole_file(path) as file:
         file.write(png(np.asarray(sheet)))
-
-
-def _panels(example: Example, shades: Shades) -> list[np.ndarray]:
-    """The picture, and the reconstruction and heat map if there are any: all (H, W, 3) uint8 of the same size."""
-    picture, *heat = views(example, shades, TILE, 2 * TILE)
-    if example.reconstruction is None:
-        return [picture, *heat]
-    return [picture, _sized(_in_colour(example.reconstruction), picture.shape[:2]), *heat]
 
 
 def panel(

@@ -7,94 +7,170 @@ from ..evaluation.cells import Cell
 from ..evaluation.figures import FIGURES, number
 from ..papers.published import MEAN, Row, Run, Table
 from . import markdown
+from .reproduction_notes import NEARLY, made, notes
 
-NEARLY = 0.95  # of the source's updates, which are rounded: as many count as all of them
-LONG = 90.0  # minutes, above which a cell's cost is stated in hours
 CLEAN = ("auroc", "auprc_at_10", "f1", "false_alarms")
 PERCENTILE = "_at_percentile"
-FEW_LINES = 2  # up to so many lines of one training, their agreement is left out
-FEW_PAIRS = 3  # with fewer pairs, a paired difference means nothing
-SHARES = ("share", "trained on", "requested")
-"""Words that mark a fact as a share to be stated below the table."""
+SHORT = {"auprc_at_10": "AUPRC at 10%", "false_alarms": "false alarms"}
+"""Headings of columns that are too long otherwise; what they mean is said once on the page."""
+MOST_CLASSES = 12  # with more of them, a table has a row for each and not a column
 
 By = Mapping[str, list[Cell]]
 """Cells by class."""
+Section = tuple[str, list[str], list[list[str]]]
+"""A table: what it shows, its head, its rows."""
 
 
 def page(table: Table, cells: Sequence[Cell], level: str = "#") -> str:
-    """The whole table as GitHub-flavoured Markdown: methods, classes, notes. `level`: what the heading begins with."""
-    head, lines = methods(table, cells)
-    parts = [f"{level} {table.title}", "", table.source, "", markdown.table(head, lines), ""]
-    if len(table.classes) > 1 and table.task != "speed":
-        for protocol in table.protocols:
-            for figure in dict.fromkeys((table.figure, "auroc") if protocol == "clean" else (table.figure,)):
-                parts += _by_class(table, cells, protocol, figure)
+    """The whole table as GitHub-flavoured Markdown: methods by protocol, classes, notes. `level`: what the heading
+    begins with."""
+    parts = [f"{level} {table.title}", "", table.source, ""]
+    for title, head, lines in sections(table, cells):
+        parts += [*([f"**{title}**", ""] if title else []), markdown.table(head, lines), ""]
     return "\n".join([*parts, *(f"- {note}" for note in notes(table, cells)), ""])
 
 
-def methods(table: Table, cells: Sequence[Cell]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the table of methods, over classes and seeds, as text."""
+def sections(table: Table, cells: Sequence[Cell]) -> list[Section]:
+    """The tables of methods, over classes and seeds, a protocol each, and those by class, as text."""
+    return [*methods(table, cells), *classes(table, cells)]
+
+
+def classes(table: Table, cells: Sequence[Cell]) -> list[Section]:
+    """The tables by class, as text."""
+    if len(table.classes) < 2 or table.task == "speed":
+        return []
+    return [
+        section
+        for protocol in table.protocols
+        for figure in dict.fromkeys((table.figure, "auroc") if protocol == "clean" else (table.figure,))
+        for section in _by_class(table, cells, protocol, figure)
+    ]
+
+
+def stated(table: Table, row: Row, cells: Sequence[Cell]) -> float | None:
+    """What was published of the table's figure: the mean over the classes that were run, where all of these are known,
+    or else the one over all classes."""
+    known = row.published.get(table.figure, {})
+    whole = [cell for cell in cells if cell.error is None]
+    ran = {cell.facts["class"] for cell in whole if cell.facts["run"] == row.run} or {c.facts["class"] for c in whole}
+    if ran and known.keys() >= ran:
+        return mean(known[name] for name in ran)
+    return known.get(MEAN)
+
+
+def methods(table: Table, cells: Sequence[Cell]) -> list[Section]:
+    """The tables of methods, over classes and seeds: by the source's protocol beside what was published, and clean."""
     if table.task == "speed":
-        return _speeds(table, cells)
-    percentile = table.figure.endswith(PERCENTILE)
-    head = ["method", f"published {_head(table)}"]
-    if "exact" in table.protocols:
-        head += [f"exact {_head(table)}", *(["exact AUROC"] if table.figure != "auroc" else [])]
-    if "clean" in table.protocols:
-        head += [f"clean {FIGURES[name].head}" for name in _clean(table)]
-    head.insert(3, "difference")
-    if percentile:
-        head.insert(4, "exact precision / recall")
-    head += ["classes x seeds, budget", "updates"]
+        return [("", *_speeds(table, cells))]
+    held = {protocol: _held(table, cells, protocol) for protocol in table.protocols}
     ran = {cell.facts["class"] for cell in cells if cell.error is None}
-    return head, [_line(table, row, cells, ran) for row in table.rows]
-
-
-def _clean(table: Table) -> list[str]:
-    own = [] if table.figure.endswith(PERCENTILE) else [table.figure]
-    return list(dict.fromkeys((*own, *CLEAN)))
-
-
-def _line(table: Table, row: Row, cells: Sequence[Cell], ran: set[str]) -> list[str]:
-    own = [cell for cell in cells if row.run is not None and cell.facts["run"] == row.run and cell.error is None]
-    found: dict[str, dict[str, list[Cell]]] = {protocol: {} for protocol in table.protocols}
-    for cell in own:
-        found[cell.facts["protocol"]].setdefault(cell.facts["class"], []).append(cell)
-    term, first = row.term or "score", found[table.protocols[0]]
-    line = [row.name, _published(table, row, set(first) or ran)]
+    found = []
     if "exact" in table.protocols:
-        line.append(_spelt(_over(found["exact"], term, table.figure)))
-        if table.figure != "auroc":
-            line.append(_spelt(_over(found["exact"], term, "auroc")))
+        found.append(("By the source's protocol", *_exact(table, held["exact"], ran)))
     if "clean" in table.protocols:
-        line += [_spelt(_over(found["clean"], term, name)) for name in _clean(table)]
-    line.insert(3, _difference(table, row, first, term))
-    if table.figure.endswith(PERCENTILE):
-        both = (_over(found["exact"], term, f"{name}{PERCENTILE}") for name in ("precision", "recall"))
-        line.insert(4, " / ".join(f"{one[0]:.3f}" for one in both if one is not None))
-    ran_by = {protocol: [cell for some in by.values() for cell in some] for protocol, by in found.items() if by}
-    line.append(_either({protocol: _extent(cells) for protocol, cells in ran_by.items()}))
-    if not own:
-        line[-1] = "not run" if row.run else "not in oddgan"
-    budgets = {protocol: _budget(table.runs[row.run], cells) for protocol, cells in ran_by.items() if row.run}
-    line.append(_either(budgets))
-    return line
+        found.append(("Clean", *_clean(table, held["clean"], None if "exact" in table.protocols else ran)))
+    return [section for section in found if section[2]]
 
 
-def _extent(cells: Sequence[Cell]) -> str:
-    """How many classes, how many seeds for each of them, and the budget."""
+def _held(table: Table, cells: Sequence[Cell], protocol: str) -> dict[str, By]:
+    """The cells of a protocol by run, and by class."""
+    found: dict[str, dict[str, list[Cell]]] = {name: {} for name in table.runs}
+    for cell in cells:
+        if cell.error is None and cell.facts["protocol"] == protocol:
+            found[cell.facts["run"]].setdefault(cell.facts["class"], []).append(cell)
+    return dict(found)
+
+
+def _exact(table: Table, held: Mapping[str, By], ran: set[str]) -> tuple[list[str], list[list[str]]]:
+    percentile, several = table.figure.endswith(PERCENTILE), table.figure != "auroc"
+    head = ["method", f"published {_head(table)}", f"{_head(table)} here", "difference"]
+    head += [*(["precision / recall"] if percentile else []), *(["AUROC"] if several else []), _runs_head(table)]
+    head.append("updates spent")
+    lines = []
+    for row in table.rows:
+        by, term = held.get(row.run or "", {}), row.term or "score"
+        published = _published(table, row, set(by) or ran)
+        if not published and not by:
+            continue
+        line = [row.name, published, _spelt(_over(by, term, table.figure))]
+        line.append(_difference(table, row, by, term) if _whole(table, row, by) else "")
+        if percentile:
+            both = (_over(by, term, f"{name}{PERCENTILE}") for name in ("precision", "recall"))
+            line.append(" / ".join(f"{one[0]:.3f}" for one in both if one is not None))
+        line += [_spelt(_over(by, term, "auroc"))] if several else []
+        lines.append([*line, *_spent(table, row, by)])
+    return head, lines
+
+
+def _clean(table: Table, held: Mapping[str, By], published: set[str] | None) -> tuple[list[str], list[list[str]]]:
+    """`published`: the classes that were run, where published values stand here, since there is no other protocol."""
+    own = [] if table.figure.endswith(PERCENTILE) else [table.figure]
+    figures = list(dict.fromkeys((*own, *CLEAN)))
+    beside = published is not None
+    head = ["method", *([f"published {_head(table)}"] if beside else [])]
+    head += [SHORT.get(name, FIGURES[name].head) for name in figures]
+    head[3:3] = ["difference"] if beside else []
+    head += [_runs_head(table), "updates spent"]
+    lines = []
+    for row in table.rows:
+        by, term = held.get(row.run or "", {}), row.term or "score"
+        stated = _published(table, row, set(by) or published or set()) if beside else ""
+        if not by and not stated:
+            continue
+        line = [row.name, *([stated] if beside else [])]
+        line += [_spelt(_over(by, term, name)) for name in figures]
+        line[3:3] = [_difference(table, row, by, term) if _whole(table, row, by) else ""] if beside else []
+        lines.append([*line, *_spent(table, row, by)])
+    return head, lines
+
+
+def _runs_head(table: Table) -> str:
+    return "classes x seeds, budget" if len(table.classes) > 1 else "seeds, budget"
+
+
+def _spent(table: Table, row: Row, by: By) -> list[str]:
+    """How many classes, seeds and updates were run, with which budget."""
+    cells = [cell for some in by.values() for cell in some]
+    if not cells or row.run is None:
+        return ["not run" if row.run else "not in oddgan", ""]
+    return [_extent(table, cells), _updates(table.runs[row.run], cells)]
+
+
+def _whole(table: Table, row: Row, by: By) -> bool:
+    """Whether as much was spent as in the source: else a difference says nothing about it."""
+    cells = [cell for some in by.values() for cell in some]
+    if not cells or row.run is None:
+        return False
+    run = table.runs[row.run]
+    limits = [table.budgets.get(name) for name in {cell.facts["budget"] for cell in cells} if name != "paper"]
+    if any(one is None or one.train is not None for one in limits):
+        return False
+    if limits and (updates := made(cells)):
+        fewer_steps = any(one is not None and "steps" in one.parameters for one in limits)
+        searches = any("steps" in cell.parameters for cell in cells)
+        return run.updates is not None and updates >= NEARLY * run.updates and not (fewer_steps and searches)
+    return True
+
+
+def _updates(run: Run, cells: Sequence[Cell]) -> str:
+    """What share of the source's updates were made; how many, where theirs are not known."""
+    updates = made(cells)
+    if not updates:
+        return ""
+    if run.updates is None:
+        return f"{updates:,}"
+    share = updates / run.updates
+    return "all" if share >= NEARLY else f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
+
+
+def _extent(table: Table, cells: Sequence[Cell]) -> str:
+    """How many classes, where there are several, how many seeds for each of them, and the budget."""
     seeds: dict[str, int] = {}
     for cell in cells:
         seeds[cell.facts["class"]] = seeds.get(cell.facts["class"], 0) + 1
     budgets = dict.fromkeys(cell.facts["budget"] for cell in cells)
-    return f"{len(seeds)} x {min(seeds.values())}, {', '.join(budgets)}"
-
-
-def _either(texts: Mapping[str, str]) -> str:
-    """The text of each protocol, once where all are the same."""
-    if len(set(texts.values())) < 2:
-        return next(iter(texts.values()), "")
-    return "; ".join(f"{protocol}: {text}" for protocol, text in texts.items() if text)
+    classes = f"{len(seeds)} x " if len(table.classes) > 1 else ""
+    return f"{classes}{min(seeds.values())}, {', '.join(budgets)}"
 
 
 def _over(by: By, term: str, figure: str) -> tuple[float, float | None] | None:
@@ -142,24 +218,7 @@ def _difference(table: Table, row: Row, by: By, term: str) -> str:
     return "" if ours is None else f"{ours[0] - theirs:+.3f}"
 
 
-def _budget(run: Run, own: Sequence[Cell]) -> str:
-    """How many updates were made, of how many in the source, and how long the source's would take."""
-    made = [max(cell.facts["updates"].values()) for cell in own if cell.facts.get("updates")]
-    if not made:
-        return ""
-    count = f"{max(made):,}"
-    if run.updates is None or max(made) >= NEARLY * run.updates:
-        return count
-    timed = [cell for cell in own if cell.facts.get("updates") and cell.facts.get("seconds to train") is not None]
-    if not timed:
-        return f"{count} of {run.updates:,}"
-    seconds = mean(cell.facts["seconds to train"] / max(cell.facts["updates"].values()) for cell in timed)
-    minutes = seconds * run.updates / 60
-    cost = f"about {minutes / 60:.1f} h" if minutes > LONG else f"about {max(1, round(minutes))} min"
-    return f"{count} of {run.updates:,}, which would take {cost} per cell"
-
-
-def _by_class(table: Table, cells: Sequence[Cell], protocol: str, figure: str) -> list[str]:
+def _by_class(table: Table, cells: Sequence[Cell], protocol: str, figure: str) -> list[Section]:
     """A figure by class, and its mean over the classes that were run, and over those without development data."""
     some = [cell for cell in cells if cell.facts["protocol"] == protocol and cell.error is None]
     groups = [name for name in table.classes if any(cell.facts["class"] == name for cell in some)]
@@ -167,9 +226,9 @@ def _by_class(table: Table, cells: Sequence[Cell], protocol: str, figure: str) -
         return []
     means = {"mean": groups}
     if (others := [name for name in groups if name not in table.development]) != groups:
-        means["mean without *"] = others
+        means |= {"mean without *": others} if others else {}
     head = ["method", *(f"{name}*" if name in table.development else name for name in groups), *means]
-    lines = []
+    ours, theirs = [], []
     for row in table.rows:
         by: dict[str, list[Cell]] = {}
         for cell in some:
@@ -178,7 +237,7 @@ def _by_class(table: Table, cells: Sequence[Cell], protocol: str, figure: str) -
         if by:
             sets = [[name] for name in groups] + list(means.values())
             whole = ({g: by[g] for g in names} if by.keys() >= set(names) else {} for names in sets)
-            lines.append([row.name, *(_spelt(_over(part, row.term or "score", figure)) for part in whole)])
+            ours.append([row.name, *(_mean(_over(part, row.term or "score", figure)) for part in whole)])
         known = row.published.get(figure, {})
         if any(g in known for g in groups):
             mark = "†" if row.standing == "remembered" else ""
@@ -186,127 +245,55 @@ def _by_class(table: Table, cells: Sequence[Cell], protocol: str, figure: str) -
             stated += [
                 f"{mean(known[g] for g in of):.3f}" if of and known.keys() >= set(of) else "" for of in means.values()
             ]
-            lines.append([f"{row.name}, published{mark}", *stated])
-    return [f"{protocol.capitalize()}, {FIGURES[figure].head} by class:", "", markdown.table(head, lines), ""]
+            theirs.append([f"{row.name}, published{mark}", *stated])
+    title = f"{protocol.capitalize()}, {FIGURES[figure].head} by class"
+    if len(groups) <= MOST_CLASSES:
+        return [(title, head, sorted([*ours, *theirs], key=lambda line: _place(table, line[0])))]
+    found = [(title, ours), (f"Published, {FIGURES[figure].head} by class", theirs)]
+    return [(name, *_turned([head, *lines])) for name, lines in found if lines]
+
+
+def _place(table: Table, line: str) -> tuple[int, bool]:
+    """Where a method's line stands: published values below those of the same method here."""
+    name = line.partition(", published")[0] if ", published" in line else line
+    names = [row.name for row in table.rows]
+    return names.index(name), name != line
+
+
+def _turned(lines: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Rows as columns."""
+    head, *rest = [list(column) for column in zip(*lines, strict=True)]
+    return ["class", *(name.removesuffix(", published") for name in head[1:])], rest
 
 
 def _speeds(table: Table, cells: Sequence[Cell]) -> tuple[list[str], list[list[str]]]:
-    """Milliseconds per batch by class, and how many times faster the first method is than each of the others."""
+    """Milliseconds per batch by class, and how many times as long each method takes as the first one."""
     figure, ours = table.figure, {}
     for cell in cells:
         if cell.error is None:
             ours[cell.facts["run"], cell.facts["class"]] = cell.figures[f"score {figure}"]
-    head, lines, first = ["method"], [], table.rows[0]
+    first, unit = table.rows[0], _head(table)
+    head = ["data", "method", f"published {unit}", f"{unit} here", f"times {first.name}'s, published", "here"]
+    lines = []
     for group in table.classes:
-        head += [f"{group}, published {_head(table)}", f"{group}, ours", f"{group}: {first.name} is faster, published"]
-        head.append("ours")
-    for row in table.rows:
-        line = [row.name]
-        for group in table.classes:
+        for row in table.rows:
             stated, base = (one.published.get(figure, {}).get(group) for one in (row, first))
             here, there = ours.get((row.run, group)), ours.get((first.run, group))
             mark = "†" if row.standing == "remembered" else ""
-            line += ["" if stated is None else f"{stated:g}{mark}", "" if here is None else FIGURES[figure].spelt(here)]
-            line.append(f"{stated / base:.0f}x" if row is not first and stated and base else "")
-            line.append(f"{here / there:.0f}x" if row is not first and here and there else "")
-        lines.append(line)
+            line = [group, row.name, "" if stated is None else f"{stated:g}{mark}"]
+            line.append("" if here is None else FIGURES[figure].spelt(here))
+            line.append(f"{stated / base:.0f}" if row is not first and stated and base else "")
+            lines.append([*line, f"{here / there:.0f}" if row is not first and here and there else ""])
     return head, lines
-
-
-def notes(table: Table, cells: Sequence[Cell]) -> list[str]:
-    """What a reader must know about the source, leaks, budgets, and cells that failed."""
-    lines = list(table.notes)
-    if any(row.standing == "remembered" for row in table.rows):
-        lines.append("† remembered from the paper; not confirmed by any available text or code.")
-    if table.development:
-        lines.append(f"* development data: recipes were chosen on class {', '.join(table.development)}.")
-    budgets = dict.fromkeys(cell.facts["budget"] for cell in cells)
-    lines += [f"Budget {budget}: {_limits(table, budget)}." for budget in budgets]
-    lines += _beside(table, cells) + _agreements(table, cells)
-    shares: dict[str, list[float]] = {}
-    for cell in cells:
-        for name, value in cell.facts.items():
-            if isinstance(value, float) and any(word in name for word in SHARES):
-                shares.setdefault(f"{cell.facts['protocol']}: {name}", []).append(value)
-    lines += [f"{name}: {mean(values):.1%}." for name, values in sorted(shares.items())]
-    sources: dict[str, list[str]] = {}
-    for row in table.rows:
-        if row.source:
-            sources.setdefault(row.source, []).append(row.name)
-        if row.note:
-            lines.append(f"{row.name}: {row.note}")
-    lines += [f"Published values of {', '.join(names)}: {source}." for source, names in sources.items()]
-    lines += [
-        f"{cell.facts['run']}, {cell.facts['protocol']}, seed {cell.seed} failed: {cell.error}"
-        for cell in cells
-        if cell.error is not None
-    ]
-    return [" ".join(line.split()) for line in lines]
-
-
-def _beside(table: Table, cells: Sequence[Cell]) -> list[str]:
-    """Clean AUROC of each line minus that of the line that the table compares with, seed by seed."""
-    if table.beside is None:
-        return []
-    held: dict[str, dict[tuple[str, int], Cell]] = {}
-    for cell in cells:
-        if cell.error is None and cell.facts["protocol"] == "clean":
-            held.setdefault(cell.facts["run"], {})[cell.facts["class"], cell.seed] = cell
-    base = held.get(table.beside, {})
-    name = next(row.name for row in table.rows if row.run == table.beside)
-    found = []
-    for row in table.rows:
-        own = held.get(row.run or "", {})
-        both = sorted(own.keys() & base.keys())
-        if row.run == table.beside or len(both) < FEW_PAIRS:
-            continue
-        pairs = ((own[at].figures[f"{row.term or 'score'} auroc"], base[at].figures["score auroc"]) for at in both)
-        gaps = [ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None]
-        low, high = _interval(gaps)
-        found.append(f"{row.name} {mean(gaps):+.4f} [{low:+.4f}, {high:+.4f}] ({len(gaps)} pairs)")
-    if not found:
-        return []
-    return [f"Clean AUROC minus that of {name}, by class and seed, mean with its 95% interval: {'; '.join(found)}."]
-
-
-def _agreements(table: Table, cells: Sequence[Cell]) -> list[str]:
-    """How similarly the lines of one training rank the test rows, where it fills more than two lines."""
-    lines = []
-    for run in table.runs:
-        rows = [row for row in table.rows if row.run == run and row.term is not None]
-        pairs = [(one, other) for i, one in enumerate(rows) for other in rows[i + 1 :]]
-        for protocol in table.protocols if len(rows) > FEW_LINES else ():
-            own = [c for c in cells if c.error is None and (c.facts["run"], c.facts["protocol"]) == (run, protocol)]
-            found = []
-            for one, other in pairs:
-                name = " / ".join(sorted((str(one.term), str(other.term))))
-                if known := [rho for cell in own if (rho := cell.facts["agreement"].get(name)) is not None]:
-                    found.append(f"{one.name} / {other.name} {mean(known):.2f}")
-            if found:
-                lines.append(f"Agreement of ranks, {protocol} (mean of Spearman's rho): {'; '.join(found)}.")
-    return lines
-
-
-def _interval(values: list[float]) -> tuple[float, float]:
-    """The 95% interval of the mean, by Student's t."""
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
-    return mean(values) - half, mean(values) + half
-
-
-def _limits(table: Table, budget: str) -> str:
-    limits = table.budgets.get(budget)
-    if limits is None or budget == "paper":
-        return "what the source spends"
-    parts = [f"{name} = {value}" for name, value in limits.parameters.items()]
-    most = {"training": limits.train, "test": limits.test}
-    parts += [f"at most {n:,} {what} rows" for what, n in most.items() if n is not None]
-    return ", ".join(parts) or "as the source"
 
 
 def _head(table: Table) -> str:
     return FIGURES[table.figure].head
+
+
+def _mean(found: tuple[float, float | None] | None) -> str:
+    """Without its deviation, for tables of many columns."""
+    return "" if found is None else number(found[0])
 
 
 def _spelt(found: tuple[float, float | None] | None) -> str:

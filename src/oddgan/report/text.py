@@ -1,8 +1,8 @@
-"""An evaluation as sentences, as rows of tables, as Markdown and as JSON."""
+"""An evaluation as sentences, as rows of tables and as JSON."""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from ..evaluation import Evaluation
 from ..evaluation.figures import FIGURES, number
 from ..metrics import Estimate, Rates
 from ..verdict.guarantee import percent as spelt
-from . import markdown
 
 SCHEMA_VERSION = 2
 
@@ -32,7 +31,10 @@ def headline(evaluation: Evaluation) -> list[str]:
         )
     if rates is None:
         flagged = int(evaluation.is_anomaly.sum())
-        found.append(f"{flagged} of {_rows(evaluation.scores.size)} were flagged; there are no labels to compare with.")
+        were = "was" if evaluation.scores.size == 1 else "were"
+        found.append(
+            f"{flagged} of {counted(evaluation.scores.size)} {were} flagged; there are no labels to compare with."
+        )
     else:
         found.append(
             f"At the threshold set for {percent(evaluation.false_alarm_rate)} false alarms it {_flagged(rates)}."
@@ -44,10 +46,10 @@ def _flagged(rates: Rates) -> str:
     parts = []
     if rates.detection_rate is not None:
         share = percent(rates.detection_rate.value)
-        parts.append(f"detected {rates.n_detected:,} of {_rows(rates.n_anomalous, 'anomalous')} ({share})")
+        parts.append(f"detected {rates.n_detected:,} of {counted(rates.n_anomalous, 'anomalous')} ({share})")
     if rates.false_alarm_rate is not None:
         share = percent(rates.false_alarm_rate.value)
-        parts.append(f"flagged {rates.n_false_alarms:,} of {_rows(rates.n_normal, 'normal')} ({share})")
+        parts.append(f"flagged {rates.n_false_alarms:,} of {counted(rates.n_normal, 'normal')} ({share})")
     return " and ".join(parts)
 
 
@@ -106,27 +108,16 @@ def kind_rows(e: Evaluation) -> list[tuple[str, ...]]:
     ]
 
 
-def to_markdown(evaluation: Evaluation) -> str:
-    """The figures as GitHub-flavoured Markdown: headline, warnings, tables of figures and kinds, threshold."""
-    e = evaluation
-    lines = [f"# {detector_name(e)} on {e.data}", "", e.note, "", " ".join(headline(e)), ""]
-    if e.warnings:
-        lines += ["**Before you trust these figures**", "", *(f"- {line}" for line in e.warnings), ""]
-    if rows := figure_rows(e):
-        lines += [markdown.table(FIGURE_HEAD, rows), ""]
-    if e.operating_points:
-        lines += [markdown.table(POINT_HEAD, point_rows(e)), ""]
-    if e.by_kind:
-        lines += [markdown.table(KIND_HEAD, kind_rows(e)), ""]
-    lines += [
-        f"Threshold {e.threshold:.6g}, set for {percent(e.false_alarm_rate)} false alarms on "
-        f"{_rows(e.n_calibrate, 'normal')} held out of training.",
-        "",
-    ]
-    return "\n".join(lines)
+def verdict(flagged: bool, label: bool | None) -> tuple[str, str]:
+    """Whether the verdict was right, as text and as a class of the style sheet."""
+    if label is None:
+        return ("anomaly", "flagged") if flagged else ("normal", "plain")
+    if label:
+        return ("detected", "right") if flagged else ("missed", "wrong")
+    return ("false alarm", "wrong") if flagged else ("passed", "right")
 
 
-def to_json(evaluation: Evaluation) -> str:
+def to_json(evaluation: Evaluation, commands: Sequence[str] = ()) -> str:
     """The evaluation as strict JSON (NaN and infinite become null), UTF-8, keys in a fixed order.
 
     Schema version 2: "schema" ("oddgan.evaluation"), "schema_version"; "data": {"name", "note", "rows"}; "detector":
@@ -135,11 +126,17 @@ def to_json(evaluation: Evaluation) -> str:
     "detection_rate" as estimates, "precision", "f1", "n_normal", "n_anomalous", "n_false_alarms", "n_detected"} or
     null; "by_kind": [{"kind", "is_anomaly", "n", "n_flagged", "flagged", "auroc", "median_score"}]; "pixel": {name:
     value}; "n_masks"; "operating_points": [{"requested", "detected", "false_alarms"}]; "rivals": {name: AUROC of what
-    needs no detector}; "skipped": [{"name", "reason"}]; "warnings": [text]; "history": {column: [values]}; "rows":
-    [{"name", "score", "p_value", "is_anomaly", "label", "kind", "terms": {name: value}}] in the test's order. A key
-    may be added within a version; a key that is removed or changes its meaning makes a new version.
+    needs no detector}; "skipped": [{"name", "reason"}]; "warnings": [text]; "history": {column: [values]}; "examples":
+    [{"group", "row"}]; "latent_map": {"rows", "points", "share"} or null; "commands": [text] that make it again;
+    "rows": [{"name", "score", "p_value", "is_anomaly", "label", "kind", "terms": {name: value}}] in the test's order,
+    which "row" counts from 0. A key may be added within a version; a key that is removed or changes its meaning makes a
+    new version.
     """
-    e = evaluation
+    return written(evaluation_keys(evaluation) | {"commands": commands})
+
+
+def evaluation_keys(e: Evaluation) -> dict[str, Any]:
+    """What the JSON of an evaluation holds, without the commands."""
     rows = [
         {
             "name": name,
@@ -152,18 +149,12 @@ def to_json(evaluation: Evaluation) -> str:
         }
         for i, name in enumerate(e.names)
     ]
-    document = {
+    return {
         "schema": "oddgan.evaluation",
         "schema_version": SCHEMA_VERSION,
         "data": {"name": e.data, "note": e.note, "rows": len(e.names)},
         "detector": e.detector,
-        "calibration": {
-            "threshold": e.threshold,
-            "false_alarm_rate": e.false_alarm_rate,
-            "false_alarm_range": e.false_alarm_range,
-            "n_calibrate": e.n_calibrate,
-            "guarantee": e.guarantee,
-        },
+        "calibration": calibration_keys(e),
         "estimates": e.estimates,
         "rates": e.rates,
         "by_kind": e.by_kind,
@@ -174,9 +165,21 @@ def to_json(evaluation: Evaluation) -> str:
         "skipped": [{"name": name, "reason": reason} for name, reason in e.skipped],
         "warnings": e.warnings,
         "history": e.history,
+        "examples": [{"group": one.group, "row": one.row} for one in e.examples],
+        "latent_map": e.latent,
         "rows": rows,
     }
-    return json.dumps(_plain(document), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+
+
+def calibration_keys(one: Any) -> dict[str, Any]:
+    """The key "calibration" of several reports."""
+    names = ("threshold", "false_alarm_rate", "false_alarm_range", "n_calibrate", "guarantee")
+    return {name: getattr(one, name) for name in names}
+
+
+def written(keys: Mapping[str, Any]) -> str:
+    """Strict JSON: numbers that are not finite become null; UTF-8, keys in their order."""
+    return json.dumps(_plain(keys), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
 def percent(share: float | None) -> str:
@@ -192,7 +195,8 @@ def interval(estimate: Estimate | None, *, share: bool = False) -> str:
     return f"{show(estimate.low)} to {show(estimate.high)}"
 
 
-def _rows(n: int, kind: str = "") -> str:
+def counted(n: int, kind: str = "") -> str:
+    """ "1,200 normal rows", "1 row"."""
     return f"{n:,} {kind} row{'' if n == 1 else 's'}".replace("  ", " ")
 
 
@@ -208,4 +212,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int) else str(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()  # a file's name may be bytes that are no text
+    return value if value is None or isinstance(value, int) else str(value)

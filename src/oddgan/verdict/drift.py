@@ -101,8 +101,7 @@ class Martingale:
         if not len(scores):
             return self
         p, counts = self._p_values(scores, calibration)
-        gains, weights = _play(bets(p), self.weights)
-        capital = self.capital + np.cumsum(gains, axis=0)
+        capital, weights = self._capital(p)
         values = _mean_exp(capital)
         over = np.flatnonzero(values >= -math.log(self.level))
         alarm = self.alarm if self.alarm is not None or not over.size else self.rows + int(over[0]) + 1
@@ -115,6 +114,17 @@ class Martingale:
             peak=max(self.peak, float(values.max())),
             alarm=alarm,
         )
+
+    def trace(self, scores: np.ndarray, calibration: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The smoothed p-values (m,) of the next scores (m,) of the stream, none of which is NaN, and the logarithm
+        of the value (m,) after each of them."""
+        p = self.p_values(scores, calibration)
+        return p, _mean_exp(self._capital(p)[0])
+
+    def _capital(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The logarithms (m, JUMPS) of the capital after each p-value (m,), and how it is spread after the last."""
+        gains, weights = _play(bets(p), self.weights)
+        return self.capital + np.cumsum(gains, axis=0), weights
 
     def p_values(self, scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:
         """The smoothed p-values (m,) of the next scores (m,) of the stream, none of which is NaN."""

@@ -8,7 +8,7 @@ A batch may hold anomalies, which is no drift. So it is not asked whether all p-
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,28 @@ def flagged_range(rows: int, rate: float, n_calibrate: int) -> tuple[int, int]:
 
     low, high = stats.betabinom(rows, k, n_calibrate + 1 - k).ppf([BAND / 2, 1 - BAND / 2])
     return int(low), int(high)
+
+
+def alarms_band(
+    calibrate: Sequence[int], new: Sequence[int], rate: float, certainty: float = 0.95
+) -> tuple[float, float, float]:
+    """How many of the new normal rows of several splits are flagged at a rate: the expected number, and the lowest and
+    the highest of the band which holds that number with a probability of at least `certainty`, and is missed on either
+    side with at most half of the rest. `calibrate`, `new`: the rows of each split. Exact where scores do not tie: the
+    sum of beta-binomial counts."""
+    from scipy import stats
+
+    product, expected = np.ones(1), 0.0
+    for n, m in zip(calibrate, new, strict=True):
+        k = rank_of(rate, n)
+        if k < 1:
+            continue  # nothing is ever flagged
+        one = stats.betabinom(m, k, n + 1 - k) if k <= n else None
+        expected += m if one is None else float(one.mean())
+        product = np.convolve(product, np.eye(1, m + 1, m)[0] if one is None else one.pmf(np.arange(m + 1)))
+    upto, rest = np.cumsum(product), (1 - certainty) / 2
+    low, high = (int(np.searchsorted(upto, at + sign * 1e-12)) for at, sign in ((rest, 1), (1 - rest, -1)))
+    return expected, float(low), float(high)
 
 
 def of_scores(new: np.ndarray, calibration: np.ndarray) -> Iterator[Finding]:
