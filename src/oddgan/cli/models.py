@@ -11,7 +11,6 @@ from ..errors import ParameterError
 from . import terminal
 from .options import Model
 from .process import loading
-from .reading import EXPORT
 
 if TYPE_CHECKING:
     from ..parameters import Declared
@@ -26,6 +25,8 @@ def info(
     from ..report.text import percent
     from .flags import written
     from .train import trained_on
+
+    from .reading import EXPORT
 
     if (model / EXPORT).is_file():
         _say_export(model, as_json)
