@@ -24,9 +24,8 @@ def info(
     from ..model import archive as artifact
     from ..report.text import percent
     from .flags import written
-    from .train import trained_on
-
     from .reading import EXPORT
+    from .train import trained_on
 
     if (model / EXPORT).is_file():
         _say_export(model, as_json)
