@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import calibrate, compare, demo, evaluate, generate, models, monitor, reproduce, score, terminal, train
+from . import calibrate, compare, demo, evaluate, export, generate, models, monitor, reproduce, score, terminal, train
 
 ANYWHERE = ("--debug", "--quiet", "-q")  # flags that may stand after the command too
 
@@ -36,6 +36,7 @@ def app_for(arguments: list[str]) -> typer.Typer:
         "monitor": monitor.monitor,
         "evaluate": evaluate.evaluate,
         "calibrate": calibrate.calibrate,
+        "export": export.export,
         "compare": compare.command(arguments if _command_of(arguments) == "compare" else None),
         "reproduce": reproduce.reproduce,
         "generate": generate.generate,

@@ -24,8 +24,12 @@ def info(
     from ..model import archive as artifact
     from ..report.text import percent
     from .flags import written
+    from .reading import EXPORT
     from .train import trained_on
 
+    if (model / EXPORT).is_file():
+        _say_export(model, as_json)
+        return
     with loading():
         from .. import detectors
     detector = detectors.load(model, device="cpu")  # finds out whether its parts agree
@@ -64,6 +68,35 @@ def info(
         for name, d in parameters.items()
     ]
     terminal.table(("parameter", "value", "default"), rows, numbers_from=3)
+
+
+def _say_export(folder: Path, as_json: bool) -> None:
+    """What the folder of an export holds."""
+    from ..runtime import Scorer
+    from ..verdict.guarantee import percent
+
+    scorer = Scorer(folder)
+    facts = scorer.info()
+    if as_json:
+        terminal.say(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    terminal.facts(
+        ("export", f"{folder} ({sum(one['bytes'] for one in facts['files'].values()) / 1e6:.1f} MB)"),
+        ("detector", scorer.title_),
+        ("rows", scorer.preprocessor_.describe()),
+        (
+            "threshold",
+            f"{scorer.threshold_:.6g}, set by {scorer.calibration.describe()} held out of training for "
+            f"{percent(scorer.false_alarm_rate_)} false alarms",
+        ),
+        ("guarantee", str(scorer.guarantee_)),
+        (
+            "compared",
+            f"largest difference of scores {facts['parity']['score']['largest_difference']:.3g}, of verdicts "
+            f"{facts['parity']['verdicts']['differ']:,}",
+        ),
+        ("made", f"by oddgan {facts['oddgan']}"),
+    )
 
 
 def _declared(detector: Any) -> "dict[str, Declared]":

@@ -17,7 +17,12 @@ Data = Annotated[
     ),
 ]
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A model file that oddgan train wrote.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model file that oddgan train wrote; to score, the folder of oddgan export, too.",
+        show_default=False,
+    ),
 ]
 Normal = Annotated[
     list[str] | None,

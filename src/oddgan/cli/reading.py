@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, ParameterError
 from . import terminal
 from .process import loading
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..rows import PictureRows, Rows
     from ..rows.table_files import Columns, TableFile
 
+EXPORT = "oddgan.json"  # what the folder of an export holds
 LISTED = 10  # unusable rows that a refusal names; the others are counted
 CHUNK_BYTES = 128 * 2**20
 CHUNK_ROWS = 1024
@@ -33,12 +34,24 @@ def open_model(
     false_alarm_rate: float | None = None,
     block_size: int | None = None,
     convert: bool = False,
+    threads: int | None = None,
+    exported: bool = False,
 ) -> "Detector":
-    """The model in `path`, set up as the options say."""
-    with loading():
-        from .. import detectors
+    """The model in `path`, set up as the options say: a model file, or, where that will do (`exported`), the folder of
+    an export, which loads no torch. `threads`: of processors, None: as many as there are."""
+    if (path / EXPORT).is_file():
+        if not exported:
+            raise ParameterError(f"{path}: is an export, which oddgan score and info take; give the model file")
+        detector: Detector = _exported(path, device, threads)
+    else:
+        with loading():
+            from .. import detectors
 
-    detector = detectors.load(path, device=device)
+        detector = detectors.load(path, device=device)
+        if threads is not None:
+            from .train import set_threads
+
+            set_threads(threads)
     if block_size is not None:
         detector = detector.with_block_size(block_size)
     if false_alarm_rate is not None:
@@ -46,6 +59,16 @@ def open_model(
     if convert and detector.model_.preprocessor.kind == "pictures":
         detector = detector.with_conversion()
     return detector
+
+
+def _exported(path: Path, device: str | None, threads: int | None) -> Any:
+    """The scorer of an export: to a command, a detector that scores."""
+    with loading():
+        from ..runtime import Scorer
+
+    if device not in (None, "auto", "cpu"):
+        raise ParameterError(f"--device {device}: {path} is an export, which is computed on the CPU")
+    return Scorer(path, threads=threads)
 
 
 def open_split(

@@ -139,7 +139,6 @@ def score(
     from .maps import kinds_of, scale_of
     from .reading import open_model
     from .scores import format_of
-    from .train import set_threads
 
     kinds, fullest = kinds_of("overlay" if map_as is None else map_as), scale_of(map_scale)
     if maps is None and (map_as is not None or map_scale is not None):
@@ -162,10 +161,16 @@ def score(
     open_source = _opener(drop or (), channels_from)
     first = None if listening else open_source(data[0])  # before the model, which takes longer to load
     detector = open_model(
-        model, device=device, false_alarm_rate=rates[0] if rates else None, block_size=block_size, convert=convert
+        model,
+        device=device,
+        false_alarm_rate=rates[0] if rates else None,
+        block_size=block_size,
+        convert=convert,
+        threads=threads,
+        exported=True,
     )
-    if threads is not None:
-        set_threads(threads)
+    if reports and hasattr(detector, "pipeline"):
+        raise ParameterError(f"--report: tells of the training, which {model}, an export, does not hold; leave it out")
     sources = _listened(open_source) if listening else _opened(data, first, open_source, detector, skip_bad, strata)
     how = Scoring(
         detector,

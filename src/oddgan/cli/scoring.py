@@ -1,7 +1,7 @@
 """How oddgan score scores sources, and where results go."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from . import terminal
 if TYPE_CHECKING:
     from ..detector import Detector
     from ..evaluation.judged import Judged
+    from ..model.drift import Watch
     from ..model.monitor import Monitor
     from .reading import Chunk
     from .scores import Format, Results
@@ -61,7 +62,6 @@ class Scoring:
         written unless all goes well, or results are streamed."""
         import numpy as np
 
-        from ..cautions import kept
         from ..verdict.calibration import ROUNDING
         from .outputs import whole_folder
         from .reading import listed, refuse
@@ -80,7 +80,11 @@ class Scoring:
         bad: list[tuple[str, str]] = []
         done = anomalies = seen = total = 0
         with ExitStack() as stack:
-            warned = stack.enter_context(kept())
+            warned: Sequence[Mapping[str, str]] = ()
+            if self.reports:
+                from ..cautions import kept  # scikit-learn comes with it
+
+                warned = stack.enter_context(kept())
             folder = self.maps
             if folder is not None and not self.stream:
                 folder = stack.enter_context(whole_folder(folder))
@@ -143,7 +147,7 @@ class Scoring:
 
     def _ruled(self, counts: Sequence[int]) -> str:
         """What makes an anomaly, in words, and how many there are at further rates."""
-        from ..report.text import percent
+        from ..verdict.guarantee import percent
 
         if self.fdr is not None:
             return f"false discovery rate {percent(self.fdr)}"
@@ -296,14 +300,17 @@ class _Looked:
     """How rows compare with training rows, beside their results; and the state of a stream, where there is one."""
 
     def __init__(self, detector: "Detector", monitor: Path | None, reported: str | None = None) -> None:
-        from ..model.drift import Watch
-
         self.judged: Judged | None = None
         if reported is not None:
             from ..evaluation import judged
 
             self.judged = judged.Judged(detector, reported)
-        self.model, self.path, self.watch = detector.model_, monitor, Watch(detector.model_)
+        self.model, self.path = detector.model_, monitor
+        self.watch: Watch | None = None
+        if not hasattr(detector, "pipeline"):  # an export does not hold what training rows looked like
+            from ..model import drift
+
+            self.watch = drift.Watch(detector.model_)
         self.pending: list[Any] = []
         self.state: Monitor | None = None
         if monitor is not None:
@@ -317,7 +324,8 @@ class _Looked:
             return
         at = [number - chunk.start for number in chunk.numbers]
         score = results.score[at]
-        self.watch.add(chunk.rows, score)
+        if self.watch is not None:
+            self.watch.add(chunk.rows, score)
         if self.judged is not None:
             self.judged.add(chunk.rows, [names[i] for i in at], (score, results.p_value[at], results.is_anomaly[at]))
         if self.path is not None:
@@ -335,7 +343,8 @@ class _Looked:
 
     def warn(self) -> None:
         """Say what differs."""
-        self.watch.drift().warn()
+        if self.watch is not None:
+            self.watch.drift().warn()
         if self.state is not None:
             from ..cautions import DriftWarning, warn
 
@@ -358,7 +367,7 @@ class _Looked:
 
         from .outputs import write_reports
 
-        if self.judged is None:
+        if self.judged is None or self.watch is None:
             return
         self.judged.skipped += bad
         more: dict[str, Any] = {}

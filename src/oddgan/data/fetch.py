@@ -2,10 +2,7 @@
 
 import os
 import shutil
-import ssl
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +51,10 @@ def fetch(name: str, report: Callable[[str, int, int | None], None] = lambda fil
 
 
 def _fetched(url: str, file: Path, report: Callable[[str, int, int | None], None]) -> None:
+    import ssl
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # an address from the catalogue
             length = answer.headers.get("Content-Length")

@@ -61,6 +61,10 @@ class ADGAN(NeuralDetector):
     beta2: Annotated[float, Param("Adam's second decay rate", low=0, high=0.99999)] = 0.9
     score_by: Annotated[Literal["paper", "mse", "best"], Param("the anomaly score")] = "paper"
 
+    not_exported = (
+        "each row is searched for with copies of the generator's weights; take FAnoGAN, whose encoder replaces the "
+        "search"
+    )
     adapts_weights = True
     searches = True
     max_held_out_rows = 200

@@ -141,6 +141,19 @@ class AnoGAN(NeuralDetector):
         )
         return self.losses(net, x, f, z)
 
+    def graph_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
+        """Every term at the encoder's guess."""
+        return self.losses(net, x, net.D(x)[1], self.guess(net, x))
+
+    def why_not_exported(self) -> str:
+        """A search has no end that a graph could know; the encoder's guess alone has."""
+        if self.start == "encoder" and self.steps == 0 and self.starts == 1:
+            return ""
+        return (
+            "each row is searched for by gradient steps; train it with start=encoder, steps=0 and starts=1, or take "
+            "FAnoGAN, whose encoder replaces the search"
+        )
+
     def losses(self, net: Any, x: Tensor, f: Tensor, z: Tensor) -> dict[str, Tensor]:
         """Residual and discrimination losses, their sum "paper", and x_hat, at z (b, latent_dim), of rows x (b, ...)
         with features f = f(x) (b, k)."""

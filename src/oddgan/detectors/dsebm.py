@@ -74,6 +74,30 @@ def descend(energy: nn.Module, x: Tensor, *, training: bool = False) -> tuple[Te
         return e.detach(), x - slope
 
 
+def slope(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
+    """E(x) (b,) and x - dE/dx (b, ...), as `descend` has them, with the chain rule written out: dE/dx is
+    (x - b') less the product of sigmoid(a(x)) and the Jacobian of a."""
+    layers = [layer for layer in energy.units.modules() if not isinstance(layer, nn.Sequential)]
+    inputs, a = [], x
+    for layer in layers:
+        inputs.append(a)
+        a = layer(a)
+    back = torch.sigmoid(a)
+    for layer, at in zip(reversed(layers), reversed(inputs), strict=True):
+        if isinstance(layer, nn.Softplus):
+            back = back * torch.sigmoid(at)
+        elif isinstance(layer, nn.Linear):
+            back = back @ layer.weight
+        elif isinstance(layer, nn.Flatten):
+            back = back.reshape(-1, *at.shape[1:])
+        elif isinstance(layer, nn.Conv2d):
+            padding: Any = layer.padding
+            sides = zip(at.shape[2:], back.shape[2:], layer.kernel_size, layer.stride, padding, strict=True)
+            left = [n - ((m - 1) * step - 2 * pad + kernel) for n, m, kernel, step, pad in sides]
+            back = F.conv_transpose2d(back, layer.weight, None, layer.stride, padding, left)
+    return energy(x), x - ((x - energy.centre) - back)
+
+
 @detector
 class DSEBM(NeuralDetector):
     """Deep structured energy-based model (Zhai et al., 2016), fully connected for tables, convolutional for pictures.
@@ -112,6 +136,11 @@ class DSEBM(NeuralDetector):
     def score_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
         """Both scores, without noise."""
         e, x_hat = descend(net.E, x)
+        return {"x_hat": x_hat, "energy": e, "reconstruction": l2(x, x_hat)}
+
+    def graph_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
+        """Both scores; the gradient is written out."""
+        e, x_hat = slope(net.E, x)
         return {"x_hat": x_hat, "energy": e, "reconstruction": l2(x, x_hat)}
 
     def embed(self, net: Any, x: Tensor) -> Tensor:

@@ -92,7 +92,6 @@ class PatchCore(Detector):
     kinds = ("pictures",)
     reconstructs = False
     pads_blocks = False  # each picture is computed by itself
-    not_exported = "the nearest patches of the memory are searched for outside the networks"
 
     def build(self, shape: Sequence[int]) -> dict[str, nn.Module]:
         """F, whose weights are loaded by `finish`, and M."""
@@ -136,6 +135,23 @@ class PatchCore(Detector):
         if "map" in names:
             terms["map"] = torch.from_numpy(resized(maps, x.shape[2:]))
         return terms
+
+    def patch_maps(self, net: Any, x: Tensor) -> Sequence[Tensor]:
+        """F's maps."""
+        return net.F(x)
+
+    def patch_memory(self, net: Any) -> PatchMemory | None:
+        """M."""
+        return _memory(net.M)
+
+    def why_not_exported(self) -> str:
+        """A backbone in an ONNX file is a graph of its own."""
+        if not is_onnx(self.backbone):
+            return ""
+        return (
+            "its backbone is a graph of its own, which is not joined with another; take one whose weights are in a "
+            ".safetensors file, or none"
+        )
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """The mean of a picture's patches, (b, f)."""

@@ -71,6 +71,13 @@ class PCA(Detector):
             "residual": (rows - x_hat).square().mean(1),
         }
 
+    def graph_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
+        """The same as matrix products over all rows."""
+        mean, A = (net[name].rows.double() for name in ("mean", "A"))
+        rows = x.flatten(1).double()
+        x_hat = mean + (rows - mean) @ A.t() @ A
+        return {"x_hat": x_hat.float().unflatten(1, x.shape[1:]), "residual": (rows - x_hat).square().mean(1)}
+
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """z = A (x - mean)."""
         mean, A = (net[name].rows.double().cpu() for name in ("mean", "A"))

@@ -47,6 +47,10 @@ class EstimatorDetector(Detector):
     ] = 1024
 
     pads_blocks = False
+    not_exported = (
+        "scikit-learn computes its score, and an export has no scikit-learn; take a detector with networks, such as "
+        "GANomaly, whose neighbours (local=distance) an export has"
+    )
 
     @abstractmethod
     def estimator(self, rows: np.ndarray, seed: int) -> Any:

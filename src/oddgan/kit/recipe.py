@@ -19,6 +19,7 @@ from ..parameters import Param, declared, plain
 from ..preprocessing.prepared import PreparedRows
 from ..training import Batch, Losses, Stage
 from ..verdict.maps import MOST_BLUR
+from ..verdict.patches import PatchMemory
 from . import registry
 from .declaration import AUTO, detector
 
@@ -286,6 +287,27 @@ class Recipe(ABC):
         `ParameterError` where a detector has none."""
         raise ParameterError(f"{type(self).__name__} cannot generate rows: it models no distribution to draw from")
 
+    def graph_rows(self, net: Any, x: Tensor, names: Names = ALL) -> Terms:
+        """`score_rows` in operations that an exported graph can hold, for any number of rows: no gradients, no NumPy,
+        no loop over rows. For detectors whose `score_rows` needs one of them and whose idea does not."""
+        return self.score_rows(net, x, names)
+
+    def patch_maps(self, net: Any, x: Tensor) -> Sequence[Tensor]:
+        """Feature maps (b, c, h, w) of the layers whose patches a detector compares with a memory of its own, in a
+        graph; none where it has no such memory."""
+        del net, x
+        return ()
+
+    def patch_memory(self, net: Any) -> PatchMemory | None:
+        """That memory: the terms "max" and "mean", and the map, are distances to it."""
+        del net
+        return None
+
+    def why_not_exported(self) -> str:
+        """Why the detector, with these parameters, cannot be exported as a graph, and what to take instead, in one
+        line; empty where it can."""
+        return self.not_exported
+
     def decode(self, net: Any, z: Tensor) -> Tensor:
         """The rows (n, ...) that latents z (n, k) stand for. Raises `ParameterError` where a detector has none."""
         raise ParameterError(f"{type(self).__name__} has no latents to make rows of")
@@ -326,7 +348,7 @@ class Recipe(ABC):
     against what is usual at each place."""
 
     not_exported: ClassVar[str] = ""
-    """Why scoring cannot be exported as a graph, in one line; empty where it can."""
+    """Why scoring cannot be exported as a graph, and what to take instead, in one line; empty where it can."""
 
     pads_blocks: ClassVar[bool] = True
     """Whether blocks are filled up to `block_size` before they are scored, as anything that multiplies matrices must

@@ -30,7 +30,7 @@ def write(path: str | Path, manifest: dict[str, Any], arrays: dict[str, np.ndarr
     tensors = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     sums = {TENSORS: {"bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()}}
     manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **manifest, "files": sums}
-    manifest["checksum"] = _checksum(manifest)
+    manifest["checksum"] = checksum(manifest)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, member in ((MANIFEST, text), (TENSORS, tensors)):
@@ -52,9 +52,9 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (zipfile.BadZipFile, EOFError) as error:
         reason = "damaged" if _starts_like_zip(path) else "not an oddgan model"
-        raise ArtifactError(f"{path}: {reason} ({_line(error)}); copy the file anew") from error
+        raise ArtifactError(f"{path}: {reason} ({line(error)}); copy the file anew") from error
     except Exception as error:  # zipfile, json and safetensors do not say what they raise for which flipped bit
-        raise ArtifactError(f"{path}: damaged or not an oddgan model ({_line(error)}); copy the file anew") from error
+        raise ArtifactError(f"{path}: damaged or not an oddgan model ({line(error)}); copy the file anew") from error
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -65,25 +65,30 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
                 raise ArtifactError(f"{path}: has compressed members, which no oddgan model has")
             if member.file_size > size:
                 raise ArtifactError(f"{path}: damaged: {member.filename!r} would be larger than the file; copy it anew")
-        manifest = json.loads(archive.read(MANIFEST), parse_float=_finite, parse_constant=_finite)
+        manifest = json.loads(archive.read(MANIFEST), parse_float=finite, parse_constant=finite)
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise ArtifactError(f"{path}: is not an oddgan model")
         _check_version(path, manifest)
-        if manifest.get("checksum") != _checksum(manifest):
+        if manifest.get("checksum") != checksum(manifest):
             raise ArtifactError(f"{path}: damaged: {MANIFEST} was changed after it was written; copy the file anew")
         tensors = archive.read(TENSORS)
     expected = manifest["files"][TENSORS]["sha256"]
     if hashlib.sha256(tensors).hexdigest() != expected:
         raise ArtifactError(f"{path}: damaged: {TENSORS} does not match its checksum; copy the file anew")
+    return manifest, arrays_in(path, tensors)
+
+
+def arrays_in(path: Path, tensors: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a .safetensors file. Raises `ArtifactError` for one that claims to be larger than the file."""
     arrays = safetensors.numpy.load(tensors)
     for name, array in arrays.items():
         if math.prod(max(1, side) for side in array.shape) > len(tensors):  # of no bytes: 0 times any number
             shape = "x".join(map(str, array.shape))
             raise ArtifactError(f"{path}: the array {name} is too large for the file: {shape}")
-    return manifest, arrays
+    return arrays
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
     """A number of the manifest, of which none is infinite or NaN."""
     number = float(text)
     if not math.isfinite(number):
@@ -91,12 +96,12 @@ def _finite(text: str) -> float:
     return number
 
 
-def _line(error: Exception) -> str:
+def line(error: Exception) -> str:
     """What an error says, in one line that is not too long."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _checksum(manifest: dict[str, Any]) -> str:
+def checksum(manifest: dict[str, Any]) -> str:
     """SHA-256 of all of the manifest but its own checksum."""
     rest = {name: value for name, value in manifest.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -1,14 +1,19 @@
 """Anomaly maps of pictures, row by row, out of blocks of parts: their terms, and what is seen of them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from ..preprocessing import PicturePreprocessor
 from ..preprocessing.parts import Block, joined
 from ..verdict.maps import MapMoments, MapScale, pooled
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False, slots=True)

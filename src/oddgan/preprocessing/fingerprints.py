@@ -1,11 +1,16 @@
 """Which rows a model was trained on, eight bytes a row: distinguishes runs and finds test rows among them."""
 
+from __future__ import annotations
+
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from .prepared import PreparedRows, in_batches, spread
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 AT_MOST = 1_000_000  # rows; of larger sets so many, evenly spaced
 

@@ -1,13 +1,17 @@
 """Rows of one part each: a whole picture, a table row."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
 from . import fingerprints
 from .parts import Block, Canvas, Laid, Values, joined
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class OnePart:
@@ -40,4 +44,4 @@ class OneEach:
 
     def add(self, block: Block, values: Tensor) -> list[Laid]:
         """`values` (b, ...) as they are."""
-        return [Laid(values.numpy(), block.place)]
+        return [Laid(np.asarray(values), block.place)]

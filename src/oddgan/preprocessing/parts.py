@@ -7,13 +7,17 @@ of parts; what was computed of each part is pooled to its row, and what was loca
         values = compute(block.x)
 """
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Values = Mapping[str, np.ndarray]
 """One value or vector of each part or row, (b, ...) by name."""
@@ -40,7 +44,7 @@ class Parts(Protocol):
 class Canvas(Protocol):
     """What was computed of parts, laid out by row."""
 
-    def add(self, block: Block, values: Tensor) -> "list[Laid]":
+    def add(self, block: Block, values: Tensor) -> list[Laid]:
         """Lay down `values` of a block's parts, (b, C, h, w) or (b, d) float32. Returns the rows that are complete
         with it, in order."""
         ...
@@ -105,7 +109,7 @@ class Preprocessor(Protocol):
     def restore(self, tensor: Tensor) -> np.ndarray:
         """From the networks' form (n, C, h, w) or (n, d) to the user's units."""
 
-    def with_conversion(self, convert: bool) -> "Preprocessor":
+    def with_conversion(self, convert: bool) -> Preprocessor:
         """The same, accepting and converting pictures that differ from the training pictures, or not."""
 
     def describe(self) -> str:

@@ -5,19 +5,20 @@ at a time, at training, scoring and evaluation alike. Values are mapped linearly
 clipped: a picture brighter than any in training should look it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.pictures import SMALLEST_SIDE, PictureRows, as_stored_type, look_at
+from .channels import to_channels
 from .exposure import Exposure, brought_to, level_of
 from .one_part import OnePart
 from .parts import Block, Parts
@@ -25,6 +26,9 @@ from .prepared import OnePartEach, spread
 from .region import Region
 from .resizing import resize, resize_map
 from .sizes import network_size, spell, warn_of_sizes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IN_MEMORY = 1 << 30  # bytes of resized pictures that are kept in memory; beyond, they are resized at every batch
 LARGEST = 2**28  # values of a picture as networks take it; no model has more, a forged one may claim it
@@ -162,38 +166,47 @@ class PicturePreprocessor(OnePart):
         """Which places of a map of the networks' size (h, w) count; None: all."""
         if self.region is None:
             return None
-        return resize_map(self.region.cut_mask.astype(np.float32), size) >= LEAST_COUNTED
+        return self.resized_map(self.region.cut_mask.astype(np.float32), size) >= LEAST_COUNTED
 
     def spread_map(self, heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """A map (h, w) of the networks' size at the size (H, W) of its picture; outside the region the lowest value
         inside."""
         if self.region is None:
-            return resize_map(heat, size)
+            return self.resized_map(heat, size)
         top, left, bottom, right = self.region.box(size)
-        return self.region.spread(resize_map(heat, (bottom - top, right - left)), size)
+        return self.region.spread(self.resized_map(heat, (bottom - top, right - left)), size)
+
+    def resized_map(self, heat: np.ndarray, size: Sequence[int]) -> np.ndarray:
+        """A map (h, w) float32 at another size, bilinear."""
+        return resize_map(heat, size)
 
     def with_conversion(self, convert: bool) -> Self:
         """The same, accepting and converting pictures that differ from the training pictures, or not."""
         return replace(self, convert=convert)
 
-    def row(self, pictures: PictureRows, i: int) -> tuple[np.ndarray, tuple[int, int]]:
-        """Row i as it is stored for the networks, (h, w, channels), and the size (H, W) that it came in. Raises
-        `DataError` that names the row."""
+    def row(self, pictures: PictureRows, i: int, *, seen: bool = False) -> tuple[np.ndarray, tuple[int, int]]:
+        """Row i as it is stored for the networks, (h, w, channels), or only as it is `seen`, and the size (H, W) that
+        it came in. Raises `DataError` that names the row."""
         picture = pictures[i]
         try:
-            return self.fit_in(picture), picture.shape[:2]
+            return (self.seen if seen else self.fit_in)(picture), picture.shape[:2]
         except DataError as error:
             raise DataError(f"{pictures.name(i)}: {error}") from error
 
     def fit_in(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (h, w, channels) of the model's size and type. Raises `DataError` for one that must not be."""
+        return resize(self.seen(picture), self.size)
+
+    def seen(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W, C) -> (H', W', channels) of the model's type: all of the picture that counts, not yet resized. Raises
+        `DataError` for one that must not be."""
         checked = self.at_level(self.checked(picture))
-        return resize(checked if self.region is None else self.region.cut(checked), self.size)
+        return checked if self.region is None else self.region.cut(checked)
 
     def checked(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (H, W, channels) of the model's type. Raises `DataError` for one that must not be."""
         self.check(picture)
-        return _to_channels(picture, self.channels)
+        return to_channels(picture, self.channels)
 
     def check(self, picture: np.ndarray) -> None:
         """Raise `DataError` for a picture (H, W, C) that the model does not take."""
@@ -224,7 +237,7 @@ class PicturePreprocessor(OnePart):
         if channels != self.channels and {channels, self.channels} != {1, 3}:
             raise DataError(f"{channels} channels cannot become {self.channels}; convert the picture first")
 
-    def prepare(self, rows: PictureRows, numbers: np.ndarray) -> "PreparedPictures":
+    def prepare(self, rows: PictureRows, numbers: np.ndarray) -> PreparedPictures:
         """The training rows `numbers` of `rows`: from the cache where the source has one, else from memory, else
         resized at every batch."""
         numbers = np.asarray(numbers)
@@ -257,6 +270,8 @@ class PicturePreprocessor(OnePart):
 
     def tensor(self, stored: np.ndarray) -> Tensor:
         """(b, h, w, C) as stored -> (b, C, h, w) float32, `value_range` mapped to [-1, 1]."""
+        import torch
+
         low, high = self.value_range
         x = torch.from_numpy(np.ascontiguousarray(stored)).permute(0, 3, 1, 2).to(torch.float32)
         return x.sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
@@ -375,17 +390,3 @@ def _side_by_side(value: Any) -> tuple[int, int]:
     """The (H, W) of a model file."""
     height, width = value
     return _whole(height), _whole(width)
-
-
-def _to_channels(picture: np.ndarray, channels: int) -> np.ndarray:
-    """(H, W, C) -> (H, W, channels): grey repeated to colour, colour to grey by ITU-R 601 luma."""
-    have = picture.shape[2]
-    if have == channels:
-        return picture
-    if have == 1 and channels == 3:
-        return np.repeat(picture, 3, axis=2)
-    if have == 3 and channels == 1:
-        grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-        grey = np.rint(grey).astype(np.uint8) if picture.dtype == np.uint8 else grey
-        return np.asarray(grey)[..., None]
-    raise DataError(f"{have} channels cannot become {channels}; convert the picture first")

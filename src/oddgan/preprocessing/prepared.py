@@ -1,13 +1,17 @@
 """Prepared training rows, as detectors and the training loop see them."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from torch import Tensor
 
 from .parts import Block
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BATCH = 256
 
@@ -38,7 +42,7 @@ class OnePartEach(ABC):
             numbers = np.arange(start, min(start + size, len(self)))
             yield Block(self.batch(numbers), numbers)
 
-    def sample(self, most: int, seed: int) -> "OnePartEach":
+    def sample(self, most: int, seed: int) -> OnePartEach:
         """Parts to choose reference rows from: all of them, for each row is one part."""
         del most, seed
         return self

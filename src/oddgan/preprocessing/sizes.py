@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ..cautions import DataWarning, warn
 from ..rows.pictures import SMALLEST_SIDE
 
 LONGEST_SIDE = 64  # of the networks' pictures unless `size` says otherwise: what a CPU trains in minutes
@@ -29,6 +28,8 @@ def longest_of(size: int | tuple[int, int] | None, sides: np.ndarray) -> int:
 
 def warn_of_sizes(sides: np.ndarray, size: tuple[int, int]) -> None:
     """Of pictures (n, 2) that lose details, or their proportions, when they are resized to `size`."""
+    from ..cautions import DataWarning, warn  # scikit-learn comes with it
+
     typical = np.median(sides, axis=0)
     shrink = float(np.max(typical / size))
     if shrink > MOST_SHRUNK:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..cautions import DataWarning, warn
 from ..rows.tables import Kind
 
 UNIQUE = 0.95  # share of values that occur once from which on a column of texts says nothing about new rows
@@ -19,6 +18,8 @@ def warn_of_columns(
 ) -> None:
     """Of the columns of training rows (n, k): numbers, and places in each column's `texts`. `rare`: the share of rows
     below which a category is pooled with others."""
+    from ..cautions import DataWarning, warn  # scikit-learn comes with it
+
     if len(values) < LEAST:
         return
     found: dict[str, list[str]] = {code: [] for code in MESSAGES}

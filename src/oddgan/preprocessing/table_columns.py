@@ -27,7 +27,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from ..errors import ArtifactError, DataError
 
@@ -202,6 +201,8 @@ def _log_scales(x: Floats) -> tuple[Floats, Floats]:
 
 def _knots(column: Floats, deviation: float) -> tuple[Floats, Floats]:
     """Quantiles of a column in rising order, and the normal distribution's at the same ranks."""
+    from scipy.special import ndtri
+
     found = column[~np.isnan(column)]
     shares = np.linspace(0, 1, max(2, min(KNOTS, len(found))))
     quantiles = np.maximum.accumulate(np.quantile(found, shares))

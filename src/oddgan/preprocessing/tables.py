@@ -3,15 +3,15 @@
 What is learnt, and how: `oddgan.preprocessing.table_columns`. How it is applied: `oddgan.preprocessing.table_encoder`.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.tables import BOOLEANS, Kind, TableRows, as_table, refuse_suspicious
@@ -20,7 +20,11 @@ from .parts import Block, Parts
 from .prepared import OnePartEach
 from .table_checks import warn_of_columns
 from .table_columns import Categories, Floats, Numbers, Scaling
-from .table_encoder import TableEncoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .table_encoder import TableEncoder
 
 CHUNK = 1024  # rows that are encoded together in a pass over all of them
 
@@ -60,7 +64,7 @@ class TablePreprocessor(OnePart):
         scaling: Scaling = "standard",
         log_tails: bool = False,
         rare: float = 0.001,
-    ) -> "TablePreprocessor":
+    ) -> TablePreprocessor:
         """Learn from the training rows `numbers` (all, without them) alone. `scaling`, `log_tails` and `rare` are a
         detector's parameters. Raises `DataError` for a column whose values are too large to be squared."""
         rows = as_table(rows)
@@ -84,7 +88,14 @@ class TablePreprocessor(OnePart):
     @cached_property
     def encoder(self) -> TableEncoder:
         """The tensor operations, (b, k) float64 -> (b, d) float32: what an export carries. See `raw`."""
+        from .table_encoder import TableEncoder  # torch comes with it
+
         return TableEncoder(self.numbers, self.categories)
+
+    @property
+    def all_numbers(self) -> bool:
+        """Whether every column is one of numbers."""
+        return all(one is None for one in self.categories)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,7 +121,7 @@ class TablePreprocessor(OnePart):
         if rows.texts is self.texts:
             return rows
         self._check(rows)
-        if self.encoder.all_numbers and not rows.texts:
+        if self.all_numbers and not rows.texts:
             return rows
         values = np.array(rows.values, dtype=np.float64)
         for i, one in enumerate(self.categories):
@@ -132,7 +143,7 @@ class TablePreprocessor(OnePart):
             raise DataError(_differing(self.columns, rows.columns))
         if rows.shape[1] != k:
             raise DataError(f"X has {rows.shape[1]} features, but the model is expecting {k} features as input")
-        if self.encoder.all_numbers and not rows.kinds:
+        if self.all_numbers and not rows.kinds:
             return
         for i, kind in enumerate(self.kinds):
             given, places = rows.kind_of(i), rows.values[:, i]
@@ -150,6 +161,8 @@ class TablePreprocessor(OnePart):
 
     def raw(self, rows: TableRows | np.ndarray) -> Tensor:
         """`rows` as the encoder takes them: (n, k) float64, numbers with NaN for missing ones, codes of categories."""
+        import torch
+
         values = self.matched(rows).values
         return torch.from_numpy(np.require(values, np.float64, ["C", "W"]))  # memory-mapped rows are read-only
 
@@ -166,12 +179,14 @@ class TablePreprocessor(OnePart):
         """Where rows x differ from their reconstructions, (b, d): the absolute residual."""
         return (x - x_hat).abs()
 
-    def with_conversion(self, convert: bool) -> "TablePreprocessor":
+    def with_conversion(self, convert: bool) -> TablePreprocessor:
         """Raises `ParameterError`: conversion is for pictures."""
         raise ParameterError(f"convert={convert}: is for pictures, and the model takes {self.describe()}")
 
-    def prepare(self, rows: TableRows | np.ndarray, numbers: np.ndarray) -> "PreparedTable":
+    def prepare(self, rows: TableRows | np.ndarray, numbers: np.ndarray) -> PreparedTable:
         """Those rows, ready for training."""
+        import torch
+
         raw = self.raw(rows[numbers])
         encoded = torch.cat([self.encoder.numbers(raw[i : i + CHUNK]) for i in range(0, len(raw), CHUNK)])
         codes = None if self.encoder.all_numbers else raw.index_select(1, self.encoder.category)
@@ -181,6 +196,8 @@ class TablePreprocessor(OnePart):
         """The inverse of `tensor`, in the user's units: (n, k) float64 for a table of numbers, with NaN where an
         indicator says that the value is missing. With other columns (n, k) objects: floats, texts, True or False, and
         None for a missing value; a category is the one whose column is largest."""
+        import torch
+
         encoder = self.encoder
         count = len(encoder.number)
         found = encoder.unscaled(tensor[:, :count].double())
@@ -206,6 +223,8 @@ class TablePreprocessor(OnePart):
     def shares(self, residual: Tensor) -> np.ndarray:
         """(n, d) residuals >= 0 -> each of the user's columns' share of their sum, (n, k) float64: a category's columns
         and a number's indicator count for the column that they come from."""
+        import torch
+
         total = residual.sum(1, keepdim=True).clamp_min(1e-12)
         if not np.array_equal(self.encoder.owner, np.arange(len(self.kinds))):
             by_column = torch.zeros(len(residual), len(self.kinds), dtype=residual.dtype)
@@ -234,7 +253,7 @@ class TablePreprocessor(OnePart):
         return facts, arrays
 
     @classmethod
-    def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> "TablePreprocessor":
+    def from_manifest(cls, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> TablePreprocessor:
         """The inverse of `to_manifest`. Raises `ArtifactError` when the facts and the arrays do not agree."""
         columns = None if facts["columns"] is None else tuple(facts["columns"])
         if "kinds" not in facts:  # oddgan 0.1, which knew tables of numbers alone
@@ -288,6 +307,8 @@ class PreparedTable(OnePartEach):
 
     def batch(self, numbers: np.ndarray) -> Tensor:
         """Those rows as (b, d) float32."""
+        import torch
+
         some = torch.from_numpy(np.asarray(numbers, np.int64))
         x = self.encoded[some]
         return x if self.codes is None else torch.cat([x, self.encoder.one_hot(self.codes[some])], dim=1)
@@ -296,6 +317,8 @@ class PreparedTable(OnePartEach):
 def _blank(encoder: TableEncoder, x: Floats, missed: Floats) -> Floats:
     """What a missing value becomes: the scaled median where training rows missed some, else one beyond the
     largest scaled value."""
+    import torch
+
     landmarks = np.nan_to_num(np.fmax.reduce(x, axis=0))
     for i in np.flatnonzero(missed):
         found = x[~np.isnan(x[:, i]), i]

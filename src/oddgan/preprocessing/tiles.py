@@ -5,14 +5,13 @@ with the picture's border, so that no pixel is left out; what was computed of ti
 picture.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import ArtifactError, DataError
 from ..rows.pictures import PictureRows, look_at
@@ -23,6 +22,9 @@ from .pictures import IN_MEMORY, PicturePreprocessor, PreparedPictures
 from .region import Region
 from .resizing import resize
 from .sizes import LONGEST_SIDE, network_size
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Tile(NamedTuple):
@@ -96,6 +98,10 @@ class TilePreprocessor(PicturePreprocessor):
     def fit_in(self, picture: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (H, W, channels) of the model's type, at its own size. Raises `DataError` for one that must not
         be, or that is smaller than a tile."""
+        return self.seen(picture)
+
+    def seen(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W, C) -> (H, W, channels) of the model's type, filled outside the region. Raises what `fit_in` does."""
         checked = self.at_level(self.checked(picture))
         return checked if self.region is None else self.region.filled(checked)
 
@@ -161,7 +167,7 @@ class TilePreprocessor(PicturePreprocessor):
         """Fingerprints (r,) uint64 of the pictures whose last tile is in the block."""
         return np.array([fingerprints.of_picture(tile.picture) for tile in block.place if tile.last], np.uint64)
 
-    def trained_on(self, prepared: "PreparedTiles") -> np.ndarray:
+    def trained_on(self, prepared: PreparedTiles) -> np.ndarray:
         """Sorted fingerprints (n,) uint64 of whole training pictures: a tile alone says little about where it was
         cut."""
         return np.sort(np.array([fingerprints.of_picture(picture) for picture in prepared.whole()], np.uint64))
@@ -174,9 +180,11 @@ class TilePreprocessor(PicturePreprocessor):
         """The inverse of the resizing in `cut`: values (b, C, h, w) float32 of tiles at (b, C, tile, tile)."""
         if x.shape[2:] == (self.tile, self.tile):
             return x
+        from torch.nn import functional as F
+
         return F.interpolate(x, size=(self.tile, self.tile), mode="bilinear", antialias=True)
 
-    def prepare(self, rows: PictureRows, numbers: np.ndarray) -> "PreparedTiles":  # type: ignore[override]
+    def prepare(self, rows: PictureRows, numbers: np.ndarray) -> PreparedTiles:  # type: ignore[override]
         """The training pictures `numbers` of `rows`, whole: kept in memory up to its limit. Beyond it, pictures of
         one size are mapped from the cache where the source has one; others are read again at every draw."""
         chosen = [int(i) for i in numbers]
@@ -278,6 +286,8 @@ class PreparedTiles:
     def batch(self, numbers: np.ndarray) -> Tensor:
         """A tile for each of `numbers`, (b, C, h, w) float32 in [-1, 1]; where in its share it lies is drawn with
         torch's global generator, which the training loop seeds for every update."""
+        import torch
+
         return self.preprocessor.tensor(self._drawn(numbers, torch.rand(len(numbers), 2).double().numpy()))
 
     def sample(self, most: int, seed: int) -> PreparedPictures:
@@ -318,7 +328,7 @@ class Mosaic:
     def add(self, block: Block, values: Tensor) -> list[Laid]:
         """Lay down values (b, C, h, w) of tiles. Returns the pictures whose last tile has come, at their own size."""
         complete = []
-        for tile, value in zip(block.place, self.preprocessor.spread(values).numpy(), strict=True):
+        for tile, value in zip(block.place, np.asarray(self.preprocessor.spread(values)), strict=True):
             if tile.first:
                 self._canvas = np.zeros((len(value), *tile.size), np.float32)
             self._canvas[:, tile.top : tile.top + self.tile, tile.left : tile.left + self.tile] += value

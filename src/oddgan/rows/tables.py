@@ -136,6 +136,8 @@ def is_frame(X: Any) -> bool:
     """Whether X is a DataFrame: of pandas, polars, pyarrow or whatever else narwhals knows."""
     if isinstance(X, np.ndarray | list | tuple | TableRows):
         return False
+    if not (hasattr(X, "columns") or hasattr(X, "__narwhals_dataframe__")):  # which every frame has; it takes no import
+        return False
     import narwhals as nw
 
     return bool(nw.dependencies.is_into_dataframe(X))

@@ -1,7 +1,10 @@
 """What a threshold guarantees, under which condition, and what of it was checked: in one sentence and in full."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
+
+import numpy as np
 
 from .calibration import Calibration, rank_of
 
@@ -90,13 +93,25 @@ def rate_range(rate: float, n: int) -> tuple[float, float]:
     With k = floor(rate (n + 1)), the rate that a set of n exchangeable rows gives has the distribution
     Beta(k, n + 1 - k). Of groups of several rows, which say more than one row each, the range is wider than need be.
     """
-    from scipy import stats
-
     k = rank_of(rate, n)
     if not 0 < k <= n:
         return 0.0, 1.0
-    low, high = stats.beta(k, n + 1 - k).ppf([(1 - CERTAINTY) / 2, (1 + CERTAINTY) / 2])
-    return float(low), float(high)
+    return _beta_quantile((1 - CERTAINTY) / 2, k, n), _beta_quantile((1 + CERTAINTY) / 2, k, n)
+
+
+def _beta_quantile(q: float, k: int, n: int) -> float:
+    """The quantile of Beta(k, n + 1 - k) at q, by halving: its distribution function at x is the probability that k or
+    more of n draws succeed, each with probability x."""
+    lower = k <= n - k
+    j = np.arange(k) if lower else np.arange(k, n + 1)  # the shorter tail
+    ratios = np.log(n - j[:-1]) - np.log(j[:-1] + 1)
+    first = math.lgamma(n + 1) - math.lgamma(j[0] + 1) - math.lgamma(n - j[0] + 1)
+    choose = first + np.concatenate([[0.0], np.cumsum(ratios)])
+    low, high = 0.0, 1.0
+    while (x := (low + high) / 2) not in (low, high):
+        tail = float(np.exp(choose + j * math.log(x) + (n - j) * math.log1p(-x)).sum())
+        low, high = (x, high) if (1 - tail if lower else tail) < q else (low, x)
+    return high
 
 
 def percent(share: float) -> str:

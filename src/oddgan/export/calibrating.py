@@ -1,0 +1,120 @@
+"""The threshold of an export: the model's own held-out rows, found again and scored in the runtime."""
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+
+from ..errors import ParameterError
+from ..model import Model
+from ..model.holding_out import HeldOut, hold_out
+from ..model.maps import RowMaps
+from ..model.scored_by import scored_by
+from ..preprocessing import PicturePreprocessor
+from ..rows import Rows
+from ..runtime import Scorer
+from ..verdict import Calibration, Combination, MapScale
+
+SAME = 1e-4  # relative to the largest: scores of the same rows, on whatever machine
+SEED = "seed"
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A model's rows: those that it was calibrated with, `calibrate` (m,), by number among `rows`; `tune` and `train`,
+    where they were trained on too. `groups`, `strata` (m,): what the calibration rows belong to."""
+
+    rows: Rows
+    calibrate: np.ndarray
+    tune: np.ndarray | None = None
+    train: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    strata: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """What verdicts are made by."""
+
+    combination: Combination
+    calibration: Calibration
+    map_scale: MapScale | None
+
+
+def found_again(model: Model, rows: Rows, groups: Any = None) -> Held:
+    """The rows among these that the model was calibrated with: those that its seed holds out, if they are what it was
+    trained on, or all of them. Torch's scores of them are the model's, which proves it. Raises `ParameterError` where
+    they are neither."""
+    keys = HeldOut(groups=groups).keys(rows)
+    recipe, seed, n = model.recipe, model.facts.get(SEED), len(rows)
+    possible: list[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]] = []
+    tune: np.ndarray | None
+    train: np.ndarray | None
+    if isinstance(seed, int) and n > len(model.calibration.scores):
+        resolved = recipe.fixed(score_by=scored_by(recipe, rows))
+        for tuned in (True, False):
+            try:
+                train, held = hold_out(resolved, n, seed, tune=tuned, calibrate=True, groups=keys.groups)
+            except ValueError:
+                continue
+            possible.append((held["calibrate"], held["tune"] if len(held["tune"]) else None, train))
+    possible.append((np.arange(n), None, None))
+    theirs = model.calibration.scores
+    for calibrate, tune, train in possible:
+        if len(calibrate) != len(theirs):
+            continue
+        scores = model.score(rows.some(calibrate))
+        if np.abs(np.sort(scores) - theirs).max() <= max(SAME, recipe.tolerance) * np.abs(theirs).max():
+            return _with_keys(model, Held(rows, calibrate, tune, train), scores)
+    raise ParameterError(
+        f"none of these {n:,} rows have the scores of the {len(theirs):,} rows that set the model's threshold: give "
+        "the data that it was trained on, as it was then, or what it was calibrated with; with other normal rows, "
+        "calibrate it first (oddgan calibrate)"
+    )
+
+
+def _with_keys(model: Model, held: Held, scores: np.ndarray) -> Held:
+    """The same with the groups and strata that the calibration has, which are in the order of scores."""
+    order, calibration = np.argsort(scores, kind="stable"), model.calibration
+    groups = strata = None
+    if calibration.groups is not None:
+        groups = np.empty(len(order), np.int64)
+        groups[order] = calibration.groups
+    if calibration.stratum is not None:
+        strata = np.empty(len(order), dtype=object)
+        strata[order] = np.array(calibration.strata, dtype=object)[calibration.stratum]
+        strata = strata.astype(str)
+    return replace(held, groups=groups, strata=strata)
+
+
+def rescored(scorer: Scorer, model: Model, held: Held) -> Thresholds:
+    """The same thresholds by the runtime's own scores, in the steps of a fit (`oddgan.model.fitting.made`)."""
+    pipeline, combination, scale = scorer.pipeline, scorer.combination, model.map_scale
+    preprocessor = cast(PicturePreprocessor, scorer.preprocessor_)
+    maps: RowMaps | None = None
+    if held.tune is not None:
+        tune = held.rows.some(held.tune)
+        if combination.by_map and scale is not None:
+            scale = _learned(scorer, combination, tune, scale, model)
+            maps = RowMaps(preprocessor, scale)
+        if combination.needs_tuning:
+            combination = combination.tuned(pipeline.pooled(tune, combination, maps))
+    if scale is not None and pipeline.maps:
+        maps = RowMaps(preprocessor, scale)
+        if not combination.by_map and held.train is not None:  # half of these rows say what is usual, as in a fit
+            maps = RowMaps(preprocessor, **_how(scale, model), learn=max(1, len(held.calibrate) // 2))
+    scores = combination.score(pipeline.pooled(held.rows.some(held.calibrate), combination, maps))
+    calibration = Calibration.of(scores, model.calibration.rate, groups=held.groups, strata=held.strata)
+    return Thresholds(combination, calibration, None if maps is None else maps.calibrated())
+
+
+def _learned(scorer: Scorer, combination: Combination, tune: Rows, scale: MapScale, model: Model) -> MapScale:
+    """What is usual of the runtime's maps of tuning rows."""
+    preprocessor = cast(PicturePreprocessor, scorer.preprocessor_)
+    learned = RowMaps(preprocessor, **_how(scale, model), learn=len(tune))
+    scorer.pipeline.pooled(tune, combination, learned)
+    return learned.scale
+
+
+def _how(scale: MapScale, model: Model) -> dict[str, Any]:
+    return {"blurs": scale.blurs, "places": not model.recipe.map_has_scale}

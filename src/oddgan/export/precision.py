@@ -1,0 +1,69 @@
+"""Graphs with smaller numbers.
+
+float16: weights are stored in half precision and computed with in float32, in both runtimes: half the file, and scores
+that follow weights rounded to 11 bits. int8: convolutions and matrix products of the networks compute with 8-bit whole
+numbers, whose ranges come from training rows.
+"""
+
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+Precision = Literal["float32", "float16", "int8"]
+LEAST = 64  # numbers of a weight from which on it is stored in half precision
+QUANTISED = ["Conv", "MatMul", "Gemm"]
+MOST_ROWS = 256  # training rows that show which ranges values have
+
+
+def halved(graph: Any, keep: Collection[str]) -> Any:
+    """The graph with its large float32 weights, but those in `keep`, stored as float16."""
+    import onnx
+    from onnx import numpy_helper
+
+    casts, largest = [], float(np.finfo(np.float16).max)
+    for tensor in graph.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or tensor.name in keep:
+            continue
+        values = numpy_helper.to_array(tensor)
+        if values.size < LEAST or np.abs(values).max() > largest:
+            continue
+        name = f"{tensor.name}_half"
+        casts.append(onnx.helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT))
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name))
+    nodes = [*casts, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+    return graph
+
+
+def quantised(graph: Any, rows: Iterator[np.ndarray], name: str, exclude: Collection[str]) -> Any:
+    """The graph with 8-bit convolutions and matrix products but for the nodes in `exclude`. `rows`: training rows as
+    the graph's input `name` takes them."""
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Rows(CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            x = next(rows, None)
+            return None if x is None else {name: x}
+
+    with tempfile.TemporaryDirectory() as folder:
+        given, plain, small = (Path(folder) / f"{name}.onnx" for name in ("given", "plain", "int8"))
+        onnx.save(graph, str(given))
+        quant_pre_process(str(given), str(plain), skip_symbolic_shape=True)  # merges normalisation into convolutions
+        quantize_static(
+            str(plain),
+            str(small),
+            Rows(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=QUANTISED,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(exclude),
+        )
+        return onnx.load(str(small))

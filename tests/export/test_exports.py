@@ -1,0 +1,308 @@
+"""Exports answer as the detectors that they were made of."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import oddgan
+from oddgan import detectors, testing
+from oddgan.errors import OutputError, ParameterError
+from oddgan.export import export, exporting
+from oddgan.export.graph import graph_of
+from oddgan.runtime import Scorer, bundle
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+def shown(n=60, seed=0, colours=0):
+    """Grey pictures, (n, 24, 20) uint8, or of three colours."""
+    random = np.random.default_rng(seed)
+    ramp = np.linspace(0, 150, 20) * random.uniform(0.5, 1, (n, 1, 1)) + random.uniform(0, 60, (n, 24, 1))
+    grey = (ramp + random.uniform(0, 20, (n, 24, 20))).astype(np.uint8)
+    return np.stack([grey, 255 - grey, grey // 2], -1) if colours else grey
+
+
+def mixed(n=80, seed=0):
+    """A frame of numbers, of which some are missing, texts and booleans."""
+    pandas = pytest.importorskip("pandas")
+    random = np.random.default_rng(seed)
+    frame = pandas.DataFrame(random.normal(size=(n, 3)) * [1, 1e3, 1e-2] + [0, 1e5, 1], columns=list("abc"))
+    frame["kind"] = random.choice(["x", "y", "z"], n)
+    frame["flag"] = random.random(n) > 0.5
+    frame.loc[3:9, "b"] = np.nan
+    return frame
+
+
+CASES = {
+    "map": (lambda: testing.small(oddgan.GANomaly, score_by="map_max", calibrate_fraction=0.3), shown),
+    "tiles": (lambda: testing.small(oddgan.PCA, tile=16, size=8, calibrate_fraction=0.3), shown),
+    "colours, converted": (
+        lambda: testing.small(oddgan.PCA, size=16, convert=True, calibrate_fraction=0.3),
+        lambda: shown(colours=3),
+    ),
+    "region": (
+        lambda: testing.small(oddgan.PCA, roi=(2, 4, 14, 16), exposure="gain", calibrate_fraction=0.3),
+        shown,
+    ),
+    "patches": (lambda: testing.small(oddgan.PatchCore, calibrate_fraction=0.3), shown),
+    "mixed": (
+        lambda: testing.small(
+            oddgan.GANomaly,
+            local="ratio",
+            near="both",
+            neighbours=3,
+            scaling="robust",
+            log_tails=True,
+            score_by="combined",
+            calibrate_fraction=0.3,
+        ),
+        mixed,
+    ),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _graphs_once():
+    """A model's graph takes the longest: it is made once, however often the model is exported."""
+    held = {}
+
+    def once(model):
+        key = id(model.net), id(model.preprocessor)
+        if key not in held:
+            held[key] = model, graph_of(model)
+        return copy.deepcopy(held[key][1])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "graph_of", once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Of each case: the detector, its rows, the folder of its export, and what was compared."""
+    held = {}
+
+    def of(name):
+        if name not in held:
+            detector, rows = CASES[name][0](), CASES[name][1]()
+            detector.fit(rows)
+            folder = tmp_path_factory.mktemp("export") / "model"
+            held[name] = detector, rows, folder, export(detector, folder, rows)
+        return held[name]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A detector that is exported quickly, and its rows."""
+    rows = np.random.default_rng(0).normal(size=(80, 4)) @ np.random.default_rng(1).normal(size=(4, 5))
+    return testing.small(oddgan.PCA, score_by="residual").fit(rows), rows
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_scores_verdicts_and_maps(name, made):
+    detector, rows, folder, facts = made(name)
+    scorer = Scorer(folder, threads=1)
+    theirs, ours = detector.anomaly_score(rows), scorer.score(rows)
+    scale = np.abs(theirs).max()
+    assert np.abs(theirs - ours).max() <= 1e-5 * scale
+    assert facts["score"]["relative"] <= 1e-5
+    assert facts["verdicts"]["differ"] == facts["verdicts"]["differ_beyond_tolerance"] == 0
+    assert scorer.threshold_ == pytest.approx(detector.threshold_, rel=1e-5)
+    assert scorer.false_alarm_rate_ == detector.false_alarm_rate_
+    assert str(scorer.guarantee_) == str(detector.guarantee_)
+    sure = np.abs(theirs - detector.threshold_) > 1e-5 * scale
+    assert np.array_equal(scorer.predict(rows)[sure], detector.predict(rows)[sure])
+    new = rows[:7] if not hasattr(rows, "iloc") else rows.iloc[:7]
+    one, other = scorer.explain(new), detector.explain(new)
+    assert np.array_equal(one.score, scorer.score(new))
+    assert one.columns == other.columns
+    if scorer.map_scale is not None:
+        assert one.map_threshold == pytest.approx(other.map_threshold, rel=1e-4)
+    for i in range(7):
+        assert np.allclose(one.anomaly_map[i], other.anomaly_map[i], atol=2e-4)
+        if scorer.map_scale is not None:
+            assert [region.box for region in one.regions(i)] == [region.box for region in other.regions(i)]
+    if other.reconstruction is not None and scorer.map_scale is not None:
+        assert all(np.allclose(a, b, atol=1e-2) for a, b in zip(one.reconstruction, other.reconstruction, strict=True))
+
+
+@pytest.mark.parametrize("name", ["map", "mixed"])
+def test_a_row_scores_the_same_alone_and_in_any_order(name, made):
+    _, rows, folder, _ = made(name)
+    scorer = Scorer(folder, threads=1)
+    order = np.random.default_rng(0).permutation(len(rows))
+    taken = rows.iloc[order] if hasattr(rows, "iloc") else rows[order]
+    whole = scorer.score(rows)
+    assert np.array_equal(scorer.score(taken), whole[order])
+    assert np.array_equal(scorer.with_block_size(1).score(rows), whole)
+
+
+def test_the_threshold_is_the_runtimes_own(made):
+    detector, rows, folder, facts = made("mixed")
+    scorer = Scorer(folder, threads=1)
+    assert facts["rescored"]
+    assert set(scorer.calibration.scores) <= set(scorer.score(rows))  # to the last bit
+    assert len(scorer.calibration.scores) == len(detector.model_.calibration.scores)
+
+
+def test_another_rate_needs_no_other_export(made):
+    detector, rows, folder, _ = made("mixed")
+    scorer, other = Scorer(folder).with_false_alarm_rate(0.5), detector.with_false_alarm_rate(0.5)
+    assert scorer.false_alarm_rate_ == 0.5
+    assert np.array_equal(scorer.predict(rows), other.predict(rows))
+    with pytest.raises(ParameterError, match="needs at least 999"):
+        scorer.with_false_alarm_rate(0.001)
+
+
+def test_groups_and_strata_stay_with_their_rows(tmp_path, table):
+    groups, strata = np.arange(80) // 2, np.where(np.arange(80) % 3 > 0, "a", "b")
+    detector = testing.small(oddgan.PCA, calibrate_fraction=0.4).fit(table, groups=groups, strata=strata)
+    export(detector, tmp_path / "out", table, groups=groups)
+    scorer, theirs = Scorer(tmp_path / "out"), detector.model_.calibration
+    assert np.array_equal(scorer.calibration.groups, theirs.groups)
+    assert scorer.calibration.strata == theirs.strata
+    assert np.array_equal(scorer.p_value(table, strata=strata), detector.p_value(table, strata=strata))
+
+
+def test_rows_that_set_no_threshold_are_refused(tmp_path, plain):
+    detector, table = plain
+    with pytest.raises(ParameterError, match="none of these 80 rows have the scores of the 4 rows"):
+        export(detector, tmp_path / "out", table[::-1])
+    assert not (tmp_path / "out").exists()
+    again = detector.recalibrate(table[:30])
+    export(again, tmp_path / "out", table[:30])
+    assert len(Scorer(tmp_path / "out").calibration.scores) == 30
+
+
+def test_without_data_the_thresholds_are_kept(tmp_path, plain):
+    detector, table = plain
+    with pytest.raises(ParameterError, match="--keep-thresholds"):
+        export(detector, tmp_path / "out")
+    facts = export(detector, tmp_path / "out", keep_thresholds=True)
+    assert facts["rows"] == {"made_up": 64}
+    assert Scorer(tmp_path / "out").threshold_ == detector.threshold_
+    with pytest.raises(ParameterError, match="leave one of them out"):
+        export(detector, tmp_path / "out", table, keep_thresholds=True)
+
+
+def test_smaller_numbers_have_thresholds_of_their_own(tmp_path, made):
+    detector, rows, plain, _ = made("map")
+    labels = np.arange(60) >= 50
+    for precision, furthest in (("float16", 1e-2), ("int8", 0.2)):
+        folder = tmp_path / precision
+        facts = export(detector, folder, rows, precision=precision, check=(rows, labels))
+        scorer = Scorer(folder)
+        assert 0 < facts["score"]["relative"] < furthest
+        assert scorer.threshold_ != detector.threshold_
+        assert set(scorer.calibration.scores) <= set(scorer.score(rows))
+        assert facts["labelled"]["anomalies"] == 10
+        assert facts["labelled"]["export"]["auroc"] == pytest.approx(facts["labelled"]["model"]["auroc"], abs=0.1)
+        assert (folder / "model.onnx").stat().st_size < (plain / "model.onnx").stat().st_size
+    with pytest.raises(ParameterError, match="its threshold must be set anew"):
+        export(detector, tmp_path / "out", precision="int8", keep_thresholds=True)
+
+
+def test_openvino_answers_as_well(tmp_path, made, plain):
+    pytest.importorskip("openvino")
+    for name in ("map", "mixed"):
+        detector, rows, _, _ = made(name)
+        facts = export(detector, tmp_path / name, rows, to="openvino")
+        assert facts["score"]["relative"] <= 1e-4
+        assert facts["verdicts"]["differ"] == 0
+        scorer = Scorer(tmp_path / name, threads=1)
+        theirs = detector.anomaly_score(rows)
+        assert np.abs(scorer.score(rows) - theirs).max() <= 1e-4 * np.abs(theirs).max()
+    with pytest.raises(ParameterError, match=r"nothing was written, as OpenVINO cannot compute .* take --to onnx"):
+        export(plain[0], tmp_path / "out", plain[1], to="openvino", precision="int8")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_does_not_answer_alike_is_not_written(tmp_path, plain, monkeypatch):
+    detector, table = plain
+    (tmp_path / "out").mkdir()
+    score = Scorer.score
+    monkeypatch.setattr(Scorer, "score", lambda self, X: score(self, X) * 1.001)
+    with pytest.raises(ParameterError, match="nothing was written, as scores differ by up to"):
+        export(detector, tmp_path / "out", table)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path, plain):
+    detector, table = plain
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds something else"):
+        export(detector, tmp_path, table)
+    with pytest.raises(OutputError, match="is a file"):
+        export(detector, tmp_path / "notes.txt", table)
+
+
+def test_several_detectors_are_exported_one_by_one(tmp_path, table):
+    both = oddgan.Ensemble([testing.small(oddgan.PCA), testing.small(oddgan.GANomaly)], random_state=0).fit(table)
+    with pytest.raises(ParameterError, match="one by one"):
+        export(both, tmp_path / "out", table)
+
+
+def test_the_card_says_how_it_was_compared(made):
+    _, _, folder, facts = made("map")
+    card = (folder / bundle.CARD).read_text("utf-8")
+    assert "GANomaly, exported to onnx (float32)" in card
+    assert "| verdicts that differ | 0 |" in card
+    assert "`x: uint8 [rows, 24, 20, 1]`" in card
+    assert json.loads((folder / bundle.PARITY).read_text("utf-8")) == json.loads(json.dumps(facts))
+    assert "Traceback" not in card
+
+
+def test_a_graph_tells_nothing_of_where_it_was_made(made):
+    _, _, folder, _ = made("map")
+    graph = (folder / "model.onnx").read_bytes()
+    assert b".py" not in graph
+    assert b"torch" not in graph
+
+
+def test_scoring_takes_neither_torch_nor_scikit_learn(made, tmp_path):
+    for name in ("map", "tiles", "mixed"):
+        _, rows, folder, _ = made(name)
+        frame = hasattr(rows, "to_csv")
+        place = tmp_path / ("rows.csv" if frame else "rows.npy")
+        rows.to_csv(place, index=False) if frame else np.save(place, rows)
+        code = (
+            "import sys\n"
+            "from oddgan.runtime import Scorer\n"
+            f"scorer = Scorer({str(folder)!r}); found = scorer.explain({str(place)!r}); str(scorer.guarantee_)\n"
+            "from oddgan.cli import main\n"
+            f"assert main(['score', {str(folder)!r}, {str(place)!r}, '-o', {str(tmp_path / 'out.csv')!r}]) == 0\n"
+            "print(sorted({'torch', 'sklearn', 'scipy', 'matplotlib', 'pandas', 'onnx'} & set(sys.modules)))"
+        )
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert run.stdout.strip() == "[]", name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+@pytest.mark.parametrize("kind", ["table", "pictures"])
+@pytest.mark.parametrize("name", detectors.names())
+def test_every_detector(name, kind, to, table, pictures, tmp_path):
+    cls = detectors.get(name)
+    if kind not in cls.kinds:
+        pytest.skip(f"not for a {kind}")
+    if to == "openvino":
+        pytest.importorskip("openvino")
+    how = {"start": "encoder", "steps": 0, "starts": 1} if name == "anogan" else {}
+    X = table if kind == "table" else pictures
+    detector = testing.small(cls, **how).fit(X)
+    if detector.why_not_exported():
+        pytest.skip("is not exported")
+    if (name, to) == ("dagmm", "openvino"):  # its energy needs float64, which OpenVINO does not have
+        with pytest.raises(ParameterError, match="scores differ"):
+            export(detector, tmp_path / "out", X, to=to)
+        return
+    facts = export(detector, tmp_path / "out", X, to=to)
+    assert facts["score"]["relative"] <= 10 * detector.tolerance
+    assert facts["verdicts"]["differ_beyond_tolerance"] == 0
