@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-
 from benchmarks.studies.shard_failures import expected_loss, simulated
 
 
