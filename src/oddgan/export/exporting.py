@@ -1,5 +1,6 @@
 """`export`: from a fitted detector to a folder that scores without torch."""
 
+import copy
 import json
 import platform
 from collections.abc import Iterator
@@ -11,17 +12,19 @@ import numpy as np
 import safetensors.numpy
 
 from .. import __version__
-from ..errors import DataError, MissingExtra, OutputError, ParameterError
+from ..errors import ArtifactError, DataError, MissingExtra, OutputError, ParameterError
 from ..files import whole_folder
 from ..model import Model
 from ..preprocessing.prepared import spread
 from ..rows import Rows, open_rows
 from ..runtime import Scorer, bundle, intake
-from ..runtime.engines import CannotCompute
-from ..verdict import Guarantee
-from . import calibrating, card, parity, precision
+from ..runtime.engines import CannotCompute, engine_of
+from ..runtime.pruning import VERDICT
+from ..verdict import Calibration, Guarantee
+from . import calibrating, card, judging, parity, precision
 from .calibrating import Held, Thresholds
 from .graph import INPUT, INTAKE, check_exportable, finished, graph_of, quiet
+from .judged import SCORE, Judge
 from .rowwise import aligned
 
 Runtime = Literal["onnx", "openvino"]
@@ -100,11 +103,16 @@ def export(
         made.write_verdict(folder, own, {})
         if held is not None:
             own = calibrating.rescored(Scorer(folder), model, held)
-            made.write_verdict(folder, own, {})
+        judge = made.judge(folder, own)
+        made.write_verdict(folder, own, {})
         labelled = None if check is None else _labelled(model, *check)
-        found = parity.parity(model, Scorer(folder), sets, within=parity.WITHIN[precision], labelled=labelled)
+        found = parity.parity(
+            model, Scorer(folder), sets, within=parity.WITHIN[precision], labelled=labelled, judge=judge
+        )
         if found.failures:
             raise parity.failed(found, path, to)
+        if found.of_graph:
+            made.leave_out(folder, f"in {to}, {' and '.join(found.of_graph)}")
         facts = {**found.facts, "rescored": held is not None, "versions": made.versions()}
         made.write_verdict(folder, own, facts)
         _remove_others(Path(path), to)
@@ -180,7 +188,8 @@ class _Making:
     def __init__(self, model: Model, to: Runtime, chosen: precision.Precision, graph: Any, held: Held | None) -> None:
         self.model, self.to, self.precision, self.held = model, to, chosen, held
         self.memory = model.recipe.patch_memory(model.net)
-        self.graph = self._converted(graph)
+        self.graph = self.plain = self._converted(graph)
+        self.verdict: dict[str, Any] = {"outputs": [], "why_not": judging.why_no_verdict(model)}
 
     def _converted(self, graph: Any) -> Any:
         """The graph in the precision that was asked for."""
@@ -216,6 +225,44 @@ class _Making:
         for output, one in zip(read.outputs, self.graph.graph.output, strict=True):
             output.tensor.set_names({one.name})
         openvino.save_model(read, folder / bundle.GRAPHS["openvino"][0], compress_to_fp16=False)
+
+    def judge(self, folder: Path, own: Thresholds) -> Judge | None:
+        """Write the graph with the verdict inside, by thresholds that its own scores set. None where it can have
+        none."""
+        if self.verdict["why_not"]:
+            return None
+        self.graph = judging.with_verdict(copy.deepcopy(self.plain), self.model, own)
+        calibration = own.calibration
+        try:
+            self.write_graph(folder)
+            judge = self._judge(folder)
+            if self.held is not None:
+                scores = judge.found(self.held.rows.some(self.held.calibrate), (SCORE,))[SCORE]
+                calibration = Calibration.of(
+                    scores, calibration.rate, groups=self.held.groups, strata=self.held.strata
+                )
+                self.graph = judging.with_thresholds(self.graph, calibration)
+                self.write_graph(folder)
+                judge = self._judge(folder)
+        except (ArtifactError, DataError) as error:  # CannotCompute among them
+            self.leave_out(folder, str(error))
+            return None
+        self.verdict |= {
+            "outputs": [one.name for one in self.graph.graph.output if one.name in VERDICT],
+            "threshold": calibration.threshold,
+            "left_to_callers": judging.left_to_callers(self.model, calibration),
+        }
+        return judge
+
+    def leave_out(self, folder: Path, why: str) -> None:
+        """Write the graph without the verdict."""
+        self.graph, self.verdict = self.plain, {"outputs": [], "why_not": why}
+        self.write_graph(folder)
+
+    def _judge(self, folder: Path) -> Judge:
+        graph = [(folder / name).read_bytes() for name in bundle.GRAPHS[self.to]]
+        preprocessor = intake.from_manifest(*_plain_json(*self.model.preprocessor.to_manifest()))
+        return Judge(engine_of(self.to, graph, whole=True), preprocessor)
 
     def write_verdict(self, folder: Path, own: Thresholds, facts: dict[str, Any]) -> None:
         """All other files: `facts` are those of `parity.json`."""
@@ -255,6 +302,7 @@ class _Making:
             "map_threshold": None if own.map_scale is None else own.map_scale.threshold(own.calibration.rate),
             "guarantee": str(Guarantee.of(own.calibration, codes)),
             "doubts": codes,
+            "verdict": self.verdict,
             "tolerance": parity.stated_tolerance(model) if self.precision == "float32" else None,
             "parity": facts,
         }
