@@ -126,9 +126,11 @@ def _by_rank(n: Nodes, columns: Columns, rows: str) -> str:
     if q == 1:
         return n.cast(n("Add", n("Mul", x, _double(n, 0.0)), columns.scores[:1]), np.float32)
     reached = n("LessOrEqual", columns.knots.T[None], n("Unsqueeze", x, n.axes(2)))
-    count = n("ReduceSum", n.cast(reached, np.int64), n.axes(2), keepdims=0)
-    low = n("Max", n("Sub", count, n.scalar(np.int64(1))), n.scalar(np.int64(0)))
-    low = n("Add", n("Min", low, n.scalar(np.int64(q - 2))), (np.arange(d) * q)[None])
+    # Counted in float32: OpenVINO 2026.4 gets sums of whole numbers wrong to which something is added.
+    count = n("ReduceSum", n.cast(reached, np.float32), n.axes(2), keepdims=0)
+    before_it = n("Sub", count, n.scalar(np.float32(1)))
+    low = n.cast(n("Clip", before_it, n.scalar(np.float32(0)), n.scalar(np.float32(q - 2))), np.int64)
+    low = n("Add", low, (np.arange(d) * q)[None])
     high = n("Add", low, n.scalar(np.int64(1)))
     knots, scores = (n.constant(one.T.reshape(-1)) for one in (columns.knots, columns.scores))
     start, end = n("Gather", knots, low, axis=0), n("Gather", knots, high, axis=0)

@@ -80,7 +80,8 @@ class OpenVinoEngine:
             self.compiled = core.compile_model(read, "CPU", settings)
         except Exception as error:
             raise ArtifactError(f"OpenVINO cannot load the graph ({line(error)})") from error
-        self.outputs = tuple(one.get_any_name() for one in self.compiled.outputs)
+        # Compiled, an output may have the name of what makes it; their order is the same.
+        self.outputs = tuple(one.get_any_name() for one in read.outputs)
         self._own = threading.local()
 
     def run(self, x: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -92,7 +93,7 @@ class OpenVinoEngine:
             request.infer([x], share_inputs=True)
         except Exception as error:
             raise CannotCompute(f"OpenVINO cannot compute these rows ({line(error)})") from error
-        return {name: np.array(request.get_tensor(name).data) for name in names}
+        return {name: np.array(request.get_output_tensor(self.outputs.index(name)).data) for name in names}
 
 
 def engine_of(runtime: str, graph: Sequence[bytes], threads: int | None = None, *, whole: bool = False) -> Engine:
