@@ -21,7 +21,7 @@ from ..runtime import Scorer, bundle, intake
 from ..runtime.engines import CannotCompute, engine_of
 from ..runtime.pruning import VERDICT
 from ..verdict import Calibration, Guarantee
-from . import calibrating, card, judging, parity, precision
+from . import calibrating, card, judging, metadata, parity, precision
 from .calibrating import Held, Thresholds
 from .graph import INPUT, INTAKE, check_exportable, finished, graph_of, quiet
 from .judged import SCORE, Judge
@@ -112,7 +112,7 @@ def export(
         if found.failures:
             raise parity.failed(found, path, to)
         if found.of_graph:
-            made.leave_out(folder, f"in {to}, {' and '.join(found.of_graph)}")
+            made.leave_out(folder, own, f"in {to}, {' and '.join(found.of_graph)}")
         facts = {**found.facts, "rescored": held is not None, "versions": made.versions()}
         made.write_verdict(folder, own, facts)
         _remove_others(Path(path), to)
@@ -213,8 +213,19 @@ class _Making:
         for block in intake.blocks(preprocessor, self.held.rows.some(train), model.recipe.block_size):
             yield np.asarray(block.x)
 
-    def write_graph(self, folder: Path) -> None:
-        """The graph's files."""
+    def write_graph(self, folder: Path, own: Calibration | None = None) -> None:
+        """The graph's files. `own`: by which verdicts are made."""
+        calibration = own or self.model.calibration
+        facts = {
+            "detector": type(self.model.recipe).__name__,
+            "precision": self.precision,
+            "threshold": calibration.threshold,
+            "false_alarm_rate": calibration.rate,
+            "calibration_rows": len(calibration.scores),
+            "verdict": self.verdict["why_not"] or f"{SCORE}, p_value, is_anomaly: score > threshold",
+            "left_to_callers": judging.left_to_callers(self.model, calibration) or None,
+        }
+        _set_props(self.graph, metadata.described(self.model.preprocessor, facts))
         data = self.graph.SerializeToString(deterministic=True)
         if self.to == "onnx":
             (folder / bundle.GRAPHS["onnx"][0]).write_bytes(data)
@@ -229,7 +240,8 @@ class _Making:
     def judge(self, folder: Path, own: Thresholds) -> Judge | None:
         """Write the graph with the verdict inside, by thresholds that its own scores set. None where it can have
         none."""
-        if self.verdict["why_not"]:
+        if why := self.verdict["why_not"]:
+            self.leave_out(folder, own, why)
             return None
         self.graph = judging.with_verdict(copy.deepcopy(self.plain), self.model, own)
         calibration = own.calibration
@@ -242,10 +254,10 @@ class _Making:
                     scores, calibration.rate, groups=self.held.groups, strata=self.held.strata
                 )
                 self.graph = judging.with_thresholds(self.graph, calibration)
-                self.write_graph(folder)
+                self.write_graph(folder, calibration)
                 judge = self._judge(folder)
         except (ArtifactError, DataError) as error:  # CannotCompute among them
-            self.leave_out(folder, str(error))
+            self.leave_out(folder, own, str(error))
             return None
         self.verdict |= {
             "outputs": [one.name for one in self.graph.graph.output if one.name in VERDICT],
@@ -254,10 +266,10 @@ class _Making:
         }
         return judge
 
-    def leave_out(self, folder: Path, why: str) -> None:
+    def leave_out(self, folder: Path, own: Thresholds, why: str) -> None:
         """Write the graph without the verdict."""
         self.graph, self.verdict = self.plain, {"outputs": [], "why_not": why}
-        self.write_graph(folder)
+        self.write_graph(folder, own.calibration)
 
     def _judge(self, folder: Path) -> Judge:
         graph = [(folder / name).read_bytes() for name in bundle.GRAPHS[self.to]]
@@ -287,6 +299,7 @@ class _Making:
             "precision": self.precision,
             "input": _side(self.graph.graph.input[0]),
             "outputs": [_side(one) for one in self.graph.graph.output],
+            "columns": metadata.columns_of(model.preprocessor),
             "preprocessing": described["preprocessing"][0],
             "score": {
                 "local": recipe.local,
@@ -325,6 +338,13 @@ class _Making:
 
             found["openvino"] = openvino.__version__
         return found
+
+
+def _set_props(graph: Any, entries: dict[str, str]) -> None:
+    """Give an ONNX model these entries alone."""
+    del graph.metadata_props[:]
+    for name, value in entries.items():
+        graph.metadata_props.add(key=name, value=value)
 
 
 def _side(value: Any) -> dict[str, Any]:
