@@ -194,7 +194,8 @@ class _Seen:
         self.scores.append(scores)
         self.p_values.append(np.asarray(found.p_value, dtype=np.float64))
         self.flagged.append(np.asarray(found.is_anomaly, dtype=bool))
-        self.known.append(np.asarray(found.trained_on, dtype=bool))
+        known = np.zeros(len(scores), bool) if found.trained_on is None else found.trained_on
+        self.known.append(np.asarray(known, dtype=bool))
         for name, values in found.terms.items():
             self.terms.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
         if rows.kind == "pictures":

@@ -20,6 +20,10 @@ oddgan score {folder} DATA
 OUTPUTS = {
     "term_": "a score term of each row",
     "embedding_": "features that are compared with reference rows or patches",
+    "score": "the anomaly score of each row",
+    "p_value": "its conformal p-value against the calibration rows",
+    "is_anomaly": "the verdict: the score is above the threshold",
+    "anomaly_map": "where each picture is anomalous, in usual deviations, at the size of the picture that was given",
     "map": "where each picture is anomalous, before it is standardised",
     "x_hat": "the reconstruction, in the networks' values",
     "shares": "each column's share of the residual",
@@ -50,15 +54,26 @@ def text(manifest: Mapping[str, Any], model: Model) -> str:
         "",
     ]
     for one in manifest["outputs"]:
-        what = next((words for name, words in OUTPUTS.items() if one["name"].startswith(name)), "")
-        lines.append(f"- `{_signature(one)}`: {what}")
-    lines += [
-        "",
-        "The score is made of these as `score`, `tuning` and `maps` of oddgan.json say; the calibration scores are in "
-        "verdict.safetensors.",
-        "",
-    ]
+        known = (name for name in OUTPUTS if one["name"] == name or one["name"].startswith(name) and name[-1] == "_")
+        lines.append(f"- `{_signature(one)}`: {OUTPUTS.get(next(known, ''), '')}")
+    lines += ["", *_callers(manifest), ""]
     return "\n".join(lines)
+
+
+def _callers(manifest: Mapping[str, Any]) -> list[str]:
+    """What a program in another language must know."""
+    verdict = manifest["verdict"]
+    if not verdict["outputs"]:
+        return [
+            f"The graph does not give the verdict: {verdict['why_not']}. The score is made of these as `score`, "
+            "`tuning` and `maps` of oddgan.json say; the calibration scores are in verdict.safetensors."
+        ]
+    lines = ["`score`, `p_value` and `is_anomaly` are all that a program needs; the others are what they are made of."]
+    if manifest["columns"] is not None:
+        lines.append("What each column of the input holds, and the codes of categories, is in `columns` of oddgan.json.")
+    if left := verdict["left_to_callers"]:
+        lines += ["", "What the graph leaves to the program:", "", *(f"- {one}" for one in left)]
+    return lines
 
 
 _NAMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -89,6 +104,13 @@ def _parity(manifest: Mapping[str, Any]) -> list[str]:
     ]
     if maps is not None:
         lines.append(f"| largest difference of maps, in usual deviations | {maps['largest_difference']:.3g} |")
+    if graph := facts["graph"]:
+        one = graph["scorer"]
+        gap = "infinite" if one["score"] is None else f"{one['score']:.1e} of the largest"
+        lines += [
+            f"| `score` of the graph itself, against that of oddgan.runtime | {gap} |",
+            f"| its verdicts that differ from those | {one['verdicts_differ']:,} |",
+        ]
     if labelled := facts["labelled"]:
         lines.append(f"| labelled rows, anomalies among them | {labelled['rows']:,}, {labelled['anomalies']:,} |")
         for name in ("model", "export"):

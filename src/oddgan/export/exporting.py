@@ -1,5 +1,6 @@
 """`export`: from a fitted detector to a folder that scores without torch."""
 
+import copy
 import json
 import platform
 from collections.abc import Iterator
@@ -11,17 +12,19 @@ import numpy as np
 import safetensors.numpy
 
 from .. import __version__
-from ..errors import DataError, MissingExtra, OutputError, ParameterError
+from ..errors import ArtifactError, DataError, MissingExtra, OutputError, ParameterError
 from ..files import whole_folder
 from ..model import Model
 from ..preprocessing.prepared import spread
 from ..rows import Rows, open_rows
 from ..runtime import Scorer, bundle, intake
-from ..runtime.engines import CannotCompute
-from ..verdict import Guarantee
-from . import calibrating, card, parity, precision
+from ..runtime.engines import CannotCompute, engine_of
+from ..runtime.pruning import VERDICT
+from ..verdict import Calibration, Guarantee
+from . import calibrating, card, judging, metadata, parity, precision
 from .calibrating import Held, Thresholds
 from .graph import INPUT, INTAKE, check_exportable, finished, graph_of, quiet
+from .judged import SCORE, Judge
 from .rowwise import aligned
 
 Runtime = Literal["onnx", "openvino"]
@@ -100,11 +103,16 @@ def export(
         made.write_verdict(folder, own, {})
         if held is not None:
             own = calibrating.rescored(Scorer(folder), model, held)
-            made.write_verdict(folder, own, {})
+        judge = made.judge(folder, own)
+        made.write_verdict(folder, own, {})
         labelled = None if check is None else _labelled(model, *check)
-        found = parity.parity(model, Scorer(folder), sets, within=parity.WITHIN[precision], labelled=labelled)
+        found = parity.parity(
+            model, Scorer(folder), sets, within=parity.WITHIN[precision], labelled=labelled, judge=judge
+        )
         if found.failures:
             raise parity.failed(found, path, to)
+        if found.of_graph:
+            made.leave_out(folder, own, f"in {to}, {' and '.join(found.of_graph)}")
         facts = {**found.facts, "rescored": held is not None, "versions": made.versions()}
         made.write_verdict(folder, own, facts)
         _remove_others(Path(path), to)
@@ -180,7 +188,8 @@ class _Making:
     def __init__(self, model: Model, to: Runtime, chosen: precision.Precision, graph: Any, held: Held | None) -> None:
         self.model, self.to, self.precision, self.held = model, to, chosen, held
         self.memory = model.recipe.patch_memory(model.net)
-        self.graph = self._converted(graph)
+        self.graph = self.plain = self._converted(graph)
+        self.verdict: dict[str, Any] = {"outputs": [], "why_not": judging.why_no_verdict(model)}
 
     def _converted(self, graph: Any) -> Any:
         """The graph in the precision that was asked for."""
@@ -204,8 +213,19 @@ class _Making:
         for block in intake.blocks(preprocessor, self.held.rows.some(train), model.recipe.block_size):
             yield np.asarray(block.x)
 
-    def write_graph(self, folder: Path) -> None:
-        """The graph's files."""
+    def write_graph(self, folder: Path, own: Calibration | None = None) -> None:
+        """The graph's files. `own`: by which verdicts are made."""
+        calibration = own or self.model.calibration
+        facts = {
+            "detector": type(self.model.recipe).__name__,
+            "precision": self.precision,
+            "threshold": calibration.threshold,
+            "false_alarm_rate": calibration.rate,
+            "calibration_rows": len(calibration.scores),
+            "verdict": self.verdict["why_not"] or f"{SCORE}, p_value, is_anomaly: score > threshold",
+            "left_to_callers": judging.left_to_callers(self.model, calibration) or None,
+        }
+        _set_props(self.graph, metadata.described(self.model.preprocessor, facts))
         data = self.graph.SerializeToString(deterministic=True)
         if self.to == "onnx":
             (folder / bundle.GRAPHS["onnx"][0]).write_bytes(data)
@@ -216,6 +236,45 @@ class _Making:
         for output, one in zip(read.outputs, self.graph.graph.output, strict=True):
             output.tensor.set_names({one.name})
         openvino.save_model(read, folder / bundle.GRAPHS["openvino"][0], compress_to_fp16=False)
+
+    def judge(self, folder: Path, own: Thresholds) -> Judge | None:
+        """Write the graph with the verdict inside, by thresholds that its own scores set. None where it can have
+        none."""
+        if why := self.verdict["why_not"]:
+            self.leave_out(folder, own, why)
+            return None
+        self.graph = judging.with_verdict(copy.deepcopy(self.plain), self.model, own)
+        calibration = own.calibration
+        try:
+            self.write_graph(folder)
+            judge = self._judge(folder)
+            if self.held is not None:
+                scores = judge.found(self.held.rows.some(self.held.calibrate), (SCORE,))[SCORE]
+                calibration = Calibration.of(
+                    scores, calibration.rate, groups=self.held.groups, strata=self.held.strata
+                )
+                self.graph = judging.with_thresholds(self.graph, calibration)
+                self.write_graph(folder, calibration)
+                judge = self._judge(folder)
+        except (ArtifactError, DataError) as error:  # CannotCompute among them
+            self.leave_out(folder, own, str(error))
+            return None
+        self.verdict |= {
+            "outputs": [one.name for one in self.graph.graph.output if one.name in VERDICT],
+            "threshold": calibration.threshold,
+            "left_to_callers": judging.left_to_callers(self.model, calibration),
+        }
+        return judge
+
+    def leave_out(self, folder: Path, own: Thresholds, why: str) -> None:
+        """Write the graph without the verdict."""
+        self.graph, self.verdict = self.plain, {"outputs": [], "why_not": why}
+        self.write_graph(folder, own.calibration)
+
+    def _judge(self, folder: Path) -> Judge:
+        graph = [(folder / name).read_bytes() for name in bundle.GRAPHS[self.to]]
+        preprocessor = intake.from_manifest(*_plain_json(*self.model.preprocessor.to_manifest()))
+        return Judge(engine_of(self.to, graph, whole=True), preprocessor)
 
     def write_verdict(self, folder: Path, own: Thresholds, facts: dict[str, Any]) -> None:
         """All other files: `facts` are those of `parity.json`."""
@@ -240,6 +299,7 @@ class _Making:
             "precision": self.precision,
             "input": _side(self.graph.graph.input[0]),
             "outputs": [_side(one) for one in self.graph.graph.output],
+            "columns": metadata.columns_of(model.preprocessor),
             "preprocessing": described["preprocessing"][0],
             "score": {
                 "local": recipe.local,
@@ -255,6 +315,7 @@ class _Making:
             "map_threshold": None if own.map_scale is None else own.map_scale.threshold(own.calibration.rate),
             "guarantee": str(Guarantee.of(own.calibration, codes)),
             "doubts": codes,
+            "verdict": self.verdict,
             "tolerance": parity.stated_tolerance(model) if self.precision == "float32" else None,
             "parity": facts,
         }
@@ -277,6 +338,13 @@ class _Making:
 
             found["openvino"] = openvino.__version__
         return found
+
+
+def _set_props(graph: Any, entries: dict[str, str]) -> None:
+    """Give an ONNX model these entries alone."""
+    del graph.metadata_props[:]
+    for name, value in entries.items():
+        graph.metadata_props.add(key=name, value=value)
 
 
 def _side(value: Any) -> dict[str, Any]:

@@ -97,7 +97,9 @@ class Whole(nn.Module):
             found |= {f"{EMBEDDING}{i}": one.flatten(1).float() for i, one in enumerate(vectors)}
         x_hat = results.get(X_HAT)
         if isinstance(self.preprocessor, TablePreprocessor):
-            return found if x_hat is None else {**found, SHARES: self._shares((x - x_hat).abs())}
+            if x_hat is None:
+                return found
+            return {**found, SHARES: self._shares((x - x_hat).abs()), X_HAT: x_hat.float()}
         if x_hat is not None:
             found[X_HAT] = x_hat.float()
         if MAP in results:

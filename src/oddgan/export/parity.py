@@ -17,6 +17,8 @@ from ..rows.tables import BOOLEANS, TableRows
 from ..runtime import Scorer
 from ..simulate import pictures as pictures_of
 from ..simulate import tables as tables_of
+from . import judged
+from .judged import Judge
 
 TOLERANCE = 1e-4  # of a score, relative to the largest, in float32; ten times the detector's own where that is more
 MAP_TOLERANCE = 1e-3  # of a place of a map, relative to the largest
@@ -30,10 +32,11 @@ SEED = 0
 @dataclass(frozen=True)
 class Parity:
     """What was compared, as `parity.json` has it: `facts`. `failures`: why the export is not to be used, in words;
-    none where it is."""
+    none where it is. `of_graph`: why the verdict inside the graph is not."""
 
     facts: dict[str, Any]
     failures: tuple[str, ...]
+    of_graph: tuple[str, ...] = ()
 
 
 def stated_tolerance(model: Model) -> float:
@@ -48,9 +51,11 @@ def parity(
     *,
     within: float,
     labelled: tuple[Rows, np.ndarray] | None = None,
+    judge: Judge | None = None,
 ) -> Parity:
     """Compare the export with the model on these sets of rows, by name, each verdict by its own threshold. `within`:
-    how far scores may differ, relative to the largest; 0: scores, verdicts and maps must agree to the tolerance."""
+    how far scores may differ, relative to the largest; 0: scores, verdicts and maps must agree to the tolerance.
+    `judge`: the graph with the verdict, where it has one."""
     theirs = np.concatenate([model.score(rows) for _, rows in sets])
     ours = np.concatenate([scorer.score(rows) for _, rows in sets])
     finite = np.isfinite(theirs) & np.isfinite(ours)
@@ -72,8 +77,38 @@ def parity(
         "verdicts": {"differ": int(verdicts.sum()), "differ_beyond_tolerance": int(beyond.sum())},
         "map": _maps(model, scorer, sets),
         "labelled": None if labelled is None else _labelled(model, scorer, *labelled),
+        "graph": None,
     }
-    return Parity(facts, tuple(_failures(facts, within)))
+    of_graph: list[str] = []
+    if judge is not None:
+        found = [judge.found(rows) for _, rows in sets]
+        whole = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+        facts["graph"] = {
+            "scorer": judged.between(whole, ours, scorer.p_value_of(ours), scorer.threshold_, tolerance),
+            "model": judged.between(
+                whole, theirs, model.calibration.p_value(theirs), model.calibration.threshold, tolerance
+            ),
+            "map": _maps_of_graph(judge, scorer, sets) if judge.has_map else None,
+        }
+        of_graph = judged.failures_of(facts["graph"], tolerance, MAP_TOLERANCE)
+    return Parity(facts, tuple(_failures(facts, within)), tuple(of_graph))
+
+
+def _maps_of_graph(judge: Judge, scorer: Scorer, sets: Sequence[tuple[str, Rows]]) -> float:
+    """How far the graph's maps of some pictures are from a Scorer's, relative to the largest."""
+    largest = scale = 0.0
+    for _, rows in sets:
+        some = rows.some(spread(len(rows), MOST_MAPS // len(sets)))
+        for ours, theirs in zip(judge.maps(some), scorer.explain(some).anomaly_map or (), strict=True):
+            whole = ours if ours.shape == theirs.shape else None
+            region = getattr(scorer.preprocessor_, "region", None)
+            if whole is None and region is not None:  # the graph is given, and shows, the rectangle around the region
+                top, left, bottom, right = region.box(theirs.shape)
+                theirs, whole = theirs[top:bottom, left:right], ours
+            assert whole is not None
+            largest = max(largest, float(np.abs(whole - theirs).max()))
+            scale = max(scale, float(np.abs(theirs).max()))
+    return largest / (scale or 1.0)
 
 
 def _failures(facts: dict[str, Any], within: float) -> list[str]:

@@ -50,8 +50,9 @@ class Explanation:
         Pictures: a list of n arrays (H, W) float32, each at its picture's own size: how far each place is from what is
         usual there, in usual deviations (`oddgan.verdict.maps`), below 0 where it is closer than usual. Tables: (n, k)
         float64, each column's share of the residual. None for a detector that locates nothing.
-    trained_on : (n,) bool
-        Whether the row equals a training row in all that the networks see of it, with `tile` in every pixel.
+    trained_on : (n,) bool or None
+        Whether the row equals a training row in all that the networks see of it, with `tile` in every pixel. None
+        where nothing is known of training rows, as in exports.
     columns : tuple of str
         Of tables, the names of the k columns, or "column 0" where they have none.
     map_threshold : float or None
@@ -70,7 +71,7 @@ class Explanation:
     terms: Mapping[str, np.ndarray]
     reconstruction: np.ndarray | list[np.ndarray] | None
     anomaly_map: list[np.ndarray] | np.ndarray | None
-    trained_on: np.ndarray
+    trained_on: np.ndarray | None
     columns: tuple[str, ...] = ()
     map_threshold: float | None = None
     roi: Region | None = None
@@ -106,7 +107,8 @@ class Explanation:
     def to_frame(self, backend: str | None = None) -> Any:
         """A DataFrame with a line for each row.
 
-        Columns: "score", "p_value", "verdict" ("anomaly" or "normal"), "trained_on"; "term NAME" for each term; of
+        Columns: "score", "p_value", "verdict" ("anomaly" or "normal"), "trained_on" where it is known; "term NAME"
+        for each term; of
         tables, "column 1", "share 1" to "column 3", "share 3", the columns with the largest shares; of pictures with
         standardised maps "regions", how many there are, and "region area", the share of the picture that they cover.
 
@@ -117,7 +119,7 @@ class Explanation:
             "score": self.score,
             "p_value": self.p_value,
             "verdict": ["anomaly" if flag else "normal" for flag in self.is_anomaly],
-            "trained_on": self.trained_on,
+            **({} if self.trained_on is None else {"trained_on": self.trained_on}),
             **{f"term {name}": values for name, values in self.terms.items()},
         }
         if self.columns and self.anomaly_map is not None:
@@ -155,7 +157,8 @@ class Explanation:
 
     def _summary(self) -> tuple[str, list[str], dict[str, Any]]:
         """Title, warnings and facts."""
-        n, flagged, known = len(self.score), int(self.is_anomaly.sum()), int(self.trained_on.sum())
+        n, flagged = len(self.score), int(self.is_anomaly.sum())
+        known = 0 if self.trained_on is None else int(self.trained_on.sum())
         parts = {
             "reconstruction": self.reconstruction,
             "shares of columns" if self.columns else "anomaly map": self.anomaly_map,

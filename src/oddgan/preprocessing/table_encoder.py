@@ -101,8 +101,9 @@ class TableEncoder(nn.Module):
 
     def _along(self, x: Tensor, knots: Tensor, ranks: Tensor) -> Tensor:
         """Where x (b, numbers) lies on the straight lines from knot to knot; beyond the ends, on the outermost ones."""
-        # The knot below is found by comparing with all: exports have no search in sorted lists.
-        below = (x[:, :, None] >= knots).sum(dim=2) - 1
+        # The knot below is found by comparing with all: exports have no search in sorted lists. Counted in float32:
+        # OpenVINO 2026.4 gets sums of whole numbers wrong to which something is added.
+        below = (x[:, :, None] >= knots).to(torch.float32).sum(dim=2).to(torch.int64) - 1
         low = torch.minimum(below.clamp_min(0), self.last) + self.start
         knots, ranks = knots.flatten(), ranks.flatten()
         share = (x - knots[low]) / (knots[low + 1] - knots[low])

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ArtifactError, DataError, MissingExtra
 from ..model.archive import line
+from .pruning import VERDICT, without_verdict
 
 ELSEWHERE = b"location"  # the key by which an ONNX graph names another file for its weights
 
@@ -26,9 +27,10 @@ class Engine(Protocol):
 
 
 class OnnxEngine:
-    """ONNX Runtime. `threads`: None, as many as there are processors."""
+    """ONNX Runtime. `threads`: None, as many as there are processors. `whole`: with the verdict inside the graph, as
+    programs in other languages run it; it takes time, whatever outputs are asked for."""
 
-    def __init__(self, graph: bytes, threads: int | None = None) -> None:
+    def __init__(self, graph: bytes, threads: int | None = None, *, whole: bool = False) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -41,6 +43,7 @@ class OnnxEngine:
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
+            graph = graph if whole else without_verdict(graph)
             self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a class of errors for every kind, and no base class
             raise ArtifactError(f"onnxruntime cannot load the graph ({line(error)})") from error
@@ -58,9 +61,9 @@ class OnnxEngine:
 
 class OpenVinoEngine:
     """OpenVINO, held to float32: left to itself it takes bfloat16 where the processor has it, which moves scores past a
-    threshold. `threads`: None, as many as there are processors."""
+    threshold. `threads`, `whole`: as for `OnnxEngine`."""
 
-    def __init__(self, graph: Sequence[bytes], threads: int | None = None) -> None:
+    def __init__(self, graph: Sequence[bytes], threads: int | None = None, *, whole: bool = False) -> None:
         try:
             import openvino
         except ImportError as error:
@@ -70,10 +73,15 @@ class OpenVinoEngine:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
             core = openvino.Core()
-            self.compiled = core.compile_model(core.read_model(*graph), "CPU", settings)
+            read = core.read_model(*graph)
+            for result in [] if whole else read.get_results():
+                if result.get_output_tensor(0).get_names() & set(VERDICT):
+                    read.remove_result(result)
+            self.compiled = core.compile_model(read, "CPU", settings)
         except Exception as error:
             raise ArtifactError(f"OpenVINO cannot load the graph ({line(error)})") from error
-        self.outputs = tuple(one.get_any_name() for one in self.compiled.outputs)
+        # Compiled, an output may have the name of what makes it; their order is the same.
+        self.outputs = tuple(one.get_any_name() for one in read.outputs)
         self._own = threading.local()
 
     def run(self, x: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -85,9 +93,12 @@ class OpenVinoEngine:
             request.infer([x], share_inputs=True)
         except Exception as error:
             raise CannotCompute(f"OpenVINO cannot compute these rows ({line(error)})") from error
-        return {name: np.array(request.get_tensor(name).data) for name in names}
+        return {name: np.array(request.get_output_tensor(self.outputs.index(name)).data) for name in names}
 
 
-def engine_of(runtime: str, graph: Sequence[bytes], threads: int | None = None) -> Engine:
-    """The engine for an export's graph. Raises `MissingExtra` and `ArtifactError`."""
-    return OnnxEngine(graph[0], threads) if runtime == "onnx" else OpenVinoEngine(graph, threads)
+def engine_of(runtime: str, graph: Sequence[bytes], threads: int | None = None, *, whole: bool = False) -> Engine:
+    """The engine for an export's graph; `whole`: with the verdict inside it. Raises `MissingExtra` and
+    `ArtifactError`."""
+    if runtime == "onnx":
+        return OnnxEngine(graph[0], threads, whole=whole)
+    return OpenVinoEngine(graph, threads, whole=whole)

@@ -13,8 +13,9 @@ from ..errors import ArtifactError
 from ..preprocessing import PicturePreprocessor, Preprocessor, TablePreprocessor, TilePreprocessor
 from ..preprocessing.parts import Block
 from ..rows import PictureRows, Rows
-from ..rows.tables import TableRows
+from ..rows.tables import BOOLEANS, TableRows
 
+LARGEST_POWER = 600.0  # beyond, float64 overflows
 MOST_VALUES = 2**24  # of pictures that are resized together
 
 
@@ -100,6 +101,45 @@ def _whole(preprocessor: WholePictures, pictures: PictureRows, size: int) -> Ite
         places.append(place)
     if held:
         yield _block(np.stack(held), np.arange(start, len(pictures)), places)
+
+
+def restored(preprocessor: TablePreprocessor, made: np.ndarray) -> np.ndarray:
+    """From the networks' values (b, d) float32 to the user's, as `TablePreprocessor.restore` does: (b, k) float64 for a
+    table of numbers, objects where a column holds text or booleans."""
+    numbers = preprocessor.numbers
+    number = [i for i, kind in enumerate(preprocessor.kinds) if kind == "number"]
+    x = np.array(made[:, : len(number)], np.float64)
+    if numbers.knots is None or numbers.ranks is None:
+        x = x * numbers.scale + numbers.center
+    else:
+        x = np.stack([_along(*one) for one in zip(x.T, numbers.ranks, numbers.knots, strict=True)], axis=1)
+    if numbers.log_center is not None and numbers.log_scale is not None:
+        far = np.sign(x) * np.expm1(np.minimum(np.abs(x), LARGEST_POWER)) * numbers.log_scale + numbers.log_center
+        x = np.where(numbers.log_scale > 0, far, x)
+    missed = np.flatnonzero(numbers.missed)
+    first = len(number) + len(missed)
+    x[:, missed] = np.where(made[:, len(number) : first] > 0.5, np.nan, x[:, missed])
+    if preprocessor.all_numbers:
+        return x
+    result = np.empty((len(made), len(preprocessor.kinds)), dtype=object)
+    result[:, number] = x
+    for i, one in enumerate(preprocessor.categories):
+        if one is None:
+            continue
+        boolean = preprocessor.kinds[i] == "boolean"
+        known = [value == "True" if boolean and value in BOOLEANS else value for value in one.values]
+        columns = made[:, first : first + one.size]
+        largest = columns.argmax(axis=1) if one.size else np.zeros(len(made), int)
+        result[:, i] = np.array([*known, None], dtype=object)[largest]
+        first += one.size
+    return result
+
+
+def _along(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where x (b,) lies on the straight lines from knot to knot; beyond the ends, on the outermost ones."""
+    low = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, int(np.isfinite(knots).sum()) - 2)
+    share = (x - knots[low]) / (knots[low + 1] - knots[low])
+    return np.asarray(values[low] + share * (values[low + 1] - values[low]))
 
 
 def _block(x: np.ndarray, row: np.ndarray, place: Sequence[Any] = ()) -> Block:

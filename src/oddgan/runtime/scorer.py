@@ -15,7 +15,7 @@ from ..errors import ArtifactError, DataError, MissingExtra, ParameterError
 from ..model import archive
 from ..model.explanation import Explanation
 from ..model.maps import RowMaps
-from ..preprocessing import PicturePreprocessor, Preprocessor
+from ..preprocessing import PicturePreprocessor, Preprocessor, TablePreprocessor
 from ..rows import Rows, open_rows
 from ..verdict import Calibration, Combination, Guarantee, Kept, MapScale, Reference, Views
 from ..verdict.calibration import ROUNDING
@@ -116,8 +116,7 @@ class Scorer:
     def explain(self, X: Any, *, strata: Any = None) -> Explanation:
         """Score, p-value, verdict, map and regions of each row, as a detector explains them.
 
-        Its `terms` are those that the score is made of. Of tables there is no reconstruction, and nothing says whether
-        a row was trained on: an export keeps no training rows.
+        Its `terms` are those that the score is made of. `trained_on` is None: an export keeps no training rows.
         """
         rows = self._opened(X)
         pictures = isinstance(self.preprocessor_, PicturePreprocessor)
@@ -127,8 +126,9 @@ class Scorer:
         shown: list[np.ndarray] = []
         shares: list[np.ndarray] = []
         made: list[np.ndarray] = []
+        tables: list[np.ndarray] = []
         for block, found in self.pipeline.each(
-            rows, self.combination.asked, maps=maps is not None, more=(X_HAT if pictures else SHARES,)
+            rows, self.combination.asked, maps=maps is not None, more=(X_HAT, SHARES)
         ):
             held.append((block, self.combination.terms(found.terms, found.embeddings)))
             if found.shares is not None:
@@ -136,7 +136,9 @@ class Scorer:
             if maps is not None and found.maps is not None:
                 for one in maps.add(block, cast(Any, found.maps)):
                     shown.extend(map(cast(Any, self.preprocessor_).spread_map, one.z, one.sizes))
-            if found.x_hat is not None:
+            if found.x_hat is not None and not pictures:
+                tables.append(intake.restored(cast(TablePreprocessor, self.preprocessor_), found.x_hat))
+            elif found.x_hat is not None:
                 for laid in restored.add(block, cast(Any, found.x_hat)):
                     made.extend(self.preprocessor_.restore(cast(Any, laid.values)))
         terms = self.preprocessor_.pooled(iter(held), self.pipeline.top_tiles)
@@ -150,9 +152,9 @@ class Scorer:
             p_value=p_value,
             is_anomaly=p_value <= self.false_alarm_rate_ + ROUNDING,
             terms=terms,
-            reconstruction=(made if tiled else np.stack(made)) if made else None,
+            reconstruction=(made if tiled else np.stack(made)) if made else np.concatenate(tables) if tables else None,
             anomaly_map=shown or (np.concatenate(shares) if shares else None),
-            trained_on=np.zeros(len(score), dtype=bool),
+            trained_on=None,
             columns=getattr(self.preprocessor_, "names", ()),
             map_threshold=self.map_threshold,
             roi=None if tiled else getattr(self.preprocessor_, "region", None),

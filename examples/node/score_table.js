@@ -1,0 +1,33 @@
+// node score_table.js EXPORT ROW.json ...
+//
+// Prints of each row: score, p-value and verdict. A row is an object by column, or an array where columns have no names:
+// {"duration": 0.3, "protocol": "tcp", "bytes": null}. EXPORT is a folder that `oddgan export MODEL DATA --to onnx`
+// wrote from a model of a table.
+
+const fs = require("fs");
+const path = require("path");
+const ort = require("onnxruntime-node");
+
+/** A value as the model takes it: a number, NaN where it is missing, or the code of a category. */
+function encoded(value, column) {
+  const missing = value === null || value === undefined;
+  if (!column.codes) return missing ? NaN : Number(value);
+  if (missing) return column.missing;
+  const text = typeof value === "boolean" ? (value ? "True" : "False") : String(value);
+  return column.codes[text] ?? column.other;
+}
+
+async function main([folder, ...files]) {
+  const facts = JSON.parse(fs.readFileSync(path.join(folder, "oddgan.json"), "utf8"));
+  if (!facts.verdict.outputs.length) throw new Error(`${folder}: ${facts.verdict.why_not}`);
+  const rows = files.map((file) => JSON.parse(fs.readFileSync(file, "utf8")));
+  const values = rows.flatMap((row) =>
+    facts.columns.map((column, i) => encoded(Array.isArray(row) ? row[i] : row[column.name], column)));
+  const session = await ort.InferenceSession.create(path.join(folder, "model.onnx"));
+  const x = new ort.Tensor("float64", Float64Array.from(values), [rows.length, facts.columns.length]);
+  const { score, p_value, is_anomaly } = await session.run({ x }, ["score", "p_value", "is_anomaly"]);
+  files.forEach((file, i) =>
+    console.log(file, score.data[i], p_value.data[i], is_anomaly.data[i] ? "anomaly" : "normal"));
+}
+
+main(process.argv.slice(2)).catch((error) => { console.error(error.message); process.exit(1); });
