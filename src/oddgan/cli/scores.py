@@ -131,6 +131,16 @@ def format_of(path: Path | None, asked: str | None, stream: bool) -> Format:
     return chosen
 
 
+def heads_of(
+    *, columns: bool, regions: bool = False, reasons: bool = False, rates: Sequence[float] = (), q_values: bool = False
+) -> list[str]:
+    """What the columns of results are called, but for the keys; see `scores_to`."""
+    more = {"columns": columns, "regions": regions, "reason": reasons}
+    verdicts = ["verdict", *(f"verdict_{rate:g}" for rate in rates)]
+    numbers = ["score", "p_value", *["q_value"] * q_values]
+    return [*numbers, *verdicts, *(name for name, there in more.items() if there)]
+
+
 @contextmanager
 def scores_to(
     path: Path | None,
@@ -150,19 +160,10 @@ def scores_to(
     largest shares. `regions`: one with the regions that are anomalous. `reasons`: one with the reason why a row
     could not be used. `rates`: further ones, each with a column of verdicts. `q_values`: there is a column of them.
     """
-    more = {"columns": columns, "regions": regions, "reason": reasons}
-    verdicts = ["verdict", *(f"verdict_{rate:g}" for rate in rates)]
-    heads = [
-        *keys,
-        "score",
-        "p_value",
-        *["q_value"] * q_values,
-        *verdicts,
-        *(name for name, there in more.items() if there),
-    ]
+    heads = [*keys, *heads_of(columns=columns, regions=regions, reasons=reasons, rates=rates, q_values=q_values)]
     kinds: dict[Format, Any] = {"csv": _Csv, "jsonl": _JsonLines, "parquet": _Parquet}
     if stream:
-        with _Stream(path) as out:
+        with Through(path) as out:
             yield kinds[form](out, heads)
     elif path is None:
         with tempfile.SpooledTemporaryFile(SPOOLED) as spool:
@@ -176,13 +177,13 @@ def scores_to(
             writer.close()
 
 
-class _Stream:
+class Through:
     """Writes every batch of results through to a file or to standard output."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
-    def __enter__(self) -> "_Stream":
+    def __enter__(self) -> "Through":
         try:
             self.file: Any = sys.stdout.buffer if self.path is None else self.path.open("wb")
         except OSError as error:
@@ -244,15 +245,18 @@ class _JsonLines:
         self.file, self.heads = file, heads
 
     def __call__(self, results: Results) -> None:
-        columns = results.all(lambda values: [_finite(value) for value in values.tolist()], in_full=True)
-        lines = []
-        for key, *rest in zip(results.keys, *columns, strict=True):
-            line = dict(zip(self.heads, (*map(_text, key), *rest), strict=True))
-            lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False))
+        lines = [json.dumps(line, ensure_ascii=False, allow_nan=False) for line in entries(results, self.heads)]
         self.file.write("".join(f"{line}\n" for line in lines).encode())
 
     def close(self) -> None:
         """JSON Lines need no end."""
+
+
+def entries(results: Results, heads: Sequence[str]) -> list[dict[str, Any]]:
+    """Results as JSON has them, an object each. `heads`: what keys and columns are called."""
+    columns = results.all(lambda values: [_finite(value) for value in values.tolist()], in_full=True)
+    rows = zip(results.keys, *columns, strict=True)
+    return [dict(zip(heads, (*map(_text, key), *rest), strict=True)) for key, *rest in rows]
 
 
 def _finite(value: float) -> float | None:
