@@ -29,6 +29,7 @@ from .scoring import Scoring, Source
 if TYPE_CHECKING:
     from ..detector import Detector
     from .scores import Format
+    from .shards import Shard
 
 POLL = 1.0  # seconds
 
@@ -112,6 +113,14 @@ def score(
     once: Annotated[
         bool, typer.Option("--once", help="--watch scores what is there and is not done yet, and ends.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Score part I of N equal parts of DATA's rows, counted from 0, into FILE.I-of-N.csv for --output "
+            "FILE.csv (see: oddgan merge).",
+        ),
+    ] = None,
     report: Reports = None,
     drop: Drop = None,
     channels_from: ChannelsFrom = None,
@@ -175,6 +184,15 @@ def score(
     if watch is None and (once or poll is not None):
         raise ParameterError("--once and --poll are for --watch: give --watch FOLDER as well")
     chosen = _check_live(output, form, watch, poll, report, channels_from) if live else format_of(output, form, stream)
+    part = (
+        None
+        if shard is None
+        else _shard(
+            shard, output, live, {"--fdr": fdr, "--monitor": monitor, "--report": report, "--stream": stream or None}
+        )
+    )
+    if part is not None and output is not None:
+        output = part.place(output)
     inputs = [] if live else data
     reports = check_reports(report)
     check_writable(output, monitor, *reports, inputs=(model, *inputs))
@@ -197,6 +215,24 @@ def score(
     )
     if reports and hasattr(detector, "pipeline"):
         raise ParameterError(f"--report: tells of the training, which {model}, an export, does not hold; leave it out")
+    sharding = None
+    if part is not None and output is not None:
+        from .shards import Sharding
+
+        given = {
+            "format": chosen,
+            "false_alarm_rate": [detector.false_alarm_rate_, *rates[1:]],
+            "regions": regions,
+            "maps": None if maps is None else [map_as, map_scale],
+            "skip_bad": skip_bad,
+            "convert": convert,
+            "drop": sorted(drop or ()),
+            "channels_from": channels_from,
+            "strata": strata,
+            "block_size": detector.block_size,
+            "device": device,
+        }
+        sharding = Sharding(part, output, model, given)
     how = Scoring(
         detector,
         output,
@@ -214,6 +250,7 @@ def score(
         strata=strata,
         reports=reports,
         data="" if live else _called(data),
+        sharding=sharding,
     )
     if watch is not None and output is not None:
         from .watching import watch as keep_watching
@@ -234,6 +271,22 @@ def score(
         raise typer.Exit(3)
     if left_out:
         raise typer.Exit(LEFT_OUT)
+
+
+def _shard(text: str, output: Path | None, live: bool, others: dict[str, Any]) -> "Shard":
+    """The shard. Raises `ParameterError` for what does not go with one."""
+    from .shards import Shard
+
+    found = Shard.parse(text)
+    if live:
+        raise ParameterError(f"--shard {text}: is a part of DATA, which standard input and --watch do not have")
+    if output is None:
+        raise ParameterError(f"--shard {text}: give --output FILE, so that oddgan merge can put the parts together")
+    if given := [flag for flag, value in others.items() if value is not None]:
+        raise ParameterError(
+            f"{given[0]}: is of all rows in their order, and --shard scores a part of them; leave it out"
+        )
+    return found
 
 
 def _check_live(

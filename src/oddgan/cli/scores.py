@@ -26,6 +26,7 @@ UNUSABLE = "unusable"
 
 MOST = 3  # columns that are named of each row
 SPOOLED = 64 * 2**20  # bytes of results that wait in memory for the run to end well; more wait on disk
+GROUP = 2**16  # rows of a row group in Parquet
 DIGITS = 9  # of a number in text: what a float32, in which networks compute, has
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -153,8 +154,10 @@ def scores_to(
     stream: bool,
     rates: Sequence[float] = (),
     q_values: bool = False,
+    finish: Callable[[IO[bytes]], None] | None = None,
 ) -> Iterator[Writer]:
-    """Where results go: a file, or standard output. Whole or not at all, unless `stream` is true.
+    """Where results go: a file, or standard output. Whole or not at all, unless `stream` is true. `finish` is called
+    with the file when all is written, before it has its name.
 
     `keys`: what identifies a row, of "path" and "row". `columns`: there is a column with the columns that have the
     largest shares. `regions`: one with the regions that are anomalous. `reasons`: one with the reason why a row
@@ -175,6 +178,8 @@ def scores_to(
             writer = kinds[form](file, heads)
             yield writer
             writer.close()
+            if finish is not None:
+                finish(file)
 
 
 class Through:
@@ -276,15 +281,46 @@ class _Parquet:
 
         types = {"row": pa.int64(), "score": pa.float64(), "p_value": pa.float64(), "q_value": pa.float64()}
         self.schema = pa.schema([(head, types.get(head, pa.string())) for head in heads])
-        self.writer = pq.ParquetWriter(file, self.schema)
+        self.writer = RowGroups(pq.ParquetWriter(file, self.schema))
 
     def __call__(self, results: Results) -> None:
         import pyarrow as pa
 
+        if not results.keys:
+            return
         keys = [list(map(_text, column)) for column in zip(*results.keys, strict=True)]
         columns = [*keys, *results.all(lambda values: pa.array(values, from_pandas=True), in_full=False)]
-        self.writer.write_table(pa.table(columns, schema=self.schema))
+        self.writer.add(pa.table(columns, schema=self.schema))
 
     def close(self) -> None:
         """Write the file's end."""
+        self.writer.close()
+
+
+class RowGroups:
+    """Tables into a Parquet file, in groups of `GROUP` rows whatever the sizes in which they come."""
+
+    def __init__(self, writer: Any) -> None:
+        self.writer = writer
+        self.waiting: list[Any] = []
+        self.count = 0
+
+    def add(self, table: Any) -> None:
+        """These rows after those before."""
+        self.waiting.append(table)
+        self.count += len(table)
+        while self.count >= GROUP:
+            self._write(GROUP)
+
+    def _write(self, rows: int) -> None:
+        import pyarrow as pa
+
+        whole = pa.concat_tables(self.waiting)
+        self.writer.write_table(pa.concat_tables([whole.slice(0, rows)]).combine_chunks(), row_group_size=GROUP)
+        self.waiting, self.count = [whole.slice(rows)], self.count - rows
+
+    def close(self) -> None:
+        """Write what waits, and the file's end."""
+        if self.count:
+            self._write(self.count)
         self.writer.close()

@@ -1,5 +1,6 @@
 """How oddgan score scores sources, and where results go."""
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..detector import Detector
     from .reading import Chunk
     from .scores import Format, Results
+    from .shards import Sharding
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Scoring:
     """How rows are scored and where results go. `several`: whether there may be more than one source. `rates`: further
     false-alarm rates; `fdr`: a false discovery rate that verdicts are by; `monitor`: the file of a stream's state;
     `strata`: what says of which sort each row is (`oddgan.data.keys`); `reports`: files for a report, which calls the
-    rows `data`."""
+    rows `data`; `sharding`: which part of all rows is scored, None: all."""
 
     detector: "Detector"
     output: Path | None
@@ -54,6 +56,7 @@ class Scoring:
     strata: str | None = None
     reports: Sequence[Path] = ()
     data: str = "rows"
+    sharding: "Sharding | None" = None
 
     def run(self, sources: Iterable[Source], progress: Callable[[int, int], None] = no_progress) -> tuple[int, int]:
         """Write the results of all rows; return how many are anomalies and how many could not be used. Nothing is
@@ -73,6 +76,10 @@ class Scoring:
         table = detector.model_.preprocessor.kind == "table"
         self.check_locates(table)
         first = next(sources, None)
+        parts: Iterator[range | None] = itertools.repeat(None)
+        if self.sharding is not None and first is not None:
+            rest = list(sources)
+            sources, parts = iter(rest), iter(self.sharding.parts([(one.name, one.rows) for one in (first, *rest)]))
         keys = self._keys(first, table)
         bad: list[tuple[str, str]] = []
         done = anomalies = seen = total = 0
@@ -96,12 +103,14 @@ class Scoring:
                     stream=self.stream,
                     rates=self.rates,
                     q_values=self.fdr is not None,
+                    finish=None if self.sharding is None else self.sharding.write,
                 )
             )
             for source in ([] if first is None else [first]), sources:
                 for one in source:
-                    total += self._count(one)
-                    for results, unusable in self._results(one, keys, folder, looked):
+                    part = next(parts)
+                    total += self._count(one) if part is None else len(part)
+                    for results, unusable in self._results(one, keys, folder, looked, part):
                         bad += unusable
                         seen += len(results.score)
                         if bad and not self.skip_bad:
@@ -120,7 +129,9 @@ class Scoring:
                         anomalies += int(results.is_anomaly.sum())
                         counts = [n + int(flags.sum()) for n, flags in zip(counts, results.others, strict=True)]
                         progress(done + len(bad), total)
-            if bad and (not self.skip_bad or not (done or self.stream)):
+            if self.sharding is not None:
+                self.sharding.rows, self.sharding.anomalies, self.sharding.unusable = done, anomalies, len(bad)
+            if bad and (not self.skip_bad or not (done or self.stream or self.sharding)):
                 refuse(first.name if first and not self.several else "", bad, seen)
             if self.fdr is not None:
                 held = self._discovered(held, self.fdr)
@@ -196,16 +207,18 @@ class Scoring:
         return len(source.rows) if sys.stderr.isatty() or not hasattr(source.rows, "parts") else 0
 
     def _results(
-        self, source: Source, keys: tuple[str, ...], folder: Path | None, looked: Looked
+        self, source: Source, keys: tuple[str, ...], folder: Path | None, looked: Looked, part: range | None
     ) -> "Iterator[tuple[Results, list[tuple[str, str]]]]":
         """The results of a source's rows, some at a time, and the names of those that could not be used."""
         from .reading import as_taken, chunks
 
         reason = source.reason
+        if part is not None and not part:
+            return
         if not reason:
             try:
                 rows = as_taken(source.rows, self.detector, self.strata)
-                for chunk in chunks(rows, self.detector, self.detector.block_size if self.stream else None):
+                for chunk in chunks(rows, self.detector, self.detector.block_size if self.stream else None, part):
                     names = [self._name(source.name, rows, name) for name in chunk.names]
                     unusable = [(str(names[i - chunk.start]), why) for i, why in sorted(chunk.bad.items())]
                     found = names if len(keys) == 1 else [(source.name, n) for n in chunk.names]
