@@ -67,6 +67,11 @@ def decode(place: str) -> Array:
     return np.dstack(channels)
 
 
+def decode_bytes(content: bytes) -> Array:
+    """The picture in a file of this content, as `decode` gives it; raises `Unreadable`."""
+    return _decoded(content)
+
+
 def _of_each(files: Sequence[str], read: Callable[[str], T]) -> list[T]:
     """What `read` makes of each file of one picture; `Unreadable` names the file."""
     found = []
@@ -89,9 +94,9 @@ def _check_alike(files: Sequence[str], heads: Sequence[tuple[int, int, str]]) ->
             )
 
 
-def _decoded(path: str) -> Array:
-    """The picture in one file or on one page."""
-    with _opened(path) as image:
+def _decoded(source: str | bytes) -> Array:
+    """The picture in one file, on one page, or in the content of a file."""
+    with _opened(source) as image:
         rawmode = _rawmode(image)
         try:
             image.load()
@@ -147,7 +152,7 @@ def _page_starts(stream: io.BufferedReader) -> Iterator[int]:
     big = b"\x2b" in head[2:4]
     count, link, entry = (f"{order}Q", f"{order}Q", 20) if big else (f"{order}H", f"{order}I", 12)
     at, seen = 4 + 4 * big, set[int]()
-    held = os.fstat(stream.fileno()).st_size
+    held = stream.seek(0, os.SEEK_END)
     stream.seek(at)
     while len(raw := stream.read(struct.calcsize(link))) == struct.calcsize(link):
         start: int = struct.unpack(link, raw)[0]
@@ -207,10 +212,10 @@ def _header(path: str) -> tuple[int, int, int, str]:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[ImageFile]:
+def _opened(source: str | bytes) -> Iterator[ImageFile]:
     """The picture with its header read and checked, its pixels not yet decoded."""
-    path, page = page_of(path)
-    with _stream(path) as stream:
+    path, page = page_of(source) if isinstance(source, str) else ("", None)
+    with _stream(path) if isinstance(source, str) else _File(io.BytesIO(source)) as stream:
         if page is not None:
             stream.begin_at(page)
         reader = _reader(stream.read(16))
@@ -249,7 +254,7 @@ def _opened(path: str) -> Iterator[ImageFile]:
 
 def _how_to_read_one(path: str, form: str | None) -> str:
     name = os.path.basename(path)
-    if form != "TIFF":
+    if form != "TIFF" or not path:
         return "save each of them in its own file"
     if os.path.splitext(path)[1].lower() not in PAGED:
         return "call the file .tif to read its pages"
