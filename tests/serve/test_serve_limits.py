@@ -6,9 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import png
 from PIL import Image
 
+from conftest import png
 from oddgan import serve as serving
 from oddgan.errors import ParameterError
 from oddgan.serve.limits import Memory, Refusal
@@ -177,11 +177,9 @@ def test_a_client_that_is_gone(serve):
 
         headers = [(b"content-type", b"application/json")]
         scope = {"type": "http", "method": "POST", "path": "/models/numbers/score", "headers": headers,
-                 "query_string": b"", "http_version": "1.1", "scheme": "http", "server": None, "client": None}  # fmt: skip
+                 "query_string": b"", "http_version": "1.1", "scheme": "http"}  # fmt: skip
         await client.application(scope, receive, send)
         return sent
 
     assert asyncio.run(left())[0]["status"] == 499
     assert client.service.scoring.memory.held == 0
-
-
