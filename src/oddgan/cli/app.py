@@ -22,6 +22,7 @@ from . import (
     monitor,
     reproduce,
     score,
+    serve,
     terminal,
     train,
 )
@@ -48,6 +49,7 @@ def app_for(arguments: list[str]) -> typer.Typer:
         "train": train.command(arguments if _command_of(arguments) == "train" else None),
         "score": score.score,
         "merge": merge.merge,
+        "serve": serve.serve,
         "monitor": monitor.monitor,
         "evaluate": evaluate.evaluate,
         "calibrate": calibrate.calibrate,

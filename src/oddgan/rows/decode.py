@@ -72,6 +72,11 @@ def decode_bytes(content: bytes) -> Array:
     return _decoded(content)
 
 
+def header_of_bytes(content: bytes) -> tuple[int, int, int, str]:
+    """The `header` of a file of this content; raises `Unreadable`."""
+    return _header(content)
+
+
 def _of_each(files: Sequence[str], read: Callable[[str], T]) -> list[T]:
     """What `read` makes of each file of one picture; `Unreadable` names the file."""
     found = []
@@ -94,9 +99,9 @@ def _check_alike(files: Sequence[str], heads: Sequence[tuple[int, int, str]]) ->
             )
 
 
-def _decoded(source: str | bytes) -> Array:
-    """The picture in one file, on one page, or in the content of a file."""
-    with _opened(source) as image:
+def _decoded(path: str | bytes) -> Array:
+    """The picture in one file or on one page, or whose file has these bytes."""
+    with _opened(path) as image:
         rawmode = _rawmode(image)
         try:
             image.load()
@@ -196,7 +201,7 @@ class _File(io.BufferedReader):
         return changed + found[len(changed) :]
 
 
-def _header(path: str) -> tuple[int, int, int, str]:
+def _header(path: str | bytes) -> tuple[int, int, int, str]:
     with _opened(path) as image:
         if image.mode == "I":  # only the pixels show whether the values fit 16 bits
             array = _decoded(path)
@@ -212,10 +217,10 @@ def _header(path: str) -> tuple[int, int, int, str]:
 
 
 @contextmanager
-def _opened(source: str | bytes) -> Iterator[ImageFile]:
+def _opened(path: str | bytes) -> Iterator[ImageFile]:
     """The picture with its header read and checked, its pixels not yet decoded."""
-    path, page = page_of(source) if isinstance(source, str) else ("", None)
-    with _stream(path) if isinstance(source, str) else _File(io.BytesIO(source)) as stream:
+    path, page = (path, None) if isinstance(path, bytes) else page_of(path)
+    with _stream(path) as stream:
         if page is not None:
             stream.begin_at(page)
         reader = _reader(stream.read(16))
@@ -252,16 +257,18 @@ def _opened(source: str | bytes) -> Iterator[ImageFile]:
             raise _damaged(error) from error
 
 
-def _how_to_read_one(path: str, form: str | None) -> str:
-    name = os.path.basename(path)
-    if form != "TIFF" or not path:
+def _how_to_read_one(path: str | bytes, form: str | None) -> str:
+    if form != "TIFF" or isinstance(path, bytes):
         return "save each of them in its own file"
+    name = os.path.basename(path)
     if os.path.splitext(path)[1].lower() not in PAGED:
         return "call the file .tif to read its pages"
     return f"add #0 to its name for the first, or give the file or its folder as DATA: {name}#0"
 
 
-def _stream(path: str) -> _File:
+def _stream(path: str | bytes) -> _File:
+    if isinstance(path, bytes):
+        return _File(io.BytesIO(path))
     try:
         about = os.stat(path)
         if stat.S_ISDIR(about.st_mode):
