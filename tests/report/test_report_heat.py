@@ -8,7 +8,7 @@ from PIL import Image
 
 from oddgan.errors import DataError, OutputError, ParameterError
 from oddgan.report import Shades, heat_map_grid, located, overlay, panel
-from oddgan.report.colours import inferno
+from oddgan.colours import inferno
 from oddgan.report.heat import CONTOUR, OUTLINE, colour_bar, outlined, shown_views
 from oddgan.verdict.regions import threshold_in
 

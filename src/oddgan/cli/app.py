@@ -10,7 +10,21 @@ from typing import Annotated
 
 import typer
 
-from . import calibrate, compare, demo, evaluate, export, generate, models, monitor, reproduce, score, terminal, train
+from . import (
+    calibrate,
+    compare,
+    demo,
+    evaluate,
+    export,
+    generate,
+    models,
+    monitor,
+    reproduce,
+    score,
+    serve,
+    terminal,
+    train,
+)
 
 ANYWHERE = ("--debug", "--quiet", "-q")  # flags that may stand after the command too
 
@@ -33,6 +47,7 @@ def app_for(arguments: list[str]) -> typer.Typer:
     commands: dict[str, Callable[..., None]] = {
         "train": train.command(arguments if _command_of(arguments) == "train" else None),
         "score": score.score,
+        "serve": serve.serve,
         "monitor": monitor.monitor,
         "evaluate": evaluate.evaluate,
         "calibrate": calibrate.calibrate,

@@ -89,8 +89,8 @@ def _check_alike(files: Sequence[str], heads: Sequence[tuple[int, int, str]]) ->
             )
 
 
-def _decoded(path: str) -> Array:
-    """The picture in one file or on one page."""
+def _decoded(path: str | bytes) -> Array:
+    """The picture in one file or on one page, or whose file has these bytes."""
     with _opened(path) as image:
         rawmode = _rawmode(image)
         try:
@@ -191,7 +191,7 @@ class _File(io.BufferedReader):
         return changed + found[len(changed) :]
 
 
-def _header(path: str) -> tuple[int, int, int, str]:
+def _header(path: str | bytes) -> tuple[int, int, int, str]:
     with _opened(path) as image:
         if image.mode == "I":  # only the pixels show whether the values fit 16 bits
             array = _decoded(path)
@@ -207,9 +207,9 @@ def _header(path: str) -> tuple[int, int, int, str]:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[ImageFile]:
+def _opened(path: str | bytes) -> Iterator[ImageFile]:
     """The picture with its header read and checked, its pixels not yet decoded."""
-    path, page = page_of(path)
+    path, page = (path, None) if isinstance(path, bytes) else page_of(path)
     with _stream(path) as stream:
         if page is not None:
             stream.begin_at(page)
@@ -247,16 +247,18 @@ def _opened(path: str) -> Iterator[ImageFile]:
             raise _damaged(error) from error
 
 
-def _how_to_read_one(path: str, form: str | None) -> str:
-    name = os.path.basename(path)
-    if form != "TIFF":
+def _how_to_read_one(path: str | bytes, form: str | None) -> str:
+    if form != "TIFF" or isinstance(path, bytes):
         return "save each of them in its own file"
+    name = os.path.basename(path)
     if os.path.splitext(path)[1].lower() not in PAGED:
         return "call the file .tif to read its pages"
     return f"add #0 to its name for the first, or give the file or its folder as DATA: {name}#0"
 
 
-def _stream(path: str) -> _File:
+def _stream(path: str | bytes) -> _File:
+    if isinstance(path, bytes):
+        return _File(io.BytesIO(path))  # type: ignore[arg-type]  # a raw stream in all but its type
     try:
         about = os.stat(path)
         if stat.S_ISDIR(about.st_mode):

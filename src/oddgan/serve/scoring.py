@@ -1,0 +1,58 @@
+"""From rows to results, for all requests: queues by model, threads that decode, memory that is held."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from ..errors import OddganError
+from .batching import Batcher, Job, Observer
+from .limits import Limits, Memory, Refusal
+from .metrics import Metrics
+from .models import Models, Results, Served
+
+T = TypeVar("T")
+
+
+class Scoring:
+    """What scores the rows of all requests."""
+
+    def __init__(self, models: Models, limits: Limits) -> None:
+        self.models, self.limits = models, limits
+        self.memory = Memory(limits.memory)
+        self.batchers: dict[Served, Batcher] = {}
+        self.metrics = Metrics(models, self.batchers, self.memory, limits.window)
+        for model in models:
+            size = limits.max_batch or max(1, int(model.scorer.block_size))
+            observer = Observer(partial(self.metrics.add_batch, model))
+            self.batchers[model] = Batcher(model.compute, size, limits, observer)
+        self._pool = ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 1), "decoding")
+
+    async def aside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """What `work` returns, computed in a thread, so that other requests go on."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    async def score(self, model: Served, rows: Any, *, explained: bool, until: float) -> Results:
+        """The results of rows that the model takes. Raises `Refusal`: 503 where the queue is full, 504 where they were
+        not scored in time, 400 where they cannot be scored."""
+        job = Job(rows, len(rows), explained, until)
+        found = self.batchers[model].submit(job)
+        try:
+            results: Results = await asyncio.wait_for(asyncio.wrap_future(found), max(0.001, until - time.monotonic()))
+        except (TimeoutError, CancelledError):
+            raise Refusal(
+                504, f"the rows were not scored within {self.limits.timeout:g} seconds; send fewer, or later", "late"
+            ) from None
+        except OddganError as error:
+            raise Refusal(400, str(error)) from error
+        self.metrics.add(model, results)
+        return results
+
+    def close(self) -> None:
+        """Score what waits, and take no more."""
+        for batcher in self.batchers.values():
+            batcher.close()
+        self._pool.shutdown()
