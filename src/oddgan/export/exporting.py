@@ -14,6 +14,7 @@ from .. import __version__
 from ..errors import DataError, MissingExtra, OutputError, ParameterError
 from ..files import whole_folder
 from ..model import Model
+from ..onnx_runtime import onnxruntime
 from ..preprocessing.prepared import spread
 from ..rows import Rows, open_rows
 from ..runtime import Scorer, bundle, intake
@@ -267,11 +268,10 @@ class _Making:
     def versions(self) -> dict[str, str]:
         """What the export was made and compared with."""
         import onnx
-        import onnxruntime
         import torch
 
         found = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
-        found |= {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
+        found |= {"onnx": onnx.__version__, "onnxruntime": onnxruntime().__version__}
         if self.to == "openvino":
             import openvino
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ArtifactError, DataError, MissingExtra
 from ..model.archive import line
+from ..onnx_runtime import onnxruntime
 
 ELSEWHERE = b"location"  # the key by which an ONNX graph names another file for its weights
 
@@ -30,18 +31,18 @@ class OnnxEngine:
 
     def __init__(self, graph: bytes, threads: int | None = None) -> None:
         try:
-            import onnxruntime
+            runtime = onnxruntime()
         except ImportError as error:
             raise MissingExtra("onnxruntime", "onnx", "a model that was exported to ONNX") from error
         if ELSEWHERE in graph:
             raise ArtifactError("the graph wants weights of another file, which no export does")
-        options = onnxruntime.SessionOptions()
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self.session = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a class of errors for every kind, and no base class
             raise ArtifactError(f"onnxruntime cannot load the graph ({line(error)})") from error
         self.input = self.session.get_inputs()[0].name
