@@ -258,7 +258,7 @@ def _how_to_read_one(path: str | bytes, form: str | None) -> str:
 
 def _stream(path: str | bytes) -> _File:
     if isinstance(path, bytes):
-        return _File(io.BytesIO(path))  # type: ignore[arg-type]  # a raw stream in all but its type
+        return _File(io.BytesIO(path))
     try:
         about = os.stat(path)
         if stat.S_ISDIR(about.st_mode):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from .limits import Limits
 
 if TYPE_CHECKING:
-    from .service import app
     from .models import Served, opened
     from .server import run
+    from .service import app
 
 __all__ = ["Limits", "Served", "app", "opened", "run"]
 

@@ -1,7 +1,7 @@
 """Rows of several requests, scored together.
 
-Each model has a queue and a thread that scores. A request's rows wait there until the thread is free, and then
-`max_wait` at most for others to come; what is scored together is at most `max_batch` rows, or one request that has
+Each model has a queue and a thread that scores. A request's rows wait there until the thread is free, and `max_wait`
+at most for others to come; what is scored together is at most `max_batch` rows, or one request that has
 more. If that fails, each request is tried alone, so that one bad row fails nobody else's.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import OddganError
-from .limits import Limits, Refusal, busy
+from .limits import Limits, Refusal, busy, late
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class Job:
     n: int
     explained: bool
     until: float
+    since: float = field(default_factory=time.monotonic)
     found: "Future[Any]" = field(default_factory=Future)
 
 
@@ -92,7 +93,7 @@ class Batcher:
                 if not self.waiting:
                     return []
                 first = self.waiting[0]
-                end = time.monotonic() + self.limits.max_wait
+                end = first.since + self.limits.max_wait
                 while not self._closed and self._fitting(first.explained) < self.size:
                     left = end - time.monotonic()
                     if left <= 0:
@@ -117,8 +118,10 @@ class Batcher:
                 count += self.size * bool(full)  # what comes later does not overtake
                 continue
             self.rows -= job.n
-            if job.until < now or not job.found.set_running_or_notify_cancel():
-                job.found.cancel()
+            if not job.found.set_running_or_notify_cancel():
+                continue
+            if job.until < now:
+                job.found.set_exception(late(self.limits))
                 continue
             taken.append(job)
             count += job.n

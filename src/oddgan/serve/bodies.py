@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from .limits import Account, Limits, Refusal
 
 PARTS = 1000  # of a form
+COPIES = 2  # of a body, while it is put together
 JSON_TIMES = 20  # bytes that Python holds for each byte of JSON
 
 
@@ -19,7 +20,7 @@ class Gone(Exception):
     """The client has closed the connection."""
 
 
-async def chunks(request: Request, limits: Limits, account: Account, until: float) -> AsyncIterator[bytes]:
+async def chunks(request: Request, limits: Limits, account: Account, until: float) -> AsyncGenerator[bytes, None]:
     """The body, piece by piece, as it comes. Raises `Refusal`: 413 for one that is too long, 408 for one that comes too
     slowly, 415 for a compressed one; `Gone` where the client is."""
     coding = request.headers.get("content-encoding", "identity").lower()
@@ -41,7 +42,7 @@ async def chunks(request: Request, limits: Limits, account: Account, until: floa
             raise Gone from None
         count += len(piece)
         _check_length(count, limits)
-        account.take(len(piece))
+        account.take(COPIES * len(piece))
         yield piece
 
 

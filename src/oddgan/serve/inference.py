@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..rows.tables import listed
 from . import rows, tensors
 from .bodies import parsed
 from .limits import Account, Limits, Refusal
@@ -122,7 +123,7 @@ def _outputs(asked: Any, binary: bool, model: Served) -> tuple[tuple[str, bool],
 def _known(model: Served) -> str:
     if model.pictures:
         return f"{PICTURES}, pictures [n, height, width, channels], or BYTES [n] of encoded ones"
-    return f"one input a column: {rows.listed(model.like.names)}"
+    return f"one input a column: {listed(model.like.names)}"
 
 
 def _pictures(found: dict[str, Tensor], model: Served, limits: Limits, account: Account) -> list[np.ndarray]:

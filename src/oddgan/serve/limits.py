@@ -24,6 +24,11 @@ def busy(message: str) -> Refusal:
     return Refusal(503, f"{message}; try again in a second", "busy")
 
 
+def late(limits: "Limits") -> Refusal:
+    """A refusal of rows that were not scored in time."""
+    return Refusal(504, f"the rows were not scored within {limits.timeout:g} seconds; send fewer, or later", "late")
+
+
 @dataclass(frozen=True)
 class Limits:
     """The bounds of a service. Raises `ParameterError` for one that is none.

@@ -112,6 +112,12 @@ def of_columns(columns: Mapping[str, Sequence[Any] | np.ndarray], model: Served)
         except _Unfit as error:
             raise Refusal(400, f"row {error.row}, column {name!r}: {error}") from None
         texts.append(known)
+        if like.columns is None and (gone := np.isnan(values[:, k])).any():  # as arrays are refused everywhere else
+            raise Refusal(
+                400,
+                f"row {int(gone.argmax())}, {name}: is missing (null, or NaN); the model was trained on an array, in which "
+                "no value is missing",
+            )
     return _matched(TableRows(values, like.columns, like.kinds, tuple(texts)), model)
 
 

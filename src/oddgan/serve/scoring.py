@@ -4,13 +4,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
 from ..errors import OddganError
 from .batching import Batcher, Job, Observer
-from .limits import Limits, Memory, Refusal
+from .limits import Limits, Memory, Refusal, late
 from .metrics import Metrics
 from .models import Models, Results, Served
 
@@ -42,10 +42,8 @@ class Scoring:
         found = self.batchers[model].submit(job)
         try:
             results: Results = await asyncio.wait_for(asyncio.wrap_future(found), max(0.001, until - time.monotonic()))
-        except (TimeoutError, CancelledError):
-            raise Refusal(
-                504, f"the rows were not scored within {self.limits.timeout:g} seconds; send fewer, or later", "late"
-            ) from None
+        except TimeoutError:
+            raise late(self.limits) from None
         except OddganError as error:
             raise Refusal(400, str(error)) from error
         self.metrics.add(model, results)
@@ -54,5 +52,5 @@ class Scoring:
     def close(self) -> None:
         """Score what waits, and take no more."""
         for batcher in self.batchers.values():
-            batcher.close()
+            batcher.close(self.limits.timeout)
         self._pool.shutdown()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -18,9 +19,10 @@ from .limits import Limits
 
 KEEP_ALIVE = 15  # seconds that a connection without a request stays
 BACKLOG = 1024  # connections that wait to be accepted
+_SLOW = b'{"error": "the head of the request came too slowly; send it faster"}'
 SLOW = (
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: 53\r\nconnection: close\r\n\r\n"
-    b'{"error": "the head of the request came too slowly."}'
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%s" % (len(_SLOW), _SLOW)
 )
 
 
@@ -30,6 +32,7 @@ class Timed(H11Protocol):
     seconds = 10.0
     most = 512
     _late: asyncio.TimerHandle | None = None
+    _heard = False
     _unread = -1
 
     def connection_made(self, transport: Any) -> None:
@@ -41,6 +44,7 @@ class Timed(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Something has come."""
+        self._heard = True
         super().data_received(data)
         if self._asking():
             self._end()
@@ -81,7 +85,8 @@ class Timed(H11Protocol):
     def _too_late(self) -> None:
         self._late = None
         if not self._asking() and not self.transport.is_closing():
-            self.transport.write(SLOW)
+            if self._heard and self.conn.their_state is h11.IDLE:  # else it is silent, or what it sends is refused
+                self.transport.write(SLOW)
             self.transport.close()
 
 

@@ -1,5 +1,6 @@
 """The service as an ASGI application: its routes, and what each of them does."""
 
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -199,7 +200,7 @@ class Service:
             explained = (regions or heat) and model.locates
             results = await self.scoring.score(model, taken, explained=explained, until=until)
             found = await self.scoring.aside(_answers, model, names, results, bad, regions, heat)
-        return JSONResponse(found)
+        return Response(found, media_type="application/json")
 
     async def _rows(
         self, request: Request, model: Served, account: Account, until: float
@@ -247,8 +248,8 @@ class Service:
 
 def _answers(
     model: Served, names: list[str], results: Results, bad: Mapping[int, str], regions: bool, heat: bool
-) -> dict[str, Any]:
-    """The answer to POST /score."""
+) -> bytes:
+    """The answer to POST /score, as JSON."""
     usable = iter(range(len(results.score)))
     found = [
         answers.unusable(name, bad[i])
@@ -256,7 +257,7 @@ def _answers(
         else answers.of_row(model, name, results, next(usable), regions=regions, heat=heat)
         for i, name in enumerate(names)
     ]
-    return {**answers.header(model), "results": found}
+    return json.dumps({**answers.header(model), "results": found}, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _switch(request: Request, name: str, usual: bool) -> bool:

@@ -110,8 +110,10 @@ def _elements(data: memoryview, count: int, name: str) -> list[bytes]:
 def _of_json(data: Any, datatype: str, shape: tuple[int, ...], name: str) -> Any:
     flat = _flat(data, name)
     if len(flat) != math.prod(shape):
-        raise Refusal(400, f"input {name!r:.80} of shape {list(shape)} takes {math.prod(shape):,} values, and there are "
-                           f"{len(flat):,}")  # fmt: skip
+        raise Refusal(
+            400,
+            f"input {name!r:.80} of shape {list(shape)} takes {math.prod(shape):,} values, and there are {len(flat):,}",
+        )
     if datatype == "BYTES":
         if not all(isinstance(one, str) or one is None for one in flat):
             raise Refusal(400, f"input {name!r:.80} is of BYTES, and its data is not a list of texts")
@@ -138,12 +140,13 @@ def _flat(data: Any, name: str) -> list[Any]:
     """Values as a flat list, however they are nested."""
     if not isinstance(data, list):
         raise Refusal(400, f"data of input {name!r:.80} is not a list")
+    values: list[Any] = data
     for _ in range(MOST_AXES):
-        if not any(isinstance(one, list) for one in data):
-            return data
-        if not all(isinstance(one, list) for one in data):
+        if not any(isinstance(one, list) for one in values):
+            return values
+        if not all(isinstance(one, list) for one in values):
             break
-        data = [value for one in data for value in one]
+        values = [value for one in values for value in one]
     raise Refusal(400, f"data of input {name!r:.80} is nested unevenly")
 
 
