@@ -17,6 +17,7 @@ PACKAGE = Path(oddgan.__file__).parent
 # From the bottom up. A module may import from rows below its own, and from its own package; never from its own row.
 # A package stands in one row, unless its modules do so by themselves ("kit.recipe").
 ROWS = [
+    {"installed", "onnx_runtime"},
     {"errors"},
     {
         "cautions",

@@ -95,6 +95,17 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    try:
+        return _loaded(name)
+    except ModuleNotFoundError as error:
+        from .errors import LeftOut
+
+        if (left_out := LeftOut.of(f"oddgan.{name}", error)) is None:
+            raise
+        raise left_out from error
+
+
+def _loaded(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     if name in _MODULES:

@@ -7,7 +7,8 @@
     ├── ArtifactError (ValueError)    a model file or checkpoint is damaged, newer, or inconsistent
     ├── TrainingError (RuntimeError)  training cannot go on: a loss is no longer finite
     ├── OutputError (OSError)         a result cannot be written
-    └── MissingExtra (ImportError)    an optional dependency is not installed
+    ├── MissingExtra (ImportError)    an optional dependency is not installed
+    └── LeftOut (ImportError)         what was asked for needs a library that oddgan-runtime leaves out
 
     OddganWarning (UserWarning)       what may mislead, though work goes on; its kinds are in `oddgan.cautions`
 
@@ -48,7 +49,28 @@ class MissingExtra(OddganError, ImportError):
     """An optional dependency is not installed. The message holds the line that installs it."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f'{purpose} needs {package}: pip install "oddgan[{extra}]"')
+        from .installed import requirement
+
+        super().__init__(f"{purpose} needs {package}: pip install {requirement(extra)}")
+
+
+class LeftOut(OddganError, ImportError):
+    """What was asked for needs torch, or another library of those that `oddgan-runtime`, which scores exports, leaves
+    out. The message says what to install."""
+
+    @classmethod
+    def of(cls, purpose: str, error: ModuleNotFoundError) -> "LeftOut | None":
+        """What to raise in place of an error, None where it is of another module than those."""
+        from .installed import FULL, LEFT_OUT, RUNTIME, distributions
+
+        library = LEFT_OUT.get((error.name or "").partition(".")[0])
+        if library is None:
+            return None
+        if set(distributions()) != {RUNTIME}:
+            return cls(f"{purpose} needs {library}, which is not installed: pip install {FULL}")
+        return cls(
+            f"{purpose} needs {library}, which {RUNTIME} leaves out: pip uninstall {RUNTIME}, then pip install {FULL}"
+        )
 
 
 class OddganWarning(UserWarning):

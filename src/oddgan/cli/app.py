@@ -78,8 +78,9 @@ def _command_of(arguments: Sequence[str]) -> str | None:
 def _version(asked: bool) -> None:
     if asked:
         from .. import __version__
+        from ..installed import FULL, RUNTIME, distributions
 
-        terminal.say(f"oddgan {__version__}")
+        terminal.say(f"{RUNTIME if set(distributions()) == {RUNTIME} else FULL} {__version__}")
         raise typer.Exit
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError, ParameterError
+from ..errors import DataError, LeftOut, ParameterError
 from . import terminal
 from .process import loading
 
@@ -44,9 +44,7 @@ def open_model(
             raise ParameterError(f"{path}: is an export, which oddgan score and info take; give the model file")
         detector: Detector = _exported(path, device, threads)
     else:
-        with loading():
-            from .. import detectors
-
+        detectors = readers(path)
         detector = detectors.load(path, device=device)
         if threads is not None:
             from .train import set_threads
@@ -59,6 +57,16 @@ def open_model(
     if convert and detector.model_.preprocessor.kind == "pictures":
         detector = detector.with_conversion()
     return detector
+
+
+def readers(path: Path) -> Any:
+    """`oddgan.detectors`, which reads the model file `path`. Raises `LeftOut`."""
+    try:
+        with loading():
+            from .. import detectors
+    except ModuleNotFoundError as error:
+        raise LeftOut.of(f"{path}: a model file, not what oddgan export writes,", error) or error from error
+    return detectors
 
 
 def _exported(path: Path, device: str | None, threads: int | None) -> Any:
