@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +14,10 @@ from ..errors import DataError, ParameterError
 from ..files import whole_file
 from . import terminal
 from .outputs import check_writable
-from .scores import RowGroups, format_of
 from .shards import FORMAT, FORMAT_VERSION, PIECE, beside
+
+if TYPE_CHECKING:
+    from .scores import RowGroups
 
 SAME = {
     "oddgan": "releases of oddgan",
@@ -47,13 +49,15 @@ def merge(
     The shards must be all, each once, of the same model, data and options, and as they were written; otherwise nothing
     is written, and what is missing is named with the command that repeats it.
     """
+    from .scores import format_of
+
     form = format_of(output, None, False)
     check_writable(output, inputs=shards)
     found = sorted(((read(path), path) for path in shards), key=lambda one: one[0]["shard"])
     check([facts for facts, _ in found], [path for _, path in found])
     if wrong := [path for _, path in found if path.suffix.lower() != output.suffix.lower()]:
         raise ParameterError(
-            f"{wrong[0]}: is of another format than {output}; give a name that ends in {wrong[0].suffix}"
+            f"{wrong[0]}: has another format than {output}; give a name that ends in {wrong[0].suffix}"
         )
     with terminal.bar("merging") as progress, whole_file(output) as file:
         join = _parquet if form == "parquet" else _texts
@@ -159,6 +163,7 @@ def _parquet(file: IO[bytes], found: Sequence[tuple[dict[str, Any], Path]], form
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from .scores import RowGroups
     from .shards import digest_of
 
     del form
