@@ -12,7 +12,6 @@ from typing import IO, Any
 from ..errors import DataError, ParameterError
 from ..files import whole_file
 from . import terminal
-from .reading import EXPORT
 
 FORMAT, FORMAT_VERSION = "oddgan-shard", 1
 PIECE = 2**20  # bytes that are hashed at once
@@ -67,6 +66,8 @@ class Sharding:
     _model: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
+        from .reading import EXPORT
+
         self._model = digest_of(self.model / EXPORT if (self.model / EXPORT).is_file() else self.model)
 
     def parts(self, sources: Sequence[tuple[str, Any]]) -> list[range]:
