@@ -6,8 +6,8 @@ from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
+from serve_small import png
 
-from conftest import png
 from oddgan.errors import DataError
 from oddgan.serve.batching import Batcher, Job
 from oddgan.serve.limits import Limits, Refusal

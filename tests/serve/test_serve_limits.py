@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from serve_small import png
 
-from conftest import png
 from oddgan import serve as serving
 from oddgan.errors import ParameterError
 from oddgan.serve.limits import Memory, Refusal

@@ -14,8 +14,8 @@ import urllib.request
 
 import numpy as np
 import pytest
+from serve_small import SRC, png
 
-from conftest import SRC, png
 from oddgan.cli import main
 
 triton = pytest.importorskip("tritonclient.http")

@@ -6,8 +6,8 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from serve_small import png
 
-from conftest import png
 from oddgan import serve as serving
 from oddgan.errors import ParameterError
 from oddgan.serve.models import named
