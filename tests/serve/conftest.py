@@ -10,12 +10,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from served_clients import SRC, Client
+from serve_small import SRC, Client
 
 import oddgan
 from oddgan import testing
 
-httpx = pytest.importorskip("httpx")
 for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client", "onnxruntime", "onnxscript"):
     pytest.importorskip(package)
 

@@ -6,7 +6,7 @@ from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
-from served_clients import png
+from serve_small import png
 
 from oddgan.errors import DataError
 from oddgan.serve.batching import Batcher, Job

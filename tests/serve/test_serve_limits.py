@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from served_clients import png
+from serve_small import png
 
 from oddgan import serve as serving
 from oddgan.errors import ParameterError

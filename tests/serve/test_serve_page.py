@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from served_clients import png
+from serve_small import png
 
 selenium = pytest.importorskip("selenium", reason="selenium drives the browser")
 from selenium import webdriver  # noqa: E402

@@ -1,7 +1,6 @@
 """`oddgan serve` as a process: real clients, slow ones, signals, and what it loads."""
 
 import base64
-import gc
 import json
 import os
 import signal
@@ -11,17 +10,17 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
-from served_clients import SRC, png
+from serve_small import SRC, png
 
 from oddgan.cli import main
 
 triton = pytest.importorskip("tritonclient.http")
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # it leaves sockets behind
 def test_the_client_of_triton(made, scorers, started):
     process = started(made.folder / "parts", f"table:3={made.folder / 'flows'}", "--max-body", "1")
     assert process.said[0].startswith("model parts, version 1: PCA, pictures of 16x16")
@@ -79,8 +78,53 @@ def test_the_client_of_triton(made, scorers, started):
     pending = [client.async_infer("parts", [usual]) for _ in range(20)]
     assert all(np.array_equal(one.get_result().as_numpy("score"), expected.score) for one in pending)
     client.close()
-    del client, pending
-    gc.collect()
+
+
+def asked(port, count, row, answers):
+    """Ask for a row's score so many times, on one connection after the other."""
+    for _ in range(count):
+        answers.append(
+            fetched(port, "/score", json.dumps({"row": row}).encode(), **{"Content-Type": "application/json"})
+        )
+
+
+def test_workers_are_killed_and_nothing_is_lost(made, scorers, started):
+    process = started(made.folder / "numbers", "--workers", 2)
+    place = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not place.exists():
+        pytest.skip("the system does not say which processes are whose")
+
+    def workers():
+        children = (int(one) for one in place.read_text().split())
+        return {one for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()}
+
+    first = workers()
+    assert len(first) == 2
+    rows = [[0.1 * i, 1.0, -0.5] for i in range(4)]
+    answers = [[] for _ in rows]
+    threads = [
+        threading.Thread(target=asked, args=(process.port, 60, row, found))
+        for row, found in zip(rows, answers, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    killed = set()
+    while any(thread.is_alive() for thread in threads):
+        alive = workers() - killed
+        if alive and len(killed) < 4:
+            killed.add(min(alive))
+            os.kill(min(alive), signal.SIGKILL)
+        threads[0].join(0.3)
+    expected = scorers.numbers.score(np.array(rows))
+    assert len(killed) >= 2
+    for found, score in zip(answers, expected, strict=True):
+        assert len(found) == 60
+        (same,) = {one["results"][0]["score"] for one in found}
+        assert same == pytest.approx(score, rel=1e-8)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert "another one takes its place" in process.stderr.read()
+    assert not any(Path(f"/proc/{one}").exists() for one in first)
 
 
 def raw(port, sent, seconds=15):
@@ -120,11 +164,13 @@ def test_slow_and_broken_clients_and_a_good_end(made, scorers, started):
     with pytest.raises(urllib.error.HTTPError) as full:
         fetched(port, "/v2/health/live")
     assert (full.value.code, full.value.headers["Retry-After"]) == (503, "1")
+    full.value.close()
     for one in many:
         one.close()
     with pytest.raises(urllib.error.HTTPError) as refused:
         fetched(port, "/models")
     assert refused.value.code == 401
+    refused.value.close()
     assert fetched(port, "/models", **token)["models"][0]["name"] == "numbers"
 
     answers = []

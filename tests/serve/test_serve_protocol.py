@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from served_clients import Client, png
+from serve_small import Client, png
 
 BINARY = "Inference-Header-Content-Length"
 

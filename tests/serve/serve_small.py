@@ -1,13 +1,15 @@
-"""What tests of the service speak with."""
+"""A client of a service in this process, and small helpers."""
 
 import asyncio
 import io
 from pathlib import Path
 
-import httpx
+import pytest
 from PIL import Image
 
 import oddgan
+
+httpx = pytest.importorskip("httpx")
 
 SRC = Path(oddgan.__file__).parents[1]
 
