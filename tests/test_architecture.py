@@ -42,7 +42,7 @@ ROWS = [
     {"detector"},
     {"kit.estimators", "ensemble"},
     {"detectors", "data"},
-    {"evaluation", "advice", "testing", "export"},
+    {"evaluation", "advice", "testing", "export", "batches"},
     {"kit", "choosing"},
     {"papers"},
     {"report"},

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -152,3 +154,18 @@ def test_it_says_what_it_is(original):
 def test_the_process_keeps_its_small_numbers(original):
     Scorer(original, threads=1).score(np.zeros((2, 4)))
     assert np.float64(1e-310) * 1.0 > 0  # a session may flush denormals in the thread that makes it, and leave it so
+
+
+def test_as_one_callable_it_needs_no_torch(original):
+    code = (
+        "import pickle, sys, numpy, oddgan; score = pickle.loads(pickle.dumps(oddgan.scorer(sys.argv[1], threads=1))); "
+        "x = numpy.random.default_rng(0).normal(size=(80, 4)); print(*score(x)['score']); "
+        "print(sorted({'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, original], capture_output=True, text=True, check=True)
+    scores, loaded = ran.stdout.splitlines()
+    x = np.random.default_rng(0).normal(size=(80, 4))
+    assert (np.array(scores.split(), float) == Scorer(original, threads=1).score(x)).all()
+    assert loaded == "[]"
+    with pytest.raises(DataError, match="computed on the CPU"):
+        oddgan.scorer(original, device="cuda")(x)
