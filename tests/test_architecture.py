@@ -43,7 +43,7 @@ ROWS = [
     {"detector"},
     {"kit.estimators", "ensemble"},
     {"detectors", "data"},
-    {"evaluation", "advice", "testing", "export", "serve"},
+    {"evaluation", "advice", "testing", "export", "serve", "batches"},
     {"kit", "choosing"},
     {"papers"},
     {"report"},

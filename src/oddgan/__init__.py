@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ finds them
     from .advice import recommended
+    from .batches import scorer
     from .choosing import Choice, choose
     from .detector import Detector, Explanation
     from .detectors import load
@@ -54,8 +55,22 @@ _HOMES = {
     "evaluate": "evaluation",
     "load": "detectors",
     "recommended": "advice",
+    "scorer": "batches",
 }
-_MODULES = {"cautions", "data", "errors", "hooks", "kit", "metrics", "papers", "plot", "report", "simulate", "testing"}
+_MODULES = {
+    "batches",
+    "cautions",
+    "data",
+    "errors",
+    "hooks",
+    "kit",
+    "metrics",
+    "papers",
+    "plot",
+    "report",
+    "simulate",
+    "testing",
+}
 
 __all__ = [
     "ADGAN",
@@ -91,6 +106,7 @@ __all__ = [
     "evaluate",
     "load",
     "recommended",
+    "scorer",
 ]
 
 

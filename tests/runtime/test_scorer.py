@@ -179,3 +179,18 @@ def test_ctrl_c_is_no_crash_after_openvino(tmp_path, table):
     files = [str(tmp_path / "x" / name) for name in ("model.xml", "model.bin")]
     ran = subprocess.run([sys.executable, "-c", INTERRUPTED, *files], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (0, "interrupted\n"), ran.stderr
+
+
+def test_as_one_callable_it_needs_no_torch(original):
+    code = (
+        "import pickle, sys, numpy, oddgan; score = pickle.loads(pickle.dumps(oddgan.scorer(sys.argv[1], threads=1))); "
+        "x = numpy.random.default_rng(0).normal(size=(80, 4)); print(*score(x)['score']); "
+        "print(sorted({'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, original], capture_output=True, text=True, check=True)
+    scores, loaded = ran.stdout.splitlines()
+    x = np.random.default_rng(0).normal(size=(80, 4))
+    assert (np.array(scores.split(), float) == Scorer(original, threads=1).score(x)).all()
+    assert loaded == "[]"
+    with pytest.raises(DataError, match="computed on the CPU"):
+        oddgan.scorer(original, device="cuda")(x)

@@ -185,7 +185,7 @@ class Scoring:
         ]
 
     def check_locates(self, table: bool) -> None:
-        """Raise `DataError` or `ParameterError` where maps or regions are asked for and the model has none."""
+        """Raise `DataError` or `ParameterError` where maps or regions are asked for that the model does not have."""
         for flag, asked in (("--maps", self.maps is not None), ("--regions", self.regions)):
             if asked and table:
                 raise DataError(f"the model takes tables, and anomaly maps are of pictures: leave out {flag}")
