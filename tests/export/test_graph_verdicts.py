@@ -7,7 +7,7 @@ import pytest
 
 import oddgan
 from oddgan import testing
-from oddgan.export import export, judging, metadata, neighbouring
+from oddgan.export import judging, metadata, neighbouring
 from oddgan.export.nodes import Nodes
 from oddgan.preprocessing import TablePreprocessor
 from oddgan.rows import open_rows
@@ -101,20 +101,8 @@ def test_p_values_and_verdicts(groups):
     assert np.array_equal(ours["flagged"], ours["p"] <= 0.2 + 1e-12)
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """A table with a category, a column called "location" and strata; its rows and the folder of its export."""
-    pandas = pytest.importorskip("pandas")
-    random = np.random.default_rng(0)
-    frame = pandas.DataFrame({"location": random.normal(size=60), "kind": random.choice(["x", "location"], 60)})
-    folder = tmp_path_factory.mktemp("export") / "model"
-    detector = testing.small(oddgan.PCA, calibrate_fraction=0.4).fit(frame, strata=np.arange(60) % 2)
-    export(detector, folder, frame)
-    return frame, folder
-
-
-def test_a_scorer_leaves_the_verdict_out(exported):
-    frame, folder = exported
+def test_a_scorer_leaves_the_verdict_out(judged):
+    _, frame, *_, folder = judged
     data = (folder / "model.onnx").read_bytes()
     pruned = without_verdict(data)
     onnx.checker.check_model(onnx.load_from_string(pruned))
@@ -124,18 +112,19 @@ def test_a_scorer_leaves_the_verdict_out(exported):
     assert set(whole.outputs) - set(engine.outputs) == set(VERDICT[:3])
     x = TablePreprocessor.fit(open_rows(frame)).matched(open_rows(frame)).values
     names = list(engine.outputs)
-    assert all(np.array_equal(a, b) for a, b in zip(whole.run(x, names).values(), engine.run(x, names).values()))
+    found = whole.run(x, names)
+    assert all(np.array_equal(found[name], value) for name, value in engine.run(x, names).items())
 
 
 @pytest.mark.parametrize("cut", [1, 5, 100])
-def test_what_is_no_model_is_not_pruned(exported, cut):
-    data = (exported[1] / "model.onnx").read_bytes()
+def test_what_is_no_model_is_not_pruned(judged, cut):
+    data = (judged[-1] / "model.onnx").read_bytes()
     with pytest.raises(ValueError, match="protocol buffer"):
         without_verdict(data[:-cut])
 
 
-def test_the_file_says_what_it_is(exported):
-    _, folder = exported
+def test_the_file_says_what_it_is(judged):
+    folder = judged[-1]
     scorer = Scorer(folder)  # a column is called as what external weights would be
     entries = onnxruntime.InferenceSession(folder / "model.onnx").get_modelmeta().custom_metadata_map
     assert float(entries["threshold"]) == pytest.approx(scorer.threshold_, rel=1e-6)
@@ -148,12 +137,16 @@ def test_the_file_says_what_it_is(exported):
     assert json.loads(entries["left_to_callers"])[0].startswith("p-values and verdicts are by all calibration rows")
 
 
-def test_codes_are_those_of_the_library(exported):
-    frame, folder = exported
+def test_codes_are_those_of_the_library(judged):
+    frame = judged[1]
     pre = TablePreprocessor.fit(open_rows(frame))
     column = metadata.columns_of(pre)[1]
     new = frame[:3].assign(kind=["x", None, "unheard of"])
-    assert pre.matched(open_rows(new)).values[:, 1].tolist() == [column["codes"]["x"], column["missing"], column["other"]]
+    assert pre.matched(open_rows(new)).values[:, 1].tolist() == [
+        column["codes"]["x"],
+        column["missing"],
+        column["other"],
+    ]
 
 
 def test_tiles_say_why_there_is_no_verdict():

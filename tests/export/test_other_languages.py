@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import oddgan
-from oddgan import testing
 from oddgan.export import export
 from oddgan.runtime import Scorer
 
@@ -39,16 +37,14 @@ def node():
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A detector of 24 x 20 pictures, its rows, and files of a usual picture and of one with a mark."""
-    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    rows = (np.linspace(0, 150, 20) + random.uniform(0, 40, (60, 24, 20))).astype(np.uint8)
-    marked = rows[1].copy()
-    marked[5:9, 10:14] = 255
+def shown_files(made, tmp_path_factory):
+    """Files of a usual picture and of one with a mark."""
+    rows, folder = made("map")[1].copy(), tmp_path_factory.mktemp("pictures")
+    rows[3, 5:9, 5:9] = 255
     files = [folder / "usual.png", folder / "marked.png"]
-    for place, picture in zip(files, (rows[0], marked), strict=True):
+    for place, picture in zip(files, rows[[0, 3]], strict=True):
         Image.fromarray(picture).save(place)
-    return testing.small(oddgan.PCA, score_by="map_max", calibrate_fraction=0.3).fit(rows), rows, files
+    return files
 
 
 def checked(lines, folder, files, rel):
@@ -61,32 +57,27 @@ def checked(lines, folder, files, rel):
     assert lines[1][3] == "anomaly"
 
 
-def test_pictures_in_javascript(node, pictures, tmp_path):
-    detector, rows, files = pictures
-    export(detector, tmp_path / "out", rows)
-    checked(node("score_picture.js", tmp_path / "out", *files), tmp_path / "out", files, 1e-6)
+def test_pictures_in_javascript(node, made, shown_files):
+    folder = made("map")[2]
+    checked(node("score_picture.js", folder, *shown_files), folder, shown_files, 1e-6)
 
 
-def test_tables_in_javascript(node, tmp_path):
-    pandas = pytest.importorskip("pandas")
-    random = np.random.default_rng(0)
-    frame = pandas.DataFrame({"a": random.normal(size=60), "kind": random.choice(["x", "y"], 60), "b": random.random(60)})
-    frame.loc[3:9, "b"] = np.nan
-    export(testing.small(oddgan.PCA, calibrate_fraction=0.3).fit(frame), tmp_path / "out", frame)
-    new = pandas.DataFrame({"a": [0.1, 50.0], "kind": ["y", "new"], "b": [np.nan, 0.5]})
+def test_tables_in_javascript(node, judged, tmp_path):
+    frame, folder = judged[1], judged[-1]
+    new = frame[:2].assign(location=[0.1, 50.0], kind=["x", "unheard of"], b=[np.nan, 0.5])
     files = [tmp_path / "0.json", tmp_path / "1.json"]
-    files[0].write_text(json.dumps({"b": None, "kind": "y", "a": 0.1}))
-    files[1].write_text(json.dumps([50.0, "new", 0.5]))
-    scorer, lines = Scorer(tmp_path / "out"), node("score_table.js", tmp_path / "out", *files)
+    files[0].write_text(json.dumps({"b": None, "kind": "x", "location": 0.1}))
+    files[1].write_text(json.dumps([50.0, "unheard of", 0.5]))
+    scorer, lines = Scorer(folder), node("score_table.js", folder, *files)
     assert [float(line[1]) for line in lines] == pytest.approx(scorer.score(new).tolist(), rel=1e-6)
-    assert [float(line[2]) for line in lines] == scorer.p_value(new).tolist()
+    assert [float(line[2]) for line in lines] == pytest.approx(scorer.p_value(new).tolist(), rel=1e-12)
     verdicts = ["normal" if one > 0 else "anomaly" for one in scorer.predict(new)]
     assert [line[3] for line in lines] == verdicts
     assert verdicts[1] == "anomaly"
 
 
 @pytest.mark.slow
-def test_pictures_in_cpp(pictures, tmp_path):
+def test_pictures_in_cpp(made, shown_files, tmp_path):
     openvino = pytest.importorskip("openvino")
     home, program = Path(openvino.__file__).parent, tmp_path / "score_picture"
     if not shutil.which("g++") or not Path("/usr/include/png.h").exists():
@@ -97,6 +88,6 @@ def test_pictures_in_cpp(pictures, tmp_path):
     source = EXAMPLES / "cpp" / "score_picture.cpp"
     flags = ["-std=c++17", "-Wall", "-Werror", f"-I{home / 'include'}", f"-Wl,-rpath,{library.parent}"]
     lines_of(["g++", *flags, source, "-o", program, library, "-lpng"])
-    detector, rows, files = pictures
+    detector, rows, *_ = made("map")
     export(detector, tmp_path / "out", rows, to="openvino")
-    checked(lines_of([program, tmp_path / "out", *files]), tmp_path / "out", files, 1e-6)
+    checked(lines_of([program, tmp_path / "out", *shown_files]), tmp_path / "out", shown_files, 1e-6)

@@ -258,9 +258,7 @@ class _Making:
             judge = self._judge(folder)
             if self.held is not None:
                 scores = judge.found(self.held.rows.some(self.held.calibrate), (SCORE,))[SCORE]
-                calibration = Calibration.of(
-                    scores, calibration.rate, groups=self.held.groups, strata=self.held.strata
-                )
+                calibration = Calibration.of(scores, calibration.rate, groups=self.held.groups, strata=self.held.strata)
                 self.graph = judging.with_thresholds(self.graph, calibration)
                 self.write_graph(folder, calibration)
                 judge = self._judge(folder)

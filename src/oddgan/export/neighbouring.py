@@ -22,7 +22,9 @@ Near = tuple[str, str, str | None]
 """The nearest reference rows (b, p), their distances (b, p), and how many of the k nearest each stands for."""
 
 
-def compared(n: Nodes, reference: Reference | Views, local: str, given: Mapping[str, str], vectors: Sequence[str]) -> dict[str, str]:
+def compared(
+    n: Nodes, reference: Reference | Views, local: str, given: Mapping[str, str], vectors: Sequence[str]
+) -> dict[str, str]:
     """What `Combination.terms` adds to the terms `given`, float64 by name, of features `vectors` (b, f) float32."""
     if isinstance(reference, Views):
         return {"views": _surprise(n, reference, vectors)}
