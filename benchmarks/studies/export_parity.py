@@ -4,11 +4,13 @@
 
 Detectors are trained with their defaults but for the budget. Each line has, of every runtime and precision, what
 `parity.json` of the export holds: differences over held-out rows and simulated anomalies of them, and AUROC and
-verdicts on the labelled test, which decides nothing. An export that was refused has its reason instead.
+verdicts on the labelled test, which decides nothing; `graph` compares the verdict inside the graph with that of
+`oddgan.runtime.Scorer` and of the detector. An export that was refused has its reason instead.
 `export_seconds` is processor time.
 """
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -27,6 +29,8 @@ CASES = {
     "digits in tiles": {"data": "digits", "how": {"tile": 8}},
     "breast-cancer": {"data": "breast-cancer", "how": {}},
     "breast-cancer, near": {"data": "breast-cancer", "how": {"local": "distance"}},
+    "breast-cancer, views": {"data": "breast-cancer", "how": {"local": "views"}},
+    "digits, patches": {"data": "digits", "how": {"local": "patches"}},
 }
 EXPORTS = [(to, precision) for to in ("onnx", "openvino") for precision in ("float32", "float16", "int8")]
 MOST = 200  # test rows of each class
@@ -67,6 +71,9 @@ def measure(name: str, case: str, updates: int, attempt: Attempt) -> dict:
                 found = export(detector, place, split.train, to=to, precision=precision, check=check)
                 size = sum(one.stat().st_size for one in place.iterdir())
                 made |= {key: found[key] for key in ("rows", "score", "threshold", "verdicts", "map", "labelled")}
+                made |= {key: found[key] for key in ("simulated", "graph")}
+                manifest = json.loads((place / "oddgan.json").read_text("utf-8"))
+                made["verdict"] = manifest["verdict"]["why_not"] or "in the graph"
                 made |= {"megabytes": round(size / 1e6, 3)}
             except OddganError as error:
                 made["refused"] = str(error).split(": ", 1)[-1] if folder in str(error) else str(error)

@@ -68,11 +68,9 @@ def _callers(manifest: Mapping[str, Any]) -> list[str]:
             f"The graph does not give the verdict: {verdict['why_not']}. The score is made of these as `score`, "
             "`tuning` and `maps` of oddgan.json say; the calibration scores are in verdict.safetensors."
         ]
-    lines = ["`score`, `p_value` and `is_anomaly` are all that a program needs; the others are what they are made of."]
+    lines = ["`score`, `p_value` and `is_anomaly` are all that a program needs; the rest is what they are made of."]
     if manifest["columns"] is not None:
-        lines.append(
-            "What each column of the input holds, and the codes of categories, is in `columns` of oddgan.json."
-        )
+        lines.append("What each column of the input holds, with the codes of categories: `columns` of oddgan.json.")
     if left := verdict["left_to_callers"]:
         lines += ["", "What the graph leaves to the program:", "", *(f"- {one}" for one in left)]
     return lines

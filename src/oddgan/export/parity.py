@@ -27,6 +27,8 @@ MADE_UP = 64
 WITHIN = {"float32": 0.0, "float16": 0.05, "int8": np.inf}
 """How far scores may differ by precision, relative to the largest; 0: to the stated tolerance, as verdicts and maps."""
 SEED = 0
+MOST_LOST = 0.05  # of the AUROC of simulated anomalies, by smaller numbers; more is refused
+MUCH_LOST = 0.01  # more is worth a warning
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def parity(
         "verdicts": {"differ": int(verdicts.sum()), "differ_beyond_tolerance": int(beyond.sum())},
         "map": _maps(model, scorer, sets),
         "labelled": None if labelled is None else _labelled(model, scorer, *labelled),
+        "simulated": _separated(sets, theirs, ours) if within else None,
         "graph": None,
     }
     of_graph: list[str] = []
@@ -122,6 +125,11 @@ def _failures(facts: dict[str, Any], within: float) -> list[str]:
             f"scores differ by up to {score['largest_difference']:.3g}, {score['relative']:.1e} of the largest, where "
             f"{allowed:.0e} is stated"
         )
+    if facts["simulated"] is not None and (lost := lost_by(facts)) > MOST_LOST:
+        failures.append(
+            f"AUROC of simulated anomalies drops by {lost:.2f} to {facts['simulated']['export']:.2f} with numbers as "
+            "small as these"
+        )
     if exact and (n := verdicts["differ_beyond_tolerance"]):
         failures.append(f"{n:,} verdicts differ")
     if exact and maps is not None and maps["relative"] > MAP_TOLERANCE:
@@ -141,6 +149,20 @@ def _maps(model: Model, scorer: Scorer, sets: Sequence[tuple[str, Rows]]) -> dic
             largest = max(largest, float(np.abs(theirs - ours).max()))
             scale, n = max(scale, float(np.abs(theirs).max())), n + 1
     return {"pictures": n, "largest": scale, "largest_difference": largest, "relative": largest / (scale or 1.0)}
+
+
+def _separated(sets: Sequence[tuple[str, Rows]], theirs: np.ndarray, ours: np.ndarray) -> dict[str, float] | None:
+    """AUROC of simulated anomalies of held-out rows against these, by scores of the model and of the export."""
+    labels = np.concatenate([np.full(len(rows), name == "simulated") for name, rows in sets])
+    if not labels.any() or labels.all() or not (np.isfinite(theirs) & np.isfinite(ours)).all():
+        return None
+    return {"model": float(auroc(labels, theirs)), "export": float(auroc(labels, ours))}
+
+
+def lost_by(facts: dict[str, Any]) -> float:
+    """How much AUROC of simulated anomalies an export loses; below 0: it gains."""
+    found = facts["simulated"]
+    return 0.0 if found is None else float(found["model"] - found["export"])
 
 
 def _labelled(model: Model, scorer: Scorer, rows: Rows, labels: np.ndarray) -> dict[str, Any]:
@@ -214,4 +236,6 @@ def _made_up_table(pre: TablePreprocessor, random: np.random.Generator) -> Table
 def failed(parity: Parity, path: object, runtime: str) -> ParameterError:
     """What an export that fails says."""
     instead = "take --to onnx" if runtime == "openvino" else "score with the model itself"
+    if lost_by(parity.facts) > MOST_LOST:
+        instead = "take --precision float32"
     return ParameterError(f"{path}: nothing was written, as {'; '.join(parity.failures)}: {instead}")

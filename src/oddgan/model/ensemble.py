@@ -95,7 +95,7 @@ class EnsembleModel:
             terms=dict(zip(self.members, self._scaled(scores), strict=True)),
             reconstruction=shown.reconstruction,
             anomaly_map=mean_map([one.anomaly_map for one in found if one.anomaly_map is not None]),
-            trained_on=np.any([one.trained_on for one in found], axis=0),
+            trained_on=np.any([one.trained_on for one in found if one.trained_on is not None], axis=0),
             columns=found[0].columns,
             map_threshold=self.map_threshold,
             roi=shown.roi,

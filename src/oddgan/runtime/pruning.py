@@ -23,10 +23,11 @@ def without_verdict(model: bytes) -> bytes:
     for bytes that are no model."""
     if PREFIX.encode() not in model:
         return model
-    whole, made = memoryview(model), []
+    whole = memoryview(model)
+    made: list[bytes | memoryview] = []
     for number, start, inside, end in _fields(whole):
         if number == _GRAPH:
-            kept = [part for part in _kept(whole[inside:end])]
+            kept = list(_kept(whole[inside:end]))
             made += [bytes([_GRAPH << 3 | 2]), _number(sum(map(len, kept))), *kept]
         else:
             made.append(whole[start:end])
