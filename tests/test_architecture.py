@@ -18,6 +18,7 @@ PACKAGE = Path(oddgan.__file__).parent
 # A package stands in one row, unless its modules do so by themselves ("kit.recipe").
 ROWS = [
     {"errors"},
+    {"ranks"},
     {
         "cautions",
         "show",
