@@ -275,10 +275,10 @@ def _heard(world: World) -> Iterator[None]:
     except OddganError:
         raise
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
+        minutes = round(PATIENCE.total_seconds() / 60)
         raise DistributedError(
-            f"process {world.rank} of {world.size} has lost the others: one of them has ended, or was not heard of for "
-            f"{round(PATIENCE.total_seconds() / 60)} minutes; see what it says itself ({reason})"
+            f"process {world.rank} of {world.size} has lost another one, which has ended or was not heard of for "
+            f"{minutes} minutes: the reason is what that one says"
         ) from error
 
 

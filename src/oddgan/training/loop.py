@@ -133,9 +133,9 @@ def run(
                 hook.on_end(under_way.moment())
             under_way.keep(checkpoint)
     except DistributedError as error:
-        if checkpoint is None:
+        if checkpoint is None or not checkpoint.path.exists():
             raise
-        raise DistributedError(f"{error}; training goes on from the last checkpoint {checkpoint.path}") from error
+        raise DistributedError(f"{error}; the checkpoint {checkpoint.path} is kept, and training can go on") from error
     except TrainingError:
         if checkpoint and world.leads:
             checkpoint.remove()  # a run that diverged cannot be resumed
