@@ -4,6 +4,7 @@ Process 0 speaks and writes; the others train with it, are silent but for errors
 """
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,11 @@ def leads() -> bool:
 
 def restarted() -> bool:
     """Whether torchrun has started the processes again because one of them failed."""
-    return launched() and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return launched() and _restarts() > 0
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def command() -> list[str]:
@@ -51,8 +56,11 @@ def together(device: str | None) -> Iterator[None]:
         yield
         return
     import torch
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     if not leads():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once: there is nothing to clean up, and it may be waiting
         terminal.quiet, terminal.speaker = True, f"process {os.environ['RANK']}: "
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
     if device in (None, "auto", "cuda") and torch.cuda.is_available():
@@ -63,7 +71,10 @@ def together(device: str | None) -> Iterator[None]:
                 f"--nproc-per-node {gpus}, or give --device cpu"
             )
         torch.cuda.set_device(number)
-    torch.distributed.init_process_group("gloo")  # a fit makes groups of its own, for GPUs with NCCL
+    # For process 0 to be heard; a fit makes groups of its own, with NCCL for GPUs.
+    store, rank, size = next(rendezvous("env://"))
+    store = PrefixStore(f"oddgan/{_restarts()}", store)  # which may hold what an earlier start left
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size)
     try:
         yield
     finally:

@@ -11,10 +11,10 @@ from ..errors import DataError, ParameterError
 from ..kit.neural import NeuralRecipe
 from ..rows import Rows
 from ..training import History
-from .fitting import Division, Run, Start, made
+from .fitting import Division, Start, made
 from .holding_out import HeldOut, hold_out
-from .runs import together
 from .model import Model
+from .runs import Run, in_processes
 from .scored_by import scored_by
 from .terms import TermComputer
 
@@ -41,7 +41,7 @@ def continued(model: Model, rows: Rows, *, changes: Mapping[str, Any], given: He
         own_rate="lr" in changes,
     )
     seed = training.key(int(model.facts["seed"]), times)
-    with together(recipe) as world, cautions.kept() as found:
+    with in_processes(recipe) as world, cautions.kept() as found:
         run = replace(run, hooks=run.hooks if world.leads else ())
         division = _divided(model, rows, given, seed)
         names = model.combination.names

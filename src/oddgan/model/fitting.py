@@ -28,7 +28,7 @@ from . import checks, health
 from .holding_out import HeldOut, Keys, hold_out, units
 from .maps import RowMaps
 from .model import Model
-from .runs import Run, Watched, together
+from .runs import Run, Watched, in_processes
 from .scored_by import score_terms, scored_by
 from .terms import TermComputer
 
@@ -46,7 +46,7 @@ def fit(recipe: Recipe, rows: Rows, y: Any = None, *, held: HeldOut, run: Run) -
 
     `y`: labels, which are ignored. Raises what `Detector.fit` does. Warnings become facts of the model.
     """
-    with together(recipe) as world:
+    with in_processes(recipe) as world:
         run = replace(run, hooks=run.hooks if world.leads else ())
         if not isinstance(recipe, NeuralRecipe):  # nothing that processes could share
             return world.decided(lambda: _warned(recipe, rows, y, held, run), long=True)
@@ -166,7 +166,9 @@ def made(
             combination = combination.tuned(computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination))
         if maps is None and isinstance(preprocessor, PicturePreprocessor) and recipe.locates:
             maps = RowMaps(preprocessor, **how, learn=max(1, counts["calibrate"] // 2))
-        scores = combination.score(computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps))
+        scores = combination.score(
+            computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps)
+        )
         calibration = Calibration.of(scores, recipe.false_alarm_rate, **of_held)
         checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
         checks.warn_of_few(len(train))

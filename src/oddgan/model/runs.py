@@ -25,7 +25,7 @@ class Run:
 
 
 @contextmanager
-def together(recipe: Recipe) -> Iterator[ranks.World]:
+def in_processes(recipe: Recipe) -> Iterator[ranks.World]:
     """Around a fit by all processes of torch's default group, where there are several (`oddgan.ranks`): process 0 alone
     warns of what all of them meet."""
     with ranks.joined(machine.device(recipe.device)) as world:

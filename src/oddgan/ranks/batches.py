@@ -38,15 +38,16 @@ def shared(world: World, rows: int) -> Iterator[None]:
 
 
 def whole(x: Tensor, groups: int = 1) -> Tensor:
-    """The rows of all processes that share the batch: x (b, ...) itself in one process, else (size b, ...), in the order
-    of the batch. Differentiable, any number of times.
+    """The rows of all processes that share the batch: x (b, ...) itself in one process, else (size b, ...), in the
+    batch's order. Differentiable, any number of times.
 
     `groups`: the number of kinds of rows that follow each other in equal parts of x, as they do in the result.
     """
     world = _shared.get()
     if world.size == 1:
         return x
-    found = _Gather.apply(world, x).unflatten(1, (groups, -1))  # (size, groups, b / groups, ...)
+    found = _Gather.apply(world, x)  # type: ignore[no-untyped-call]
+    found = found.unflatten(1, (groups, -1))  # (size, groups, b / groups, ...)
     return found.transpose(0, 1).flatten(0, 2)  # type: ignore[no-any-return]
 
 
@@ -66,7 +67,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return None, _Own.apply(ctx.world, gradients[0])
+        return None, _Own.apply(ctx.world, gradients[0])  # type: ignore[no-untyped-call]
 
 
 class _Own(torch.autograd.Function):
@@ -79,7 +80,7 @@ class _Own(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return None, _Gather.apply(ctx.world, gradients[0])
+        return None, _Gather.apply(ctx.world, gradients[0])  # type: ignore[no-untyped-call]
 
 
 class _Share(TorchFunctionMode):
@@ -142,7 +143,12 @@ def _drawn_like(mode: _Share, func: Callable[..., Tensor], x: Tensor, *args: Any
 
 
 def _dropped(
-    mode: _Share, func: Callable[..., Tensor], input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    mode: _Share,
+    func: Callable[..., Tensor],
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
 ) -> Tensor:
     """Dropout of values, or of whole channels."""
     groups = mode.times(input.shape) if training else 0

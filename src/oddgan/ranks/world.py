@@ -69,9 +69,7 @@ class World:
 
     # --- numbers ----------------------------------------------------------------------------------------------------
 
-    def average(
-        self, params: Iterable[Tensor], terms: Mapping[str, Tensor] | None = None
-    ) -> dict[str, Tensor] | None:
+    def average(self, params: Iterable[Tensor], terms: Mapping[str, Tensor] | None = None) -> dict[str, Tensor] | None:
         """Replace each parameter's gradient by its mean over all processes, in one message, and return the means of
         loss terms (b,) or () over the rows of all of them. A single process has nothing to do, and gets None."""
         if self.size == 1:
@@ -81,7 +79,7 @@ class World:
         flat = torch.cat([value.reshape(-1) for value in (*gradients, *means)])
         self._all_reduce(flat)
         flat /= self.size
-        pieces = flat.split([value.numel() for value in (*gradients, *means)])
+        pieces = torch.split(flat, [value.numel() for value in (*gradients, *means)])
         for gradient, piece in zip(gradients, pieces[: len(gradients)], strict=True):
             gradient.copy_(piece.view(gradient.shape))
         return dict(zip(terms or {}, (piece.view(()) for piece in pieces[len(gradients) :]), strict=True))
@@ -188,8 +186,9 @@ class World:
         for value in tensors:
             digest.update(value.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         self._check_alike(
-            digest.hexdigest(), f"{when}, the networks of processes {{}} differ: run all on machines of one kind, with "
-            "the same versions, and see that a step of the detector draws and decides alike in all of them"
+            digest.hexdigest(),
+            f"{when}, the networks of processes {{}} differ: run all on machines of one kind, with "
+            "the same versions, and see that a step of the detector draws and decides alike in all of them",
         )
 
     def check_run(self, identity: Mapping[str, Any]) -> None:

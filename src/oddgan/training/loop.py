@@ -248,8 +248,8 @@ class StageRun:
         return Moment(self.stage.name, self.t, total, self.batch.epoch, rate, left, losses, held_out)
 
     def keep(self, checkpoint: Checkpoint | None) -> None:
-        """Have process 0 write the checkpoint, if there is one. Raises `DistributedError` unless the networks of all are
-        the same."""
+        """Have process 0 write the checkpoint, if there is one. Raises `DistributedError` unless all have the same
+        networks."""
         held = [*self.net.state_dict().values(), *self.averages.values]
         self.world.check_same(held, f"after update {self.t} of stage {self.stage.name}")
         if checkpoint and self.world.leads:
@@ -294,8 +294,8 @@ class StageRun:
             cautions.warn(
                 cautions.TrainingWarning,
                 "other-processes",
-                f"the run was begun by {before} process{'es' if before > 1 else ''} and goes on with {self.world.size}: "
-                "its result is that of another rounding, and not the same to the last bit",
+                f"the run was begun with {before} processes and goes on with {self.world.size}: its result is equal up "
+                "to rounding, and not to the last bit",
             )
 
 
