@@ -41,18 +41,22 @@ class Signs(NamedTuple):
 
 @dataclass(frozen=True)
 class World:
-    """Process `rank` of `size`, with the `torch.distributed` groups in which it talks to the others: `group`, and
-    `long_group` for what takes process 0 long."""
+    """Process `rank` of `size`. `groups`: those of `torch.distributed` in which it talks to the others, one for training
+    and one for what takes process 0 long; none when it is over."""
 
     rank: int = 0
     size: int = 1
-    group: Any = field(default=None, repr=False, compare=False)
-    long_group: Any = field(default=None, repr=False, compare=False)
+    groups: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def leads(self) -> bool:
         """Whether this process is the one that writes files, shows progress and decides."""
         return self.rank == 0
+
+    @property
+    def group(self) -> Any:
+        """That for training; None: torch's default."""
+        return self.groups[0] if self.groups else None
 
     # --- what is whose ----------------------------------------------------------------------------------------------
 
@@ -121,7 +125,7 @@ class World:
         all. `long`: it may take hours."""
         if self.size == 1:
             return find()
-        group = self.long_group if long else self.group
+        group = self.groups[1] if long else self.group
         found: Any = None
         error: Exception | None = None
         if self.leads:
@@ -236,14 +240,13 @@ def joined(device: torch.device) -> Iterator[World]:
         raise ParameterError(f"device={device}: each process takes a GPU of its own; use cuda, and set_device in each")
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     size = distributed.get_world_size()
-    groups: list[Any] = []
     world = World(distributed.get_rank(), size)
+    groups = world.groups
     token = None
     try:
         with _heard(world):
             groups += [distributed.new_group(backend=backend, timeout=PATIENCE)]
             groups += [distributed.new_group(backend="gloo", timeout=LONG)]
-        world = World(world.rank, size, *groups)
         token = _world.set(world)
         if device.type == "cuda":
             _check_gpus(world)
@@ -251,8 +254,8 @@ def joined(device: torch.device) -> Iterator[World]:
     finally:
         if token is not None:
             _world.reset(token)
-        for group in groups:
-            distributed.destroy_process_group(group)
+        while groups:  # an error that somebody keeps holds the world: its connections close when nobody has the group
+            distributed.destroy_process_group(groups.pop())
 
 
 def _check_gpus(world: World) -> None:
