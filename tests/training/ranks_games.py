@@ -1,6 +1,6 @@
 """What one process and two processes do alike, for test_ranks.py: fits of every game, and runs that end early.
 
-    python ranks_games.py FOLDER      # two processes, which leave FOLDER/0.pt and FOLDER/1.pt
+python ranks_games.py FOLDER      # two processes, which leave FOLDER/0.pt and FOLDER/1.pt
 """
 
 import os

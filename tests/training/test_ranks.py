@@ -198,7 +198,9 @@ def test_draws_are_shares_of_those_for_the_whole_batch(draw, layout):
 def test_draws_for_several_kinds_of_rows_are_shared_kind_by_kind():
     first, second = shares(lambda n: torch.rand(3 * n, 2))
     expected = whole_draw(lambda n: torch.rand(3 * n, 2)).unflatten(0, (3, 8))
-    assert torch.equal(torch.stack([first.unflatten(0, (3, 4)), second.unflatten(0, (3, 4))], 1).flatten(1, 2), expected)
+    assert torch.equal(
+        torch.stack([first.unflatten(0, (3, 4)), second.unflatten(0, (3, 4))], 1).flatten(1, 2), expected
+    )
 
 
 def test_draws_that_are_of_no_rows_are_the_same_everywhere():
@@ -228,9 +230,19 @@ def test_one_process_shares_nothing():
 def test_torchrun_trains_from_the_command_line(tmp_path):
     random = np.random.default_rng(0)
     np.save(tmp_path / "rows.npy", random.normal(size=(80, 4)))
-    words = "train rows.npy --detector ganomaly --width 8 --updates 20 --batch-size 16 --random-state 0".split()
+    words = ["train", "rows.npy", "--detector", "ganomaly", "--width=8", "--updates=20", "--batch-size=16"]
     run = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "oddgan", *words],
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "2",
+            "-m",
+            "oddgan",
+            *words,
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -41,8 +41,8 @@ class Signs(NamedTuple):
 
 @dataclass(frozen=True)
 class World:
-    """Process `rank` of `size`. `groups`: those of `torch.distributed` in which it talks to the others, one for training
-    and one for what takes process 0 long; none when it is over."""
+    """Process `rank` of `size`. `groups`: those of `torch.distributed` in which it talks to the others, one for
+    training and one for what takes process 0 long; none when it is over."""
 
     rank: int = 0
     size: int = 1
