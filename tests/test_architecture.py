@@ -19,6 +19,7 @@ PACKAGE = Path(oddgan.__file__).parent
 ROWS = [
     {"installed", "onnx_runtime"},
     {"errors"},
+    {"ranks"},
     {
         "cautions",
         "show",

@@ -6,6 +6,7 @@
     ├── ParameterError (ValueError)   a parameter is out of range or does not fit the data
     ├── ArtifactError (ValueError)    a model file or checkpoint is damaged, newer, or inconsistent
     ├── TrainingError (RuntimeError)  training cannot go on: a loss is no longer finite
+    │   └── DistributedError           processes that train together have lost each other, or differ
     ├── OutputError (OSError)         a result cannot be written
     ├── MissingExtra (ImportError)    an optional dependency is not installed
     └── LeftOut (ImportError)         what was asked for needs a library that oddgan-runtime leaves out
@@ -39,6 +40,11 @@ class ArtifactError(OddganError, ValueError):
 
 class TrainingError(OddganError, RuntimeError):
     """Training cannot go on, for instance because a loss is no longer a finite number."""
+
+
+class DistributedError(TrainingError):
+    """Processes that train one model together have lost each other, or their networks differ. What the run had kept is
+    kept still."""
 
 
 class OutputError(OddganError, OSError):

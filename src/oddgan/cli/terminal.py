@@ -18,6 +18,7 @@ WIDE = 10_000  # columns when the output is a file or a pipe: nothing wraps ther
 LABEL = 9  # columns of a label, so that consecutive facts align
 
 quiet = False  # set by --quiet
+speaker = ""  # before what goes wrong, where several processes may say so
 asked: list[str] = []  # the words of the command, for reports
 
 
@@ -45,7 +46,7 @@ def written(*places: Path | None) -> None:
 
 def complain(text: str) -> None:
     """One line on standard error that says what went wrong, whatever line breaks a message holds."""
-    print(f"oddgan: {' '.join(text.split())}", file=sys.stderr)
+    print(f"oddgan: {speaker}{' '.join(text.split())}", file=sys.stderr)
 
 
 def show_warning(others: Callable[..., None]) -> Callable[..., None]:
