@@ -10,7 +10,7 @@ from ..rows.decode import SUFFIXES
 from ..rows.files import array_file, open_path
 from ..rows.idx import idx_files
 from ..rows.picture_files import Pictures, Progress
-from ..rows.table_files import Columns, TableFile, is_table_file
+from ..rows.table_files import Columns, TableFile, is_table
 from .arrays import converted_split, load_array
 from .catalogue import CATALOGUE
 from .keys import keyed
@@ -83,7 +83,7 @@ def load(
         The data cannot be used; one line that names the file and what to do.
     """
     path = _existing(os.fspath(source))
-    if path is not None and path.is_file() and is_table_file(path):
+    if path is not None and is_table(path):
         keys = list(dict.fromkeys(key for key in (groups, strata) if key is not None))
         if taken := set(keys) & {label, *drop}:
             raise DataError(f"{source}: the column {min(map(str, taken))!r} is used twice; choose what it is for")
@@ -120,13 +120,13 @@ def rows(
     """
     name = os.fspath(source)
     path = _existing(name)
-    if drop and (path is None or not is_table_file(path)):
+    if drop and (path is None or not is_table(path)):
         raise DataError(f"{name}: has no columns with names to drop; only CSV and Parquet files have")
     if path is None:
         if (public := public_rows(name)) is not None:
             return public
         raise _no_such(name)
-    if path.is_file() and is_table_file(path):
+    if is_table(path):
         return TableFile(path, drop)
     found: Rows | TableFile = open_path(path)
     if channels_from:

@@ -9,13 +9,10 @@ Readers trust only complete lines of the index. A writer that is killed leaves a
 the next writer overwrites, and an incomplete line, which the next writer removes.
 """
 
-import errno
 import hashlib
 import json
 import os
 import re
-import shutil
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +27,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, OutputError
 from .decode import Array, Unreadable, decode
+from .folders import cache_folder, cannot_write, check_room
 from .places import identity
 from .threads import threaded
 
@@ -39,20 +37,6 @@ CHUNK_BYTES = 16 * 2**20
 CHUNK_ROWS = 256  # a killed process loses no more than this many decoded pictures
 POLL = 0.01  # seconds between attempts to take the lock
 SHOWN = 10  # unreadable pictures that an error lists
-
-
-def cache_folder() -> Path:
-    """The folder of oddgan's caches: ODDGAN_CACHE, or else the platform's cache folder."""
-    if setting := os.environ.get("ODDGAN_CACHE", "").strip():
-        return Path(setting)
-    try:
-        if sys.platform == "win32":
-            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "oddgan/Cache"
-        if sys.platform == "darwin":
-            return Path.home() / "Library/Caches/oddgan"
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oddgan"
-    except RuntimeError:
-        raise OutputError("there is no home folder for the picture cache; set ODDGAN_CACHE to a folder") from None
 
 
 @dataclass(frozen=True)
@@ -162,7 +146,7 @@ def cached_rows(
     except OutputError:
         raise
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
 class _Fill:
@@ -242,7 +226,7 @@ class _Fill:
                 form = Form((row.shape[0], row.shape[1], row.shape[2]), row.dtype)
                 self._agree(i, form)
                 if self.store is None:
-                    self._check_room(total * form.row_bytes)
+                    check_room(self.folder, total * form.row_bytes)
                     self.store, self.first = Store(self.folder / str(form), form, self.known), i
                 batch.append((self.files[i], row))
                 if len(batch) >= min(CHUNK_ROWS, max(1, CHUNK_BYTES // form.row_bytes)):
@@ -279,15 +263,6 @@ class _Fill:
             raise ValueError(f"the transform must give (h, w, C) arrays, not {row.shape}")
         return i, row
 
-    def _check_room(self, needed: int) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise OutputError(
-                f"the picture cache needs {needed / 1e9:.1f} GB and the disk of {self.folder} has "
-                f"{free / 1e9:.1f} GB left; free some or set ODDGAN_CACHE to a folder on a larger disk"
-            )
-
     def _unreadable(self, total: int) -> DataError:
         shown = [f"{self.name(i)} ({self.bad[i]})" for i in sorted(self.bad)[:SHOWN]]
         if len(self.bad) > SHOWN:
@@ -301,14 +276,3 @@ class _Fill:
 def _write(stream: FileIO, data: memoryview) -> None:
     while data:  # one call may write less than all
         data = data[stream.write(data) :]
-
-
-def _cannot_write(folder: Path, error: OSError) -> OutputError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return OutputError(
-            f"the disk is full: no room for the picture cache {folder}; free some or set ODDGAN_CACHE to a folder on "
-            "a larger disk"
-        )
-    return OutputError(
-        f"the picture cache {folder} cannot be used ({error.strerror or error}); set ODDGAN_CACHE to a writable folder"
-    )

@@ -12,6 +12,7 @@ from .picture_files import Pictures
 from .places import page_of
 from .scan import scan
 from .table_files import TableFile, is_table_file
+from .table_folders import is_table_folder
 
 TRUTH = frozenset({"ground_truth", "ground-truth", "groundtruth"})
 """What folders of masks are called, in lower case."""
@@ -80,6 +81,8 @@ def _check_regular(path: Path) -> None:
 
 
 def _folder(path: Path) -> Any:
+    if is_table_folder(path):
+        return TableFile(path)
     if files := idx_files(path):
         part = files["test pictures"]
         return converted(checked(read_idx(part), str(part)))

@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +49,32 @@ def holds_pictures(root: Path) -> bool:
     return any(_ending(relative) in SUFFIXES for relative in _walk(root, "", frozenset()))
 
 
+def first_ending(root: Path, endings: Collection[str]) -> str | None:
+    """One of the suffixes `endings` that a file below `root` has: of the first file that the system names."""
+    waiting, seen = [root], set[tuple[int, int]]()
+    with suppress(OSError):  # whoever reads the folder will say what is wrong with it
+        while waiting:
+            about = (folder := waiting.pop()).stat()
+            if (about.st_dev, about.st_ino) in seen:
+                continue
+            seen.add((about.st_dev, about.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if _is_folder(entry):
+                        waiting.append(Path(entry.path))
+                    elif (ending := _ending(entry.name)) in endings:
+                        return ending
+    return None
+
+
+def walk(root: Path) -> Iterator[str]:
+    """All files below `root`, as `Found` has them, whatever they are; hidden ones are skipped, links followed. In order
+    of their paths, one folder in memory at a time."""
+    return _walk(root, "", frozenset())
+
+
 def _in_order(name: str) -> tuple[str, int]:
     """By name, and pages by number."""
     base, mark, number = name.rpartition("#")
@@ -66,18 +93,18 @@ def _walk(root: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterato
             return  # a link back to a folder above
         above |= {(about.st_dev, about.st_ino)}
         with os.scandir(folder) as entries:
-            listed = sorted((entry.name, _is_folder(entry)) for entry in entries)
+            listed = sorted(entry.name + "/" if _is_folder(entry) else entry.name for entry in entries)
     except PermissionError:
         raise DataError(f"{folder}: the folder may not be read (permission denied); give read permission") from None
     except OSError as error:
         raise DataError(f"{folder}: the folder cannot be read ({error.strerror}); check the disk") from None
-    for name, is_folder in listed:
-        if name.startswith(".") or name.lower() in _CLUTTER:
+    for name in listed:
+        if name.startswith(".") or name.rstrip("/").lower() in _CLUTTER:
             continue
-        if is_folder:
-            yield from _walk(root, f"{prefix}{name}/", above)
+        if name.endswith("/"):
+            yield from _walk(root, prefix + name, above)
         else:
-            yield f"{prefix}{name}"
+            yield prefix + name
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

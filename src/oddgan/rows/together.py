@@ -17,10 +17,15 @@ from ..errors import DataError
 from .door import Rows
 from .pictures import PictureRows
 from .places import files_of, page_of
+from .stored_table import LARGE, PIECE
 from .tables import TableRows
 
 BY_CHANCE = 10.0  # times as many pairs of equal rows as chance makes: then they are copies
-LARGE, FAR_LARGER = 0.01, 10.0  # a share of all rows, and times the mean size, from which equal rows are one common row
+SAMPLED = 2**20  # rows of a larger table by which chance is judged
+COMMON, FAR_LARGER = (
+    0.01,
+    10.0,
+)  # a share of all rows, and times the mean size, from which equal rows are common
 
 
 def together(rows: Rows, groups: Sequence[Any] | np.ndarray | None = None) -> np.ndarray | None:
@@ -52,15 +57,21 @@ def together(rows: Rows, groups: Sequence[Any] | np.ndarray | None = None) -> np
 
 def _equal(rows: Rows) -> np.ndarray | None:
     """Equal rows by number, None where no two are equal, or where they are so by chance."""
-    prints = _of_table(rows) if isinstance(rows, TableRows) else _of_pictures(rows)
+    if isinstance(rows, TableRows) and 8 * rows.shape[0] * rows.shape[1] > LARGE:
+        prints = _of_large_table(rows)
+        if (found := np.sort(prints)).size and not (found[1:] == found[:-1]).any():
+            return None
+        del found
+    else:
+        prints = _of_table(rows) if isinstance(rows, TableRows) else _of_pictures(rows)
     _, same, counts = np.unique(prints, return_inverse=True, return_counts=True)
     if len(counts) == len(rows):
         return None
     if isinstance(rows, TableRows):
         pairs = float((counts * (counts - 1.0)).sum())
-        if pairs <= BY_CHANCE * len(rows) * (len(rows) - 1.0) * _by_chance(rows.values):
+        if pairs <= BY_CHANCE * len(rows) * (len(rows) - 1.0) * _by_chance(_some_values(rows)):
             return None
-    common = counts > max(LARGE * len(rows), FAR_LARGER * len(rows) / len(counts))
+    common = counts > max(COMMON * len(rows), FAR_LARGER * len(rows) / len(counts))
     alone = np.flatnonzero(common[same])
     same = same.astype(np.int64)
     same[alone] = len(counts) + np.arange(len(alone))
@@ -77,11 +88,40 @@ def _by_chance(values: np.ndarray) -> float:
     return chance
 
 
-def _of_table(rows: TableRows) -> np.ndarray:
-    """A row's bytes, (n,), in which equal values are equal."""
-    values = np.ascontiguousarray(rows.values)
+def _some_values(rows: TableRows) -> np.ndarray:
+    """The values (m, k) of all rows of a table, or of some of a very large one, evenly spaced."""
+    step = max(1, len(rows) // SAMPLED)
+    return np.asarray(rows.values if step == 1 else rows.values[::step])
+
+
+def _alike(values: np.ndarray) -> np.ndarray:
+    """Values (n, k) of which equal ones have equal bytes."""
+    values = np.ascontiguousarray(values)
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN of many, and no -0
+    return values
+
+
+def _of_large_table(rows: TableRows) -> np.ndarray:
+    """Hashes (n,) uint64 of rows, piece by piece. Of ten million rows that differ, any two have one hash with a
+    probability of three in a million."""
+    k = rows.shape[1]
+    odd = np.random.default_rng(0).integers(0, 2**63, k, np.uint64) * np.uint64(2) + np.uint64(1)
+    found = np.empty(len(rows), np.uint64)
+    step = max(1, PIECE // (8 * k))
+    for start in range(0, len(rows), step):
+        words = _alike(np.asarray(rows.values[start : start + step], np.float64)).view(np.uint64)
+        mixed = np.zeros(len(words), np.uint64)
+        for column, factor in zip(words.T, odd, strict=True):
+            mixed = (mixed ^ column) * factor
+            mixed ^= mixed >> np.uint64(29)
+        found[start : start + step] = mixed
+    return found
+
+
+def _of_table(rows: TableRows) -> np.ndarray:
+    """A row's bytes, (n,), in which equal values are equal."""
+    values = _alike(np.asarray(rows.values))
     return np.ascontiguousarray(values).view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
 
 
