@@ -24,24 +24,23 @@ def warn_of_columns(
     if len(values) < LEAST:
         return
     found: dict[str, list[str]] = {code: [] for code in MESSAGES}
-    for i, column in values.columns(range(len(kinds))):
-        kind, name = kinds[i], names[i]
-        known = column[~np.isnan(column)]
-        if not len(known):
+    n, (gone, low, high, whole, _) = len(values), values.seen
+    for i, (kind, name) in enumerate(zip(kinds, names, strict=True)):
+        known = n - int(gone[i])
+        if not known:
             found["empty-column"].append(name)
             continue
-        whole = kind == "number" and bool((known == np.rint(known)).all())
-        if len(known) == len(values) and known.min() == known.max():
+        if known == n and low[i] == high[i]:
             found["constant-column"].append(name)
         elif kind == "category":
-            counts = np.bincount(known.astype(int), minlength=len(texts[i]))
-            if (counts == 1).sum() >= UNIQUE * len(known) and len(known) >= LEAST:
-                found["unique-values"].append(f"{name} ({texts[i][int(known[0])]!r:.40}, ...)")
-            elif counts[counts < rare * len(values)].sum() >= UNIQUE * len(known):
+            counts = values.counts(i, len(texts[i]))
+            if (counts == 1).sum() >= UNIQUE * known and known >= LEAST:
+                found["unique-values"].append(f"{name} ({texts[i][int(values.first(i))]!r:.40}, ...)")
+            elif counts[counts < rare * n].sum() >= UNIQUE * known:
                 found["rare-values"].append(f"{name} ({np.count_nonzero(counts):,} values)")
-        elif whole and _identifies(known, name):
+        elif kind == "number" and whole[i] and any(_identifies(one, name) for _, one in values.columns([i])):
             found["identifier"].append(name)
-        if whole and np.abs(known).max() > EXACT:
+        if kind == "number" and whole[i] and max(-low[i], high[i]) > EXACT:
             found["large-integers"].append(name)
     for code, message in MESSAGES.items():
         if found[code]:
@@ -66,9 +65,10 @@ MESSAGES = {
 }
 
 
-def _identifies(known: np.ndarray, name: str) -> bool:
+def _identifies(column: np.ndarray, name: str) -> bool:
     """Whether a column of whole numbers counts the rows: all different, evenly spaced (in any order; some may be held
     out), or called so."""
+    known = column[~np.isnan(column)]
     distinct = np.sort(known)
     if len(known) < LEAST or (distinct[1:] == distinct[:-1]).any():
         return False

@@ -110,18 +110,18 @@ class Numbers:
     def fit(cls, x: "Chosen | Floats", names: Sequence[str], scaling: Scaling, log_tails: bool) -> "Numbers":
         """`x`: (n, k) values of the training rows, NaN for missing ones. `blank` is left 0."""
         x = Chosen(x) if isinstance(x, np.ndarray) else x
-        gone = x.gone()
+        gone = x.seen.gone
         missed = gone > 0
         if (empty := gone == len(x)).any():  # a column without any value: its indicator is all there is to it
             x = x.changed(lambda part: np.where(empty, 0.0, part))
-        largest = x.most(np.abs)
+        largest = x.seen.largest
         if (beyond := np.flatnonzero(largest > 1e150)).size:  # the deviation squares
             raise DataError(f"column {names[beyond[0]]} holds values up to {largest[beyond[0]]:g}: rescale it")
         log_center = log_scale = None
         if log_tails:
             log_center, log_scale = _log_scales(x.sample)
             x = x.changed(partial(logarithm, center=log_center, scale=log_scale))
-            largest = x.most(np.abs)
+            largest = x.seen.largest
         mean, deviation = x.moments()
         constant = deviation <= 1e-12 * largest  # rounding noise of a large constant is no deviation
         deviation = np.where(constant, 1.0, deviation)
@@ -131,7 +131,7 @@ class Numbers:
         if scaling == "none":
             return replace(result, center=np.zeros_like(mean), scale=np.ones_like(mean))
         if scaling == "minmax":
-            least, most = x.least(), x.most()
+            least, most = x.seen.least, x.seen.most
             return replace(result, center=least, scale=np.where(constant, 1.0, most - least))
         center = x.medians()
         center = np.where(np.isnan(center), mean, center)  # the sample of many rows misses all of a column's few values

@@ -62,8 +62,8 @@ class TableProfile:
         sample = np.full((len(some), k), np.nan)
         low, high, mean, deviation = np.full((4, k), np.nan)
         looked, drawn = Chosen(rows.values, train), rows.values[some]
-        missing, whole, starts = looked.gone(), np.ones(k, bool), [0]
-        figures = None if looked.held is not None else (looked.least(), looked.most(), *looked.moments())
+        missing, whole, starts = looked.seen.gone, np.ones(k, bool), [0]
+        figures = None if looked.held is not None else (looked.seen.least, looked.seen.most, *looked.moments())
         found = [(np.empty(0), np.empty(0, np.int64))]
         for i, kind in enumerate(preprocessor.kinds):
             size = 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,32 @@ from ..rows.stored_table import LARGE, PIECE, Numbers
 
 Floats: TypeAlias = NDArray[np.float64]
 
+COLUMNS = 2**27  # bytes of columns that are held together
 EXACT = 2**22  # rows of a large table up to which quantiles are those of all of them
 SAMPLED = 2**20  # rows that stand for more of them
+
+
+class Seen(NamedTuple):
+    """Of each column, (k,): how many values are missing; the smallest, the largest and the sum of the others, NaN, NaN
+    and 0 of none; whether all of them are whole numbers."""
+
+    gone: NDArray[np.int64]
+    least: Floats
+    most: Floats
+    whole: NDArray[np.bool_]
+    total: Floats
+
+    @property
+    def largest(self) -> Floats:
+        """The largest absolute value."""
+        return np.maximum(-self.least, self.most)
+
+
+def _seen(part: Floats) -> Seen:
+    gone = np.isnan(part)
+    there = np.where(gone, 0.0, part) if gone.any() else part
+    whole = (there == np.rint(there)).all(axis=0)
+    return Seen(gone.sum(axis=0), np.fmin.reduce(part), np.fmax.reduce(part), whole, there.sum(axis=0))
 
 
 class Chosen:
@@ -66,7 +90,7 @@ class Chosen:
         if self.held is not None:
             yield from ((i, self.held[:, i]) for i in which)
             return
-        together = max(1, LARGE // (8 * len(self)))
+        together = max(1, COLUMNS // (8 * len(self)))
         for start in range(0, len(which), together):
             some = list(which[start : start + together])
             found, at = np.empty((len(some), len(self))), 0
@@ -105,19 +129,23 @@ class Chosen:
 
     # --- figures of columns, (k,) each -----------------------------------------------------------------------------
 
-    def gone(self) -> NDArray[np.int64]:
-        """How many values are missing."""
-        return np.asarray(sum(np.isnan(part).sum(axis=0) for part in self.parts()), dtype=np.int64)
+    @cached_property
+    def seen(self) -> Seen:
+        """What one pass over all rows tells."""
+        found = [_seen(part) for part in self.parts()]
+        gone, least, most, whole, total = zip(*found, strict=True)
+        return Seen(
+            np.sum(gone, axis=0),
+            np.fmin.reduce(least),
+            np.fmax.reduce(most),
+            np.logical_and.reduce(whole),
+            np.sum(total, axis=0),
+        )
 
-    def most(self, of: Callable[[Floats], Floats] = lambda part: part) -> Floats:
-        """The largest of what `of` makes of values, NaN where all are missing."""
-        found: Floats = np.fmax.reduce([np.fmax.reduce(of(part), axis=0) for part in self.parts()])
-        return found
-
-    def least(self) -> Floats:
-        """The smallest value, NaN where all are missing."""
-        found: Floats = np.fmin.reduce([np.fmin.reduce(part, axis=0) for part in self.parts()])
-        return found
+    def first(self, column: int) -> float:
+        """The first value of a column that is not missing. Raises StopIteration where there is none."""
+        known = (part[~np.isnan(part[:, column]), column] for part in self.parts())
+        return float(next(values[0] for values in known if len(values)))
 
     def moments(self) -> tuple[Floats, Floats]:
         """The means and the standard deviations of the values that are not missing; of none, NaN."""
@@ -127,9 +155,9 @@ class Chosen:
                 if np.isnan(self.held).any()
                 else (self.held.mean(axis=0), self.held.std(axis=0))
             )
-        there = len(self) - self.gone()
+        there = len(self) - self.seen.gone
         with np.errstate(invalid="ignore"):
-            mean: Floats = sum(np.nansum(part, axis=0) for part in self.parts()) / there
+            mean = self.seen.total / there
             square: Floats = sum(np.nansum((part - mean) ** 2, axis=0) for part in self.parts()) / there
         return mean, np.sqrt(square)
 

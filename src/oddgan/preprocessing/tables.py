@@ -74,7 +74,7 @@ class TablePreprocessor(OnePart):
         kinds = rows.kinds or (NUMBER,) * rows.shape[1]
         values = Chosen(rows.values, numbers)
         number = [i for i, kind in enumerate(kinds) if kind == "number"]
-        gone = values.gone() if len(number) < len(kinds) else ()
+        gone = values.seen.gone
         categories = tuple(
             None
             if kind == "number"
@@ -347,7 +347,7 @@ def _blank(encoder: TableEncoder, x: Chosen, missed: Floats) -> Floats:
     largest scaled value."""
     import torch
 
-    landmarks = np.nan_to_num(x.most())
+    landmarks = np.nan_to_num(x.seen.most)
     for i, column in x.sample.columns(np.flatnonzero(missed).tolist()):
         found = column[~np.isnan(column)]
         landmarks[i] = np.median(found) if len(found) else 0.0
