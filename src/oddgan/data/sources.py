@@ -11,12 +11,14 @@ from ..rows.files import array_file, open_path
 from ..rows.idx import idx_files
 from ..rows.picture_files import Pictures, Progress
 from ..rows.table_files import Columns, TableFile, is_table
+from ..rows.tar_shards import is_tar, is_tar_folder, shards_of
 from .arrays import converted_split, load_array
 from .catalogue import CATALOGUE
 from .keys import keyed
 from .layouts import load_folder, without_unreadable
 from .public import labelled, load_idx_folder, load_public, named_folder, names, public_rows
 from .public_pictures import read_idx_set
+from .shards import load_shards
 from .split import Labelled, Rows, Split, normal_classes, whole_split
 from .tables import load_table
 
@@ -144,6 +146,8 @@ def _load(
     all_rows: bool,
     channels_from: Sequence[str],
 ) -> Split:
+    if path is not None and (is_tar(path) or (path.is_dir() and is_tar_folder(path))):
+        return load_shards(path, normal, anomaly, all_rows=all_rows)
     if path is not None and path.is_dir() and not _idx_folder(path):
         return load_folder(
             path,
@@ -184,7 +188,7 @@ def _existing(source: str) -> Path | None:
     """The existing path `source`, or else the picture folder of that name under ODDGAN_DATA, or None."""
     path = Path(source).expanduser()
     try:
-        if path.exists():
+        if path.exists() or (is_tar(path) and shards_of(path)[0].exists()):
             return path
     except (OSError, ValueError) as error:
         raise DataError(f"{source}: cannot be reached ({error}); check the path") from None

@@ -20,7 +20,7 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImag
 from PIL.ImageFile import ImageFile
 
 from ..errors import DataError, ParameterError
-from .places import PAGED, files_of, page_of
+from .places import PAGED, files_of, inside_of, page_of, read
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -147,7 +147,7 @@ def _page_starts(stream: io.BufferedReader) -> Iterator[int]:
     big = b"\x2b" in head[2:4]
     count, link, entry = (f"{order}Q", f"{order}Q", 20) if big else (f"{order}H", f"{order}I", 12)
     at, seen = 4 + 4 * big, set[int]()
-    held = os.fstat(stream.fileno()).st_size
+    held = stream.seek(0, os.SEEK_END)
     stream.seek(at)
     while len(raw := stream.read(struct.calcsize(link))) == struct.calcsize(link):
         start: int = struct.unpack(link, raw)[0]
@@ -258,6 +258,8 @@ def _how_to_read_one(path: str, form: str | None) -> str:
 
 def _stream(path: str) -> _File:
     try:
+        if inside_of(path) is not None:
+            return _File(io.BytesIO(read(path)))
         about = os.stat(path)
         if stat.S_ISDIR(about.st_mode):
             raise Unreadable("it is a folder, not a picture", "name a picture file")

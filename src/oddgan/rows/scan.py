@@ -2,22 +2,24 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
 from .decode import SUFFIXES, places
+from .names import Names
+from .places import PAGED
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
 @dataclass
 class Found:
-    """The contents of a folder: relative paths of pictures, with "/" as separator, sorted; other files by suffix."""
+    """The contents of a folder: relative paths of pictures, with "/" as separator, in order; other files by suffix."""
 
-    pictures: list[str] = field(default_factory=list)
+    pictures: Sequence[str] = ()
     others: Counter[str] = field(default_factory=Counter)
 
     def ignored(self) -> str:
@@ -33,14 +35,19 @@ def scan(root: Path) -> Found:
     """All pictures below `root`, recognised by suffix, and every page of TIFF files that hold several, as a.tif#0.
     Hidden files are skipped, links followed."""
     found = Found()
-    for relative in _walk(root, "", frozenset()):
-        ending = _ending(relative)
-        if ending in SUFFIXES:
-            path = os.path.join(root, relative)
-            found.pictures += [relative + place.removeprefix(path) for place in places(path)]
-        else:
-            found.others[ending or "no ending"] += 1
-    found.pictures.sort(key=_in_order)
+
+    def pictures() -> Iterator[str]:
+        for relative in walk(root):
+            ending = _ending(relative)
+            if ending not in SUFFIXES:
+                found.others[ending or "no ending"] += 1
+            elif ending not in PAGED:
+                yield relative
+            else:
+                path = os.path.join(root, relative)
+                yield from (relative + place.removeprefix(path) for place in places(path))
+
+    found.pictures = Names(pictures())
     return found
 
 
@@ -73,12 +80,6 @@ def walk(root: Path) -> Iterator[str]:
     """All files below `root`, as `Found` has them, whatever they are; hidden ones are skipped, links followed. In order
     of their paths, one folder in memory at a time."""
     return _walk(root, "", frozenset())
-
-
-def _in_order(name: str) -> tuple[str, int]:
-    """By name, and pages by number."""
-    base, mark, number = name.rpartition("#")
-    return (base, int(number)) if mark and number.isdecimal() else (name, -1)
 
 
 def _ending(relative: str) -> str:

@@ -5,10 +5,7 @@ trained on and others calibrate, the threshold is what the model makes of rows t
 """
 
 import hashlib
-import os
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +13,7 @@ import numpy as np
 from ..errors import DataError
 from .door import Rows
 from .pictures import PictureRows
-from .places import files_of, page_of
+from .places import files_of, page_of, read, size_of
 from .stored_table import LARGE, PIECE
 from .tables import TableRows
 
@@ -130,13 +127,11 @@ def _of_pictures(rows: PictureRows) -> np.ndarray:
     paths = getattr(rows.source, "paths", None)
     if paths is None:
         return np.array([_print(_bytes_of(rows[i])) for i in range(len(rows))], np.uint64)
-    sizes = [_size(path) for path in paths]
-    often = Counter(sizes)
-    found = np.arange(len(rows), dtype=np.uint64)
-    for i, size in enumerate(sizes):
-        if size is not None and often[size] > 1:  # files of different sizes differ, without being read
-            pages = [Path(file).read_bytes() + repr(page).encode() for file, page in _files(paths[i])]
-            found[i] = _print(b"".join(pages))
+    sizes = np.fromiter(map(_size, paths), np.int64, len(paths))
+    _, which, often = np.unique(sizes, return_inverse=True, return_counts=True)
+    found = np.arange(len(paths), dtype=np.uint64)
+    for i in np.flatnonzero((often[which] > 1) & (sizes >= 0)).tolist():  # files of different sizes differ, unread
+        found[i] = _print(b"".join(read(file) + repr(page).encode() for file, page in _files(paths[i])))
     return found
 
 
@@ -144,12 +139,16 @@ def _files(path: str) -> list[tuple[str, int | None]]:
     return [page_of(file) for file in files_of(path)]
 
 
-def _size(path: str) -> tuple[int, ...] | None:
-    """The sizes of a picture's files; None where one cannot be reached, of which whoever reads it will speak."""
+def _size(path: str) -> int:
+    """A number that is equal where the sizes of a picture's files are; -1 where one cannot be reached, of which whoever
+    reads it will speak."""
+    found = 0
     try:
-        return tuple(os.stat(file).st_size for file, _ in _files(path))
+        for file, _ in _files(path):
+            found = (found * 1_000_003 + size_of(file)) % 2**62
     except OSError:
-        return None
+        return -1
+    return found
 
 
 def _bytes_of(picture: np.ndarray) -> bytes:
