@@ -10,6 +10,7 @@ from ..rows.decode import SUFFIXES
 from ..rows.files import array_file, open_path
 from ..rows.idx import idx_files
 from ..rows.picture_files import Pictures, Progress
+from ..rows.remote import is_address, local
 from ..rows.table_files import Columns, TableFile, is_table
 from ..rows.tar_shards import is_tar, is_tar_folder, shards_of
 from .arrays import converted_split, load_array
@@ -186,6 +187,8 @@ def _whole(name: str, held: Labelled, normal: Collection[str] | None, anomaly: C
 
 def _existing(source: str) -> Path | None:
     """The existing path `source`, or else the picture folder of that name under ODDGAN_DATA, or None."""
+    if is_address(source):
+        return local(source)
     path = Path(source).expanduser()
     try:
         if path.exists() or (is_tar(path) and shards_of(path)[0].exists()):

@@ -336,7 +336,7 @@ class PreparedTable(OnePartEach):
         some = torch.from_numpy(numbers)
 
         def taken(of: Tensor | StoredTable) -> Tensor:
-            return torch.from_numpy(of[numbers]) if isinstance(of, StoredTable) else of[some]
+            return torch.from_numpy(np.asarray(of[numbers])) if isinstance(of, StoredTable) else of[some]
 
         x = taken(self.encoded)
         return x if self.codes is None else torch.cat([x, self.encoder.one_hot(taken(self.codes))], dim=1)

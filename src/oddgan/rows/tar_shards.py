@@ -83,11 +83,16 @@ def shards_of(path: Path) -> list[Path]:
     shard-{000000..000099}.tar."""
     if path.is_dir():
         return [path / name for name in walk(path) if name.lower().endswith(".tar")]
-    if path.exists() or (braces := _BRACES.search(str(path))) is None:
-        return [path]
+    return [path] if path.exists() else list(map(Path, expanded(str(path))))
+
+
+def expanded(text: str) -> list[str]:
+    """The texts that a range means, shard-{000000..000099}.tar; any other text alone."""
+    if (braces := _BRACES.search(text)) is None:
+        return [text]
     first, last = braces.groups()
     numbers = range(int(first), int(last) + 1)
-    return [Path(f"{str(path)[: braces.start()]}{i:0{len(first)}}{str(path)[braces.end() :]}") for i in numbers]
+    return [f"{text[: braces.start()]}{i:0{len(first)}}{text[braces.end() :]}" for i in numbers]
 
 
 def members(path: Path) -> Members:
