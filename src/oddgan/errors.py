@@ -17,9 +17,28 @@ Each message is one line: what is wrong, where, and what to do about it. The com
 `OddganError` into that line and exit code 2 (the user can fix it) or 1 (training failed).
 """
 
+import re
+
+_ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"]*)")
+
+
+def without_secrets(text: str) -> str:
+    """`text` with addresses as they may be shown: s3://KEY:SECRET@bucket/x?token=T is s3://***@bucket/x?***."""
+
+    def shown(found: re.Match[str]) -> str:
+        rest, question, _ = found[2].partition("?")
+        where, slash, path = rest.partition("/")
+        user, at, host = where.rpartition("@")
+        return found[1] + ("***@" + host if at and user else where) + slash + path + ("?***" if question else "")
+
+    return _ADDRESS.sub(shown, text) if "://" in text else text
+
 
 class OddganError(Exception):
-    """Base of every error that oddgan raises on purpose."""
+    """Base of every error that oddgan raises on purpose. Secrets in addresses never get into a message."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(one) if isinstance(one, str) else one for one in args))
 
 
 class DataError(OddganError, ValueError):
@@ -52,12 +71,14 @@ class OutputError(OddganError, OSError):
 
 
 class MissingExtra(OddganError, ImportError):
-    """An optional dependency is not installed. The message holds the line that installs it."""
+    """An optional dependency is not installed. The message holds the line that installs it: as an `extra`, or the
+    package alone."""
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    def __init__(self, package: str, extra: str | None, purpose: str) -> None:
         from .installed import requirement
 
-        super().__init__(f"{purpose} needs {package}: pip install {requirement(extra)}")
+        line = package if extra is None else requirement(extra)
+        super().__init__(f"{purpose} needs {package}: pip install {line}")
 
 
 class LeftOut(OddganError, ImportError):

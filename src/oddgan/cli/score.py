@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DataError, ParameterError
+from ..errors import DataError, ParameterError, without_secrets
 from . import terminal
 from .options import (
     BlockSize,
@@ -359,10 +359,11 @@ def _opened(
 
     def source(i: int) -> Source:
         try:
-            return Source(data[i], as_taken(open_source(data[i]) if i else first, detector, strata))
+            return Source(without_secrets(data[i]), as_taken(open_source(data[i]) if i else first, detector, strata))
         except DataError as error:
             if not skip_bad or len(data) == 1:
                 raise
-            return Source(data[i], reason=str(error).removeprefix(f"{data[i]}: "))
+            name = without_secrets(data[i])
+            return Source(name, reason=str(error).removeprefix(f"{name}: "))
 
     return iter([source(i) for i in range(len(data))])

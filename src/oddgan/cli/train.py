@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DataError, ParameterError
+from ..errors import DataError, ParameterError, without_secrets
 from ..hooks import Hook, Progress, TensorBoard, clock
 from ..parameters import declared
 from . import launched, terminal
@@ -321,7 +321,7 @@ def described_as(detector: "Detector", given: Mapping[str, Any]) -> str:
 
 def name_of(data: str) -> str:
     """What to call what comes of DATA: its last part, without endings."""
-    name = Path(data).resolve().name
+    name = Path(without_secrets(data).partition("?")[0]).resolve().name
     for ending in (".gz", ".npy", ".npz", "-ubyte", ".csv", ".tsv", ".parquet"):
         name = name.removesuffix(ending)
     return name or "model"

@@ -20,7 +20,7 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImag
 from PIL.ImageFile import ImageFile
 
 from ..errors import DataError, ParameterError
-from .places import PAGED, files_of, page_of
+from .places import PAGED, files_of, inside_of, page_of, read
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -270,6 +270,8 @@ def _stream(path: str | bytes) -> _File:
     if isinstance(path, bytes):
         return _File(io.BytesIO(path))
     try:
+        if inside_of(path) is not None:
+            return _File(io.BytesIO(read(path)))
         about = os.stat(path)
         if stat.S_ISDIR(about.st_mode):
             raise Unreadable("it is a folder, not a picture", "name a picture file")
