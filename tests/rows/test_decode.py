@@ -18,7 +18,7 @@ from oddgan.data import Pictures, read_picture
 from oddgan.errors import DataError, ParameterError
 from oddgan.rows import decode as decoding
 from oddgan.rows import open_rows
-from oddgan.rows.decode import Unreadable, decode, decode_bytes, header, pages
+from oddgan.rows.decode import Unreadable, decode, header, pages
 from oddgan.rows.scan import scan
 
 Grey = NDArray[np.uint8]
@@ -579,19 +579,3 @@ def test_a_pipe_in_a_folder_is_refused_at_once(tmp_path, grey):
     assert len(pictures) == 2
     with pytest.raises(DataError, match=r"b\.tif: it is not a regular file"):
         pictures[1]
-
-
-def test_the_bytes_of_a_file_are_its_picture(tmp_path):
-    random = np.random.default_rng(0)
-    shown = Image.fromarray(random.integers(0, 255, (12, 10, 3), dtype=np.uint8))
-    for name in ("a.png", "a.jpg", "a.bmp", "a.webp", "a.tif"):
-        shown.save(tmp_path / name)
-        content = (tmp_path / name).read_bytes()
-        assert (decode_bytes(content) == decode(str(tmp_path / name))).all()
-        with pytest.raises(Unreadable):
-            decode_bytes(content[: len(content) // 2])
-    shown.save(tmp_path / "b.tif", save_all=True, append_images=[shown])
-    with pytest.raises(Unreadable, match="several pictures"):
-        decode_bytes((tmp_path / "b.tif").read_bytes())
-    with pytest.raises(Unreadable, match="not a picture"):
-        decode_bytes(b"")

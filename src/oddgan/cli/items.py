@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import DataError
 from ..preprocessing import PicturePreprocessor, TablePreprocessor
 from ..rows import PictureRows, Rows, TableRows
-from ..rows.decode import Unreadable, decode, decode_bytes
+from ..rows.decode import Unreadable, decode
 from ..rows.pictures import NamedPictures, as_stored_type
 from ..rows.places import joined
 from ..rows.tables import BOOLEANS, Kind, listed
@@ -68,7 +68,7 @@ class Pictures:
             if "path" in asked:
                 echo["path"] = asked["path"]
                 return self._item(echo, decode, _place(asked["path"]))
-            return self._item(echo, decode_bytes, _content(asked["picture"]))
+            return self._item(echo, decode, _content(asked["picture"]))
         except DataError as error:
             return Item(echo, _name(echo), error=str(error))
 

@@ -17,7 +17,7 @@ from .outputs import check_writable
 from .shards import FORMAT, FORMAT_VERSION, PIECE, beside
 
 if TYPE_CHECKING:
-    from .scores import RowGroups
+    pass
 
 SAME = {
     "oddgan": "releases of oddgan",

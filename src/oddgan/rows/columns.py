@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from .decode import Unreadable, decode, decode_bytes
+from .decode import Unreadable, decode
 from .pictures import NamedPictures, PictureRows, as_stored_type
 from .tables import BOOLEANS, Kind, TableRows, _coded, _is_missing, _kind_of, as_table, listed
 from .threads import threaded
@@ -106,7 +106,7 @@ def _picture(value: Any) -> np.ndarray | str:
     """A picture (H, W, C), or why there is none."""
     try:
         if isinstance(value, bytes | bytearray | memoryview):
-            found = decode_bytes(bytes(value))
+            found = decode(bytes(value))
         elif isinstance(value, str | os.PathLike):
             found = decode(os.fspath(value))
         elif value is None:

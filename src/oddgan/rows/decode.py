@@ -56,25 +56,17 @@ class Unreadable(Exception):
         self.reason, self.fix = reason, fix
 
 
-def decode(place: str) -> Array:
-    """The picture at `place` (`oddgan.rows.places`) as (H, W) or (H, W, C), uint8, uint16 or float32; raises
-    `Unreadable`."""
+def decode(place: str | bytes) -> Array:
+    """The picture at `place` (`oddgan.rows.places`), or in a file of these bytes, as (H, W) or (H, W, C), uint8, uint16
+    or float32; raises `Unreadable`."""
+    if isinstance(place, bytes):
+        return _decoded(place)
     files = files_of(place)
     if len(files) == 1:
         return _decoded(files[0])
     channels = _of_each(files, _decoded)
     _check_alike(files, [(*channel.shape[:2], channel.dtype.name) for channel in channels])
     return np.dstack(channels)
-
-
-def decode_bytes(content: bytes) -> Array:
-    """The picture in a file of this content, as `decode` gives it; raises `Unreadable`."""
-    return _decoded(content)
-
-
-def header_of_bytes(content: bytes) -> tuple[int, int, int, str]:
-    """The `header` of a file of this content; raises `Unreadable`."""
-    return _header(content)
 
 
 def _of_each(files: Sequence[str], read: Callable[[str], T]) -> list[T]:
@@ -116,8 +108,10 @@ def _decoded(path: str | bytes) -> Array:
     return np.ascontiguousarray(turn(array) if turn else array)
 
 
-def header(place: str) -> tuple[int, int, int, str]:
+def header(place: str | bytes) -> tuple[int, int, int, str]:
     """(H, W, channels, dtype name) of what `decode` returns, without decoding pixels where possible."""
+    if isinstance(place, bytes):
+        return _header(place)
     files = files_of(place)
     if len(files) == 1:
         return _header(files[0])

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..rows import TableRows
-from ..rows.decode import Unreadable, decode_bytes, header_of_bytes
+from ..rows.decode import Unreadable, decode, header
 from ..rows.pictures import as_stored_type
 from ..rows.tables import listed
 from .limits import Account, Limits, Refusal
@@ -28,7 +28,7 @@ def decoded(data: bytes, name: str, model: Served, limits: Limits, account: Acco
     if not data:
         raise Refusal(400, f"{name}: is empty; send a picture in PNG, JPEG, BMP, TIFF or WebP format")
     try:
-        height, width, channels, dtype = header_of_bytes(data)
+        height, width, channels, dtype = header(data)
         if height * width > limits.max_pixels:
             raise Refusal(
                 413,
@@ -36,7 +36,7 @@ def decoded(data: bytes, name: str, model: Served, limits: Limits, account: Acco
                 "large",
             )
         account.take(height * width * (channels * np.dtype(dtype).itemsize + BESIDE))
-        picture = decode_bytes(data)
+        picture = decode(data)
     except Unreadable as bad:
         raise Refusal(413 if "more than the limit" in bad.reason else 400, f"{name}: {bad.reason}") from bad
     return checked(picture, name, model)

@@ -27,8 +27,8 @@ def q_values(p: np.ndarray) -> np.ndarray:
     usable = np.flatnonzero(~np.isnan(p))
     falling = usable[np.argsort(p[usable])[::-1]]
     m = len(usable)
-    q[falling] = np.minimum.accumulate(p[falling] * (m / np.arange(m, 0, -1)))
-    return np.clip(q, 0, 1)
+    q[falling] = np.minimum(1, np.minimum.accumulate(p[falling] * (m / np.arange(m, 0, -1))))
+    return q
 
 
 def discoveries(p: np.ndarray, fdr: float) -> np.ndarray:
