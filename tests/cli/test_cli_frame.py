@@ -22,7 +22,7 @@ def test_help_needs_neither_torch_nor_numpy():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
-    for name in ("train", "score", "monitor", "evaluate", "compare", "generate", "info", "datasets", "demo"):
+    for name in ("train", "score", "merge", "monitor", "evaluate", "compare", "generate", "info", "datasets", "demo"):
         assert f" {name} " in ran.stdout
 
 
@@ -38,7 +38,7 @@ def test_without_a_command_there_is_help(oddgan):
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "score", "monitor", "evaluate", "compare", "generate", "info", "datasets", "demo"]
+    "command", ["train", "score", "merge", "monitor", "evaluate", "compare", "generate", "info", "datasets", "demo"]
 )
 def test_every_command_has_help(oddgan, command):
     ran = oddgan(command, "--help")
