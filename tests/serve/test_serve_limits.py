@@ -7,8 +7,8 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import png
 from PIL import Image
+from serve_small import png
 
 from oddgan import serve as serving
 from oddgan.errors import ParameterError
@@ -178,14 +178,12 @@ def test_a_client_that_is_gone(serve):
 
         headers = [(b"content-type", b"application/json")]
         scope = {"type": "http", "method": "POST", "path": "/models/numbers/score", "headers": headers,
-                 "query_string": b"", "http_version": "1.1", "scheme": "http", "server": None, "client": None}  # fmt: skip
+                 "query_string": b"", "http_version": "1.1", "scheme": "http"}  # fmt: skip
         await client.application(scope, receive, send)
         return sent
 
     assert asyncio.run(left())[0]["status"] == 499
     assert client.service.scoring.memory.held == 0
-
-
 
 
 def test_answers_do_not_wait_for_acknowledgements():

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from conftest import Client, png
+from serve_small import Client, png
 
 BINARY = "Inference-Header-Content-Length"
 
@@ -164,7 +164,11 @@ WRONG = [
     ("parts", _picture(parameters={"shared_memory_region": "r"}), "shared memory"),
     ("parts", _picture(parameters=[]), "are not an object"),
     ("parts", {"inputs": [{**SMALL, "datatype": "BYTES", "shape": [1], "data": ["%%"]}]}, "picture 0 is not base64"),
-    ("parts", {"inputs": [{**SMALL, "datatype": "BYTES", "shape": [1], "data": ["AAAA"]}]}, "picture 0: it is not a pic"),
+    (
+        "parts",
+        {"inputs": [{**SMALL, "datatype": "BYTES", "shape": [1], "data": ["AAAA"]}]},
+        "picture 0: it is not a pic",
+    ),
     ("parts", {"inputs": [{**SMALL, "datatype": "BYTES", "shape": [1], "data": [""]}]}, "picture 0: is empty"),
     ("parts", {"inputs": [{**SMALL, "datatype": "BYTES", "shape": [1], "data": [7]}]}, "not a list of texts"),
     ("parts", {**_picture(), "outputs": [{"name": "map"}]}, "no output 'map'; the model gives score"),
@@ -176,9 +180,17 @@ WRONG = [
     ("numbers", {"inputs": [tensor(np.zeros((2, 4)), datatype="FP64")]}, "the model takes \\[n, 3\\]"),
     ("numbers", {"inputs": [tensor(np.zeros((0, 3)), datatype="FP64")]}, "no rows"),
     ("numbers", '{"inputs": [{"name": "x", "datatype": "FP64", "shape": [1, 3], "data": [1e999, 0, 0]}]}', "infinite"),
-    ("numbers", {"inputs": [{**tensor(np.zeros((1, 3)), datatype="FP64"), "data": [0, None, 0]}]}, "no value is missing"),
+    (
+        "numbers",
+        {"inputs": [{**tensor(np.zeros((1, 3)), datatype="FP64"), "data": [0, None, 0]}]},
+        "no value is missing",
+    ),
     ("numbers", {"inputs": [tensor(np.zeros(2), "column 0", "FP64")]}, "there is no column 'column 1'"),
-    ("numbers", {"inputs": [tensor(np.zeros(n), f"column {n - 1}", "FP64") for n in (1, 2, 3)]}, "column 'column 1' has"),
+    (
+        "numbers",
+        {"inputs": [tensor(np.zeros(n), f"column {n - 1}", "FP64") for n in (1, 2, 3)]},
+        "column 'column 1' has",
+    ),
     ("numbers", {"inputs": [tensor(np.zeros((2, 2)), f"column {i}", "FP64") for i in range(3)]}, "a column is \\[n\\]"),
     ("flows", {"inputs": [tensor(np.zeros((2, 3)), datatype="FP64")]}, "column 'service' holds text"),
 ]

@@ -5,8 +5,8 @@ import io
 
 import numpy as np
 import pytest
-from conftest import png
 from PIL import Image
+from serve_small import png
 
 from oddgan import serve as serving
 from oddgan.errors import ParameterError
@@ -42,7 +42,12 @@ def test_pictures_as_files(serve, made, scorers):
 
 def test_a_bad_picture_fails_no_other(serve, made):
     client, good = serve(), png(made.pictures[0])
-    files = {"good.png": good, "cut.png": good[:80], "text.png": b"hello", "wide.png": png(np.zeros((16, 20), np.uint8))}
+    files = {
+        "good.png": good,
+        "cut.png": good[:80],
+        "text.png": b"hello",
+        "wide.png": png(np.zeros((16, 20), np.uint8)),
+    }
     sent = [("file", (name, data)) for name, data in files.items()]
     found = client.post("/models/parts/score", files=sent)
     assert found.status_code == 200
@@ -65,7 +70,9 @@ def test_rows_as_json(serve, made, scorers):
     assert list(found[1]["shares"].values()) == pytest.approx(shares[1], rel=1e-8)
     assert list(found[1]["shares"]) == list(made.frame.columns)
     assert client.post("/score", json={"row": rows[1]}).json()["results"][0]["score"] == found[1]["score"]
-    assert client.post("/score", json={"row": list(rows[1].values())}).json()["results"][0]["score"] == found[1]["score"]
+    assert (
+        client.post("/score", json={"row": list(rows[1].values())}).json()["results"][0]["score"] == found[1]["score"]
+    )
     missing = {**rows[0], "bytes": None, "service": None}
     assert client.post("/score", json={"row": missing}).status_code == 200
 
@@ -129,7 +136,10 @@ def test_names_and_versions(serve, made, scorers):
     client = serve(models=[f"parts:9={made.folder / 'parts'}", f"parts:10={made.folder / 'parts.oddgan'}"])
     assert client.get("/v2/models/parts").json()["versions"] == ["9", "10"]
     file = {"file": ("a.png", png(made.pictures[-1]))}
-    ten, nine = client.post("/score", files=file).json(), client.post("/models/parts/versions/9/score", files=file).json()
+    ten, nine = (
+        client.post("/score", files=file).json(),
+        client.post("/models/parts/versions/9/score", files=file).json(),
+    )
     assert (ten["version"], nine["version"]) == ("10", "9")
     assert ten["results"][0]["score"] == pytest.approx(made.detector.anomaly_score(made.pictures[-1:])[0], rel=1e-8)
     assert client.get("/models").json()["models"][1]["platform"] == "oddgan_torch"
@@ -177,8 +187,8 @@ def test_metrics(serve, made, scorers):
         assert client.post("/score", json={"row": row.tolist()}).status_code == 200
     client.post("/score", json={"row": [1]})
     found, flagged = figures(client), scorers.numbers.predict(rows) < 0
-    assert found[f'oddgan_verdicts_total{{model="numbers",verdict="anomaly",version="1"}}'] == flagged.sum()
-    assert found[f'oddgan_verdicts_total{{model="numbers",verdict="normal",version="1"}}'] == (~flagged).sum()
+    assert found['oddgan_verdicts_total{model="numbers",verdict="anomaly",version="1"}'] == flagged.sum()
+    assert found['oddgan_verdicts_total{model="numbers",verdict="normal",version="1"}'] == (~flagged).sum()
     assert found[f"oddgan_batch_rows_sum{{{of}}}"] == 50
     assert found['oddgan_request_seconds_count{route="/score",status="200"}'] == 50
     assert found['oddgan_refused_total{reason="malformed"}'] == 1

@@ -37,6 +37,15 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Processes that score; one that dies is replaced, and its rows are scored by another. Each holds the "
+            "models. 0: a thread of the service.",
+        ),
+    ] = 0,
     max_batch: Annotated[
         int | None,
         typer.Option(
@@ -104,6 +113,7 @@ def serve(
         models,
         limits=limits,
         token=token or "",
+        workers=workers,
         false_alarm_rate=false_alarm_rate,
         block_size=block_size,
         convert=convert,

@@ -1,8 +1,8 @@
 """Rows of several requests, scored together.
 
-Each model has a queue and a thread that scores. A request's rows wait there until the thread is free, and `max_wait`
-at most for others to come; what is scored together is at most `max_batch` rows, or one request that has
-more. If that fails, each request is tried alone, so that one bad row fails nobody else's.
+Each model has a queue and a thread that scores (with worker processes several). A request's rows wait there until one
+is free, and `max_wait` at most for others to come; what is scored together is at most `max_batch` rows, or one request
+that has more. If that fails, each request is tried alone, so that one bad row fails nobody else's.
 """
 
 import logging
@@ -35,24 +35,26 @@ class Job:
     found: "Future[Any]" = field(default_factory=Future)
 
 
-@dataclass(frozen=True)
-class Observer:
-    """What is told of each batch: how many rows, and the seconds that they took."""
-
-    batch: Callable[[int, float], None] = lambda rows, seconds: None
-
-
 class Batcher:
-    """The queue and the thread of one model. `size`: rows that are scored together at most."""
+    """The queue and the threads of one model. `size`: rows that are scored together at most; `threads`: batches that
+    are scored at a time; `observe`: called with the rows of each batch and the seconds that they took."""
 
-    def __init__(self, compute: Compute, size: int, limits: Limits, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        compute: Compute,
+        size: int,
+        limits: Limits,
+        *,
+        threads: int = 1,
+        observe: Callable[[int, float], None] = lambda rows, seconds: None,
+    ) -> None:
         self.compute, self.size, self.limits = compute, size, limits
-        self.observer = observer or Observer()
+        self.threads, self.observe = threads, observe
         self.waiting: deque[Job] = deque()
         self.rows = 0  # in the queue
         self._changed = threading.Condition()
         self._closed = False
-        self._thread: threading.Thread | None = None
+        self._running: list[threading.Thread] = []
 
     def submit(self, job: Job) -> "Future[Any]":
         """Have the rows scored. Raises `Refusal` where the queue is full, or the service is stopping."""
@@ -64,21 +66,24 @@ class Batcher:
                 raise busy("the service is stopping")
             if self.rows + job.n > self.limits.queue:
                 raise busy(f"{self.rows:,} rows are waiting to be scored already")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="scoring", daemon=True)
-                self._thread.start()
+            if not self._running:
+                self._running = [
+                    threading.Thread(target=self._run, name="scoring", daemon=True) for _ in range(self.threads)
+                ]
+                for thread in self._running:
+                    thread.start()
             self.waiting.append(job)
             self.rows += job.n
-            self._changed.notify()
+            self._changed.notify_all()
         return job.found
 
     def close(self, timeout: float | None = None) -> None:
         """Take no more rows, and wait until those that were taken are scored."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(timeout)
+            self._changed.notify_all()
+        for thread in self._running:
+            thread.join(timeout)
 
     def _run(self) -> None:
         while jobs := self._next():
@@ -141,6 +146,6 @@ class Batcher:
                 log.exception("scoring failed")
             jobs[0].found.set_exception(error)
             return
-        self.observer.batch(sum(job.n for job in jobs), time.perf_counter() - start)
+        self.observe(sum(job.n for job in jobs), time.perf_counter() - start)
         for job, result in zip(jobs, results, strict=True):
             job.found.set_result(result)

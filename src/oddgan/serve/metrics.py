@@ -72,6 +72,7 @@ class Metrics:
         self.scoring = Histogram(
             "oddgan_scoring_seconds", "Seconds that a batch took to score.", OF, buckets=SECONDS, **more
         )
+        self.replaced = Counter("oddgan_workers_replaced", "Processes that died and were replaced.", **more)
         for model in models:
             for verdict in ("normal", "anomaly"):
                 self.verdicts.labels(*of(model), verdict)

@@ -115,8 +115,8 @@ def of_columns(columns: Mapping[str, Sequence[Any] | np.ndarray], model: Served)
         if like.columns is None and (gone := np.isnan(values[:, k])).any():  # as arrays are refused everywhere else
             raise Refusal(
                 400,
-                f"row {int(gone.argmax())}, {name}: is missing (null, or NaN); the model was trained on an array, in which "
-                "no value is missing",
+                f"row {int(gone.argmax())}, {name}: is missing (null, or NaN); the model was trained on an array, in "
+                "which no value is missing",
             )
     return _matched(TableRows(values, like.columns, like.kinds, tuple(texts)), model)
 

@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import OddganError
-from .batching import Batcher, Job, Observer
+from .batching import Batcher, Job
 from .limits import Limits, Memory, Refusal, late
 from .metrics import Metrics
 from .models import Models, Results, Served
+
+if TYPE_CHECKING:
+    from .workers import Workers
 
 T = TypeVar("T")
 
@@ -20,15 +23,21 @@ T = TypeVar("T")
 class Scoring:
     """What scores the rows of all requests."""
 
-    def __init__(self, models: Models, limits: Limits) -> None:
-        self.models, self.limits = models, limits
+    def __init__(self, models: Models, limits: Limits, workers: "Workers | None" = None) -> None:
+        self.models, self.limits, self.workers = models, limits, workers
         self.memory = Memory(limits.memory)
         self.batchers: dict[Served, Batcher] = {}
         self.metrics = Metrics(models, self.batchers, self.memory, limits.window)
-        for model in models:
-            size = limits.max_batch or max(1, int(model.scorer.block_size))
-            observer = Observer(partial(self.metrics.add_batch, model))
-            self.batchers[model] = Batcher(model.compute, size, limits, observer)
+        if workers is not None:
+            workers.replaced = self.metrics.replaced.inc
+        for number, model in enumerate(models):
+            self.batchers[model] = Batcher(
+                model.compute if workers is None else partial(workers.compute, number),
+                limits.max_batch or max(1, int(model.scorer.block_size)),
+                limits,
+                threads=1 if workers is None else workers.count,
+                observe=partial(self.metrics.add_batch, model),
+            )
         self._pool = ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 1), "decoding")
 
     async def aside(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -53,4 +62,6 @@ class Scoring:
         """Score what waits, and take no more."""
         for batcher in self.batchers.values():
             batcher.close(self.limits.timeout)
+        if self.workers is not None:
+            self.workers.close()
         self._pool.shutdown()

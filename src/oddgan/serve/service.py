@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,6 +22,9 @@ from .guard import Guard, not_found
 from .limits import Account, Limits, Refusal
 from .models import Models, Results, Served, opened
 from .scoring import Scoring
+
+if TYPE_CHECKING:
+    from .workers import Workers
 
 TOKEN = "ODDGAN_TOKEN"
 PAGE = {
@@ -37,6 +40,7 @@ def app(
     *,
     limits: Limits | None = None,
     token: str | None = None,
+    workers: int = 0,
     **how: Any,
 ) -> Starlette:
     """The ASGI application that serves models.
@@ -52,23 +56,30 @@ def app(
     token : str, optional
         What clients must send as ``Authorization: Bearer TOKEN``; None: the environment variable ODDGAN_TOKEN, where
         there is one; "": nothing.
+    workers : int
+        Processes that score, beside this one, which reads requests: for models given by paths. 0: threads of this one.
 
     Raises
     ------
     ArtifactError, ParameterError
         A model cannot be opened, or two have one name and version.
     """
-    found = Models(opened(models, **how))
-    given = os.environ.get(TOKEN) if token is None else token
-    return Service(found, limits or Limits(), given or None).application()
+    models = models if isinstance(models, Mapping) else list(models)
+    found, limits = Models(opened(models, **how)), limits or Limits()
+    given, processes = os.environ.get(TOKEN) if token is None else token, None
+    if workers:
+        from .workers import Workers
+
+        processes = Workers(models, how, workers, seconds=2 * limits.timeout)
+    return Service(found, limits, given or None, processes).application()
 
 
 class Service:
     """The routes over some models."""
 
-    def __init__(self, models: Models, limits: Limits, token: str | None) -> None:
+    def __init__(self, models: Models, limits: Limits, token: str | None, workers: "Workers | None" = None) -> None:
         self.models, self.limits = models, limits
-        self.scoring = Scoring(models, limits)
+        self.scoring = Scoring(models, limits, workers)
         self.guard = Guard(self.scoring.metrics, token)
         self.ready = True
 
