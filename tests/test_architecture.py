@@ -17,7 +17,9 @@ PACKAGE = Path(oddgan.__file__).parent
 # From the bottom up. A module may import from rows below its own, and from its own package; never from its own row.
 # A package stands in one row, unless its modules do so by themselves ("kit.recipe").
 ROWS = [
+    {"installed", "onnx_runtime"},
     {"errors"},
+    {"ranks"},
     {
         "cautions",
         "show",
@@ -33,7 +35,7 @@ ROWS = [
     },
     {"rows", "verdict"},
     {"preprocessing", "simulate", "kit.declaration", "kit.search", "model.inference", "model.rowwise", "model.archive"},
-    {"training", "model.explanation", "model.maps"},
+    {"training", "colours", "model.explanation", "model.maps"},
     {"runtime"},
     {"kit.recipe", "kit.neural", "kit.games"},
     {"model"},
@@ -42,7 +44,7 @@ ROWS = [
     {"detector"},
     {"kit.estimators", "ensemble"},
     {"detectors", "data"},
-    {"evaluation", "advice", "testing", "export"},
+    {"evaluation", "advice", "testing", "export", "serve", "batches"},
     {"kit", "choosing"},
     {"papers"},
     {"report"},

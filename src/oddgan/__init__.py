@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ finds them
     from .advice import recommended
+    from .batches import scorer
     from .choosing import Choice, choose
     from .detector import Detector, Explanation
     from .detectors import load
@@ -54,8 +55,22 @@ _HOMES = {
     "evaluate": "evaluation",
     "load": "detectors",
     "recommended": "advice",
+    "scorer": "batches",
 }
-_MODULES = {"cautions", "data", "errors", "hooks", "kit", "metrics", "papers", "plot", "report", "simulate", "testing"}
+_MODULES = {
+    "batches",
+    "cautions",
+    "data",
+    "errors",
+    "hooks",
+    "kit",
+    "metrics",
+    "papers",
+    "plot",
+    "report",
+    "simulate",
+    "testing",
+}
 
 __all__ = [
     "ADGAN",
@@ -91,10 +106,22 @@ __all__ = [
     "evaluate",
     "load",
     "recommended",
+    "scorer",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    try:
+        return _loaded(name)
+    except ModuleNotFoundError as error:
+        from .errors import LeftOut
+
+        if (left_out := LeftOut.of(f"oddgan.{name}", error)) is None:
+            raise
+        raise left_out from error
+
+
+def _loaded(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     if name in _MODULES:

@@ -18,9 +18,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
-
 from .errors import OddganWarning
+
+try:
+    from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+except ModuleNotFoundError:  # oddgan-runtime comes without it, and nobody filters by its classes there
+    ConvergenceWarning = DataConversionWarning = UserWarning
 
 __all__ = ["CalibrationWarning", "DataWarning", "DriftWarning", "OddganWarning", "TrainingWarning", "kept", "warn"]
 

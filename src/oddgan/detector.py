@@ -17,6 +17,7 @@ from .kit.recipe import Recipe
 from .model import Model, artifact, fitting
 from .model.continuing import continued
 from .model.holding_out import HeldOut
+from .model.runs import Run
 from .parameters import plain
 from .rows import Rows
 
@@ -28,7 +29,7 @@ class Detector(Recipe, Face):
 
     model_: Model
 
-    def _fit_rows(self, rows: Rows, y: Any, *, held: HeldOut, run: fitting.Run) -> Model:
+    def _fit_rows(self, rows: Rows, y: Any, *, held: HeldOut, run: Run) -> Model:
         return fitting.fit(self, rows, y, held=held, run=run)
 
     def continue_fit(

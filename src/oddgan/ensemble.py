@@ -23,8 +23,8 @@ from .kit.recipe import Recipe
 from .model import ensemble_file, ensemble_fitting
 from .model.ensemble import EnsembleModel, Rule
 from .model.ensemble_fitting import Settings, names_of
-from .model.fitting import Run
 from .model.holding_out import HeldOut
+from .model.runs import Run
 from .parameters import declared, plain
 from .rows import Rows
 from .training.checkpoint import seed_of

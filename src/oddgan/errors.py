@@ -6,8 +6,10 @@
     ├── ParameterError (ValueError)   a parameter is out of range or does not fit the data
     ├── ArtifactError (ValueError)    a model file or checkpoint is damaged, newer, or inconsistent
     ├── TrainingError (RuntimeError)  training cannot go on: a loss is no longer finite
+    │   └── DistributedError           processes that train together have lost each other, or differ
     ├── OutputError (OSError)         a result cannot be written
-    └── MissingExtra (ImportError)    an optional dependency is not installed
+    ├── MissingExtra (ImportError)    an optional dependency is not installed
+    └── LeftOut (ImportError)         what was asked for needs a library that oddgan-runtime leaves out
 
     OddganWarning (UserWarning)       what may mislead, though work goes on; its kinds are in `oddgan.cautions`
 
@@ -15,9 +17,28 @@ Each message is one line: what is wrong, where, and what to do about it. The com
 `OddganError` into that line and exit code 2 (the user can fix it) or 1 (training failed).
 """
 
+import re
+
+_ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"]*)")
+
+
+def without_secrets(text: str) -> str:
+    """`text` with addresses as they may be shown: s3://KEY:SECRET@bucket/x?token=T is s3://***@bucket/x?***."""
+
+    def shown(found: re.Match[str]) -> str:
+        rest, question, _ = found[2].partition("?")
+        where, slash, path = rest.partition("/")
+        user, at, host = where.rpartition("@")
+        return found[1] + ("***@" + host if at and user else where) + slash + path + ("?***" if question else "")
+
+    return _ADDRESS.sub(shown, text) if "://" in text else text
+
 
 class OddganError(Exception):
-    """Base of every error that oddgan raises on purpose."""
+    """Base of every error that oddgan raises on purpose. Secrets in addresses never get into a message."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(one) if isinstance(one, str) else one for one in args))
 
 
 class DataError(OddganError, ValueError):
@@ -40,15 +61,43 @@ class TrainingError(OddganError, RuntimeError):
     """Training cannot go on, for instance because a loss is no longer a finite number."""
 
 
+class DistributedError(TrainingError):
+    """Processes that train one model together have lost each other, or their networks differ. What the run had kept is
+    kept still."""
+
+
 class OutputError(OddganError, OSError):
     """A result cannot be written: the disk is full, or the folder may not be written to."""
 
 
 class MissingExtra(OddganError, ImportError):
-    """An optional dependency is not installed. The message holds the line that installs it."""
+    """An optional dependency is not installed. The message holds the line that installs it: as an `extra`, or the
+    package alone."""
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f'{purpose} needs {package}: pip install "oddgan[{extra}]"')
+    def __init__(self, package: str, extra: str | None, purpose: str) -> None:
+        from .installed import requirement
+
+        line = package if extra is None else requirement(extra)
+        super().__init__(f"{purpose} needs {package}: pip install {line}")
+
+
+class LeftOut(OddganError, ImportError):
+    """What was asked for needs torch, or another library of those that `oddgan-runtime`, which scores exports, leaves
+    out. The message says what to install."""
+
+    @classmethod
+    def of(cls, purpose: str, error: ModuleNotFoundError) -> "LeftOut | None":
+        """What to raise in place of an error, None where another module is missing."""
+        from .installed import FULL, LEFT_OUT, RUNTIME, distributions
+
+        library = LEFT_OUT.get((error.name or "").partition(".")[0])
+        if library is None:
+            return None
+        if set(distributions()) != {RUNTIME}:
+            return cls(f"{purpose} needs {library}, which is not installed: pip install {FULL}")
+        return cls(
+            f"{purpose} needs {library}, which {RUNTIME} leaves out: pip uninstall {RUNTIME}, then pip install {FULL}"
+        )
 
 
 class OddganWarning(UserWarning):

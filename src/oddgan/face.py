@@ -20,11 +20,12 @@ from .cautions import CalibrationWarning, warn
 from .errors import DataError, ParameterError
 from .fitted import Fitted
 from .hooks import Hook, Progress
-from .model import Explanation, Judge, fitting
+from .model import Explanation, Judge
 from .model import drift as drifting
 from .model.drift import Drift
 from .model.explanation import Given
 from .model.holding_out import HeldOut, one_each
+from .model.runs import Run
 from .rows import Expected, Rows, TableRows, open_rows
 from .rows.frames import rows_framed, template_of
 from .verdict import KnownDefects
@@ -346,13 +347,13 @@ def watched(
     hooks: Iterable[Hook],
     on_interrupt: Literal["keep", "raise"] | None,
     verbose: bool | int,
-) -> Iterator[fitting.Run]:
+) -> Iterator[Run]:
     """A run with these, all as `Face.fit` has them, that shows a bar where it is verbose."""
     if on_interrupt not in (None, "keep", "raise"):
         raise ParameterError(f"on_interrupt={on_interrupt!r}: must be 'keep', 'raise' or None")
     with Progress() if verbose else nullcontext() as bar:
         watching = (*([bar] if bar else []), *hooks)
-        yield fitting.Run(checkpoint=checkpoint, seconds=seconds, hooks=watching, on_interrupt=on_interrupt)
+        yield Run(checkpoint=checkpoint, seconds=seconds, hooks=watching, on_interrupt=on_interrupt)
 
 
 def _check_columns(detector: str, rows: TableRows, like: Expected) -> None:

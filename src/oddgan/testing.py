@@ -104,6 +104,15 @@ class FakeBatch:
             self.drawn.append(torch.randn(size, latent_dim, generator=self._random))
         return self.drawn[-1]
 
+    def whole(self, x: torch.Tensor, groups: int = 1) -> torch.Tensor:
+        """x: there is one process."""
+        del groups
+        return x
+
+    def random(self, seed: int) -> np.random.Generator:
+        """The generator of a seed."""
+        return np.random.default_rng(seed)
+
 
 def check_detector(detector: Detector, X: Any) -> None:
     """Hold `detector` (unfitted, in a small configuration) to every law, on normal rows X (at least 40)."""

@@ -1,5 +1,6 @@
 """A small folder of pictures, a model of it, and the command line in this process."""
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,17 @@ def oddgan(capfd, monkeypatch, tmp_path) -> Callable[..., Ran]:
     return run
 
 
+@pytest.fixture
+def lines(monkeypatch) -> Callable[..., None]:
+    """Have standard input hold these bytes, or these lines."""
+
+    def put(*given: object) -> None:
+        data = given[0] if isinstance(given[0], bytes) else "".join(f"{line}\n" for line in given).encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return put
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
@@ -72,6 +84,16 @@ def model(folder, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("model") / "parts.oddgan"
     assert main(["train", str(folder), "-o", str(path), *SMALL]) == 0
     return path
+
+
+@pytest.fixture(scope="session")
+def exported(model, folder, tmp_path_factory) -> Path:
+    """The model as an export."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    place = tmp_path_factory.mktemp("export") / "parts-onnx"
+    assert main(["export", str(model), str(folder), "-o", str(place)]) == 0
+    return place
 
 
 @pytest.fixture(scope="session")

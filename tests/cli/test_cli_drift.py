@@ -61,9 +61,9 @@ def test_a_dimmed_lamp_is_said_with_the_reason_and_results_are_written(oddgan, m
     assert "warning" not in oddgan("--quiet", "score", model, "dark").err
 
 
-def test_the_same_is_said_of_pictures_that_come_by_name(oddgan, model, tmp_path, monkeypatch):
+def test_the_same_is_said_of_pictures_that_come_by_name(oddgan, model, tmp_path, lines):
     pictures(tmp_path / "dark", 14, lambda x: 0.4 * x)
-    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"dark/{i}.png\n" for i in range(14))))
+    lines(*(f"dark/{i}.png" for i in range(14)))
     assert "warning: pictures are darker" in oddgan("score", model, "-").err
 
 
@@ -107,7 +107,7 @@ def test_a_run_that_is_killed_counts_nothing(oddgan, stable, batch, tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(scoring.Scoring, "_judged", killed)
+        patch.setattr(scoring.Scoring, "judged", killed)
         assert oddgan("score", stable, second, "--monitor", "state.json", "-o", "s.csv").code == 130
     assert (tmp_path / "state.json").read_bytes() == before
     assert not (tmp_path / "s.csv").exists()
@@ -117,7 +117,7 @@ def test_a_run_that_is_killed_counts_nothing(oddgan, stable, batch, tmp_path, mo
 
 def test_a_stream_that_is_killed_has_counted_what_it_wrote(oddgan, stable, batch, tmp_path, monkeypatch):
     names = [batch(f"{i}.npy", rows_of(10, i)) for i in range(3)]
-    judged, done = scoring.Scoring._judged, []
+    judged, done = scoring.Scoring.judged, []
 
     def killed(self, *given):
         if len(done) == 2:
@@ -125,7 +125,7 @@ def test_a_stream_that_is_killed_has_counted_what_it_wrote(oddgan, stable, batch
         done.append(1)
         return judged(self, *given)
 
-    monkeypatch.setattr(scoring.Scoring, "_judged", killed)
+    monkeypatch.setattr(scoring.Scoring, "judged", killed)
     assert oddgan("score", stable, *names, "--stream", "--monitor", "state.json", "-o", "s.csv").code == 130
     assert len(read((tmp_path / "s.csv").read_text())) == 20
     assert monitor.Monitor.read(tmp_path / "state.json").stream.rows == 20

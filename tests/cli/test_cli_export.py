@@ -10,15 +10,6 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
-@pytest.fixture(scope="module")
-def exported(model, folder, tmp_path_factory):
-    from oddgan.cli import main
-
-    place = tmp_path_factory.mktemp("export") / "parts-onnx"
-    assert main(["export", str(model), str(folder), "-o", str(place)]) == 0
-    return place
-
-
 def rows_of(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))

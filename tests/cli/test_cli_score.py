@@ -250,22 +250,22 @@ def test_streamed_results_are_the_same(oddgan, model, folder, tmp_path, name):
     assert oddgan("score", model, folder, "--stream").out == oddgan("score", model, folder).out
 
 
-def test_paths_from_standard_input(oddgan, model, folder, monkeypatch):
-    lines = [str(folder / "test/good/000.png"), "", "nothing.png", str(folder / "test/scratch")]
-    for skip, code in ((("--skip-bad",), 4), ((), 2)):
-        monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n"))
-        ran = oddgan("score", model, "-", *skip)
-        assert ran.code == code
-        rows = read(ran.out)
-        assert rows[0]["path"] == lines[0]
-        assert len(rows) == (1 + 1 + 6 if skip else 1)
-        assert "nothing.png" in ran.err
-
-
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (("-", "more"), "give it alone"),
+        (("-", "--format", "csv"), "is answered in JSON Lines"),
+        (("-", "-o", "s.csv"), "is answered in JSON Lines"),
+        (("-", "--report", "r.html"), "standard input has none"),
+        (("-", "--channels-from", "_a,_b"), "does not take it"),
+        ((), "give what to score"),
+        (("FOLDER", "--watch", "w", "-o", "s.jsonl"), "not both"),
+        (("--watch", "w"), "give --output FILE.jsonl"),
+        (("--watch", "w", "-o", "s.csv"), "is answered in JSON Lines"),
+        (("--watch", "w", "-o", "s.jsonl", "--poll", "0"), "from 0.01 to 86400"),
+        (("--watch", "w", "-o", "s.jsonl"), "no such folder"),
+        (("--watch", "w", "-o", "s.jsonl", "--fdr", "0.1"), "chooses among all rows"),
+        (("FOLDER", "--once"), "are for --watch"),
         (("FOLDER", "--format", "xml"), "takes csv or jsonl"),
         (("FOLDER", "-o", "s.csv", "--format", "jsonl"), "says otherwise"),
         (("FOLDER", "-o", "s.parquet", "--stream"), "can only be written whole"),
@@ -301,7 +301,7 @@ def test_a_stream_that_stops_has_what_came_before(oddgan, model, spoiled):
 
 
 @pytest.mark.parametrize("way", ["one picture", "here", "listened", "others"])
-def test_maps_never_replace_pictures(oddgan, model, tmp_path, monkeypatch, way):
+def test_maps_never_replace_pictures(oddgan, model, tmp_path, monkeypatch, lines, way):
     for name in ("in/000.png", "good/000.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(picture(1)).save(tmp_path / name)
@@ -315,7 +315,7 @@ def test_maps_never_replace_pictures(oddgan, model, tmp_path, monkeypatch, way):
     if way == "here":
         monkeypatch.chdir(tmp_path / "in")
         words = ("000.png", "--maps", ".")
-    monkeypatch.setattr(sys, "stdin", io.StringIO("in/000.png\n"))
+    lines("in/000.png")
     ran = oddgan("score", model, *words)
     assert ran.code == 2
     assert "is no heat map" in ran.complaint

@@ -36,7 +36,7 @@ def test_picture_reconstruction_residual_and_map(pca, zeros):
 
 
 def test_maps_have_the_colours_and_the_scale_of_reports(pca, zeros, ax):
-    from oddgan.report.colours import inferno
+    from oddgan.colours import inferno
 
     _, X, _ = zeros
     found = pca.explain(X)

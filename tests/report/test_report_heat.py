@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oddgan.colours import inferno
 from oddgan.errors import DataError, OutputError, ParameterError
 from oddgan.report import Shades, heat_map_grid, located, overlay, panel
-from oddgan.report.colours import inferno
 from oddgan.report.heat import CONTOUR, OUTLINE, colour_bar, outlined, shown_views
 from oddgan.verdict.regions import threshold_in
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -152,3 +154,43 @@ def test_it_says_what_it_is(original):
 def test_the_process_keeps_its_small_numbers(original):
     Scorer(original, threads=1).score(np.zeros((2, 4)))
     assert np.float64(1e-310) * 1.0 > 0  # a session may flush denormals in the thread that makes it, and leave it so
+
+
+INTERRUPTED = """
+import gc, os, signal, sys, time
+from oddgan.runtime.engines import OpenVinoEngine
+graph = tuple(open(path, "rb").read() for path in sys.argv[1:])
+engines = [OpenVinoEngine(graph) for _ in range(3)]
+while engines:
+    engines.pop(0)
+    gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_is_no_crash_after_openvino(tmp_path, table):
+    """OpenVINO changes the signal stack, on which Python's handlers run (`openvino_core`)."""
+    pytest.importorskip("openvino")
+    export(oddgan.PCA(random_state=0).fit(table), tmp_path / "x", table, to="openvino")
+    files = [str(tmp_path / "x" / name) for name in ("model.xml", "model.bin")]
+    ran = subprocess.run([sys.executable, "-c", INTERRUPTED, *files], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "interrupted\n"), ran.stderr
+
+
+def test_as_one_callable_it_needs_no_torch(original):
+    code = (
+        "import pickle, sys, numpy, oddgan; score = pickle.loads(pickle.dumps(oddgan.scorer(sys.argv[1], threads=1))); "
+        "x = numpy.random.default_rng(0).normal(size=(80, 4)); print(*score(x)['score']); "
+        "print(sorted({'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, original], capture_output=True, text=True, check=True)
+    scores, loaded = ran.stdout.splitlines()
+    x = np.random.default_rng(0).normal(size=(80, 4))
+    assert (np.array(scores.split(), float) == Scorer(original, threads=1).score(x)).all()
+    assert loaded == "[]"
+    with pytest.raises(DataError, match="computed on the CPU"):
+        oddgan.scorer(original, device="cuda")(x)

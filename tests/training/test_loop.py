@@ -36,7 +36,7 @@ class Recorded(World):
 
     seen: list = field(default_factory=list)
 
-    def average(self, params):
+    def average(self, params, terms=None):
         self.seen.append([(p.detach().clone(), p.grad.clone()) for p in params])
 
 

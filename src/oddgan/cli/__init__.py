@@ -41,18 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from ..errors import OddganError, OddganWarning, TrainingError
+    from ..errors import LeftOut, OddganError, OddganWarning, TrainingError
+    from ..installed import conflict
     from .app import app_for
     from .process import INTERRUPTED, exit_code
     from .terminal import Interrupted, complain, show_warning
 
-    debug = "--debug" in arguments
+    debug, asked = "--debug" in arguments, list(arguments)
     try:
         with warnings.catch_warnings():
             if not debug and not sys.warnoptions:
                 warnings.simplefilter("ignore")  # of the libraries: they speak to programmers
             warnings.simplefilter("always", OddganWarning)
             warnings.showwarning = show_warning(warnings.showwarning)
+            if both := conflict():
+                complain(f"warning: {both}")
             code = app_for(arguments)(arguments, prog_name="oddgan", standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer's word for Ctrl-C
             complain("interrupted")
@@ -69,6 +72,8 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, ModuleNotFoundError):
+            error = LeftOut.of(" ".join(["oddgan", *asked]), error) or error
         if isinstance(error, OddganError):
             complain(f"error: {error}")
             return 1 if isinstance(error, TrainingError) else 2

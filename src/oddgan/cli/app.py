@@ -10,7 +10,22 @@ from typing import Annotated
 
 import typer
 
-from . import calibrate, compare, demo, evaluate, export, generate, models, monitor, reproduce, score, terminal, train
+from . import (
+    calibrate,
+    compare,
+    demo,
+    evaluate,
+    export,
+    generate,
+    merge,
+    models,
+    monitor,
+    reproduce,
+    score,
+    serve,
+    terminal,
+    train,
+)
 
 ANYWHERE = ("--debug", "--quiet", "-q")  # flags that may stand after the command too
 
@@ -33,6 +48,8 @@ def app_for(arguments: list[str]) -> typer.Typer:
     commands: dict[str, Callable[..., None]] = {
         "train": train.command(arguments if _command_of(arguments) == "train" else None),
         "score": score.score,
+        "merge": merge.merge,
+        "serve": serve.serve,
         "monitor": monitor.monitor,
         "evaluate": evaluate.evaluate,
         "calibrate": calibrate.calibrate,
@@ -61,8 +78,9 @@ def _command_of(arguments: Sequence[str]) -> str | None:
 def _version(asked: bool) -> None:
     if asked:
         from .. import __version__
+        from ..installed import FULL, RUNTIME, distributions
 
-        terminal.say(f"oddgan {__version__}")
+        terminal.say(f"{RUNTIME if set(distributions()) == {RUNTIME} else FULL} {__version__}")
         raise typer.Exit
 
 

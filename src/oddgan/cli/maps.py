@@ -15,9 +15,9 @@ from ..files import whole_file
 from ..rows.decode import SUFFIXES
 
 if TYPE_CHECKING:
+    from ..colours import Shades
     from ..detector import Detector
     from ..model import Explanation
-    from ..report import Shades
 
 MARK = ("Description", "oddgan heat map")
 """What a map says of itself in its file, so that nothing but a map is ever replaced by one."""
@@ -42,7 +42,7 @@ def scale_of(times: float | None) -> float | None:
     """How many times the threshold is shown at full strength; None: as usual. Raises `ParameterError`."""
     if times is None:
         return None
-    from ..report.heat import FAINTEST
+    from ..colours import FAINTEST
 
     if not FAINTEST < times < math.inf:
         raise ParameterError(f"--map-scale {times:g}: must be a number above {FAINTEST:g}, where colours begin")
@@ -123,8 +123,7 @@ class MapFiles:
         return panel(shown, made, heat, shades, mask)
 
     def _shades(self, found: "Explanation") -> "Shades":
-        from ..report import Shades
-        from ..report.heat import FULLEST
+        from ..colours import FULLEST, Shades
 
         if found.map_threshold is None:  # a model from before maps had a scale: half of black to white is full strength
             return Shades(1.0)

@@ -10,7 +10,6 @@ import typer
 from ..errors import ParameterError
 from . import terminal
 from .options import Model
-from .process import loading
 
 if TYPE_CHECKING:
     from ..parameters import Declared
@@ -24,15 +23,13 @@ def info(
     from ..model import archive as artifact
     from ..report.text import percent
     from .flags import written
-    from .reading import EXPORT
+    from .reading import EXPORT, readers
     from .train import trained_on
 
     if (model / EXPORT).is_file():
         _say_export(model, as_json)
         return
-    with loading():
-        from .. import detectors
-    detector = detectors.load(model, device="cpu")  # finds out whether its parts agree
+    detector = readers(model).load(model, device="cpu")  # finds out whether its parts agree
     manifest: dict[str, Any] = artifact.read(model)[0]
     if as_json:
         terminal.say(json.dumps(manifest, indent=2, ensure_ascii=False))

@@ -4,8 +4,10 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """The variables by which a user says how threads that wait for each other are to do so."""
@@ -49,6 +51,33 @@ def heed_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, end)
+
+
+@contextmanager
+def finishing() -> Iterator[Callable[[], bool]]:
+    """Around work that never ends by itself: Ctrl-C, and SIGTERM and SIGHUP where they end the process, have it end
+    when what is at hand is done. Gives whether one of them has come; a second one ends it at once."""
+    seen: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+        if number != signal.SIGINT:
+            _ended_by.append(number)
+
+    own: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and callable(signal.getsignal(number)):  # neither ignored nor another's
+                own[number] = signal.signal(number, end)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in own.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError, ParameterError
+from ..errors import DataError, LeftOut, ParameterError
 from . import terminal
 from .process import loading
 
@@ -44,9 +44,7 @@ def open_model(
             raise ParameterError(f"{path}: is an export, which oddgan score and info take; give the model file")
         detector: Detector = _exported(path, device, threads)
     else:
-        with loading():
-            from .. import detectors
-
+        detectors = readers(path)
         detector = detectors.load(path, device=device)
         if threads is not None:
             from .train import set_threads
@@ -59,6 +57,16 @@ def open_model(
     if convert and detector.model_.preprocessor.kind == "pictures":
         detector = detector.with_conversion()
     return detector
+
+
+def readers(path: Path) -> Any:
+    """`oddgan.detectors`, which reads the model file `path`. Raises `LeftOut`."""
+    try:
+        with loading():
+            from .. import detectors
+    except ModuleNotFoundError as error:
+        raise LeftOut.of(f"{path}: a model file, not what oddgan export writes,", error) or error from error
+    return detectors
 
 
 def _exported(path: Path, device: str | None, threads: int | None) -> Any:
@@ -156,23 +164,36 @@ class Chunk:
     bad: dict[int, str]
 
 
-def chunks(rows: "Rows | TableFile", detector: "Detector", most: int | None = None) -> Iterator[Chunk]:
+def chunks(
+    rows: "Rows | TableFile", detector: "Detector", most: int | None = None, part: range | None = None
+) -> Iterator[Chunk]:
     """`rows` some at a time, in whole scoring blocks where memory allows; at most `most` where that is given. Pictures
-    that cannot be read or do not fit the model come as `Chunk.bad`."""
+    that cannot be read or do not fit the model come as `Chunk.bad`. `part`: the numbers of the rows that are wanted,
+    None: all."""
     from ..rows import PictureRows, TableRows
 
+    if part is not None and not part:
+        return
     if isinstance(rows, PictureRows):
-        yield from _pictures(rows, detector, most or max(detector.block_size, CHUNK_ROWS))
+        numbers = range(len(rows)) if part is None else part
+        yield from _pictures(rows, detector, most or max(detector.block_size, CHUNK_ROWS), numbers)
         return
     step, start = most or max(detector.block_size, TABLE_ROWS), 0
     parts = (rows[i : i + step] for i in range(0, len(rows), step)) if isinstance(rows, TableRows) else rows.parts(step)
-    for part in parts:
-        numbers = list(range(start, start + len(part)))
-        yield Chunk(part, numbers, start, list(numbers), {})
-        start += len(part)
+    for some in parts:
+        end = start + len(some)
+        if part is not None and part.start >= end:
+            start = end
+            continue
+        first, last = (start, end) if part is None else (max(start, part.start), min(end, part.stop))
+        wanted = list(range(first, last))
+        yield Chunk(some[first - start : last - start], wanted, first, list(wanted), {})
+        start = end
+        if part is not None and part.stop <= end:
+            return
 
 
-def _pictures(rows: "PictureRows", detector: "Detector", most: int) -> Iterator[Chunk]:
+def _pictures(rows: "PictureRows", detector: "Detector", most: int, wanted: range) -> Iterator[Chunk]:
     """Pictures decoded in threads, in order, and handed on when they are many or large."""
     from ..rows.pictures import NamedPictures, PictureRows
     from ..rows.threads import threaded
@@ -191,15 +212,15 @@ def _pictures(rows: "PictureRows", detector: "Detector", most: int) -> Iterator[
     held: list[np.ndarray] = []
     numbers: list[int] = []
     bad: dict[int, str] = {}
-    start = taken = 0
-    for i, picture, reason in threaded(read, range(len(rows))):
+    start, taken = wanted.start, 0
+    for i, picture, reason in threaded(read, wanted):
         if picture is None:
             bad[i] = reason
         else:
             held.append(picture)
             numbers.append(i)
             taken += picture.nbytes
-        if len(held) == most or len(held) + len(bad) >= 2 * most or taken >= CHUNK_BYTES or i + 1 == len(rows):
+        if len(held) == most or len(held) + len(bad) >= 2 * most or taken >= CHUNK_BYTES or i + 1 == wanted.stop:
             names: list[str | int] = [rows.name(n) if rows.named else n for n in range(start, i + 1)]
             yield Chunk(PictureRows(NamedPictures(numbers, rows.name, held)), numbers, start, names, bad)
             held, numbers, bad, start, taken = [], [], {}, i + 1, 0

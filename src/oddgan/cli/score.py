@@ -1,14 +1,12 @@
 """oddgan score."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DataError, ParameterError
+from ..errors import DataError, ParameterError, without_secrets
 from . import terminal
 from .options import (
     BlockSize,
@@ -25,24 +23,29 @@ from .options import (
     shares,
 )
 from .outputs import check_folder, check_reports, check_writable
-from .process import LEFT_OUT
-from .scoring import Scoring, Source, no_progress
+from .process import LEFT_OUT, exit_code
+from .scoring import Scoring, Source
 
 if TYPE_CHECKING:
     from ..detector import Detector
+    from .scores import Format
+    from .shards import Shard
+
+POLL = 1.0  # seconds
 
 
 def score(
     model: Model,
     data: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="DATA...",
             help="Folders of pictures, pictures, .csv, .parquet, .npy or .npz files, IDX files, or names of data sets "
-            "(see: oddgan datasets); - reads paths from standard input, one a line, and scores each as it comes.",
+            "(see: oddgan datasets); - reads standard input: a path or a JSON object a line, and a line of JSON for "
+            "each as it comes.",
             show_default=False,
         ),
-    ],
+    ] = None,
     *,
     output: Annotated[
         Path | None,
@@ -95,6 +98,29 @@ def score(
             "VALUE; .jsonl has area, peak and contour, too.",
         ),
     ] = False,
+    watch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="In place of DATA: score each new picture below FOLDER, and add its result to --output FILE.jsonl, "
+            "which is also the record of what was scored.",
+        ),
+    ] = None,
+    poll: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="How often --watch looks.", show_default="1"),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="--watch scores what is there and is not done yet, and ends.")
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Score part I of N equal parts of DATA's rows, counted from 0, into FILE.I-of-N.csv for --output "
+            "FILE.csv (see: oddgan merge).",
+        ),
+    ] = None,
     report: Reports = None,
     drop: Drop = None,
     channels_from: ChannelsFrom = None,
@@ -143,23 +169,41 @@ def score(
     kinds, fullest = kinds_of("overlay" if map_as is None else map_as), scale_of(map_scale)
     if maps is None and (map_as is not None or map_scale is not None):
         raise ParameterError("--map-as and --map-scale say how maps are written: give --maps FOLDER as well")
+    data = data or []
     listening = data == ["-"]
+    live = listening or watch is not None
     rates = shares("--false-alarm-rate", false_alarm_rate)
     if fdr is not None:
-        _check_fdr(fdr, rates, stream or listening)
+        _check_fdr(fdr, rates, stream or live)
     if "-" in data and not listening:
-        raise ParameterError("- reads paths from standard input: give it alone")
-    chosen = format_of(output, form, stream or listening)
-    inputs = [] if listening else data
+        raise ParameterError("- reads standard input: give it alone")
+    if bool(data) == (watch is not None):
+        raise ParameterError(
+            "give what to score, DATA, or a folder to watch, --watch FOLDER" + ", not both" * bool(data)
+        )
+    if watch is None and (once or poll is not None):
+        raise ParameterError("--once and --poll are for --watch: give --watch FOLDER as well")
+    chosen = _check_live(output, form, watch, poll, report, channels_from) if live else format_of(output, form, stream)
+    part = (
+        None
+        if shard is None
+        else _shard(
+            shard, output, live, {"--fdr": fdr, "--monitor": monitor, "--report": report, "--stream": stream or None}
+        )
+    )
+    if part is not None and output is not None:
+        output = part.place(output)
+    inputs = [] if live else data
     reports = check_reports(report)
     check_writable(output, monitor, *reports, inputs=(model, *inputs))
     if maps is not None:
         around = {maps.resolve(), *maps.resolve().parents}
-        if any(Path(one).resolve() in around for one in inputs if Path(one).exists()):
+        held: list[str | Path] = [*inputs, *([watch] if watch is not None else [])]
+        if any(Path(one).resolve() in around for one in held if Path(one).exists()):
             raise ParameterError(f"--maps {maps}: is among the pictures themselves; choose another folder")
         check_folder(maps.absolute().parent)
     open_source = _opener(drop or (), channels_from)
-    first = None if listening else open_source(data[0])  # before the model, which takes longer to load
+    first = None if live else open_source(data[0])  # before the model, which takes longer to load
     detector = open_model(
         model,
         device=device,
@@ -171,7 +215,24 @@ def score(
     )
     if reports and hasattr(detector, "pipeline"):
         raise ParameterError(f"--report: tells of the training, which {model}, an export, does not hold; leave it out")
-    sources = _listened(open_source) if listening else _opened(data, first, open_source, detector, skip_bad, strata)
+    sharding = None
+    if part is not None and output is not None:
+        from .shards import Sharding
+
+        given = {
+            "format": chosen,
+            "false_alarm_rate": [detector.false_alarm_rate_, *rates[1:]],
+            "regions": regions,
+            "maps": None if maps is None else [map_as, map_scale],
+            "skip_bad": skip_bad,
+            "convert": convert,
+            "drop": sorted(drop or ()),
+            "channels_from": channels_from,
+            "strata": strata,
+            "block_size": detector.block_size,
+            "device": device,
+        }
+        sharding = Sharding(part, output, model, given)
     how = Scoring(
         detector,
         output,
@@ -180,22 +241,79 @@ def score(
         kinds,
         fullest,
         regions,
-        skip_bad,
-        stream=stream or listening,
-        several=len(data) > 1 or listening,
+        skip_bad and not live,  # what is live answers for each item, and goes on
+        stream=stream,
+        several=len(data) > 1,
         rates=rates[1:],
         fdr=fdr,
         monitor=monitor,
         strata=strata,
         reports=reports,
-        data="standard input" if listening else _called(data),
+        data="" if live else _called(data),
+        sharding=sharding,
     )
-    with nullcontext(no_progress) if listening else terminal.bar("scoring") as progress:
-        anomalies, left_out = how.run(sources, progress)
+    if watch is not None and output is not None:
+        from .watching import watch as keep_watching
+
+        anomalies, left_out, stopped = keep_watching(how, watch, output, poll=POLL if poll is None else poll, once=once)
+    elif listening:
+        from .lines import standard_input
+        from .streaming import answer
+
+        anomalies, left_out, stopped = answer(how, standard_input(), drop or ())
+    else:
+        sources, stopped = _opened(data, first, open_source, detector, skip_bad, strata), False
+        with terminal.bar("scoring") as progress:
+            anomalies, left_out = how.run(sources, progress)
+    if stopped:
+        raise typer.Exit(exit_code())
     if fail_on_anomaly and anomalies:
         raise typer.Exit(3)
     if left_out:
         raise typer.Exit(LEFT_OUT)
+
+
+def _shard(text: str, output: Path | None, live: bool, others: dict[str, Any]) -> "Shard":
+    """The shard. Raises `ParameterError` for what does not go with one."""
+    from .shards import Shard
+
+    found = Shard.parse(text)
+    if live:
+        raise ParameterError(f"--shard {text}: is a part of DATA, which standard input and --watch do not have")
+    if output is None:
+        raise ParameterError(f"--shard {text}: give --output FILE, so that oddgan merge can put the parts together")
+    if given := [flag for flag, value in others.items() if value is not None]:
+        raise ParameterError(
+            f"{given[0]}: is of all rows in their order, and --shard scores a part of them; leave it out"
+        )
+    return found
+
+
+def _check_live(
+    output: Path | None,
+    form: str | None,
+    watch: Path | None,
+    poll: float | None,
+    report: Sequence[Path] | None,
+    channels_from: str | None,
+) -> "Format":
+    """The form of results that are written as items come. Raises `ParameterError` for what does not go with them."""
+    from .scores import SUFFIXES
+
+    what = "standard input" if watch is None else "--watch"
+    if form not in (None, "jsonl") or (output is not None and SUFFIXES.get(output.suffix.lower()) != "jsonl"):
+        raise ParameterError(f"{what}: is answered in JSON Lines; give --output a name that ends in .jsonl")
+    if watch is not None and output is None:
+        raise ParameterError("--watch: give --output FILE.jsonl, where results go and which says what is done")
+    if poll is not None and not 0.01 <= poll <= 86_400:
+        raise ParameterError(f"--poll {poll:g}: give seconds from 0.01 to 86400")
+    if report:
+        raise ParameterError(f"--report: is of data that have an end; {what} has none")
+    if channels_from:
+        raise ParameterError(
+            f'--channels-from: {what} does not take it; a line {{"path": ["a_vis.png", "a_ir.png"]}} does'
+        )
+    return "jsonl"
 
 
 def _called(data: list[str]) -> str:
@@ -241,20 +359,11 @@ def _opened(
 
     def source(i: int) -> Source:
         try:
-            return Source(data[i], as_taken(open_source(data[i]) if i else first, detector, strata))
+            return Source(without_secrets(data[i]), as_taken(open_source(data[i]) if i else first, detector, strata))
         except DataError as error:
             if not skip_bad or len(data) == 1:
                 raise
-            return Source(data[i], reason=str(error).removeprefix(f"{data[i]}: "))
+            name = without_secrets(data[i])
+            return Source(name, reason=str(error).removeprefix(f"{name}: "))
 
     return iter([source(i) for i in range(len(data))])
-
-
-def _listened(open_source: Callable[[str], Any]) -> Iterator[Source]:
-    """The sources that standard input names, each when its line has come."""
-    for line in iter(sys.stdin.readline, "") if sys.stdin is not None else ():
-        if name := line.rstrip("\r\n"):
-            try:
-                yield Source(name, open_source(name))
-            except DataError as error:
-                yield Source(name, reason=str(error).removeprefix(f"{name}: "))

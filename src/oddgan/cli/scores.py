@@ -26,6 +26,7 @@ UNUSABLE = "unusable"
 
 MOST = 3  # columns that are named of each row
 SPOOLED = 64 * 2**20  # bytes of results that wait in memory for the run to end well; more wait on disk
+GROUP = 2**16  # rows of a row group in Parquet
 DIGITS = 9  # of a number in text: what a float32, in which networks compute, has
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -131,6 +132,16 @@ def format_of(path: Path | None, asked: str | None, stream: bool) -> Format:
     return chosen
 
 
+def heads_of(
+    *, columns: bool, regions: bool = False, reasons: bool = False, rates: Sequence[float] = (), q_values: bool = False
+) -> list[str]:
+    """What the columns of results are called, but for the keys; see `scores_to`."""
+    more = {"columns": columns, "regions": regions, "reason": reasons}
+    verdicts = ["verdict", *(f"verdict_{rate:g}" for rate in rates)]
+    numbers = ["score", "p_value", *["q_value"] * q_values]
+    return [*numbers, *verdicts, *(name for name, there in more.items() if there)]
+
+
 @contextmanager
 def scores_to(
     path: Path | None,
@@ -143,26 +154,19 @@ def scores_to(
     stream: bool,
     rates: Sequence[float] = (),
     q_values: bool = False,
+    finish: Callable[[IO[bytes]], None] | None = None,
 ) -> Iterator[Writer]:
-    """Where results go: a file, or standard output. Whole or not at all, unless `stream` is true.
+    """Where results go: a file, or standard output. Whole or not at all, unless `stream` is true. `finish` is called
+    with the file when all is written, before it has its name.
 
     `keys`: what identifies a row, of "path" and "row". `columns`: there is a column with the columns that have the
     largest shares. `regions`: one with the regions that are anomalous. `reasons`: one with the reason why a row
     could not be used. `rates`: further ones, each with a column of verdicts. `q_values`: there is a column of them.
     """
-    more = {"columns": columns, "regions": regions, "reason": reasons}
-    verdicts = ["verdict", *(f"verdict_{rate:g}" for rate in rates)]
-    heads = [
-        *keys,
-        "score",
-        "p_value",
-        *["q_value"] * q_values,
-        *verdicts,
-        *(name for name, there in more.items() if there),
-    ]
+    heads = [*keys, *heads_of(columns=columns, regions=regions, reasons=reasons, rates=rates, q_values=q_values)]
     kinds: dict[Format, Any] = {"csv": _Csv, "jsonl": _JsonLines, "parquet": _Parquet}
     if stream:
-        with _Stream(path) as out:
+        with Through(path) as out:
             yield kinds[form](out, heads)
     elif path is None:
         with tempfile.SpooledTemporaryFile(SPOOLED) as spool:
@@ -174,15 +178,17 @@ def scores_to(
             writer = kinds[form](file, heads)
             yield writer
             writer.close()
+            if finish is not None:
+                finish(file)
 
 
-class _Stream:
+class Through:
     """Writes every batch of results through to a file or to standard output."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
-    def __enter__(self) -> "_Stream":
+    def __enter__(self) -> "Through":
         try:
             self.file: Any = sys.stdout.buffer if self.path is None else self.path.open("wb")
         except OSError as error:
@@ -244,15 +250,18 @@ class _JsonLines:
         self.file, self.heads = file, heads
 
     def __call__(self, results: Results) -> None:
-        columns = results.all(lambda values: [_finite(value) for value in values.tolist()], in_full=True)
-        lines = []
-        for key, *rest in zip(results.keys, *columns, strict=True):
-            line = dict(zip(self.heads, (*map(_text, key), *rest), strict=True))
-            lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False))
+        lines = [json.dumps(line, ensure_ascii=False, allow_nan=False) for line in entries(results, self.heads)]
         self.file.write("".join(f"{line}\n" for line in lines).encode())
 
     def close(self) -> None:
         """JSON Lines need no end."""
+
+
+def entries(results: Results, heads: Sequence[str]) -> list[dict[str, Any]]:
+    """Results as JSON has them, an object each. `heads`: what keys and columns are called."""
+    columns = results.all(lambda values: [_finite(value) for value in values.tolist()], in_full=True)
+    rows = zip(results.keys, *columns, strict=True)
+    return [dict(zip(heads, (*map(_text, key), *rest), strict=True)) for key, *rest in rows]
 
 
 def _finite(value: float) -> float | None:
@@ -272,15 +281,46 @@ class _Parquet:
 
         types = {"row": pa.int64(), "score": pa.float64(), "p_value": pa.float64(), "q_value": pa.float64()}
         self.schema = pa.schema([(head, types.get(head, pa.string())) for head in heads])
-        self.writer = pq.ParquetWriter(file, self.schema)
+        self.writer = RowGroups(pq.ParquetWriter(file, self.schema))
 
     def __call__(self, results: Results) -> None:
         import pyarrow as pa
 
+        if not results.keys:
+            return
         keys = [list(map(_text, column)) for column in zip(*results.keys, strict=True)]
         columns = [*keys, *results.all(lambda values: pa.array(values, from_pandas=True), in_full=False)]
-        self.writer.write_table(pa.table(columns, schema=self.schema))
+        self.writer.add(pa.table(columns, schema=self.schema))
 
     def close(self) -> None:
         """Write the file's end."""
+        self.writer.close()
+
+
+class RowGroups:
+    """Tables into a Parquet file, in groups of `GROUP` rows whatever the sizes in which they come."""
+
+    def __init__(self, writer: Any) -> None:
+        self.writer = writer
+        self.waiting: list[Any] = []
+        self.count = 0
+
+    def add(self, table: Any) -> None:
+        """These rows after those before."""
+        self.waiting.append(table)
+        self.count += len(table)
+        while self.count >= GROUP:
+            self._write(GROUP)
+
+    def _write(self, rows: int) -> None:
+        import pyarrow as pa
+
+        whole = pa.concat_tables(self.waiting)
+        self.writer.write_table(pa.concat_tables([whole.slice(0, rows)]).combine_chunks(), row_group_size=GROUP)
+        self.waiting, self.count = [whole.slice(rows)], self.count - rows
+
+    def close(self) -> None:
+        """Write what waits, and the file's end."""
+        if self.count:
+            self._write(self.count)
         self.writer.close()

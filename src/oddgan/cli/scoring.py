@@ -1,5 +1,6 @@
 """How oddgan score scores sources, and where results go."""
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -9,14 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import DataError, ParameterError
 from . import terminal
+from .looked import Looked
 
 if TYPE_CHECKING:
     from ..detector import Detector
-    from ..evaluation.judged import Judged
-    from ..model.drift import Watch
-    from ..model.monitor import Monitor
     from .reading import Chunk
     from .scores import Format, Results
+    from .shards import Sharding
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Scoring:
     """How rows are scored and where results go. `several`: whether there may be more than one source. `rates`: further
     false-alarm rates; `fdr`: a false discovery rate that verdicts are by; `monitor`: the file of a stream's state;
     `strata`: what says of which sort each row is (`oddgan.data.keys`); `reports`: files for a report, which calls the
-    rows `data`."""
+    rows `data`; `sharding`: which part of all rows is scored, None: all."""
 
     detector: "Detector"
     output: Path | None
@@ -56,26 +56,30 @@ class Scoring:
     strata: str | None = None
     reports: Sequence[Path] = ()
     data: str = "rows"
+    sharding: "Sharding | None" = None
 
     def run(self, sources: Iterable[Source], progress: Callable[[int, int], None] = no_progress) -> tuple[int, int]:
         """Write the results of all rows; return how many are anomalies and how many could not be used. Nothing is
         written unless all goes well, or results are streamed."""
         import numpy as np
 
-        from ..verdict.calibration import ROUNDING
         from .outputs import whole_folder
         from .reading import listed, refuse
         from .scores import scores_to
 
         detector, sources = self.detector, iter(sources)
-        looked = _Looked(detector, self.monitor, self.data if self.reports else None)
+        looked = Looked(detector, self.monitor, self.data if self.reports else None)
         for rate in self.rates:
             detector.with_false_alarm_rate(rate)  # is an error now where the calibration rows are too few
         counts = [0] * len(self.rates)
         held: list[Results] = []  # until it is known which of all rows are anomalies
         table = detector.model_.preprocessor.kind == "table"
-        self._check_locates(table)
+        self.check_locates(table)
         first = next(sources, None)
+        parts: Iterator[range | None] = itertools.repeat(None)
+        if self.sharding is not None and first is not None:
+            rest = list(sources)
+            sources, parts = iter(rest), iter(self.sharding.parts([(one.name, one.rows) for one in (first, *rest)]))
         keys = self._keys(first, table)
         bad: list[tuple[str, str]] = []
         done = anomalies = seen = total = 0
@@ -99,13 +103,14 @@ class Scoring:
                     stream=self.stream,
                     rates=self.rates,
                     q_values=self.fdr is not None,
+                    finish=None if self.sharding is None else self.sharding.write,
                 )
             )
             for source in ([] if first is None else [first]), sources:
                 for one in source:
-                    total += self._count(one)
-                    for results, unusable in self._results(one, keys, folder, looked):
-                        results = replace(results, others=[results.p_value <= rate + ROUNDING for rate in self.rates])
+                    part = next(parts)
+                    total += self._count(one) if part is None else len(part)
+                    for results, unusable in self._results(one, keys, folder, looked, part):
                         bad += unusable
                         seen += len(results.score)
                         if bad and not self.skip_bad:
@@ -124,7 +129,9 @@ class Scoring:
                         anomalies += int(results.is_anomaly.sum())
                         counts = [n + int(flags.sum()) for n, flags in zip(counts, results.others, strict=True)]
                         progress(done + len(bad), total)
-            if bad and (not self.skip_bad or not (done or self.stream)):
+            if self.sharding is not None:
+                self.sharding.rows, self.sharding.anomalies, self.sharding.unusable = done, anomalies, len(bad)
+            if bad and (not self.skip_bad or not (done or self.stream or self.sharding)):
                 refuse(first.name if first and not self.several else "", bad, seen)
             if self.fdr is not None:
                 held = self._discovered(held, self.fdr)
@@ -135,15 +142,19 @@ class Scoring:
         looked.keep()
         looked.warn()
         looked.report(self.reports, [one["message"] for one in warned], bad, self.fdr, held, self.rates, counts)
-        if self.fdr is None:
-            terminal.note(f"guaranteed: {detector.guarantee_}")
-        left_out = f", {len(bad):,} could not be used" if bad else ""
-        terminal.note(
-            f"{done:,} row{'s' * (done != 1)}: {anomalies:,} anomal{'y' if anomalies == 1 else 'ies'} "
-            f"({self._ruled(counts)}){left_out}"
-        )
+        self.sum_up(done, anomalies, counts, len(bad))
         terminal.written(self.output, self.maps, self.monitor, *self.reports)
         return anomalies, len(bad)
+
+    def sum_up(self, done: int, anomalies: int, counts: Sequence[int], left_out: int) -> None:
+        """Say how many rows there were, and what makes an anomaly. `counts`: of anomalies at further rates."""
+        if self.fdr is None:
+            terminal.note(f"guaranteed: {self.detector.guarantee_}")
+        more = f", {left_out:,} could not be used" if left_out else ""
+        terminal.note(
+            f"{done:,} row{'s' * (done != 1)}: {anomalies:,} anomal{'y' if anomalies == 1 else 'ies'} "
+            f"({self._ruled(counts)}){more}"
+        )
 
     def _ruled(self, counts: Sequence[int]) -> str:
         """What makes an anomaly, in words, and how many there are at further rates."""
@@ -173,7 +184,8 @@ class Scoring:
             for results, q in zip(held, parts, strict=True)
         ]
 
-    def _check_locates(self, table: bool) -> None:
+    def check_locates(self, table: bool) -> None:
+        """Raise `DataError` or `ParameterError` where maps or regions are asked for that the model does not have."""
         for flag, asked in (("--maps", self.maps is not None), ("--regions", self.regions)):
             if asked and table:
                 raise DataError(f"the model takes tables, and anomaly maps are of pictures: leave out {flag}")
@@ -196,21 +208,23 @@ class Scoring:
         return len(source.rows) if sys.stderr.isatty() or not hasattr(source.rows, "parts") else 0
 
     def _results(
-        self, source: Source, keys: tuple[str, ...], folder: Path | None, looked: "_Looked"
+        self, source: Source, keys: tuple[str, ...], folder: Path | None, looked: Looked, part: range | None
     ) -> "Iterator[tuple[Results, list[tuple[str, str]]]]":
         """The results of a source's rows, some at a time, and the names of those that could not be used."""
         from .reading import as_taken, chunks
 
         reason = source.reason
+        if part is not None and not part:
+            return
         if not reason:
             try:
                 rows = as_taken(source.rows, self.detector, self.strata)
-                for chunk in chunks(rows, self.detector, self.detector.block_size if self.stream else None):
+                for chunk in chunks(rows, self.detector, self.detector.block_size if self.stream else None, part):
                     names = [self._name(source.name, rows, name) for name in chunk.names]
                     unusable = [(str(names[i - chunk.start]), why) for i, why in sorted(chunk.bad.items())]
                     found = names if len(keys) == 1 else [(source.name, n) for n in chunk.names]
-                    chunk, strata = self._with_strata(source.name, chunk)
-                    results = self._judged(chunk, found, names, folder, strata)
+                    chunk, strata = self.with_strata(source.name, chunk)
+                    results = self.judged(chunk, found, names, folder, strata)
                     looked.add(chunk, results, [self._full(source.name, name) for name in names])
                     yield results, unusable
                 return
@@ -235,16 +249,16 @@ class Scoring:
             return name
         return f"{source}: row {name}" if self.several else f"row {name}"
 
-    def _with_strata(self, source: str, chunk: "Chunk") -> "tuple[Chunk, Any]":
+    def with_strata(self, source: str, chunk: "Chunk") -> "tuple[Chunk, Any]":
         """The chunk, without a column that only says so, and the strata (m,) of its rows, None where none are given."""
-        from ..data.keys import keys_of, without
-
         if self.strata is None or not chunk.numbers:
             return chunk, None
+        from ..data.keys import keys_of, without
+
         found = keys_of(chunk.rows, self.strata, "strata", source)
         return replace(chunk, rows=without(chunk.rows, [self.strata])), found
 
-    def _judged(self, chunk: "Chunk", keys: Any, names: Any, folder: Path | None, strata: Any) -> "Results":
+    def judged(self, chunk: "Chunk", keys: Any, names: Any, folder: Path | None, strata: Any) -> "Results":
         """The results of a chunk's rows, unusable ones among them, and their heat maps."""
         import numpy as np
 
@@ -281,7 +295,8 @@ class Scoring:
         reasons = None
         if self.skip_bad:
             reasons = [chunk.bad.get(chunk.start + i, "") for i in range(n)]
-        return Results(keys, score, p_value, flagged, columns, regions, reasons)
+        others = [p_value <= rate + ROUNDING for rate in self.rates]
+        return Results(keys, score, p_value, flagged, columns, regions, reasons, others)
 
     def _unusable(self, key: Any, reason: str) -> "Results":
         """The result of a source that cannot be used at all."""
@@ -293,91 +308,5 @@ class Scoring:
         table = self.detector.model_.preprocessor.kind == "table"
         reasons = [reason] if self.skip_bad else None
         regions = [()] if self.regions else None
-        return Results([key], none, none, np.zeros(1, bool), [""] if table else None, regions, reasons)
-
-
-class _Looked:
-    """How rows compare with training rows, beside their results; and the state of a stream, where there is one."""
-
-    def __init__(self, detector: "Detector", monitor: Path | None, reported: str | None = None) -> None:
-        self.judged: Judged | None = None
-        if reported is not None:
-            from ..evaluation import judged
-
-            self.judged = judged.Judged(detector, reported)
-        self.model, self.path = detector.model_, monitor
-        self.watch: Watch | None = None
-        if not hasattr(detector, "pipeline"):  # an export does not hold what training rows looked like
-            from ..model import drift
-
-            self.watch = drift.Watch(detector.model_)
-        self.pending: list[Any] = []
-        self.state: Monitor | None = None
-        if monitor is not None:
-            from ..model import monitor as states
-
-            self.state = states.Monitor.of(monitor, self.model)  # one of another model is refused now
-
-    def add(self, chunk: "Chunk", results: "Results", names: Sequence[str]) -> None:
-        """These rows, and the results and names of them and of unusable ones."""
-        if not len(chunk.numbers):
-            return
-        at = [number - chunk.start for number in chunk.numbers]
-        score = results.score[at]
-        if self.watch is not None:
-            self.watch.add(chunk.rows, score)
-        if self.judged is not None:
-            self.judged.add(chunk.rows, [names[i] for i in at], (score, results.p_value[at], results.is_anomaly[at]))
-        if self.path is not None:
-            self.pending.append(score)
-
-    def keep(self) -> None:
-        """Write down what was added since."""
-        if self.path is not None and self.pending:
-            import numpy as np
-
-            from ..model.monitor import update
-
-            self.state = update(self.path, self.model, np.concatenate(self.pending))
-            self.pending = []
-
-    def warn(self) -> None:
-        """Say what differs."""
-        if self.watch is not None:
-            self.watch.drift().warn()
-        if self.state is not None:
-            from ..cautions import DriftWarning, warn
-
-            if finding := self.state.finding:
-                warn(DriftWarning, finding.code, f"{self.path}: {finding.message}")
-            terminal.note(f"{self.path}: {self.state.describe()}")
-
-    def report(
-        self,
-        paths: Sequence[Path],
-        warned: Sequence[str],
-        bad: Sequence[tuple[str, str]],
-        fdr: float | None,
-        held: "Sequence[Results]",
-        rates: Sequence[float],
-        counts: Sequence[int],
-    ) -> None:
-        """Write the reports, where there are any. `held`: all results, where verdicts are by a false discovery rate."""
-        import numpy as np
-
-        from .outputs import write_reports
-
-        if self.judged is None or self.watch is None:
-            return
-        self.judged.skipped += bad
-        more: dict[str, Any] = {}
-        if fdr is not None and held:
-            usable = [~np.isnan(results.score) for results in held]
-            pairs = list(zip(held, usable, strict=True))
-            more["flagged"] = np.concatenate([results.is_anomaly[there] for results, there in pairs])
-            more["q_values"] = np.concatenate([np.asarray(results.q_value)[there] for results, there in pairs])
-        at_rates = tuple(zip(rates, counts, strict=True))
-        found = self.judged.found(
-            self.watch.drift(), warned=warned, fdr=fdr, monitor=self.state, at_rates=at_rates, **more
-        )
-        write_reports(paths, found)
+        others = [np.zeros(1, bool) for _ in self.rates]
+        return Results([key], none, none, np.zeros(1, bool), [""] if table else None, regions, reasons, others)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import OddganWarning
+from ..errors import OddganWarning, without_secrets
 from ..hooks import Hook, Progress
 
 WIDE = 10_000  # columns when the output is a file or a pipe: nothing wraps there
@@ -18,6 +18,7 @@ WIDE = 10_000  # columns when the output is a file or a pipe: nothing wraps ther
 LABEL = 9  # columns of a label, so that consecutive facts align
 
 quiet = False  # set by --quiet
+speaker = ""  # before what goes wrong, where several processes may say so
 asked: list[str] = []  # the words of the command, for reports
 
 
@@ -27,13 +28,13 @@ class Interrupted(Exception):
 
 def say(text: str = "") -> None:
     """A line of result, on standard output."""
-    print(text)
+    print(without_secrets(text))
 
 
 def note(text: str) -> None:
     """A line beside the results, on standard error, unless --quiet."""
     if not quiet:
-        print(text, file=sys.stderr)
+        print(without_secrets(text), file=sys.stderr)
 
 
 def written(*places: Path | None) -> None:
@@ -45,7 +46,7 @@ def written(*places: Path | None) -> None:
 
 def complain(text: str) -> None:
     """One line on standard error that says what went wrong, whatever line breaks a message holds."""
-    print(f"oddgan: {' '.join(text.split())}", file=sys.stderr)
+    print(f"oddgan: {speaker}{' '.join(without_secrets(text).split())}", file=sys.stderr)
 
 
 def show_warning(others: Callable[..., None]) -> Callable[..., None]:
@@ -102,7 +103,7 @@ def _print(renderable: object) -> None:
     with lines.capture() as captured:
         lines.print(renderable)
     for line in captured.get().splitlines():
-        print(line.rstrip())
+        print(without_secrets(line.rstrip()))
 
 
 def size(path: Path) -> str:

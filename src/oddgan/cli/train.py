@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DataError, ParameterError
+from ..errors import DataError, ParameterError, without_secrets
 from ..hooks import Hook, Progress, TensorBoard, clock
 from ..parameters import declared
-from . import terminal
+from . import launched, terminal
 from .checkpoints import checkpoint_of, forget, is_run
 from .flags import chosen, dashed, flags, parsed, written
 from .options import (
@@ -53,7 +53,8 @@ def command(arguments: list[str] | None) -> Callable[..., None]:
 
     def run(**given: Any) -> None:
         parameters = {p.name: given.pop(p.name) for p in flagged}
-        train(**given, arguments=arguments or [], parameters=parameters)
+        with launched.together(parameters.get("device")):
+            train(**given, arguments=arguments or [], parameters=parameters)
 
     run.__doc__ = train.__doc__
     run.__signature__ = inspect.Signature([*fixed, *flagged])  # type: ignore[attr-defined]
@@ -157,10 +158,15 @@ def train(
     normal/ and abnormal/; a table in a CSV or Parquet file, all of it normal or as --label and --normal say. Anomalies
     are never trained on. A run that is interrupted goes on with --resume, and ends
     in the same model.
+
+    On several processors or GPUs: torchrun --nproc-per-node N -m oddgan train ... trains in N processes, each with
+    its share of every batch.
     """
     from .reading import check_readable, columns_of, open_split
 
     automatic = detector == AUTO
+    if automatic and launched.launched():
+        raise ParameterError("--detector auto: is for one process; choose first, then train with the detector it names")
     if minutes_to_choose is not None and not automatic:
         raise ParameterError("--minutes-to-choose: is for --detector auto; give both, or leave it out")
     cls = named(USUAL if detector is None or automatic else detector)
@@ -174,8 +180,10 @@ def train(
     inputs = (data,) if continue_from is None else (data, continue_from)
     reports = check_reports(report)
     check_writable(model, None if is_run(checkpoint) else checkpoint, *reports, inputs=inputs)
-    kept = checkpoint_of(model, checkpoint, resume, fresh)
-    if fresh:
+    again = launched.restarted()  # torchrun repeats the command as it was given
+    kept = checkpoint_of(model, checkpoint, resume or again, fresh and not again)
+    launched.meet()
+    if fresh and not again and launched.leads():
         forget(kept)
     understood: dict[str, Any] = {
         "normal": normal,
@@ -217,7 +225,7 @@ def train(
         untrained = chosen_detector(data, split, kept, minutes_to_choose, given)
     untrained = _several(untrained, seeds, folds)
     hooks: list[Hook] = []
-    if tensorboard is not None:
+    if tensorboard is not None and launched.leads():
         check_folder(tensorboard)
         hooks.append(TensorBoard(tensorboard))
     resumed, started = kept.exists(), time.monotonic()
@@ -226,6 +234,8 @@ def train(
     except DataError:
         check_readable(data, split.train, split.tune, split.calibrate)  # one was met: say how many there are
         raise
+    if not launched.leads():
+        return
     if apart is not None and (groups or strata):
         fitted = fitted.recalibrate(apart.train, groups=apart.groups, strata=apart.strata)
     fitted.save(model)
@@ -273,7 +283,8 @@ def _fit(
     except KeyboardInterrupt:
         if not kept.exists():
             raise terminal.Interrupted("interrupted before the first checkpoint: nothing is kept") from None
-        again = shlex.join(["oddgan", *(word for word in arguments if word not in ("--fresh", "--resume")), "--resume"])
+        words = (word for word in arguments if word not in ("--fresh", "--resume"))
+        again = shlex.join([*launched.command(), *words, "--resume"])
         raise terminal.Interrupted(f"interrupted; go on with: {again}") from None
 
 
@@ -310,7 +321,7 @@ def described_as(detector: "Detector", given: Mapping[str, Any]) -> str:
 
 def name_of(data: str) -> str:
     """What to call what comes of DATA: its last part, without endings."""
-    name = Path(data).resolve().name
+    name = Path(without_secrets(data).partition("?")[0]).resolve().name
     for ending in (".gz", ".npy", ".npz", "-ubyte", ".csv", ".tsv", ".parquet"):
         name = name.removesuffix(ending)
     return name or "model"
@@ -338,7 +349,8 @@ def described(detector: "Detector", model: Path, seconds: float | None) -> list[
 def trained_on(facts: Mapping[str, Any]) -> str:
     """How many rows a model was trained on, and how long each stage was, from its facts about training."""
     updates = ", ".join(f"{count:,} updates of {stage}" for stage, count in facts.get("updates", {}).items())
-    return f"on {facts['rows']:,} rows{': ' if updates else ''}{updates}"
+    processes = f" in {facts['processes']} processes" if "processes" in facts else ""
+    return f"on {facts['rows']:,} rows{': ' if updates else ''}{updates}{processes}"
 
 
 def _judge(detector: "Detector", split: "Split", mapped: bool) -> "Evaluation":

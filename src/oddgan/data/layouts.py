@@ -51,7 +51,7 @@ class _Parts:
     """What a layout says about each picture, by its path below the folder."""
 
     layout: str
-    train: list[str] = field(default_factory=list)
+    train: Sequence[str] = ()
     test: dict[str, str] = field(default_factory=dict)  # picture: kind
     anomalous: set[str] = field(default_factory=set)  # those of `test` that are anomalous
     inside: str = ""  # the folder that the masks' paths mirror
@@ -166,7 +166,7 @@ def _unlike(pictures: Pictures, usual: tuple[int, str] | None, known: Collection
     return found
 
 
-def _see_through(pictures: list[str], classes: set[str]) -> tuple[str, dict[str, list[str]], list[str]]:
+def _see_through(pictures: Sequence[str], classes: set[str]) -> tuple[str, dict[str, list[str]], list[str]]:
     """(the folder around it all, pictures by the lower-case name of their top folder, pictures in none)."""
     base = ""
     while True:

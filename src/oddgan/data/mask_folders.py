@@ -23,7 +23,7 @@ NO_PICTURES = frozenset({".npy", ".npz", ".mat"})
 
 def split_masks(
     root: Path, pictures: Sequence[str], classes: Collection[str], is_known: Callable[[str], bool]
-) -> tuple[list[str], dict[str, str]]:
+) -> tuple[Sequence[str], dict[str, str]]:
     """Paths of pictures below `root` without masks, and masks by what their paths are without the folder of masks.
 
     `classes`: names of folders, in lower case, that are classes whatever they hold. `is_known`: whether a folder of
@@ -32,7 +32,8 @@ def split_masks(
     """
     candidates: dict[str, dict[str, str]] = {}  # masks with their keys, by the folder (or "*") that they are in
     siblings: dict[str, set[str]] = {}
-    stems = {stem_of(path) for path in pictures}
+    named = any(bare_stem_of(path) != stem_of(path) for path in pictures)
+    stems = {stem_of(path) for path in pictures} if named else set()
     for path in pictures:
         parts = path.split("/")
         for i, part in enumerate(parts[:-1]):
@@ -51,7 +52,7 @@ def split_masks(
         named = name.lower() in MASKS and any(map(is_known, beside)) and not classes and not kind
         if name.lower() in TRUTH or named or _look_like_masks(root, sorted(files)):
             masks |= files
-    left = [path for path in pictures if path not in masks]
+    left = [path for path in pictures if path not in masks] if masks else pictures
     if not left:
         masks = {path: key for path, key in masks.items() if TRUTH & set(path.lower().split("/")[:-1])}
         left = [path for path in pictures if path not in masks]

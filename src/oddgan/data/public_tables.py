@@ -93,7 +93,7 @@ def stacked(first: "TableRows", second: "TableRows") -> "TableRows":
     """The rows of two tables with the same columns, one after the other."""
     from ..rows.tables import TableRows
 
-    values, texts = second.values.copy(), list(first.texts)
+    values, texts = np.array(second.values), list(first.texts)
     for i, own in enumerate(second.texts):
         if own:
             texts[i] = first.texts[i] + tuple(text for text in own if text not in first.texts[i])

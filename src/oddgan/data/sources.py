@@ -10,13 +10,16 @@ from ..rows.decode import SUFFIXES
 from ..rows.files import array_file, open_path
 from ..rows.idx import idx_files
 from ..rows.picture_files import Pictures, Progress
-from ..rows.table_files import Columns, TableFile, is_table_file
+from ..rows.remote import is_address, local
+from ..rows.table_files import Columns, TableFile, is_table
+from ..rows.tar_shards import is_tar, is_tar_folder, shards_of
 from .arrays import converted_split, load_array
 from .catalogue import CATALOGUE
 from .keys import keyed
 from .layouts import load_folder, without_unreadable
 from .public import labelled, load_idx_folder, load_public, named_folder, names, public_rows
 from .public_pictures import read_idx_set
+from .shards import load_shards
 from .split import Labelled, Rows, Split, normal_classes, whole_split
 from .tables import load_table
 
@@ -83,7 +86,7 @@ def load(
         The data cannot be used; one line that names the file and what to do.
     """
     path = _existing(os.fspath(source))
-    if path is not None and path.is_file() and is_table_file(path):
+    if path is not None and is_table(path):
         keys = list(dict.fromkeys(key for key in (groups, strata) if key is not None))
         if taken := set(keys) & {label, *drop}:
             raise DataError(f"{source}: the column {min(map(str, taken))!r} is used twice; choose what it is for")
@@ -120,13 +123,13 @@ def rows(
     """
     name = os.fspath(source)
     path = _existing(name)
-    if drop and (path is None or not is_table_file(path)):
+    if drop and (path is None or not is_table(path)):
         raise DataError(f"{name}: has no columns with names to drop; only CSV and Parquet files have")
     if path is None:
         if (public := public_rows(name)) is not None:
             return public
         raise _no_such(name)
-    if path.is_file() and is_table_file(path):
+    if is_table(path):
         return TableFile(path, drop)
     found: Rows | TableFile = open_path(path)
     if channels_from:
@@ -144,6 +147,8 @@ def _load(
     all_rows: bool,
     channels_from: Sequence[str],
 ) -> Split:
+    if path is not None and (is_tar(path) or (path.is_dir() and is_tar_folder(path))):
+        return load_shards(path, normal, anomaly, all_rows=all_rows)
     if path is not None and path.is_dir() and not _idx_folder(path):
         return load_folder(
             path,
@@ -182,9 +187,11 @@ def _whole(name: str, held: Labelled, normal: Collection[str] | None, anomaly: C
 
 def _existing(source: str) -> Path | None:
     """The existing path `source`, or else the picture folder of that name under ODDGAN_DATA, or None."""
+    if is_address(source):
+        return local(source)
     path = Path(source).expanduser()
     try:
-        if path.exists():
+        if path.exists() or (is_tar(path) and shards_of(path)[0].exists()):
             return path
     except (OSError, ValueError) as error:
         raise DataError(f"{source}: cannot be reached ({error}); check the path") from None

@@ -114,11 +114,13 @@ class ContraD(NeuralDetector):
         n = len(x)
         f = D.trunk(augment(torch.cat([x, x, x_fake]), self.strength, groups=3))
         logit = torch.flatten(D.judge(f.detach()))
-        fake = F.normalize(D.of_fake(f).float())
+        apart = batch.whole(F.normalize(D.of_fake(f).float()), groups=3)
+        alike = batch.whole(F.normalize(D.of_real(f[: 2 * n]).float()), groups=2)
+        real, fake = apart[: len(alike)], apart[len(alike) :]
         yield {
             "D": {
-                "contrast": pairs_apart(F.normalize(D.of_real(f[: 2 * n]).float()), self.temperature),
-                "contrast_fake": self.w_fake * fakes_apart(fake[: 2 * n], fake[2 * n :], self.temperature),
+                "contrast": pairs_apart(alike, self.temperature),
+                "contrast_fake": self.w_fake * fakes_apart(real, fake, self.temperature),
                 "real": bce(logit[:n], 1.0),
                 "fake": bce(logit[2 * n :], 0.0),
             }

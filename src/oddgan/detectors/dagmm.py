@@ -178,7 +178,7 @@ class DAGMM(NeuralDetector):
         x = batch.x()
         x_hat, z = net.C(x)
         z, gamma = wide(z), net.M(z)
-        mixture, variances = Mixture.of(z, gamma)
+        mixture, variances = Mixture.of(batch.whole(z), batch.whole(gamma))
         energy = {
             "energy": self.w_energy * mixture.energy(z),
             "cov": self.w_cov * variances.reciprocal().sum(),

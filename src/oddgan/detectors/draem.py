@@ -108,7 +108,7 @@ class DRAEM(NeuralDetector):
     def step(self, net: Any, batch: Batch) -> Iterator[Losses]:
         """Squared error and 1 - SSIM of R's reconstruction, and the focal loss of S's segmentation."""
         x = batch.x()
-        random = np.random.default_rng(int(torch.randint(2**62, ())))
+        random = batch.random(int(torch.randint(2**62, ())))
         x = self._turned(x, random)
         x_a, mask = self.with_defects(x, random)
         x_hat, logits = net.N(x_a)

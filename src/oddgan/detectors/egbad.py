@@ -113,7 +113,8 @@ class EGBAD(NeuralDetector):
         real, f_real = net.D(x, z_hat)
         fake, f_fake = net.D(net.G(z), z)
         if self.train_by == "features":
-            gap = (f_real.float().mean(0) - f_fake.float().mean(0)).square().mean()
+            of_real, of_fake = batch.whole(f_real.float()), batch.whole(f_fake.float())
+            gap = (of_real.mean(0) - of_fake.mean(0)).square().mean()
             losses = {"G": {"adv": gap}, "E": {"adv": gap}}
         else:
             losses = {"G": {"adv": bce(fake, 1.0)}, "E": {"adv": bce(real, 0.0)}}

@@ -15,10 +15,11 @@ from .. import __version__, cautions
 from ..errors import ArtifactError, DataError, MissingExtra, OutputError, ParameterError
 from ..files import whole_folder
 from ..model import Model
+from ..onnx_runtime import onnxruntime
 from ..preprocessing.prepared import spread
 from ..rows import Rows, open_rows
 from ..runtime import Scorer, bundle, intake
-from ..runtime.engines import CannotCompute, engine_of
+from ..runtime.engines import CannotCompute, engine_of, openvino_core
 from ..runtime.pruning import VERDICT
 from ..verdict import Calibration, Guarantee
 from . import calibrating, card, judging, metadata, parity, precision
@@ -240,7 +241,7 @@ class _Making:
             return
         import openvino
 
-        read = openvino.Core().read_model(data)
+        read = openvino_core().read_model(data)
         for output, one in zip(read.outputs, self.graph.graph.output, strict=True):
             output.tensor.set_names({one.name})
         openvino.save_model(read, folder / bundle.GRAPHS["openvino"][0], compress_to_fp16=False)
@@ -334,11 +335,10 @@ class _Making:
     def versions(self) -> dict[str, str]:
         """What the export was made and compared with."""
         import onnx
-        import onnxruntime
         import torch
 
         found = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
-        found |= {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
+        found |= {"onnx": onnx.__version__, "onnxruntime": onnxruntime().__version__}
         if self.to == "openvino":
             import openvino
 

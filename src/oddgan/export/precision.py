@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..onnx_runtime import onnxruntime
+
 Precision = Literal["float32", "float16", "int8"]
 LEAST = 64  # numbers of a weight from which on it is stored in half precision
 QUANTISED = ["Conv", "MatMul", "Gemm"]
@@ -43,6 +45,8 @@ def quantised(graph: Any, rows: Iterator[np.ndarray], name: str, exclude: Collec
     """The graph with 8-bit convolutions and matrix products but for the nodes in `exclude`. `rows`: training rows as
     the graph's input `name` takes them."""
     import onnx
+
+    onnxruntime()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..ranks import whole
+
 TURN, SHEAR, SCALE, SHIFT = math.radians(15), 0.25, 0.2, 0.1  # the maxima at strength 1; SHIFT as a share of the side
 WARP = 0.03  # standard deviation of a warp's grid points, as a share of the side
 WARP_POINTS = 4  # of the warp's grid, along each side
@@ -36,10 +38,11 @@ def augment(x: Tensor, strength: float = 1.0, groups: int = 1) -> Tensor:
     """
     if x.ndim == 2:
         replaced = torch.rand(x.shape, device=x.device) < 1 - (1 - REPLACED) ** strength
-        size = len(x) // groups
+        rows = whole(x, groups)
+        size, own = len(rows) // groups, len(x) // groups
         others = torch.randint(size, x.shape, device=x.device)
-        others += size * (torch.arange(len(x), device=x.device) // size)[:, None]
-        return torch.where(replaced, x.gather(0, others), x)
+        others += size * (torch.arange(len(x), device=x.device) // own)[:, None]
+        return torch.where(replaced, rows.gather(0, others), x)
     with torch.autocast(x.device.type, enabled=False):
         return F.grid_sample(x.float(), _places(x, strength), padding_mode="border", align_corners=False)
 

@@ -11,9 +11,10 @@ from ..errors import DataError, ParameterError
 from ..kit.neural import NeuralRecipe
 from ..rows import Rows
 from ..training import History
-from .fitting import Division, Run, Start, made
+from .fitting import Division, Start, made
 from .holding_out import HeldOut, hold_out
 from .model import Model
+from .runs import Run, in_processes
 from .scored_by import scored_by
 from .terms import TermComputer
 
@@ -40,17 +41,19 @@ def continued(model: Model, rows: Rows, *, changes: Mapping[str, Any], given: He
         own_rate="lr" in changes,
     )
     seed = training.key(int(model.facts["seed"]), times)
-    with cautions.kept() as found:
+    with in_processes(recipe) as world, cautions.kept() as found:
+        run = replace(run, hooks=run.hooks if world.leads else ())
         division = _divided(model, rows, given, seed)
         names = model.combination.names
         result = made(recipe, names, model.preprocessor, division, seed, run, start)
+        said = world.decided(lambda: found)
     known = len(np.intersect1d(result.trained_on, model.trained_on))
     facts = {
         **result.facts,
         "seed": model.facts["seed"],
         "updates": {**model.facts.get("updates", {}), **result.facts["updates"]},
         "continued": [*model.facts.get("continued", ()), {"rows": len(division.train), "known": known, **changes}],
-        "warnings": found,
+        "warnings": said,
     }
     return replace(result, history=_joined(model.history, result.history), facts=facts)
 

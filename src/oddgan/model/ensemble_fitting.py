@@ -20,14 +20,15 @@ from ..errors import ArtifactError, DataError, OutputError, ParameterError
 from ..files import whole_file
 from ..hooks import Hook, Moment
 from ..kit.recipe import Recipe
+from ..ranks import current
 from ..rows import Rows, open_rows, together
 from ..training.checkpoint import seed_of
 from ..verdict import Calibration, check_rate
 from . import archive, artifact, checks, fitting
 from .ensemble import EnsembleModel, Rule
-from .fitting import Run
 from .holding_out import HeldOut, divide, units
 from .model import Model
+from .runs import Run, in_processes
 
 RUN = "run.json"
 ABOUT_MEMBERS = (
@@ -60,7 +61,7 @@ Members = Callable[[int], Mapping[str, Recipe]]
 def fit(members: Members, rows: Rows, y: Any, settings: Settings, *, held: HeldOut, run: Run) -> EnsembleModel:
     """Train every member on the same rows, scale their scores on the same tuning rows, and calibrate their mean on rows
     that none of them was shown. Raises what `Detector.fit` does."""
-    with cautions.kept() as found:
+    with in_processes(next(iter(members(0).values()))), cautions.kept() as found:
         checks.warn_of_labels(y)
         kept = KeptRun.of(run, settings.random_state)
         recipes = members(kept.seed)
@@ -77,10 +78,12 @@ def fit(members: Members, rows: Rows, y: Any, settings: Settings, *, held: HeldO
             for i, (name, recipe) in enumerate(recipes.items())
         }
         model = _ensemble(models, "mean", settings, kept.seed, len(train))
-        normals = rows.some(apart["calibrate"])
+        normals, whole = rows.some(apart["calibrate"]), model
         if held.calibrate is not None:
             normals = open_rows(held.calibrate, like=model.preprocessor)
-        model = model.with_verdict_of(normals, settings.false_alarm_rate, kept.watched, **own)
+        model = current().decided(
+            lambda: whole.with_verdict_of(normals, settings.false_alarm_rate, kept.watched, **own), long=True
+        )
         checks.warn_of_repetition(next(iter(models.values())).trained_on, prints)
         checks.warn_of_few(len(train))
         checks.warn_of_calibration(model.calibration, settings.false_alarm_rate)
@@ -92,7 +95,7 @@ def fit_folds(
 ) -> EnsembleModel:
     """Train a member without each of so many folds, and calibrate on all rows, each by the member that was trained
     without it. Raises what `Detector.fit` does, and `DataError` where fewer rows differ than there are folds."""
-    with cautions.kept() as found:
+    with in_processes(member(0)), cautions.kept() as found:
         checks.warn_of_labels(y)
         kept = KeptRun.of(run, settings.random_state)
         _check_number(rows)
@@ -121,7 +124,7 @@ def _ensemble(models: Mapping[str, Model], rule: Rule, settings: Settings, seed:
     first = next(iter(models.values())).facts
     facts: dict[str, Any] = {"rows": n_train, "seed": seed}
     facts |= {"updates": _updates(models)} if _updates(models) else {}
-    facts |= {name: first[name] for name in ("precision", "device") if name in first}
+    facts |= {name: first[name] for name in ("precision", "device", "processes") if name in first}
     return EnsembleModel(models, rule, calibration, peaks, settings.parameters(seed), facts)
 
 
@@ -244,11 +247,14 @@ class KeptRun:
         folder = None if run.checkpoint is None else Path(run.checkpoint)
         begun = None if folder is None else _begun(folder)
         seed = seed_of(random_state, None) if begun is None or isinstance(random_state, int) else int(begun["seed"])
-        return cls(run, seed, folder)
+        return cls(run, current().decided(lambda: seed), folder)
 
     def begin(self, what: str, recipes: Mapping[str, Recipe], rows: Rows, *others: Any) -> None:
         """Write down which run this is, or find out that it goes on. Raises `ArtifactError` where the folder holds
         another one."""
+        current().decided(lambda: self._begin(what, recipes, rows, *others))
+
+    def _begin(self, what: str, recipes: Mapping[str, Recipe], rows: Rows, *others: Any) -> None:
         if self.folder is None:
             return
         identity = {
@@ -275,8 +281,14 @@ class KeptRun:
         """The member with that number, trained now or in an earlier part of this run. What it warns of is passed on,
         each kind once."""
         done = None if self.folder is None else self.folder / f"{number + 1}.oddgan"
-        if done is not None and done.exists():
-            model = artifact.model_from(type(recipe), *archive.read(done))
+        world = current()
+        earlier = None
+        if done is not None:
+            earlier = world.decided(
+                lambda: artifact.model_from(type(recipe), *archive.read(done)) if done.exists() else None
+            )
+        if earlier is not None:
+            model = earlier
         else:
             running = None if self.folder is None else self.folder / f"{number + 1}.ckpt"
             hooks = tuple(_AsMember(hook, name) for hook in self.run.hooks)
@@ -284,7 +296,7 @@ class KeptRun:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", cautions.OddganWarning)
                 model = fitting.fit(recipe, rows, None, held=HeldOut(tune=tune, calibrate=calibrate), run=own)
-            if done is not None and running is not None:
+            if done is not None and running is not None and world.leads:
                 artifact.write(done, model)
                 running.unlink(missing_ok=True)
         for one in model.facts.get("warnings", ()):

@@ -4,22 +4,20 @@ Training, tuning and calibration rows are disjoint. Calibration rows are read on
 """
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from .. import cautions, machine, preprocessing, training
+from .. import cautions, machine, preprocessing, ranks, training
 from ..errors import DataError, ParameterError
-from ..hooks import Hook
 from ..kit.neural import NeuralRecipe
 from ..kit.recipe import ALL, Recipe
 from ..preprocessing import PicturePreprocessor, fingerprints, profile
-from ..preprocessing.parts import Block, Parts, Preprocessor, joined
+from ..preprocessing.parts import Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
 from ..rows import Rows, open_rows
 from ..training.checkpoint import Checkpoint, seed_of
@@ -30,6 +28,7 @@ from . import checks, health
 from .holding_out import HeldOut, Keys, hold_out, units
 from .maps import RowMaps
 from .model import Model
+from .runs import Run, Watched, in_processes
 from .scored_by import score_terms, scored_by
 from .terms import TermComputer
 
@@ -42,26 +41,23 @@ CORE = 0.1  # the share of training patches that is kept
 BLURS = (1 / 128, 1 / 64, 1 / 32, 1 / 16)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """How a fit is watched and kept: a `checkpoint` file, written every `seconds`, `hooks`, and what Ctrl-C does in
-    training, None: "raise" with a checkpoint, from which it can be resumed, else "keep"."""
-
-    checkpoint: str | Path | None = None
-    seconds: float = 60.0
-    hooks: tuple[Hook, ...] = ()
-    on_interrupt: Literal["keep", "raise"] | None = None
-
-
 def fit(recipe: Recipe, rows: Rows, y: Any = None, *, held: HeldOut, run: Run) -> Model:
     """Train on normal rows, then calibrate on normals that were held out of training.
 
     `y`: labels, which are ignored. Raises what `Detector.fit` does. Warnings become facts of the model.
     """
+    with in_processes(recipe) as world:
+        run = replace(run, hooks=run.hooks if world.leads else ())
+        if not isinstance(recipe, NeuralRecipe):  # nothing that processes could share
+            return world.decided(lambda: _warned(recipe, rows, y, held, run), long=True)
+        return _warned(recipe, rows, y, held, run)
+
+
+def _warned(recipe: Recipe, rows: Rows, y: Any, held: HeldOut, run: Run) -> Model:
     with cautions.kept() as found:
         checks.warn_of_labels(y)
         model = _fit(recipe, rows, held, run)
-    return replace(model, facts={**model.facts, "warnings": found})
+    return replace(model, facts={**model.facts, "warnings": ranks.current().decided(lambda: found)})
 
 
 def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
@@ -74,6 +70,7 @@ def _fit(recipe: Recipe, rows: Rows, given: HeldOut, run: Run) -> Model:
         raise DataError(f"n_samples = {len(rows)}: give at least {LEAST_ROWS} normal rows, better some hundreds")
     checks.warn_of_rows(rows)
     seed = seed_of(recipe.random_state, run.checkpoint)
+    seed = ranks.current().decided(lambda: seed)
     recipe = recipe.fixed(random_state=seed if not isinstance(recipe.random_state, int | None) else recipe.random_state)
     resolved = recipe.fixed(score_by=scored_by(recipe, rows))
     names = score_terms(resolved)
@@ -147,95 +144,69 @@ def made(
         recipe, preprocessor.shape, prepared, trained_on, seed, run, held_out=held_out.get("tune"), start=start
     )
 
-    computer = TermComputer(recipe, net)
-    if candidates is not None:
-        computer = TermComputer(recipe, net, _reference(computer, *candidates, seed))
-    reference = computer.reference
-    combination = Combination(recipe.local, names, reference)
-    tuned = "tune" in held_out and (combination.needs_tuning or combination.by_map)
-    watched = _Watched(run.hooks, counts["calibrate"] + (counts["tune"] if tuned else 0))
-    how: dict[str, Any] = {"blurs": map_blurs(recipe, preprocessor), "places": not recipe.map_has_scale}
-    maps = None
-    if combination.by_map and "tune" in held_out:
-        assert isinstance(preprocessor, PicturePreprocessor)  # `score_terms` lets no table be scored by a map
-        learned = RowMaps(preprocessor, **how, learn=counts["tune"])
-        computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination, learned)
-        maps = RowMaps(preprocessor, learned.scale)
-        if combination.needs_tuning:
-            combination = combination.tuned(computer.pooled(held_out["tune"], preprocessor, combination, maps))
+    def model() -> Model:
+        computer = TermComputer(recipe, net)
+        if candidates is not None:
+            computer = TermComputer(recipe, net, _reference(computer, *candidates, seed))
+        reference = computer.reference
+        combination = Combination(recipe.local, names, reference)
+        tuned = "tune" in held_out and (combination.needs_tuning or combination.by_map)
+        watched = Watched(run.hooks, counts["calibrate"] + (counts["tune"] if tuned else 0))
+        how: dict[str, Any] = {"blurs": map_blurs(recipe, preprocessor), "places": not recipe.map_has_scale}
+        maps = None
+        if combination.by_map and "tune" in held_out:
+            assert isinstance(preprocessor, PicturePreprocessor)  # `score_terms` lets no table be scored by a map
+            learned = RowMaps(preprocessor, **how, learn=counts["tune"])
+            computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination, learned)
             maps = RowMaps(preprocessor, learned.scale)
-    elif tuned:
-        combination = combination.tuned(computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination))
-    if maps is None and isinstance(preprocessor, PicturePreprocessor) and recipe.locates:
-        maps = RowMaps(preprocessor, **how, learn=max(1, counts["calibrate"] // 2))
-    scores = combination.score(computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps))
-    calibration = Calibration.of(scores, recipe.false_alarm_rate, **of_held)
-    checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
-    checks.warn_of_few(len(train))
-    checks.warn_of_calibration(calibration, recipe.false_alarm_rate)
-    map_scale = None if maps is None else maps.calibrated()
-    unused = "tune" if "tune" in held_out else "calibrate"
-    found = health.checked(
-        health.Finished(
+            if combination.needs_tuning:
+                combination = combination.tuned(computer.pooled(held_out["tune"], preprocessor, combination, maps))
+                maps = RowMaps(preprocessor, learned.scale)
+        elif tuned:
+            combination = combination.tuned(computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination))
+        if maps is None and isinstance(preprocessor, PicturePreprocessor) and recipe.locates:
+            maps = RowMaps(preprocessor, **how, learn=max(1, counts["calibrate"] // 2))
+        scores = combination.score(
+            computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps)
+        )
+        calibration = Calibration.of(scores, recipe.false_alarm_rate, **of_held)
+        checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
+        checks.warn_of_few(len(train))
+        checks.warn_of_calibration(calibration, recipe.false_alarm_rate)
+        map_scale = None if maps is None else maps.calibrated()
+        unused = "tune" if "tune" in held_out else "calibrate"
+        found = health.checked(
+            health.Finished(
+                recipe=recipe,
+                computer=computer,
+                preprocessor=preprocessor,
+                combination=combination,
+                calibration=calibration,
+                map_scale=map_scale,
+                history=history,
+                stopped=facts.get("stopped", {}),
+                rows=sources[unused][0],
+                numbers=sources[unused][1],
+                held=held_out[unused],
+                train=prepared,
+                seed=seed,
+                continued=start is not None,
+            )
+        )
+        return Model(
             recipe=recipe,
-            computer=computer,
+            net=net,
             preprocessor=preprocessor,
             combination=combination,
             calibration=calibration,
             map_scale=map_scale,
             history=history,
-            stopped=facts.get("stopped", {}),
-            rows=sources[unused][0],
-            numbers=sources[unused][1],
-            held=held_out[unused],
-            train=prepared,
-            seed=seed,
-            continued=start is not None,
+            facts={"rows": len(train), "seed": seed, **facts, "health": found},
+            trained_on=trained_on,
+            profile=looks,
         )
-    )
-    return Model(
-        recipe=recipe,
-        net=net,
-        preprocessor=preprocessor,
-        combination=combination,
-        calibration=calibration,
-        map_scale=map_scale,
-        history=history,
-        facts={"rows": len(train), "seed": seed, **facts, "health": found},
-        trained_on=trained_on,
-        profile=looks,
-    )
 
-
-class _Watched:
-    """Lets hooks know how many of `total` held-out rows have been scored."""
-
-    def __init__(self, hooks: tuple[Hook, ...], total: int) -> None:
-        self.hooks, self.total, self.done = hooks, total, 0
-
-    def parts(self, parts: Parts) -> "_WatchedParts":
-        """The same parts, counted as their blocks are asked for."""
-        return _WatchedParts(self, parts)
-
-    def show(self, done: int) -> None:
-        """So many rows are scored."""
-        for hook in self.hooks:
-            hook.on_calibrate(done, self.total)
-
-
-@dataclass(frozen=True)
-class _WatchedParts:
-    watched: _Watched
-    held: Parts
-
-    def blocks(self, size: int) -> Iterator[Block]:
-        rows = 0
-        for block in self.held.blocks(size):
-            self.watched.show(self.watched.done + int(block.row[0]))
-            rows = int(block.row[-1]) + 1
-            yield block
-        self.watched.done += rows
-        self.watched.show(self.watched.done)
+    return ranks.current().decided(model, long=True)  # of the same networks, and one model for all
 
 
 def map_blurs(recipe: Recipe, preprocessor: Preprocessor) -> tuple[float, ...]:
@@ -326,12 +297,13 @@ def _trained(
                 net.load_state_dict(start.numbers)
                 stages, budgeted = start.stages(stages), start.recipe
             settings = settings_of(budgeted, shape, seed, len(rows))
-            saved = None
-            if run.checkpoint:
+            saved, world = None, ranks.current()
+            if run.checkpoint or world.size > 1:
                 identity = _identity(budgeted, shape, settings, trained_on)
                 if start is not None:
                     identity["continued"] = start.times
-                saved = Checkpoint(run.checkpoint, identity, run.seconds)
+                world.check_run(identity)
+                saved = Checkpoint(run.checkpoint, identity, run.seconds) if run.checkpoint else None
             keep = run.on_interrupt == "keep" or (run.on_interrupt is None and run.checkpoint is None)
             watch = training.Watch(held_out, recipe.early_stopping, keep)
             history = training.run(net, stages, rows, settings, checkpoint=saved, hooks=run.hooks, watch=watch)
@@ -339,6 +311,7 @@ def _trained(
                 "updates": dict(zip(history["stage"], history["update"], strict=True)),
                 "precision": str(settings.precision).removeprefix("torch."),
                 **({"stopped": watch.stopped} if watch.stopped else {}),
+                **({"processes": world.size} if world.size > 1 else {}),
                 **facts,
             }
             torch.manual_seed(training.key(seed))

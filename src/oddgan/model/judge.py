@@ -1,17 +1,22 @@
 """What every fitted model can be asked, one of a single detector or one made of several."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-from torch import nn
 
 from ..preprocessing import Preprocessor
 from ..preprocessing.profile import Profile
 from ..rows import Rows
-from ..training import History
 from ..verdict import Calibration
 from .explanation import Explanation
+
+if TYPE_CHECKING:  # the state of a stream is kept without torch
+    from torch import nn
+
+    from ..training import History
 
 
 class Judge(Protocol):

@@ -165,7 +165,10 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         """Networks as their numbers: spectrally normalised ones cannot be pickled or copied otherwise."""
         state = {name: value for name, value in self.__dict__.items() if name != "computer"}
-        return {**state, "net": self.net.state_dict()}
+        numbers = self.net.state_dict()
+        for name, value in numbers.items():
+            numbers[name] = value.cpu()  # where it is unpickled, there may be no GPU, or another one
+        return {**state, "net": numbers}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         net = built(state["recipe"], state["preprocessor"].shape, state["net"])

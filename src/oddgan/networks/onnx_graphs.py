@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, MissingExtra, ParameterError
+from ..onnx_runtime import onnxruntime
 
 SUFFIX = ".onnx"
 OPERATORS = {
@@ -303,16 +304,15 @@ def _is_elsewhere(tensor: Any) -> bool:
 
 def session(data: bytes, threads: int) -> Any:
     """A session that computes this graph. Raises `DataError` where it has operators that onnxruntime lacks."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what it cannot do is raised
     options.use_deterministic_compute = True
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # not to keep cores busy between pictures
     try:
         # Its fallback would print, and try the same again.
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # it has a class of errors for every kind, and no base class
         raise DataError(f"onnxruntime cannot compute the ONNX network ({line(error)})") from error
 

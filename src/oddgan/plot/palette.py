@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..report.colours import inferno
-from ..report.heat import STRONGEST, Shades
+from ..colours import STRONGEST, Shades, inferno
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, BROWN, GREY = "#CC79A7", "#56B4E9", "#8A5A00", "#767676"

@@ -5,10 +5,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from ..colours import Shades
 from ..errors import DataError, ParameterError
 from ..model import Explanation
 from ..preprocessing.resizing import resize_map
-from ..report.heat import Shades
 from ..rows import open_rows
 from . import palette
 from .figures import Display, chosen, displayed, show

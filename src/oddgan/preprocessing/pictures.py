@@ -242,7 +242,7 @@ class PicturePreprocessor(OnePart):
         resized at every batch."""
         numbers = np.asarray(numbers)
         if hasattr(rows.source, "cached"):
-            store, places = rows.source.cached(self._cache_key(), self._decoded, [int(i) for i in numbers])
+            store, places = rows.source.cached(self._cache_key(), self._decoded, numbers)
             return PreparedPictures(self, store, np.asarray(places))
         if len(numbers) * int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize <= IN_MEMORY:
             store = np.stack([self.row(rows, int(i))[0] for i in numbers])

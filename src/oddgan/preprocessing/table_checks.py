@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..rows.tables import Kind
+from .table_sums import Chosen
 
 UNIQUE = 0.95  # share of values that occur once from which on a column of texts says nothing about new rows
 LEAST = 20  # rows that say something about a column
@@ -14,7 +15,7 @@ NAMES = frozenset({"id", "index", "row", "rowid", "row_id", "uuid", "key", "unna
 
 
 def warn_of_columns(
-    values: np.ndarray, kinds: Sequence[Kind], names: Sequence[str], texts: Sequence[Sequence[str]], rare: float
+    values: Chosen, kinds: Sequence[Kind], names: Sequence[str], texts: Sequence[Sequence[str]], rare: float
 ) -> None:
     """Of the columns of training rows (n, k): numbers, and places in each column's `texts`. `rare`: the share of rows
     below which a category is pooled with others."""
@@ -23,21 +24,23 @@ def warn_of_columns(
     if len(values) < LEAST:
         return
     found: dict[str, list[str]] = {code: [] for code in MESSAGES}
+    n, (gone, low, high, whole, _) = len(values), values.seen
     for i, (kind, name) in enumerate(zip(kinds, names, strict=True)):
-        known = values[~np.isnan(values[:, i]), i]
-        if not len(known):
+        known = n - int(gone[i])
+        if not known:
             found["empty-column"].append(name)
             continue
-        distinct, counts = np.unique(known, return_counts=True)
-        if len(distinct) == 1 and len(known) == len(values):
+        if known == n and low[i] == high[i]:
             found["constant-column"].append(name)
-        elif kind == "category" and (counts == 1).sum() >= UNIQUE * len(known) and len(known) >= LEAST:
-            found["unique-values"].append(f"{name} ({texts[i][int(known[0])]!r:.40}, ...)")
-        elif kind == "category" and counts[counts < rare * len(values)].sum() >= UNIQUE * len(known):
-            found["rare-values"].append(f"{name} ({len(distinct):,} values)")
-        elif kind == "number" and _identifies(known, distinct, name):
+        elif kind == "category":
+            counts = values.counts(i, len(texts[i]))
+            if (counts == 1).sum() >= UNIQUE * known and known >= LEAST:
+                found["unique-values"].append(f"{name} ({texts[i][int(values.first(i))]!r:.40}, ...)")
+            elif counts[counts < rare * n].sum() >= UNIQUE * known:
+                found["rare-values"].append(f"{name} ({np.count_nonzero(counts):,} values)")
+        elif kind == "number" and whole[i] and any(_identifies(one, name) for _, one in values.columns([i])):
             found["identifier"].append(name)
-        if kind == "number" and np.abs(known).max() > EXACT and (known == np.rint(known)).all():
+        if kind == "number" and whole[i] and max(-low[i], high[i]) > EXACT:
             found["large-integers"].append(name)
     for code, message in MESSAGES.items():
         if found[code]:
@@ -62,10 +65,12 @@ MESSAGES = {
 }
 
 
-def _identifies(known: np.ndarray, distinct: np.ndarray, name: str) -> bool:
-    """Whether a column of numbers counts the rows: whole numbers, all different, evenly spaced (in any order; some may
-    be held out), or called so."""
-    if len(distinct) < len(known) or len(known) < LEAST or not (known == np.rint(known)).all():
+def _identifies(column: np.ndarray, name: str) -> bool:
+    """Whether a column of whole numbers counts the rows: all different, evenly spaced (in any order; some may be held
+    out), or called so."""
+    known = column[~np.isnan(column)]
+    distinct = np.sort(known)
+    if len(known) < LEAST or (distinct[1:] == distinct[:-1]).any():
         return False
     steps = np.diff(distinct)
     dense = len(distinct) >= 0.5 * ((distinct[-1] - distinct[0]) / steps.min() + 1)

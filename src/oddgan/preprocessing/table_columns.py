@@ -1,5 +1,7 @@
 """What is learnt of a table's columns, from training rows alone: scales of numbers, values of categories.
 
+Of millions of rows quantiles are those of a sample: `oddgan.preprocessing.table_sums` says from which number on.
+
 Numbers are brought to one scale, in this order:
 
 1. Where `log_tails` is set and the column's kurtosis is above `HEAVY` (a normal distribution has 3, an exponential one
@@ -23,12 +25,14 @@ in a standardised number.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArtifactError, DataError
+from .table_sums import Chosen
 
 Floats: TypeAlias = NDArray[np.float64]
 Scaling: TypeAlias = Literal["standard", "minmax", "robust", "quantile", "none"]
@@ -49,14 +53,12 @@ class Categories:
     other: bool
 
     @classmethod
-    def fit(cls, places: Floats, texts: Sequence[str], rare: float) -> "Categories":
-        """`places`: each training row's value by its place in `texts`, (n,), NaN where it is missing. With `rare` 0
+    def fit(cls, counts: NDArray[np.int64], missing: int, texts: Sequence[str], rare: float) -> "Categories":
+        """`counts`: how many training rows have each of `texts`; `missing`: how many have none. With `rare` 0
         nothing is pooled, and an unseen value is 0 in all of the column's columns."""
-        enough = max(2.0, rare * len(places)) if rare > 0 else 1.0
-        missing = np.isnan(places)
-        counts = np.bincount(places[~missing].astype(int), minlength=len(texts))
+        enough = max(2.0, rare * (int(counts.sum()) + missing)) if rare > 0 else 1.0
         kept = sorted(text for text, count in zip(texts, counts, strict=True) if count >= enough)
-        return cls(tuple(kept), bool(missing.sum() >= enough), rare > 0)
+        return cls(tuple(kept), missing >= enough, rare > 0)
 
     @classmethod
     def from_manifest(cls, facts: Mapping[str, Any]) -> "Categories":
@@ -105,40 +107,40 @@ class Numbers:
     ranks: Floats | None = None
 
     @classmethod
-    def fit(cls, x: Floats, names: Sequence[str], scaling: Scaling, log_tails: bool) -> "Numbers":
+    def fit(cls, x: "Chosen | Floats", names: Sequence[str], scaling: Scaling, log_tails: bool) -> "Numbers":
         """`x`: (n, k) values of the training rows, NaN for missing ones. `blank` is left 0."""
-        gone = np.isnan(x)
-        missed = np.asarray(gone.any(axis=0))
-        if (empty := gone.all(axis=0)).any():
-            x = np.where(empty, 0.0, x)  # a column without any value: its indicator is all there is to it
-        largest = np.fmax.reduce(np.abs(x), axis=0)
+        x = Chosen(x) if isinstance(x, np.ndarray) else x
+        gone = x.seen.gone
+        missed = gone > 0
+        if (empty := gone == len(x)).any():  # a column without any value: its indicator is all there is to it
+            x = x.changed(lambda part: np.where(empty, 0.0, part))
+        largest = x.seen.largest
         if (beyond := np.flatnonzero(largest > 1e150)).size:  # the deviation squares
             raise DataError(f"column {names[beyond[0]]} holds values up to {largest[beyond[0]]:g}: rescale it")
         log_center = log_scale = None
         if log_tails:
-            log_center, log_scale = _log_scales(x)
-            x = logarithm(x, log_center, log_scale)
-            largest = np.fmax.reduce(np.abs(x), axis=0)
-        if missed.any():
-            center, deviation = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
-        else:
-            center, deviation = x.mean(axis=0), x.std(axis=0)
+            log_center, log_scale = _log_scales(x.sample)
+            x = x.changed(partial(logarithm, center=log_center, scale=log_scale))
+            largest = x.seen.largest
+        mean, deviation = x.moments()
         constant = deviation <= 1e-12 * largest  # rounding noise of a large constant is no deviation
         deviation = np.where(constant, 1.0, deviation)
-        result = cls(center, deviation, np.zeros_like(center), missed.astype(np.float64), log_center, log_scale)
+        result = cls(mean, deviation, np.zeros_like(mean), missed.astype(np.float64), log_center, log_scale)
         if scaling == "standard" or not x.shape[1]:
             return result
         if scaling == "none":
-            return replace(result, center=np.zeros_like(center), scale=np.ones_like(center))
+            return replace(result, center=np.zeros_like(mean), scale=np.ones_like(mean))
         if scaling == "minmax":
-            least, most = np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
+            least, most = x.seen.least, x.seen.most
             return replace(result, center=least, scale=np.where(constant, 1.0, most - least))
-        center = np.nanmedian(x, axis=0)
+        center = x.medians()
+        center = np.where(np.isnan(center), mean, center)  # the sample of many rows misses all of a column's few values
         if scaling == "robust":
-            low, high = np.nanquantile(x, (0.25, 0.75), axis=0)
+            low, high = np.nan_to_num(x.quantiles((0.25, 0.75)))
             spread = np.where(high - low <= 1e-12 * largest, deviation, high - low)
             return cls(center, spread, result.blank, result.missed, log_center, log_scale)
-        knots, ranks = zip(*(_knots(column, one) for column, one in zip(x.T, deviation, strict=True)), strict=True)
+        found = [_knots(column, deviation[i], mean[i]) for i, column in x.sample.columns(range(x.shape[1]))]
+        knots, ranks = zip(*found, strict=True)
         width = max(map(len, knots))
         filled = [np.stack([np.pad(row, (0, width - len(row)), constant_values=np.inf) for row in rows])
                   for rows in (knots, ranks)]  # fmt: skip
@@ -184,13 +186,12 @@ def logarithm(x: Floats, center: Floats, scale: Floats) -> Floats:
     return np.where(scale > 0, np.sign(u) * np.log1p(np.abs(u)), x)
 
 
-def _log_scales(x: Floats) -> tuple[Floats, Floats]:
+def _log_scales(x: Chosen) -> tuple[Floats, Floats]:
     """The median of each column, and its unit where its tails are heavy, else 0."""
     centers, scales = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    for i, column in enumerate(x.T):
+    for i, column in x.columns(range(x.shape[1])):
         found = column[~np.isnan(column)]
-        deviation = found.std()
-        if deviation <= 1e-12 * np.abs(found).max():
+        if not len(found) or (deviation := found.std()) <= 1e-12 * np.abs(found).max():
             continue
         if np.mean(((found - found.mean()) / deviation) ** 4) > HEAVY:
             centers[i] = np.median(found)
@@ -199,11 +200,12 @@ def _log_scales(x: Floats) -> tuple[Floats, Floats]:
     return centers, scales
 
 
-def _knots(column: Floats, deviation: float) -> tuple[Floats, Floats]:
+def _knots(column: Floats, deviation: float, mean: float) -> tuple[Floats, Floats]:
     """Quantiles of a column in rising order, and the normal distribution's at the same ranks."""
     from scipy.special import ndtri
 
     found = column[~np.isnan(column)]
+    found = found if len(found) else np.array([mean])
     shares = np.linspace(0, 1, max(2, min(KNOTS, len(found))))
     quantiles = np.maximum.accumulate(np.quantile(found, shares))
     knots, first, count = np.unique(quantiles, return_index=True, return_counts=True)

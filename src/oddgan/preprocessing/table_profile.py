@@ -12,6 +12,7 @@ from ..rows.tables import TableRows
 from ..verdict.uniformity import Finding, distance, same_distribution
 from .prepared import spread
 from .profile_tests import EFFECT, LEVEL, all_equal, all_new, count_above, named, share_rises
+from .table_sums import Chosen
 from .tables import TablePreprocessor
 
 NUMBERS = 2**16  # of training values that are kept: of at most MOST rows, and at least LEAST_KEPT
@@ -60,25 +61,28 @@ class TableProfile:
         some = train[spread(len(train), int(np.clip(NUMBERS // k, LEAST_KEPT, MOST)))]
         sample = np.full((len(some), k), np.nan)
         low, high, mean, deviation = np.full((4, k), np.nan)
-        missing, whole, starts = np.zeros(k, np.int64), np.ones(k, bool), [0]
+        looked, drawn = Chosen(rows.values, train), rows.values[some]
+        missing, whole, starts = looked.seen.gone, np.ones(k, bool), [0]
+        figures = None if looked.held is not None else (looked.seen.least, looked.seen.most, *looked.moments())
         found = [(np.empty(0), np.empty(0, np.int64))]
-        for i, kind in enumerate(preprocessor.kinds):  # a column at a time: tables may be large
-            values = rows.values[train, i].astype(np.float64)
-            gone = np.isnan(values)
-            missing[i] = gone.sum()
+        for i, kind in enumerate(preprocessor.kinds):
             size = 0
             if kind == "category":
-                counts = np.bincount(values[~gone].astype(int))
+                counts = looked.counts(i, len(rows.texts[i]))
                 codes = np.flatnonzero(counts)
                 whole[i] = len(codes) <= CATEGORIES
                 if whole[i]:
                     hashes = np.array([hashed(rows.texts[i][code]) for code in codes], np.float64)
                     order, size = np.argsort(hashes), len(codes)
                     found.append((hashes[order], counts[codes][order]))
-            elif not gone.all():
-                low[i], high[i] = np.nanmin(values), np.nanmax(values)
-                mean[i], deviation[i] = np.nanmean(values), np.nanstd(values)
-                sample[:, i] = np.sort(rows.values[some, i].astype(np.float64))
+            elif missing[i] < len(train):
+                if figures is None and looked.held is not None:
+                    values = np.ascontiguousarray(looked.held[:, i])
+                    low[i], high[i] = np.nanmin(values), np.nanmax(values)
+                    mean[i], deviation[i] = np.nanmean(values), np.nanstd(values)
+                elif figures is not None:
+                    low[i], high[i], mean[i], deviation[i] = (figure[i] for figure in figures)
+                sample[:, i] = np.sort(drawn[:, i].astype(np.float64))
             starts.append(starts[-1] + size)
         hashes, counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return cls(

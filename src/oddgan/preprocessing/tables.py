@@ -6,7 +6,7 @@ What is learnt, and how: `oddgan.preprocessing.table_columns`. How it is applied
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import ArtifactError, DataError, ParameterError
+from ..rows.stored_table import LARGE, PIECE, StoredTable, in_temporary_file
 from ..rows.tables import BOOLEANS, Kind, TableRows, as_table, refuse_suspicious
 from .one_part import OnePart
 from .parts import Block, Parts
 from .prepared import OnePartEach
 from .table_checks import warn_of_columns
 from .table_columns import Categories, Floats, Numbers, Scaling
+from .table_sums import Chosen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,15 +71,17 @@ class TablePreprocessor(OnePart):
         detector's parameters. Raises `DataError` for a column whose values are too large to be squared."""
         rows = as_table(rows)
         refuse_suspicious(rows)
-        rows = rows if numbers is None else rows[numbers]
         kinds = rows.kinds or (NUMBER,) * rows.shape[1]
-        values = np.asarray(rows.values, dtype=np.float64)
+        values = Chosen(rows.values, numbers)
+        number = [i for i, kind in enumerate(kinds) if kind == "number"]
+        gone = values.seen.gone
         categories = tuple(
-            None if kind == "number" else Categories.fit(values[:, i], rows.texts[i], rare)
+            None
+            if kind == "number"
+            else Categories.fit(values.counts(i, len(rows.texts[i])), int(gone[i]), rows.texts[i], rare)
             for i, kind in enumerate(kinds)
         )
-        number = [i for i, kind in enumerate(kinds) if kind == "number"]
-        x = values if len(number) == len(kinds) else values[:, number]
+        x = values.taking(number)
         names = rows.columns or tuple(map(str, range(len(kinds))))
         called = rows.columns or tuple(f"column {i}" for i in range(len(kinds)))
         warn_of_columns(values, kinds, called, rows.texts, rare)
@@ -146,9 +150,10 @@ class TablePreprocessor(OnePart):
         if self.all_numbers and not rows.kinds:
             return
         for i, kind in enumerate(self.kinds):
-            given, places = rows.kind_of(i), rows.values[:, i]
+            given = rows.kind_of(i)
             if given == kind or (given == "boolean" and kind == "number"):
                 continue
+            places = rows.values[:, i]
             if given != "number" and not rows.texts[i]:
                 continue  # a column without any value may be of any type
             if kind != "number" and given == "number" and rows.frame and np.isnan(places).all():
@@ -173,6 +178,9 @@ class TablePreprocessor(OnePart):
 
     def parts(self, rows: TableRows) -> Parts:
         """The rows in blocks."""
+        if isinstance(rows.values, StoredTable):
+            self.check(rows)
+            return _Read(self, rows)  # each block is matched when it is read
         return _Read(self, self.matched(rows))
 
     def heat(self, x: Tensor, x_hat: Tensor) -> Tensor:
@@ -187,10 +195,25 @@ class TablePreprocessor(OnePart):
         """Those rows, ready for training."""
         import torch
 
+        rows, numbers = as_table(rows), np.asarray(numbers)
+        if isinstance(rows.values, StoredTable) and 4 * len(numbers) * len(self.kinds) > LARGE:
+            return self._prepared_in_file(rows, numbers)
         raw = self.raw(rows[numbers])
         encoded = torch.cat([self.encoder.numbers(raw[i : i + CHUNK]) for i in range(0, len(raw), CHUNK)])
         codes = None if self.encoder.all_numbers else raw.index_select(1, self.encoder.category)
         return PreparedTable(self.encoder, encoded, codes)
+
+    def _prepared_in_file(self, rows: TableRows, numbers: np.ndarray) -> PreparedTable:
+        """As `prepare`, what is made in a file of the cache's folder that goes with it."""
+
+        def made(of: Callable[[Tensor], Tensor]) -> StoredTable:
+            step = CHUNK * max(1, PIECE // (8 * CHUNK * len(self.kinds)))
+            pieces = (self.raw(rows[numbers[i : i + step]]) for i in range(0, len(numbers), step))
+            return in_temporary_file(of(x[i : i + CHUNK]).numpy() for x in pieces for i in range(0, len(x), CHUNK))
+
+        category = self.encoder.category
+        codes = None if self.encoder.all_numbers else made(lambda raw: raw.index_select(1, category))
+        return PreparedTable(self.encoder, made(self.encoder.numbers), codes)
 
     def restore(self, tensor: Tensor) -> np.ndarray:
         """The inverse of `tensor`, in the user's units: (n, k) float64 for a table of numbers, with NaN where an
@@ -299,8 +322,8 @@ class PreparedTable(OnePartEach):
     categories, which become columns of 0 and 1 when a batch is asked for."""
 
     encoder: TableEncoder
-    encoded: Tensor
-    codes: Tensor | None
+    encoded: Tensor | StoredTable
+    codes: Tensor | StoredTable | None
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -309,19 +332,24 @@ class PreparedTable(OnePartEach):
         """Those rows as (b, d) float32."""
         import torch
 
-        some = torch.from_numpy(np.asarray(numbers, np.int64))
-        x = self.encoded[some]
-        return x if self.codes is None else torch.cat([x, self.encoder.one_hot(self.codes[some])], dim=1)
+        numbers = np.asarray(numbers, np.int64)
+        some = torch.from_numpy(numbers)
+
+        def taken(of: Tensor | StoredTable) -> Tensor:
+            return torch.from_numpy(np.asarray(of[numbers])) if isinstance(of, StoredTable) else of[some]
+
+        x = taken(self.encoded)
+        return x if self.codes is None else torch.cat([x, self.encoder.one_hot(taken(self.codes))], dim=1)
 
 
-def _blank(encoder: TableEncoder, x: Floats, missed: Floats) -> Floats:
+def _blank(encoder: TableEncoder, x: Chosen, missed: Floats) -> Floats:
     """What a missing value becomes: the scaled median where training rows missed some, else one beyond the
     largest scaled value."""
     import torch
 
-    landmarks = np.nan_to_num(np.fmax.reduce(x, axis=0))
-    for i in np.flatnonzero(missed):
-        found = x[~np.isnan(x[:, i]), i]
+    landmarks = np.nan_to_num(x.seen.most)
+    for i, column in x.sample.columns(np.flatnonzero(missed).tolist()):
+        found = column[~np.isnan(column)]
         landmarks[i] = np.median(found) if len(found) else 0.0
     scaled = encoder.scaled(torch.from_numpy(landmarks[None]))[0].numpy()
     return np.asarray(np.where(missed > 0, scaled, scaled + 1))

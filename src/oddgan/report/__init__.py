@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..colours import Shades
 from ..errors import ParameterError
 from ..evaluation import Comparison, Evaluation, Recalibration, Scores, Training
 from ..files import whole_file
 from . import comparison, markdown, text
 from .document import Document
-from .heat import Shades, heat_map_grid, located, overlay, panel, shades_of
+from .heat import heat_map_grid, located, overlay, panel, shades_of
 from .text import SCHEMA_VERSION
 
 if TYPE_CHECKING:

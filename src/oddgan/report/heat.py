@@ -2,62 +2,24 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError, ParameterError
+from ..colours import STRONGEST, Shades, inferno
+from ..errors import DataError
 from ..evaluation import Evaluation, Example
 from ..files import whole_file
-from ..verdict.regions import threshold_in
-from .colours import inferno
 
 SIDE = 144  # pixels, to which a page enlarges the shorter side of tiny pictures
-STRONGEST = 0.85  # opacity of the heat where the map reaches vmax: the picture is still visible
 OUTLINE = (0, 255, 230)  # of a mask: distinct from every colour of the map
 CONTOUR = (255, 255, 255)  # around what is above the threshold of the map
 RIM = (30, 30, 30)  # around that line, which would be lost on white
-FAINTEST, FULLEST = 0.5, 2.0  # times the threshold: where heat begins, and where it is at full strength
 TILE = 160  # shorter side to which tiny pictures are enlarged in a grid; other pictures get at most twice that
-NEARLY = 0.9  # of the threshold: a map that was enlarged has a lower peak
 _CAPTION = 13
 _GAP = 14
 _SEAM = 4
 _BAR = 14
-
-
-@dataclass(frozen=True)
-class Shades:
-    """How values of anomaly maps are shown: none at `low` and below, in full strength at `high` and above, with a line
-    around what is above `threshold`. One for all pictures that are to be compared. Raises `ParameterError` where `high`
-    is not above `low`."""
-
-    high: float
-    low: float = 0.0
-    threshold: float | None = None
-
-    def __post_init__(self) -> None:
-        if not self.high > self.low:
-            raise ParameterError(f"shades of a heat map: high={self.high} must be above low={self.low}")
-
-    @classmethod
-    def of(cls, threshold: float, fullest: float = FULLEST) -> "Shades":
-        """For standardised maps, whose anomalous places are above `threshold`; `fullest`: times the threshold that is
-        shown in full strength."""
-        if not threshold > 0:  # no map stands out from what is usual
-            return cls(1.0, 0.0, threshold)
-        return cls(max(fullest, 1.01 * FAINTEST) * threshold, FAINTEST * threshold, threshold)
-
-    def shown_in(self, anomaly_map: np.ndarray) -> "Shades":
-        """For a flagged picture: these, with a line around what is above its own threshold (`threshold_in`); or, where
-        its map is far below the common one, such as show its peak in full strength."""
-        if self.threshold is None:
-            return self
-        own, peak = threshold_in(anomaly_map, self.threshold), float(np.max(anomaly_map))
-        if own == self.threshold or own > NEARLY * self.threshold or not peak > 0:
-            return replace(self, threshold=own)
-        return Shades(peak, FAINTEST * peak, own)
 
 
 def overlay(picture: np.ndarray, anomaly_map: np.ndarray, shades: Shades) -> np.ndarray:
@@ -66,8 +28,7 @@ def overlay(picture: np.ndarray, anomaly_map: np.ndarray, shades: Shades) -> np.
     colour = _in_colour(np.asarray(picture))
     if colour.shape[:2] != np.shape(anomaly_map):
         raise DataError(f"overlay: picture {colour.shape[:2]} and map {np.shape(anomaly_map)} differ in size")
-    relative = (np.asarray(anomaly_map, dtype=np.float32) - shades.low) / (shades.high - shades.low)
-    heat = np.clip(np.nan_to_num(relative), 0.0, 1.0)
+    heat = shades.heat(anomaly_map)
     opacity = (STRONGEST * heat)[..., None]
     mixed = (1 - opacity) * colour + opacity * inferno()[np.rint(heat * 255).astype(np.intp)]
     return np.asarray(np.rint(mixed), dtype=np.uint8)

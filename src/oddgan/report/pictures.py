@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..colours import Shades
 from ..evaluation import Evaluation, Example
 from . import document as doc
 from . import text
-from .heat import SIDE, Shades, png, shades_of, shown_views
+from .heat import SIDE, png, shades_of, shown_views
 
 BUDGET = 2_300_000  # characters of all pictures of a page
 LONGEST = (448, 320, 224, 160, 112)  # pixels of a side, the first with which they fit

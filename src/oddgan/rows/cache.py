@@ -9,15 +9,12 @@ Readers trust only complete lines of the index. A writer that is killed leaves a
 the next writer overwrites, and an incomplete line, which the next writer removes.
 """
 
-import errno
 import hashlib
+import itertools
 import json
 import os
 import re
-import shutil
-import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -30,29 +27,17 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, OutputError
 from .decode import Array, Unreadable, decode
-from .places import identity
+from .folders import cache_folder, cannot_write, check_room
+from .places import identity, whole_place
 from .threads import threaded
 
 FileKey = tuple[str, int, int]  # absolute path, when it last changed in ns, size in bytes
 
 CHUNK_BYTES = 16 * 2**20
 CHUNK_ROWS = 256  # a killed process loses no more than this many decoded pictures
+LINES = 65_536  # of an index that are read together
 POLL = 0.01  # seconds between attempts to take the lock
 SHOWN = 10  # unreadable pictures that an error lists
-
-
-def cache_folder() -> Path:
-    """The folder of oddgan's caches: ODDGAN_CACHE, or else the platform's cache folder."""
-    if setting := os.environ.get("ODDGAN_CACHE", "").strip():
-        return Path(setting)
-    try:
-        if sys.platform == "win32":
-            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "oddgan/Cache"
-        if sys.platform == "darwin":
-            return Path.home() / "Library/Caches/oddgan"
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oddgan"
-    except RuntimeError:
-        raise OutputError("there is no home folder for the picture cache; set ODDGAN_CACHE to a folder") from None
 
 
 @dataclass(frozen=True)
@@ -78,12 +63,57 @@ class Form:
         return h * w * c * self.dtype.itemsize
 
 
-class Store:
-    """The rows of one form in one folder. `found`: the row of each wanted file that has one."""
+class Wanted:
+    """The files of the wanted pictures (m,), each once: `numbers` (u,) says which picture, `files` (m,) which of them
+    each picture has, `changed` and `size` (u,) int64 how the file was. Paths are known by 16 bytes of their hash, so
+    that a million files take some dozens of megabytes. `bad`: why files cannot be reached, by picture."""
 
-    def __init__(self, folder: Path, form: Form, wanted: set[str]) -> None:
+    def __init__(self, paths: Sequence[str], numbers: NDArray[np.int64]) -> None:
+        self.bad: dict[int, str] = {}
+        self.paths = paths
+        hashes, changed, size = np.zeros((len(numbers), 2), np.uint64), *np.full((2, len(numbers)), -1, np.int64)
+        for place, i in enumerate(numbers.tolist()):
+            try:
+                path, changed[place], size[place] = identity(paths[i])
+            except OSError as error:
+                self.bad[i] = error.strerror or "it cannot be reached"
+                path = f"{i}\0"
+            hashes[place] = _hash(path)
+        _, first, self.files = np.unique(hashes[:, 0], return_index=True, return_inverse=True)
+        self.numbers, self.changed, self.size = numbers[first], changed[first], size[first]
+        self._hashes = hashes[first]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def key(self, file: int) -> FileKey:
+        """The path of a file, when it last changed, and its size, as the index has them."""
+        path = whole_place(self.paths[int(self.numbers[file])])
+        return path, int(self.changed[file]), int(self.size[file])
+
+    def find(self, lines: Sequence[tuple[int, int, int, str]]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """Of lines (row, changed, size, path) of an index the wanted files that they are of, and their rows."""
+        none = np.empty(0, np.int64)
+        if not lines or not len(self):
+            return none, none
+        hashes = np.array([_hash(path) for *_, path in lines], np.uint64)
+        at = np.minimum(np.searchsorted(self._hashes[:, 0], hashes[:, 0]), len(self) - 1)
+        rows, changed, size = (np.array([line[i] for line in lines], np.int64) for i in range(3))
+        same = (self._hashes[at] == hashes).all(axis=1) & (self.changed[at] == changed) & (self.size[at] == size)
+        return at[same], rows[same]
+
+
+def _hash(path: str) -> tuple[int, int]:
+    digest = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+
+class Store:
+    """The rows of one form in one folder. `found`: of each wanted file the row that it has, (u,), -1 for none."""
+
+    def __init__(self, folder: Path, form: Form, wanted: Wanted) -> None:
         self.folder, self.form = folder, form
-        self.found: dict[FileKey, int] = {}
+        self.found = np.full(len(wanted), -1, np.int64)
         self.count = 0  # rows that the index lists
         self._wanted = wanted
         self._read = 0  # bytes of the index that were read: complete lines only
@@ -94,25 +124,32 @@ class Store:
         try:
             with (self.folder / "index.jsonl").open("rb") as index:
                 index.seek(self._read)
-                added = index.read()
+                while block := list(itertools.islice(index, LINES)):
+                    if not block[-1].endswith(b"\n"):
+                        block.pop()
+                    self._read += sum(map(len, block))
+                    self._look(block)
             held = (self.folder / "rows.bin").stat().st_size // self.form.row_bytes
         except FileNotFoundError:
             return
-        whole = added[: added.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.splitlines():
+        if self.count > held:
+            raise OutputError(f"the picture cache {self.folder} is damaged (rows are missing); delete that folder")
+
+    def _look(self, lines: Sequence[bytes]) -> None:
+        read = []
+        for line in lines:
             try:
                 row, mtime, size, path = json.loads(line)
             except ValueError:
                 continue  # damaged by a crash of the machine: its picture is decoded again
             self.count = max(self.count, row + 1)
-            if path in self._wanted:
-                self.found[path, mtime, size] = row
-        if self.count > held:
-            raise OutputError(f"the picture cache {self.folder} is damaged (rows are missing); delete that folder")
+            read.append((row, mtime, size, path))
+        files, rows = self._wanted.find(read)
+        self.found[files] = rows
 
-    def append(self, batch: Sequence[tuple[FileKey, Array]]) -> bool:
-        """Append the rows of `batch`: all, or none on an error. True if another process had added some of them."""
+    def append(self, batch: Mapping[int, Array]) -> bool:
+        """Append these rows by their files: all, or none on an error. True if another process had added some of
+        them."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (
             FileLock(self.folder / "lock").acquire(poll_interval=POLL),  # the system frees it when the holder dies
@@ -120,7 +157,7 @@ class Store:
             open(self.folder / "index.jsonl", "ab", buffering=0) as index,
         ):
             self.refresh()
-            fresh = {file: row for file, row in batch if file not in self.found}
+            fresh = {self._wanted.key(file): row for file, row in batch.items() if self.found[file] < 0}
             start = self.count * self.form.row_bytes
             try:
                 rows.truncate(start)
@@ -151,8 +188,8 @@ def cached_rows(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Array, NDArray[np.intp]]:
     """See `Pictures.cached`."""
-    wanted = [range(len(paths))[i] for i in indices]
-    if not wanted:
+    wanted = np.arange(len(paths))[np.asarray(indices, np.int64)] if len(indices) else np.empty(0, np.int64)
+    if not len(wanted):
         raise DataError("no pictures were requested; give at least one")
     # Versions of Pillow may decode differently, so each has its own rows.
     digest = hashlib.sha256(f"1\n{PIL.__version__}\n{key}".encode()).hexdigest()[:32]
@@ -162,7 +199,7 @@ def cached_rows(
     except OutputError:
         raise
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
 class _Fill:
@@ -178,41 +215,39 @@ class _Fill:
     ) -> None:
         self.folder, self.paths, self.name = folder, paths, name
         self.transform, self.progress = transform, progress
-        self.files: dict[int, FileKey] = {}
-        self.known: set[str] = set()  # the absolute paths of all wanted pictures
-        self.bad: dict[int, str] = {}
+        self.wanted: Wanted
         self.store: Store | None = None  # set by the first picture that is found or decoded
         self.first = -1  # that picture
 
-    def run(self, wanted: list[int]) -> tuple[Array, NDArray[np.intp]]:
-        distinct = list(dict.fromkeys(wanted))
-        for i in distinct:
-            try:
-                self.files[i] = identity(self.paths[i])
-            except OSError as error:
-                self.bad[i] = error.strerror or "it cannot be reached"
-        self.known = {path for path, _, _ in self.files.values()}
+    def run(self, wanted: NDArray[np.int64]) -> tuple[Array, NDArray[np.intp]]:
+        self.wanted = Wanted(self.paths, wanted)
+        self.bad = self.wanted.bad
         self._look_up()
-        missing = [i for i in self.files if not self._has(i)]
-        if missing:
+        missing = self._missing()
+        if len(missing):
             self._decode(missing)
         if self.bad:
-            raise self._unreadable(len(distinct))
+            raise self._unreadable(len(self.wanted))
         assert self.store is not None  # there is at least one picture, and it is not bad
-        rows = np.array([self.store.found[self.files[i]] for i in wanted], dtype=np.intp)
-        return self.store.map(), rows
+        return self.store.map(), self.store.found[self.wanted.files].astype(np.intp, copy=False)
 
     def _look_up(self) -> None:
         for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
             if (form := Form.parse(folder.name)) is not None:
-                store = Store(folder, form, self.known)
-                held = next((i for i, file in self.files.items() if file in store.found), None)
-                if held is not None:
-                    self._agree(held, form)
-                    self.store, self.first = store, held
+                store = Store(folder, form, self.wanted)
+                held = np.flatnonzero(store.found >= 0)
+                if len(held):
+                    first = int(self.wanted.numbers[held].min())
+                    self._agree(first, form)
+                    self.store, self.first = store, first
 
-    def _has(self, i: int) -> bool:
-        return self.store is not None and self.files[i] in self.store.found
+    def _missing(self) -> NDArray[np.intp]:
+        """The files that are to be decoded, in the order of the pictures that were asked for."""
+        there = np.ones(len(self.wanted), bool) if self.store is None else self.store.found < 0
+        there &= ~np.isin(self.wanted.numbers, list(self.bad))
+        files, first = np.unique(self.wanted.files, return_index=True)
+        asked = files[np.argsort(first)]
+        return asked[there[asked]]
 
     def _agree(self, i: int, form: Form) -> None:
         if self.store is not None and self.store.form != form:
@@ -221,41 +256,48 @@ class _Fill:
                 f"becomes {form}; bring all of them to one size, one number of channels and one depth"
             )
 
-    def _decode(self, missing: list[int]) -> None:
+    def _decode(self, missing: NDArray[np.intp]) -> None:
         """Decode `missing` in threads and append it to the cache, chunk by chunk."""
         total, done, backwards = len(missing), 0, False
-        queue = deque(missing)
+        first, last = 0, total
 
         def pending() -> Iterator[int]:
-            nonlocal done
-            while queue:
-                i = queue.pop() if backwards else queue.popleft()
-                if self._has(i):  # another process has added it meanwhile
+            nonlocal done, first, last
+            while first < last:
+                if backwards:
+                    last -= 1
+                    file = int(missing[last])
+                else:
+                    file = int(missing[first])
+                    first += 1
+                if self.store is not None and self.store.found[file] >= 0:  # another process has added it meanwhile
                     done += 1
                 else:
-                    yield i
+                    yield file
 
-        batch: list[tuple[FileKey, Array]] = []
-        for i, row in threaded(self._row, pending()):
+        batch: dict[int, Array] = {}
+        for file, row in threaded(self._row, pending()):
             done += 1
             if row is not None:
+                i = int(self.wanted.numbers[file])
                 form = Form((row.shape[0], row.shape[1], row.shape[2]), row.dtype)
                 self._agree(i, form)
                 if self.store is None:
-                    self._check_room(total * form.row_bytes)
-                    self.store, self.first = Store(self.folder / str(form), form, self.known), i
-                batch.append((self.files[i], row))
+                    check_room(self.folder, total * form.row_bytes)
+                    self.store, self.first = Store(self.folder / str(form), form, self.wanted), i
+                batch[file] = row
                 if len(batch) >= min(CHUNK_ROWS, max(1, CHUNK_BYTES // form.row_bytes)):
                     # Two processes that decode the same pictures share the work by starting from opposite ends.
                     backwards ^= self.store.append(batch)
-                    batch = []
+                    batch = {}
             if self.progress is not None:
                 self.progress(done, total)
         if batch and self.store is not None:
             self.store.append(batch)
 
-    def _row(self, i: int) -> tuple[int, Array | None]:
-        """Picture `i` decoded and transformed, or None with the reason in `bad`. Runs in threads."""
+    def _row(self, file: int) -> tuple[int, Array | None]:
+        """The picture in a file, decoded and transformed, or None with the reason in `bad`. Runs in threads."""
+        i = int(self.wanted.numbers[file])
         path = self.paths[i]
         try:
             before = identity(path)
@@ -264,11 +306,11 @@ class _Fill:
                 raise Unreadable("it changed while it was read")
         except Unreadable as bad:
             self.bad[i] = bad.reason
-            return i, None
+            return file, None
         except OSError as error:
             self.bad[i] = error.strerror or "it cannot be reached"
-            return i, None
-        self.files[i] = before
+            return file, None
+        _, self.wanted.changed[file], self.wanted.size[file] = before
         try:
             row = np.asarray(self.transform(picture))
         except DataError as error:
@@ -277,16 +319,7 @@ class _Fill:
             row = row[..., None]
         if row.ndim != 3:
             raise ValueError(f"the transform must give (h, w, C) arrays, not {row.shape}")
-        return i, row
-
-    def _check_room(self, needed: int) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise OutputError(
-                f"the picture cache needs {needed / 1e9:.1f} GB and the disk of {self.folder} has "
-                f"{free / 1e9:.1f} GB left; free some or set ODDGAN_CACHE to a folder on a larger disk"
-            )
+        return file, row
 
     def _unreadable(self, total: int) -> DataError:
         shown = [f"{self.name(i)} ({self.bad[i]})" for i in sorted(self.bad)[:SHOWN]]
@@ -301,14 +334,3 @@ class _Fill:
 def _write(stream: FileIO, data: memoryview) -> None:
     while data:  # one call may write less than all
         data = data[stream.write(data) :]
-
-
-def _cannot_write(folder: Path, error: OSError) -> OutputError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return OutputError(
-            f"the disk is full: no room for the picture cache {folder}; free some or set ODDGAN_CACHE to a folder on "
-            "a larger disk"
-        )
-    return OutputError(
-        f"the picture cache {folder} cannot be used ({error.strerror or error}); set ODDGAN_CACHE to a writable folder"
-    )

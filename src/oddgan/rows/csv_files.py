@@ -17,10 +17,10 @@ import io
 import itertools
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from . import csv_arrow
 from .csv_values import MARKS, Places, fast_numbers, is_mark, kind_of, numbers
+from .stored_table import Numbers
 from .texts import is_number, shown, suspicious
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ BLOCK = 512  # rows converted at a time
 MOST_FIELD = 131_072  # characters of one value: the limit of Python's reader
 MOST_LINE = 2**24  # characters of one line: memory holds a few of them, whatever a compressed file unpacks to
 FAST = 2**18  # bytes; for smaller files, importing pyarrow takes longer than reading them
+
+Gather: TypeAlias = Callable[[Iterable[NDArray[np.float64]]], Numbers]
+"""Makes one table of its parts (m, k)."""
 
 _LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
 _YEAR = re.compile(r"[12]\d{3}")  # the only numbers that may be column names
@@ -153,29 +157,29 @@ class CsvFile:
                     values[:, i] = np.fromiter(map(known[i].__getitem__, found), np.float64, len(found))
             yield values
 
-    def whole(self, chosen: Sequence[str], known: "Mapping[str, Kind]") -> "TableRows":
+    def whole(self, chosen: Sequence[str], known: "Mapping[str, Kind]", gathered: Gather | None = None) -> "TableRows":
         """All rows of the columns `chosen`. A column with any text holds categories, unless it is `known` to hold
-        numbers."""
+        numbers. `gathered`: makes one table of parts."""
         from .tables import TableRows
 
         kinds = self.kinds(chosen, known)
         while True:
             try:
-                parts = list(self.parts(kinds))
+                lists: list[tuple[tuple[str, ...], ...]] = [()]
+                values = (gathered or together)(_seen(self.parts(kinds), lists))
                 break
             except _NotANumberError as error:
                 if error.column in known:
                     raise
                 kinds[error.column] = "category"  # its first rows were all numbers
-        if not parts:
+        if not len(values):
             fix = "give at least one" if self.one_line else "a quote that opens in line 1 is closed too late or never"
             raise DataError(f"{self.path}: has no rows; {fix}")
-        values = np.concatenate([part.values for part in parts])
-        rows = TableRows(values, tuple(kinds), tuple(kinds.values()), parts[-1].texts)
+        rows = TableRows(values, tuple(kinds), tuple(kinds.values()), lists[0])
         inferred = {name: (i, rows.texts[i]) for i, name in enumerate(kinds) if name not in known and rows.texts[i]}
         # A column whose first rows hold nothing but marks such as "-" may turn out to hold numbers.
         if late := [name for name, (_, texts) in inferred.items() if kind_of(texts) == "number"]:
-            return self.whole(chosen, {**known, **dict.fromkeys(late, "number")})
+            return self.whole(chosen, {**known, **dict.fromkeys(late, "number")}, gathered)
         for name, (i, texts) in inferred.items():
             self._check_texts(name, texts, values[:, i])
         return rows
@@ -339,6 +343,19 @@ class CsvFile:
                 except UnicodeDecodeError as error:
                     return f"line {number}: {error.reason}"
         return reason
+
+
+def together(parts: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """All rows of these parts (m, k), in memory."""
+    held = list(parts)
+    return np.concatenate(held) if held else np.empty((0, 0))
+
+
+def _seen(parts: "Iterator[TableRows]", texts: list[tuple[tuple[str, ...], ...]]) -> Iterator[NDArray[np.float64]]:
+    """The values of parts; `texts` gets the categories of the last one, which are those of all."""
+    for part in parts:
+        texts[0] = part.texts
+        yield part.values  # type: ignore[misc]
 
 
 def _binary(path: Path) -> gzip.GzipFile | io.BufferedReader:

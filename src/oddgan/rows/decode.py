@@ -20,7 +20,7 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImag
 from PIL.ImageFile import ImageFile
 
 from ..errors import DataError, ParameterError
-from .places import PAGED, files_of, page_of
+from .places import PAGED, files_of, inside_of, page_of, read
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -56,9 +56,11 @@ class Unreadable(Exception):
         self.reason, self.fix = reason, fix
 
 
-def decode(place: str) -> Array:
-    """The picture at `place` (`oddgan.rows.places`) as (H, W) or (H, W, C), uint8, uint16 or float32; raises
-    `Unreadable`."""
+def decode(place: str | bytes) -> Array:
+    """The picture at `place` (`oddgan.rows.places`), or in a file of these bytes, as (H, W) or (H, W, C), uint8, uint16
+    or float32; raises `Unreadable`."""
+    if isinstance(place, bytes):
+        return _decoded(place)
     files = files_of(place)
     if len(files) == 1:
         return _decoded(files[0])
@@ -89,8 +91,8 @@ def _check_alike(files: Sequence[str], heads: Sequence[tuple[int, int, str]]) ->
             )
 
 
-def _decoded(path: str) -> Array:
-    """The picture in one file or on one page."""
+def _decoded(path: str | bytes) -> Array:
+    """The picture in one file or on one page, or whose file has these bytes."""
     with _opened(path) as image:
         rawmode = _rawmode(image)
         try:
@@ -106,8 +108,10 @@ def _decoded(path: str) -> Array:
     return np.ascontiguousarray(turn(array) if turn else array)
 
 
-def header(place: str) -> tuple[int, int, int, str]:
+def header(place: str | bytes) -> tuple[int, int, int, str]:
     """(H, W, channels, dtype name) of what `decode` returns, without decoding pixels where possible."""
+    if isinstance(place, bytes):
+        return _header(place)
     files = files_of(place)
     if len(files) == 1:
         return _header(files[0])
@@ -147,7 +151,7 @@ def _page_starts(stream: io.BufferedReader) -> Iterator[int]:
     big = b"\x2b" in head[2:4]
     count, link, entry = (f"{order}Q", f"{order}Q", 20) if big else (f"{order}H", f"{order}I", 12)
     at, seen = 4 + 4 * big, set[int]()
-    held = os.fstat(stream.fileno()).st_size
+    held = stream.seek(0, os.SEEK_END)
     stream.seek(at)
     while len(raw := stream.read(struct.calcsize(link))) == struct.calcsize(link):
         start: int = struct.unpack(link, raw)[0]
@@ -191,7 +195,7 @@ class _File(io.BufferedReader):
         return changed + found[len(changed) :]
 
 
-def _header(path: str) -> tuple[int, int, int, str]:
+def _header(path: str | bytes) -> tuple[int, int, int, str]:
     with _opened(path) as image:
         if image.mode == "I":  # only the pixels show whether the values fit 16 bits
             array = _decoded(path)
@@ -207,9 +211,9 @@ def _header(path: str) -> tuple[int, int, int, str]:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[ImageFile]:
+def _opened(path: str | bytes) -> Iterator[ImageFile]:
     """The picture with its header read and checked, its pixels not yet decoded."""
-    path, page = page_of(path)
+    path, page = (path, None) if isinstance(path, bytes) else page_of(path)
     with _stream(path) as stream:
         if page is not None:
             stream.begin_at(page)
@@ -247,17 +251,21 @@ def _opened(path: str) -> Iterator[ImageFile]:
             raise _damaged(error) from error
 
 
-def _how_to_read_one(path: str, form: str | None) -> str:
-    name = os.path.basename(path)
-    if form != "TIFF":
+def _how_to_read_one(path: str | bytes, form: str | None) -> str:
+    if form != "TIFF" or isinstance(path, bytes):
         return "save each of them in its own file"
+    name = os.path.basename(path)
     if os.path.splitext(path)[1].lower() not in PAGED:
         return "call the file .tif to read its pages"
     return f"add #0 to its name for the first, or give the file or its folder as DATA: {name}#0"
 
 
-def _stream(path: str) -> _File:
+def _stream(path: str | bytes) -> _File:
+    if isinstance(path, bytes):
+        return _File(io.BytesIO(path))
     try:
+        if inside_of(path) is not None:
+            return _File(io.BytesIO(read(path)))
         about = os.stat(path)
         if stat.S_ISDIR(about.st_mode):
             raise Unreadable("it is a folder, not a picture", "name a picture file")

@@ -7,7 +7,9 @@
 | DataFrame of pandas, polars, pyarrow or any other that narwhals knows | table |
 | list of pictures: arrays, tensors, Pillow images, paths | pictures |
 | map-style data set of pictures or of vectors, with or without labels | pictures or table |
-| path: picture, folder of pictures, .csv, .tsv, .parquet, .npy, .npz, IDX | pictures or table |
+| path: picture, folder of pictures, .tar or folder of them | pictures |
+| path: .csv, .tsv, .parquet, folder of .parquet, .npy, .npz, IDX | table or pictures |
+| address of any of these that fsspec reads: s3://bucket/parts | pictures or table |
 | where a model is asked: one array (H, W[, C]), one Pillow image; one pandas Series | one row |
 """
 
@@ -21,6 +23,7 @@ import numpy as np
 
 from ..errors import DataError
 from .pictures import SMALLEST_SIDE, PictureRows, is_tensor
+from .remote import is_address, local
 from .table_files import TableFile, is_table_file
 from .tables import Kind, TableRows, as_table, is_frame
 
@@ -76,7 +79,7 @@ def _opened(X: Any, like: Expected | None) -> Rows:
     if isinstance(X, PictureRows | TableRows):
         return X
     if isinstance(X, str | os.PathLike):
-        return _from_path(Path(X), like)
+        return _from_path(local(X), like)
     if isinstance(X, TableFile):
         return _from_table_file(X, like)
     if isinstance(X, np.ndarray) or is_tensor(X):
@@ -113,7 +116,7 @@ def _from_list(X: Sequence[Any], like: Expected | None) -> Rows:
     if X and all(isinstance(one, str | os.PathLike) for one in X):
         from .picture_files import Pictures
 
-        return PictureRows(Pictures(X))
+        return PictureRows(Pictures([local(one) if is_address(os.fspath(one)) else one for one in X]))
     if X and (getattr(X[0], "ndim", 0) >= 2 or hasattr(X[0], "getbands")):
         if is_frame(X[0]):
             raise DataError("X is a list of DataFrames: give one, for instance pandas.concat(X)")

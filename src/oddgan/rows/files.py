@@ -8,10 +8,13 @@ from ..errors import DataError
 from .array_files import array_rows, checked, converted
 from .decode import SUFFIXES, places
 from .idx import idx_files, is_idx, read_idx
+from .names import Names
 from .picture_files import Pictures
 from .places import page_of
 from .scan import scan
 from .table_files import TableFile, is_table_file
+from .table_folders import is_table_folder
+from .tar_shards import is_tar, is_tar_folder, members
 
 TRUTH = frozenset({"ground_truth", "ground-truth", "groundtruth"})
 """What folders of masks are called, in lower case."""
@@ -20,7 +23,7 @@ MASKS = TRUTH | {"mask", "masks", "mask_dir", "masks_dir", "gt"}
 """The same, and names that mean masks where there are other folders beside them."""
 
 
-def without_masks(pictures: Sequence[str]) -> list[str]:
+def without_masks(pictures: Sequence[str]) -> Sequence[str]:
     """Relative paths of pictures without those in folders of masks."""
     folders: dict[str, set[str]] = {}
     for name in pictures:
@@ -35,13 +38,16 @@ def without_masks(pictures: Sequence[str]) -> list[str]:
             for i, part in enumerate(parts[:-1])
         )
 
-    return [name for name in pictures if not is_mask(name)]
+    named = {part.lower() for inside in folders.values() for part in inside}
+    return [name for name in pictures if not is_mask(name)] if named & MASKS else pictures
 
 
 def open_path(path: Path) -> Any:
     """The rows at `path`: every picture below a folder (masks in a folder called ground_truth are not pictures), one
     picture, a table file, an array, IDX files. Raises `DataError` for a path that is none of them."""
     try:
+        if is_tar(path) and not path.is_dir():
+            return Pictures(members(path), root=path.parent)
         if not path.exists():
             if page_of(str(path))[1] is not None and Path(page_of(str(path))[0]).exists():
                 return Pictures([path], root=path.parent)
@@ -80,6 +86,10 @@ def _check_regular(path: Path) -> None:
 
 
 def _folder(path: Path) -> Any:
+    if is_table_folder(path):
+        return TableFile(path)
+    if is_tar_folder(path):
+        return Pictures(members(path), root=path)
     if files := idx_files(path):
         part = files["test pictures"]
         return converted(checked(read_idx(part), str(part)))
@@ -88,4 +98,4 @@ def _folder(path: Path) -> Any:
     if not pictures:
         held = f"only {found.ignored()}" if found.others else "nothing"
         raise DataError(f"{path}: no pictures here, {held}; give a folder with PNG, JPEG, BMP, TIFF or WebP pictures")
-    return Pictures((path / name for name in pictures), root=path)
+    return Pictures(Names(pictures, str(path / "-")[:-1]), root=path)

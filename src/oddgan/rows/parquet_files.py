@@ -5,8 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import DataError, MissingExtra
-from .csv_files import PART
+from .csv_files import PART, Gather
+from .stored_table import LARGE
 
 if TYPE_CHECKING:
     from .tables import Kind, TableRows
@@ -41,18 +45,23 @@ class ParquetFile:
         """The columns that `kinds` names, in its order, `size` rows at a time."""
         import pyarrow as pa
 
+        first = 0
         with self._understood():
             for batch in self.file.iter_batches(size, columns=list(kinds)):
-                yield self._as_rows(pa.Table.from_batches([batch]), list(kinds), kinds)
+                yield self._as_rows(pa.Table.from_batches([batch]), list(kinds), kinds, first)
+                first += len(batch)
 
-    def whole(self, chosen: Sequence[str], known: "Mapping[str, Kind]") -> "TableRows":
-        """All rows of the columns `chosen`. Numbers become texts where they are `known` to be categories."""
+    def whole(self, chosen: Sequence[str], known: "Mapping[str, Kind]", gathered: Gather | None = None) -> "TableRows":
+        """All rows of the columns `chosen`. Numbers become texts where they are `known` to be categories. `gathered`:
+        makes one table of the parts of a large file."""
         if not self.count():
             raise DataError(f"{self.path}: has no rows; give at least one")
+        if gathered is not None and 8 * self.count() * len(chosen) > LARGE:
+            return merged(self.parts({name: known.get(name, "number") for name in chosen}), gathered)
         with self._understood():
             return self._as_rows(self.file.read(columns=list(chosen)), chosen, known)
 
-    def _as_rows(self, table: Any, names: Sequence[str], kinds: "Mapping[str, Kind]") -> "TableRows":
+    def _as_rows(self, table: Any, names: Sequence[str], kinds: "Mapping[str, Kind]", first: int = 0) -> "TableRows":
         import pyarrow as pa
 
         from .tables import as_table
@@ -62,7 +71,7 @@ class ParquetFile:
                 pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
             ):
                 table = table.set_column(i, field.name, table.column(i).cast(pa.string()))
-        return as_table(table).chosen(names)
+        return as_table(table, first).chosen(names)
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -77,3 +86,37 @@ class ParquetFile:
         except Exception as error:  # pyarrow raises many types on damaged files
             reason = " ".join(str(error).split())
             raise DataError(f"{self.path}: is not a Parquet file, or damaged ({reason}); write it again") from error
+
+
+def merged(parts: "Iterator[TableRows]", gathered: Gather) -> "TableRows":
+    """All rows of these parts of one table, whose categories each part numbers by itself. Raises `DataError` where the
+    kinds of columns differ."""
+    from .tables import TableRows
+
+    heads: list[TableRows] = []
+    known: list[dict[str, int]] = []
+
+    def values() -> Iterator[NDArray[np.float64]]:
+        for part in parts:
+            if not heads:
+                heads.append(part)
+                known.extend({} for _ in part.kinds)
+            elif part.kinds != heads[0].kinds:
+                i = next(i for i, kind in enumerate(part.kinds) if kind != heads[0].kinds[i])
+                name, now, before = part.name_of(i), part.kinds[i], heads[0].kinds[i]
+                raise DataError(f"column {name!r} is of the kind {now}, and {before} in other rows; write one type")
+            found = np.array(part.values, np.float64)
+            for i, kind in enumerate(part.kinds):
+                if kind == "category":
+                    codes = [known[i].setdefault(text, len(known[i])) for text in part.texts[i]]
+                    places = found[:, i]
+                    found[:, i] = np.array([*codes, np.nan])[np.where(np.isnan(places), -1, places).astype(int)]
+            yield found
+
+    whole = gathered(values())
+    head = heads[0]
+    texts = tuple(
+        tuple(texts) if kind == "category" else head.texts[i]
+        for i, (kind, texts) in enumerate(zip(head.kinds, known, strict=True))
+    )
+    return TableRows(whole, head.columns, head.kinds, texts, None, head.plain)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .cache import cached_rows
 from .decode import Array, Unreadable, decode, header
+from .names import Names
 from .places import called, grouped, joined
 from .threads import threaded
 
@@ -46,8 +47,8 @@ class Pictures:
     """
 
     def __init__(self, paths: Iterable[str | os.PathLike[str]], *, root: str | os.PathLike[str] | None = None) -> None:
-        self.paths: tuple[str, ...] = tuple(os.fspath(path) for path in paths)
         self.root = None if root is None else Path(root)
+        self.paths = paths if isinstance(paths, Names) else Names(os.fspath(path) for path in paths)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -89,7 +90,8 @@ class Pictures:
 
     def subset(self, indices: Iterable[SupportsIndex]) -> "Pictures":
         """The pictures at `indices`, in that order."""
-        return Pictures((self.paths[operator.index(i)] for i in indices), root=self.root)
+        numbers = np.asarray([operator.index(i) for i in indices] if not isinstance(indices, np.ndarray) else indices)
+        return Pictures(self.paths.some(np.arange(len(self))[numbers.astype(np.int64)]), root=self.root)
 
     def grouped(self, endings: Sequence[str]) -> "Pictures":
         """Pictures whose files' names differ in `endings` alone as one picture each, whose channels are those of the

@@ -4,13 +4,12 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
-from .places import files_of, page_of
+from .places import files_of, page_of, read, size_of
 
 SMALLEST_SIDE = 8
 LOOKED_AT = 5_000  # headers that size and channels are inferred from; the rest are held to it as they are read
@@ -77,7 +76,7 @@ class PictureRows:
     def file_size(self, i: int) -> int | None:
         """Bytes of row i's file; None where rows are no files."""
         try:
-            return sum(Path(page_of(file)[0]).stat().st_size for file in files_of(self.source.paths[i]))
+            return sum(size_of(page_of(file)[0]) for file in files_of(self.source.paths[i]))
         except (AttributeError, OSError):
             return None
 
@@ -105,7 +104,7 @@ class PictureRows:
             del i
             for file in files_of(path):
                 name, page = page_of(file)
-                yield hashlib.sha256(Path(name).read_bytes()).digest()
+                yield hashlib.sha256(read(name)).digest()
                 if page is not None:
                     yield str(page).encode()
         if not hasattr(self.source, "paths"):

@@ -3,6 +3,7 @@
 scans/a.tif                                 a file
 scans/a.tif#2                               its third page, unless there is a file of that name
 part7.png NUL part7_vis.png NUL part7_ir.png    what the picture is called, then its files; no path holds a NUL
+shards/0.tar NUL OFFSET:BYTES:a.png         a file in an archive, and where its bytes lie
 """
 
 import os
@@ -15,10 +16,13 @@ PAGED = frozenset({".tif", ".tiff"})
 """Suffixes of files that may hold several pages."""
 
 _JOINT = "\0|\0"  # no path holds a NUL
+_INSIDE = "\0@\0"
 
 
 def page_of(path: str) -> tuple[str, int | None]:
     """The file of a page, and its number counted from 0; None for a file as such."""
+    if _INSIDE in path:
+        return path, None
     base, mark, number = path.rpartition("#")
     if mark and number.isdecimal() and os.path.splitext(base)[1].lower() in PAGED and not os.path.exists(path):
         return base, int(number)
@@ -33,17 +37,60 @@ def files_of(place: str) -> list[str]:
 
 def called(place: str) -> str:
     """What to call the picture: a path."""
-    return place.partition(_JOINT)[0]
+    found = place.partition(_JOINT)[0]
+    archive, inside, member = found.partition(_INSIDE)
+    return f"{archive}/{member.split(':', 2)[2]}" if inside else found
+
+
+def member(archive: str, offset: int, size: int, name: str) -> str:
+    """The place of a file of so many bytes in an uncompressed archive."""
+    return f"{archive}{_INSIDE}{offset}:{size}:{name}"
+
+
+def inside_of(file: str) -> tuple[str, int, int] | None:
+    """The archive that a file is in, where its bytes begin, and how many there are; None for a file as such."""
+    archive, inside, rest = file.partition(_INSIDE)
+    if not inside:
+        return None
+    offset, size, _ = rest.split(":", 2)
+    return archive, int(offset), int(size)
+
+
+def read(file: str) -> bytes:
+    """The bytes of a file, in an archive or not. Raises OSError."""
+    if (found := inside_of(file)) is None:
+        with open(file, "rb") as stream:
+            return stream.read()
+    archive, offset, size = found
+    with open(archive, "rb") as stream:
+        stream.seek(offset)
+        return stream.read(size)
+
+
+def size_of(file: str) -> int:
+    """How many bytes a file has. Raises OSError."""
+    return os.stat(file).st_size if (found := inside_of(file)) is None else found[2]
 
 
 def identity(place: str) -> tuple[str, int, int]:
     """What changes when the picture may have changed: its place, when any file last changed (ns), bytes of all."""
     newest = size = 0
     for file in files_of(place):
-        about = os.stat(page_of(file)[0])
+        inside = inside_of(file)
+        about = os.stat(page_of(file)[0] if inside is None else inside[0])
         # A copy may keep its old modification time, but not its change time.
         newest, size = max(newest, about.st_mtime_ns, about.st_ctime_ns), size + about.st_size
-    return _JOINT.join(map(os.path.abspath, place.split(_JOINT))), newest, size
+    return whole_place(place), newest, size
+
+
+def whole_place(place: str) -> str:
+    """A place by absolute paths."""
+    return _JOINT.join(map(_absolute, place.split(_JOINT)))
+
+
+def _absolute(file: str) -> str:
+    archive, inside, rest = file.partition(_INSIDE)
+    return os.path.abspath(archive) + inside + rest
 
 
 def grouped(paths: Iterable[str], endings: Sequence[str], where: str) -> dict[str, tuple[str, ...]]:

@@ -2,21 +2,24 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
 from .decode import SUFFIXES, places
+from .names import Names
+from .places import PAGED
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
 @dataclass
 class Found:
-    """The contents of a folder: relative paths of pictures, with "/" as separator, sorted; other files by suffix."""
+    """The contents of a folder: relative paths of pictures, with "/" as separator, in order; other files by suffix."""
 
-    pictures: list[str] = field(default_factory=list)
+    pictures: Sequence[str] = ()
     others: Counter[str] = field(default_factory=Counter)
 
     def ignored(self) -> str:
@@ -32,14 +35,19 @@ def scan(root: Path) -> Found:
     """All pictures below `root`, recognised by suffix, and every page of TIFF files that hold several, as a.tif#0.
     Hidden files are skipped, links followed."""
     found = Found()
-    for relative in _walk(root, "", frozenset()):
-        ending = _ending(relative)
-        if ending in SUFFIXES:
-            path = os.path.join(root, relative)
-            found.pictures += [relative + place.removeprefix(path) for place in places(path)]
-        else:
-            found.others[ending or "no ending"] += 1
-    found.pictures.sort(key=_in_order)
+
+    def pictures() -> Iterator[str]:
+        for relative in walk(root):
+            ending = _ending(relative)
+            if ending not in SUFFIXES:
+                found.others[ending or "no ending"] += 1
+            elif ending not in PAGED:
+                yield relative
+            else:
+                path = os.path.join(root, relative)
+                yield from (relative + place.removeprefix(path) for place in places(path))
+
+    found.pictures = Names(pictures())
     return found
 
 
@@ -48,10 +56,30 @@ def holds_pictures(root: Path) -> bool:
     return any(_ending(relative) in SUFFIXES for relative in _walk(root, "", frozenset()))
 
 
-def _in_order(name: str) -> tuple[str, int]:
-    """By name, and pages by number."""
-    base, mark, number = name.rpartition("#")
-    return (base, int(number)) if mark and number.isdecimal() else (name, -1)
+def first_ending(root: Path, endings: Collection[str]) -> str | None:
+    """One of the suffixes `endings` that a file below `root` has: of the first file that the system names."""
+    waiting, seen = [root], set[tuple[int, int]]()
+    with suppress(OSError):  # whoever reads the folder will say what is wrong with it
+        while waiting:
+            about = (folder := waiting.pop()).stat()
+            if (about.st_dev, about.st_ino) in seen:
+                continue
+            seen.add((about.st_dev, about.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if _is_folder(entry):
+                        waiting.append(Path(entry.path))
+                    elif (ending := _ending(entry.name)) in endings:
+                        return ending
+    return None
+
+
+def walk(root: Path) -> Iterator[str]:
+    """All files below `root`, as `Found` has them, whatever they are; hidden ones are skipped, links followed. In order
+    of their paths, one folder in memory at a time."""
+    return _walk(root, "", frozenset())
 
 
 def _ending(relative: str) -> str:
@@ -66,18 +94,18 @@ def _walk(root: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterato
             return  # a link back to a folder above
         above |= {(about.st_dev, about.st_ino)}
         with os.scandir(folder) as entries:
-            listed = sorted((entry.name, _is_folder(entry)) for entry in entries)
+            listed = sorted(entry.name + "/" if _is_folder(entry) else entry.name for entry in entries)
     except PermissionError:
         raise DataError(f"{folder}: the folder may not be read (permission denied); give read permission") from None
     except OSError as error:
         raise DataError(f"{folder}: the folder cannot be read ({error.strerror}); check the disk") from None
-    for name, is_folder in listed:
-        if name.startswith(".") or name.lower() in _CLUTTER:
+    for name in listed:
+        if name.startswith(".") or name.rstrip("/").lower() in _CLUTTER:
             continue
-        if is_folder:
-            yield from _walk(root, f"{prefix}{name}/", above)
+        if name.endswith("/"):
+            yield from _walk(root, prefix + name, above)
         else:
-            yield f"{prefix}{name}"
+            yield prefix + name
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

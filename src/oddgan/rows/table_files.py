@@ -10,6 +10,9 @@ import numpy as np
 from ..errors import DataError
 from .csv_files import PART, CsvFile
 from .parquet_files import ParquetFile
+from .stored_table import StoredTable
+from .table_cache import TableCache
+from .table_folders import TableFolder, is_table_folder
 from .texts import is_number, shown
 
 if TYPE_CHECKING:
@@ -31,7 +34,8 @@ class Columns(Protocol):
 
 
 class TableFile:
-    """A table in a .csv or .tsv file (plain or .gz) or in a .parquet file, read on request. Detectors take it as X.
+    """A table in a .csv or .tsv file (plain or .gz), in a .parquet file or in all of those below a folder, read on
+    request. Detectors take it as X. Large ones are kept in a file of the cache (`table_cache`).
 
     `columns`: the names of its columns in the file's order, without those that were dropped. Raises `DataError` that
     names the file and the line, `MissingExtra` for Parquet without pyarrow.
@@ -44,7 +48,7 @@ class TableFile:
         """`drop`: names of columns to leave out. `kinds`: kinds of columns that are not inferred from the file."""
         self.path = path
         self.kinds = dict(kinds or {})
-        self.file = ParquetFile(path) if path.suffix.lower() == ".parquet" else CsvFile(path)
+        self.file = _opened(path)
         here, dropped = set(self.file.columns), set(drop)
         if unknown := [name for name in [*drop, *self.kinds] if name not in here]:
             from .tables import listed
@@ -93,7 +97,10 @@ class TableFile:
         numbers or dates in one of which nothing is declared."""
         from .tables import refuse_suspicious
 
-        rows = self.file.whole(self.columns, self.kinds)
+        cache = TableCache(getattr(self.file, "paths", [self.path]), [self.columns, sorted(self.kinds.items())])
+        if (known := cache.found()) is not None:
+            return known
+        rows = self.file.whole(self.columns, self.kinds, cache.gathered)
         for i in np.flatnonzero(rows.plain):
             if self.kinds.get(name := self.columns[i]) == "number" and rows.texts[i]:
                 text = next((one for one in rows.texts[i] if not is_number(one)), None)
@@ -105,7 +112,20 @@ class TableFile:
             refuse_suspicious(rows, "--category {name} (category=[{name!r}] in Python)", self.kinds)
         except DataError as error:
             raise DataError(f"{self.path}: {error}") from None
+        if isinstance(rows.values, StoredTable):
+            cache.keep(rows)
         return replace(rows, plain=())
+
+
+def _opened(path: Path) -> CsvFile | ParquetFile | TableFolder:
+    if path.is_dir():
+        return TableFolder(path)
+    return ParquetFile(path) if path.suffix.lower() == ".parquet" else CsvFile(path)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file has the suffix of a table, or a folder holds Parquet files and no pictures."""
+    return is_table_file(path) if not path.is_dir() else is_table_folder(path)
 
 
 def is_table_file(path: Path) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, DataTypeError
+from .stored_table import Numbers, StoredTable
 from .texts import suspicious
 
 Kind: TypeAlias = Literal["number", "category", "boolean"]
@@ -26,14 +27,15 @@ PIECE = 2**24  # bytes of a table that are looked at together
 class TableRows:
     """n rows of k columns.
 
-    `values`: (n, k) numbers; NaN is a missing value. In a column that is no number they are places in the column's
-    `texts`. `kinds`: of each column; `texts`: of each column its values, () for numbers. Both are empty for an array
-    of numbers. `columns`: the user's names, None where there are none. `labels`: what a frame's index
-    calls each row, None where it only counts them. `plain`: of each column, whether it holds texts that nobody called
-    categories, so that they may be something else (`refuse_suspicious`); empty where there are none.
+    `values`: (n, k) numbers, in memory or in a file (`StoredTable`); NaN is a missing value. In a column that is no
+    number they are places in the column's `texts`. `kinds`: of each column; `texts`: of each column its values, ()
+    for numbers. Both are empty for an array of numbers. `columns`: the user's names, None where there are none.
+    `labels`: what a frame's index calls each row, None where it only counts them. `plain`: of each column, whether it
+    holds texts that nobody called categories, so that they may be something else (`refuse_suspicious`); empty where
+    there are none.
     """
 
-    values: NDArray[Any]
+    values: Numbers
     columns: tuple[str, ...] | None = None
     kinds: tuple[Kind, ...] = ()
     texts: tuple[tuple[str, ...], ...] = ()
@@ -68,6 +70,10 @@ class TableRows:
     def name(self, i: int) -> str:
         """What to call row i in a message."""
         return f"row {i if self.labels is None else self.labels[i]}"
+
+    def name_of(self, column: int) -> str:
+        """What to call a column in a message: its name, or its number."""
+        return self.columns[column] if self.columns else str(column)
 
     def taken(self, start: int, stop: int) -> "TableRows":
         """Rows `start` to `stop` - 1."""
@@ -143,8 +149,9 @@ def is_frame(X: Any) -> bool:
     return bool(nw.dependencies.is_into_dataframe(X))
 
 
-def as_table(X: Any) -> TableRows:
-    """X as table rows: a 2-D array of finite numbers, or a DataFrame (pandas, polars, pyarrow and others).
+def as_table(X: Any, first: int = 0) -> TableRows:
+    """X as table rows: a 2-D array of finite numbers, or a DataFrame (pandas, polars, pyarrow and others), whose first
+    row is called number `first`.
 
     A DataFrame's numbers, texts, categories and booleans are understood, and each of them may be missing. Arrays are
     not copied. Raises `DataError` that names the row and column of an infinite value, of a NaN in an array, and of a
@@ -153,7 +160,9 @@ def as_table(X: Any) -> TableRows:
     if isinstance(X, TableRows):
         return X
     if is_frame(X):
-        return _from_frame(X)
+        return _from_frame(X, first)
+    if isinstance(X, np.ndarray) and (stored := StoredTable.beside(X)) is not None:
+        return TableRows(stored)  # what read the file has looked for values that are not finite
     values = np.asarray(X)
     if values.dtype == object:
         values = _numbers_of(values)
@@ -197,7 +206,7 @@ def refuse_infinite(
         raise DataError(f"Input X contains {what}: {where}; fill in the value or drop the row")
 
 
-def _from_frame(X: Any) -> TableRows:
+def _from_frame(X: Any, first: int) -> TableRows:
     import narwhals as nw
     from narwhals.exceptions import DuplicateError
 
@@ -217,7 +226,7 @@ def _from_frame(X: Any) -> TableRows:
         texts.append(known)
         plain.append(kind == "category" and not isinstance(one.dtype, nw.Categorical | nw.Enum))
     labels = _labels(X, len(values))
-    refuse_infinite(values, names, labels=labels)
+    refuse_infinite(values, names, labels=np.arange(first, first + len(values)) if labels is None and first else labels)
     columns = tuple(names) if named else None
     return TableRows(values, columns, tuple(kinds), tuple(texts), labels, tuple(plain) if any(plain) else ())
 

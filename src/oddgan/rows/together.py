@@ -5,10 +5,7 @@ trained on and others calibrate, the threshold is what the model makes of rows t
 """
 
 import hashlib
-import os
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +13,16 @@ import numpy as np
 from ..errors import DataError
 from .door import Rows
 from .pictures import PictureRows
-from .places import files_of, page_of
+from .places import files_of, page_of, read, size_of
+from .stored_table import LARGE, PIECE
 from .tables import TableRows
 
 BY_CHANCE = 10.0  # times as many pairs of equal rows as chance makes: then they are copies
-LARGE, FAR_LARGER = 0.01, 10.0  # a share of all rows, and times the mean size, from which equal rows are one common row
+SAMPLED = 2**20  # rows of a larger table by which chance is judged
+COMMON, FAR_LARGER = (
+    0.01,
+    10.0,
+)  # a share of all rows, and times the mean size, from which equal rows are common
 
 
 def together(rows: Rows, groups: Sequence[Any] | np.ndarray | None = None) -> np.ndarray | None:
@@ -52,15 +54,21 @@ def together(rows: Rows, groups: Sequence[Any] | np.ndarray | None = None) -> np
 
 def _equal(rows: Rows) -> np.ndarray | None:
     """Equal rows by number, None where no two are equal, or where they are so by chance."""
-    prints = _of_table(rows) if isinstance(rows, TableRows) else _of_pictures(rows)
+    if isinstance(rows, TableRows) and 8 * rows.shape[0] * rows.shape[1] > LARGE:
+        prints = _of_large_table(rows)
+        if (found := np.sort(prints)).size and not (found[1:] == found[:-1]).any():
+            return None
+        del found
+    else:
+        prints = _of_table(rows) if isinstance(rows, TableRows) else _of_pictures(rows)
     _, same, counts = np.unique(prints, return_inverse=True, return_counts=True)
     if len(counts) == len(rows):
         return None
     if isinstance(rows, TableRows):
         pairs = float((counts * (counts - 1.0)).sum())
-        if pairs <= BY_CHANCE * len(rows) * (len(rows) - 1.0) * _by_chance(rows.values):
+        if pairs <= BY_CHANCE * len(rows) * (len(rows) - 1.0) * _by_chance(_some_values(rows)):
             return None
-    common = counts > max(LARGE * len(rows), FAR_LARGER * len(rows) / len(counts))
+    common = counts > max(COMMON * len(rows), FAR_LARGER * len(rows) / len(counts))
     alone = np.flatnonzero(common[same])
     same = same.astype(np.int64)
     same[alone] = len(counts) + np.arange(len(alone))
@@ -77,11 +85,40 @@ def _by_chance(values: np.ndarray) -> float:
     return chance
 
 
-def _of_table(rows: TableRows) -> np.ndarray:
-    """A row's bytes, (n,), in which equal values are equal."""
-    values = np.ascontiguousarray(rows.values)
+def _some_values(rows: TableRows) -> np.ndarray:
+    """The values (m, k) of all rows of a table, or of some of a very large one, evenly spaced."""
+    step = max(1, len(rows) // SAMPLED)
+    return np.asarray(rows.values if step == 1 else rows.values[::step])
+
+
+def _alike(values: np.ndarray) -> np.ndarray:
+    """Values (n, k) of which equal ones have equal bytes."""
+    values = np.ascontiguousarray(values)
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN of many, and no -0
+    return values
+
+
+def _of_large_table(rows: TableRows) -> np.ndarray:
+    """Hashes (n,) uint64 of rows, piece by piece. Of ten million rows that differ, any two have one hash with a
+    probability of three in a million."""
+    k = rows.shape[1]
+    odd = np.random.default_rng(0).integers(0, 2**63, k, np.uint64) * np.uint64(2) + np.uint64(1)
+    found = np.empty(len(rows), np.uint64)
+    step = max(1, PIECE // (8 * k))
+    for start in range(0, len(rows), step):
+        words = _alike(np.asarray(rows.values[start : start + step], np.float64)).view(np.uint64)
+        mixed = np.zeros(len(words), np.uint64)
+        for column, factor in zip(words.T, odd, strict=True):
+            mixed = (mixed ^ column) * factor
+            mixed ^= mixed >> np.uint64(29)
+        found[start : start + step] = mixed
+    return found
+
+
+def _of_table(rows: TableRows) -> np.ndarray:
+    """A row's bytes, (n,), in which equal values are equal."""
+    values = _alike(np.asarray(rows.values))
     return np.ascontiguousarray(values).view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
 
 
@@ -90,13 +127,11 @@ def _of_pictures(rows: PictureRows) -> np.ndarray:
     paths = getattr(rows.source, "paths", None)
     if paths is None:
         return np.array([_print(_bytes_of(rows[i])) for i in range(len(rows))], np.uint64)
-    sizes = [_size(path) for path in paths]
-    often = Counter(sizes)
-    found = np.arange(len(rows), dtype=np.uint64)
-    for i, size in enumerate(sizes):
-        if size is not None and often[size] > 1:  # files of different sizes differ, without being read
-            pages = [Path(file).read_bytes() + repr(page).encode() for file, page in _files(paths[i])]
-            found[i] = _print(b"".join(pages))
+    sizes = np.fromiter(map(_size, paths), np.int64, len(paths))
+    _, which, often = np.unique(sizes, return_inverse=True, return_counts=True)
+    found = np.arange(len(paths), dtype=np.uint64)
+    for i in np.flatnonzero((often[which] > 1) & (sizes >= 0)).tolist():  # files of different sizes differ, unread
+        found[i] = _print(b"".join(read(file) + repr(page).encode() for file, page in _files(paths[i])))
     return found
 
 
@@ -104,12 +139,16 @@ def _files(path: str) -> list[tuple[str, int | None]]:
     return [page_of(file) for file in files_of(path)]
 
 
-def _size(path: str) -> tuple[int, ...] | None:
-    """The sizes of a picture's files; None where one cannot be reached, of which whoever reads it will speak."""
+def _size(path: str) -> int:
+    """A number that is equal where the sizes of a picture's files are; -1 where one cannot be reached, of which whoever
+    reads it will speak."""
+    found = 0
     try:
-        return tuple(os.stat(file).st_size for file, _ in _files(path))
+        for file, _ in _files(path):
+            found = (found * 1_000_003 + size_of(file)) % 2**62
     except OSError:
-        return None
+        return -1
+    return found
 
 
 def _bytes_of(picture: np.ndarray) -> bytes:

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import ArtifactError, DataError, MissingExtra
 from ..model.archive import line
+from ..onnx_runtime import onnxruntime
 from .pruning import VERDICT, without_verdict
 
 ELSEWHERE = b"location"  # the key by which an ONNX graph names another file for its weights
@@ -32,19 +34,19 @@ class OnnxEngine:
 
     def __init__(self, graph: bytes, threads: int | None = None, *, whole: bool = False) -> None:
         try:
-            import onnxruntime
+            runtime = onnxruntime()
         except ImportError as error:
             raise MissingExtra("onnxruntime", "onnx", "a model that was exported to ONNX") from error
         if ELSEWHERE in graph:
             raise ArtifactError("the graph wants weights of another file, which no export does")
-        options = onnxruntime.SessionOptions()
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             graph = graph if whole else without_verdict(graph)
-            self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self.session = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a class of errors for every kind, and no base class
             raise ArtifactError(f"onnxruntime cannot load the graph ({line(error)})") from error
         self.input = self.session.get_inputs()[0].name
@@ -59,20 +61,32 @@ class OnnxEngine:
         return dict(zip(names, found, strict=True))
 
 
+@cache
+def openvino_core() -> Any:
+    """OpenVINO's core, the same for all graphs and until the process ends. Raises `ImportError`.
+
+    A core gives the thread that first compiles a graph a signal stack of its own, which ends with the core; of several
+    cores, in whatever order they end, one may leave the stack of another behind, and the next Ctrl-C, for whose handler
+    Python takes the signal stack, is a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVinoEngine:
     """OpenVINO, held to float32: left to itself it takes bfloat16 where the processor has it, which moves scores past a
     threshold. `threads`, `whole`: as for `OnnxEngine`."""
 
     def __init__(self, graph: Sequence[bytes], threads: int | None = None, *, whole: bool = False) -> None:
         try:
-            import openvino
+            core = openvino_core()
         except ImportError as error:
             raise MissingExtra("openvino", "openvino", "a model that was exported to OpenVINO") from error
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            core = openvino.Core()
             read = core.read_model(*graph)
             for result in [] if whole else read.get_results():
                 if result.get_output_tensor(0).get_names() & set(VERDICT):

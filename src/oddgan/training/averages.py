@@ -52,7 +52,8 @@ def refresh_statistics(modules: Iterable[nn.Module], play: Callable[[Batch], Ite
         m.momentum = None  # a plain average over all batches
     machine.seed(key(batch.settings.seed, batch.stage), batch.settings.device)
     while batch.epoch < 1 and batch.drawn < STATISTICS_BATCHES:
-        for _ in play(batch):
-            pass
+        with batch.shared():
+            for _ in play(batch):
+                pass
     for m, momentum in zip(norms, momenta, strict=True):
         m.momentum = momentum

@@ -1,14 +1,17 @@
 """The rows and the noise of a training step."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 from torch import Tensor
 
 from ..networks.latent import Prior, draw
 from ..preprocessing.prepared import PreparedRows
+from ..ranks import SINGLE, World, random_of, shared, whole
 from .stage import Settings
 from .variation import NUMBERS, vary
-from .world import SINGLE, World
 
+ALONE: AbstractContextManager[None] = nullcontext()
 VARIED = 1  # the end of keys of variations; those of the order end without
 
 
@@ -21,6 +24,10 @@ class Batch:
     The pictures that `x` gives are varied as the settings' `augment` says. It is done here and nowhere else, so that
     every game trains on varied rows and nothing else sees any: what a detector's `finish` fits, reference rows,
     memories of patches, and held-out rows are read from the prepared rows, as they are.
+
+    Where several processes train together, each has an equal share of every batch, and `size` is that of the whole. A
+    step needs to know of that in two cases only: terms that couple rows take those of all processes (`whole`), and
+    NumPy's generators come from `random`.
 
     Attributes
     ----------
@@ -35,6 +42,7 @@ class Batch:
         self.size = min(settings.batch_size, len(rows))
         self.drawn = 0
         self.update = 0
+        self.world = world
         self._shard = world.shard(np.arange(self.size))
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
@@ -56,6 +64,20 @@ class Batch:
     def z(self, latent_dim: int, prior: Prior = "normal") -> Tensor:
         """A new draw from the prior, (b, latent_dim): N(0, 1), or uniform on (-1, 1)."""
         return draw(len(self._shard), latent_dim, prior, self.settings.device)
+
+    def whole(self, x: Tensor, groups: int = 1) -> Tensor:
+        """Of what a step has computed of its rows, x (b, ...), that of the whole batch: x itself in one process, else
+        everybody's, in the order of the batch, through which gradients go back. `groups`: the number of kinds of rows
+        that follow each other in equal parts of x, as they do in the result."""
+        return whole(x, groups)
+
+    def random(self, seed: int) -> np.random.Generator:
+        """A NumPy generator for what is drawn row by row; where several processes train together, each has its own."""
+        return random_of(seed)
+
+    def shared(self) -> AbstractContextManager[None]:
+        """The context in which a step computes with this process's share of the batch (`oddgan.ranks.batches`)."""
+        return ALONE if self.world.size == 1 else shared(self.world, self.size)
 
     def _numbers(self) -> np.ndarray:
         """What decides how each picture of the batch is varied. By a key of its own: torch's generator gives the same

@@ -71,9 +71,14 @@ class Clock:
 
     def __init__(self, spent: float = 0.0, updates: int = 0) -> None:
         self.spent, self.updates, self.started = spent, updates, time.monotonic()
+        self.agreed: float | None = None  # the seconds of all processes together, where there are several
 
     def seconds(self) -> float:
         """Seconds spent on the stage."""
+        return self.here() if self.agreed is None else self.agreed
+
+    def here(self) -> float:
+        """Seconds spent on the stage by this process's own clock."""
         return self.spent + time.monotonic() - self.started
 
     def rate(self, updates: int) -> float:

@@ -66,7 +66,7 @@ class Explosions:
     def _beyond(self, times: float, means: Mapping[str, float], recorder: Recorder) -> list[str]:
         bars = {name: times * self.largest[name] for name in means}
         large = [name for name, mean in means.items() if abs(mean) > bars[name]]
-        return [name for name in large if float(recorder.latest[name].float().abs().median()) > bars[name]]
+        return [name for name in large if recorder.size(name) > bars[name]]
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

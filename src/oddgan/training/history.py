@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import TrainingError
+from ..ranks import SINGLE, World
 from .stage import Settings, Stage, rate
 
 HISTORY_EVERY = 10  # updates per line at least: a set smaller than a batch would otherwise get a line per update
@@ -40,17 +41,18 @@ class Recorder:
         The values of the last move, of every loss term.
     """
 
-    def __init__(self, history: History, stage: Stage, settings: Settings) -> None:
-        self.history, self.stage, self.settings = history, stage, settings
+    def __init__(self, history: History, stage: Stage, settings: Settings, world: World = SINGLE) -> None:
+        self.history, self.stage, self.settings, self.world = history, stage, settings, world
         self.sums: dict[str, Tensor] = {}
         self.since = 0
         self.latest: dict[str, Tensor] = {}
 
-    def add(self, player: str, terms: Mapping[str, Tensor]) -> None:
-        """Add the loss terms of one move of a player, of which an update may have several."""
+    def add(self, player: str, terms: Mapping[str, Tensor], means: Mapping[str, Tensor] | None = None) -> None:
+        """Add the loss terms of one move of a player, of which an update may have several. `means`: over the rows of
+        all processes, where there are several."""
         for term, value in terms.items():
             self.latest[f"{player}.{term}"] = value = value.detach()
-            mean = value.float().mean()
+            mean = value.float().mean() if means is None else means[term]
             moved = torch.stack([mean, torch.ones_like(mean)])
             self.sums[f"{player}.{term}"] = self.sums.get(f"{player}.{term}", 0) + moved
 
@@ -80,6 +82,11 @@ class Recorder:
         for name, mean in means.items():
             column = self.history.setdefault(f"{VALIDATED}{name}", [None] * lines)
             column[-1] = mean if math.isfinite(mean) else None
+
+    def size(self, name: str) -> float:
+        """The median of the absolute values of a term in the last move."""
+        latest = self.latest[name].float()
+        return float((latest if self.world.size == 1 else self.world.stacked(latest)).abs().median())
 
     def means(self) -> dict[str, float]:
         """The means since the last line, by "PLAYER.TERM"."""

@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ..errors import ParameterError
+from ..errors import DistributedError, ParameterError
 from .averages import Averages
 from .explosions import Explosions
 from .history import Diverged, Recorder
@@ -173,10 +173,13 @@ class Lookout:
 
     def _validate(self, update: int) -> None:
         """Add the losses on held-out rows to the last line of the history, if they can be taken."""
-        if self.validation is None or self.validated == update:
+        validation = self.validation
+        if validation is None or self.validated == update:
             return
         try:
-            means = self.validation.means(update)
+            means = self.recorder.world.decided(lambda: validation.means(update))
+        except DistributedError:
+            raise
         except Exception as error:  # of a step that nobody has tried in evaluation mode
             if self.criterion:
                 raise ParameterError(

@@ -23,10 +23,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import machine
-from ..errors import TrainingError
+from .. import cautions, machine
+from ..errors import DistributedError, TrainingError
 from ..hooks import Hook, Moment
 from ..preprocessing.prepared import PreparedRows
+from ..ranks import SINGLE, Signs, World, current
 from .averages import Averages, refresh_statistics
 from .batch import Batch, key
 from .budget import Budget, Clock
@@ -37,7 +38,6 @@ from .lookout import Lookout
 from .stage import Losses, Settings, Stage, rate
 from .validation import first_means
 from .watch import Watch
-from .world import SINGLE, World
 
 
 def run(
@@ -49,6 +49,7 @@ def run(
     checkpoint: Checkpoint | None = None,
     hooks: Iterable[Hook] = (),
     watch: Watch | None = None,
+    world: World | None = None,
 ) -> History:
     """Train the networks of `net` in place, stage after stage.
 
@@ -68,6 +69,9 @@ def run(
         Observers of the run, which may end a stage (`Moment.stop`).
     watch : Watch, optional
         Held-out rows, patience, and what Ctrl-C means; it keeps which stages ended early.
+    world : World, optional
+        The processes that train together, each with the same arguments; hooks and the checkpoint are those of process
+        0. By default those of the block (`oddgan.ranks.joined`), usually one.
 
     Returns
     -------
@@ -82,14 +86,20 @@ def run(
         If stages are to end by held-out losses, and none has a loss that says when.
     ArtifactError
         If the checkpoint belongs to another run.
+    DistributedError
+        If a process has lost the others, or their networks differ; the checkpoint stays.
     """
+    world = world or current()
+    world.copy_from_first(net)
+    hooks = hooks if world.leads else ()
     for stage in stages:  # a rate that the last stage lacks is an error before the first is trained
         for player in stage.players:
             rate(settings, stage, player)
     watch = watch or Watch()
-    criteria = watch.criteria(net, stages, rows, settings)
+    named = watch
+    criteria = world.decided(lambda: named.criteria(net, stages, rows, settings))
     history: History = {"stage": [], "epoch": [], "update": []}
-    saved = checkpoint.read() if checkpoint else None
+    saved = world.decided(checkpoint.read) if checkpoint else None
     if checkpoint and saved and saved["stage"] >= len(stages):
         with checkpoint.restoring():
             raise ValueError(f"stage {saved['stage']} of {len(stages)}")
@@ -98,7 +108,7 @@ def run(
             if saved and saved["stage"] > number:
                 continue
             budget = Budget.of(stage, settings, len(stages))
-            under_way = StageRun(net, stage, number, rows, settings, budget, history, SINGLE, watch, criteria[number])
+            under_way = StageRun(net, stage, number, rows, settings, budget, history, world, watch, criteria[number])
             if checkpoint and saved and saved["stage"] == number:
                 with checkpoint.restoring():
                     under_way.restore(saved)
@@ -106,7 +116,8 @@ def run(
             for hook in hooks:
                 hook.on_start(moment)
             with heeded(watch.keep_interrupted) as pressed:
-                while not under_way.finished(moment, pressed()):
+                signs = under_way.signs(moment, pressed())
+                while not under_way.finished(signs):
                     under_way.update()
                     epoch_ended = under_way.close_epoch()
                     moment = under_way.moment()
@@ -114,15 +125,19 @@ def run(
                         hook.on_update(moment)
                         if epoch_ended:
                             hook.on_epoch(moment)
-                    if checkpoint and checkpoint.due() and under_way.sound():
-                        checkpoint.write(under_way.state())
+                    signs = under_way.signs(moment, pressed(), due=checkpoint is not None and checkpoint.due())
+                    if checkpoint and signs.due and under_way.sound():
+                        under_way.keep(checkpoint)
             under_way.end()
             for hook in hooks:
                 hook.on_end(under_way.moment())
-            if checkpoint:
-                checkpoint.write(under_way.state())
+            under_way.keep(checkpoint)
+    except DistributedError as error:
+        if checkpoint is None or not checkpoint.path.exists():
+            raise
+        raise DistributedError(f"{error}; the checkpoint {checkpoint.path} is kept, and training can go on") from error
     except TrainingError:
-        if checkpoint:
+        if checkpoint and world.leads:
             checkpoint.remove()  # a run that diverged cannot be resumed
         raise
     return history
@@ -150,7 +165,7 @@ class StageRun:
         self.optimisers = {player: self._optimiser(player) for player in stage.players}
         self.averages = Averages([p for params in self.params.values() for p in params], settings.ema)
         self.batch = Batch(rows, settings, number, world)
-        self.recorder = Recorder(history, stage, settings)
+        self.recorder = Recorder(history, stage, settings, world)
         self.lookout = Lookout(watch or Watch(), net, stage, number, settings, self.averages, self.recorder, criterion)
         self.clock = Clock()
         self.t = 0  # updates done
@@ -171,9 +186,9 @@ class StageRun:
         for losses in self.stage.moves(self.net, self.batch):
             self._backward(losses)
             for player, terms in losses.items():
-                self.world.average(self.params[player])
+                means = self.world.average(self.params[player], terms)
                 self.optimisers[player].step()
-                self.recorder.add(player, terms)
+                self.recorder.add(player, terms, means)
         self.averages.follow(self.t)
         self.t += 1
         self.recorder.since += 1
@@ -186,10 +201,17 @@ class StageRun:
             total.backward(inputs=self.params[player], retain_graph=i < len(totals) - 1)  # type: ignore[no-untyped-call]
         torch.clear_autocast_cache()  # inside a caller's autocast, it would still hold the weights before this move
 
-    def finished(self, moment: Moment, interrupted: bool) -> bool:
+    def signs(self, moment: Moment, interrupted: bool, *, due: bool = False) -> Signs:
+        """What process 0 has seen after the last update, the same in every process."""
+        signs = self.world.signs(Signs(self.clock.here(), moment.stopped, interrupted, due))
+        if self.world.size > 1:
+            self.clock.agreed = signs.seconds
+        return signs
+
+    def finished(self, signs: Signs) -> bool:
         """Whether the stage has ended, its budget is exhausted, or something else ends it."""
-        exhausted = self.budget.exhausted(self.t, self.batch.epoch, self.clock.seconds())
-        return self.ended or exhausted or self.lookout.ends(moment.stopped, interrupted)
+        exhausted = self.budget.exhausted(self.t, self.batch.epoch, signs.seconds)
+        return self.ended or exhausted or self.lookout.ends(signs.stopped, signs.interrupted)
 
     def close_epoch(self) -> bool:
         """Look at the losses, and append a line to the history if the last update has ended an epoch; return whether it
@@ -225,6 +247,14 @@ class StageRun:
         losses, held_out = self.recorder.last(), self.recorder.last_validation()
         return Moment(self.stage.name, self.t, total, self.batch.epoch, rate, left, losses, held_out)
 
+    def keep(self, checkpoint: Checkpoint | None) -> None:
+        """Have process 0 write the checkpoint, if there is one. Raises `DistributedError` unless all have the same
+        networks."""
+        held = [*self.net.state_dict().values(), *self.averages.values]
+        self.world.check_same(held, f"after update {self.t} of stage {self.stage.name}")
+        if checkpoint and self.world.leads:
+            checkpoint.write(self.state())
+
     def state(self) -> dict[str, Any]:
         """Everything that a checkpoint holds of the stage."""
         return {
@@ -240,6 +270,7 @@ class StageRun:
             "since": self.recorder.since,
             "history": self.recorder.history,
             "watch": self.lookout.state(ended=self.ended),
+            **({"processes": self.world.size} if self.world.size > 1 else {}),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -259,6 +290,13 @@ class StageRun:
         self.recorder.history.update(saved["history"])
         if "watch" in saved:  # unknown to older versions
             self.lookout.restore(saved["watch"])
+        if (before := int(saved.get("processes", 1))) != self.world.size:
+            cautions.warn(
+                cautions.TrainingWarning,
+                "other-processes",
+                f"the run was begun with {before} processes and goes on with {self.world.size}: its result is equal up "
+                "to rounding, and not to the last bit",
+            )
 
 
 def _load(optimiser: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ class Stage:
         network that is no player."""
         moves = self.step(net, batch)
         while True:
-            with machine.autocast(batch.settings.device, batch.settings.precision):
+            with machine.autocast(batch.settings.device, batch.settings.precision), batch.shared():
                 losses = next(moves, None)
             if losses is None:
                 return

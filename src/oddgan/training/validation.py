@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import machine
+from ..errors import DistributedError
 from ..preprocessing.prepared import PreparedRows, SelectedRows, spread
 from .batch import Batch, key
 from .stage import Settings, Stage
@@ -61,9 +62,12 @@ def first_means(net: nn.ModuleDict, stage: Stage, batch: Batch) -> dict[str, flo
         with untouched(net):
             machine.seed(key(batch.settings.seed, batch.stage, 0, FIRST), batch.settings.device)
             _play(net, stage, batch, moved)
+    except DistributedError:
+        raise
     except Exception:  # if it is not for want of moves, the first update will raise it again
-        return {}
-    return _means(moved)
+        moved = {}
+    found = batch.world.every(_means(moved))
+    return {name: sum(means.get(name, math.nan) for means in found) / len(found) for name in found[0]}
 
 
 def _play(net: nn.ModuleDict, stage: Stage, batch: Batch, moved: dict[str, list[Tensor]]) -> None:

@@ -23,12 +23,11 @@ def check_fdr(fdr: float) -> float:
 def q_values(p: np.ndarray) -> np.ndarray:
     """p-values (m,) of a batch -> the lowest false discovery rate at which each row is an anomaly, (m,) float64. NaN
     stays, and does not count as a row."""
-    from scipy import stats
-
     q = np.full(len(p), np.nan)
-    usable = ~np.isnan(p)
-    if usable.any():
-        q[usable] = stats.false_discovery_control(p[usable])
+    usable = np.flatnonzero(~np.isnan(p))
+    falling = usable[np.argsort(p[usable])[::-1]]
+    m = len(usable)
+    q[falling] = np.minimum(1, np.minimum.accumulate(p[falling] * (m / np.arange(m, 0, -1))))
     return q
 
 

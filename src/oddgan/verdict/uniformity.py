@@ -22,6 +22,7 @@ BODY = 0.8  # of calibration rows look normal
 EFFECT = 0.2  # distance of two distributions from which on a difference matters
 USUAL = 0.2  # share of rows below the calibration median, due 0.5, from which on few look normal
 EXACT = 10**6  # pairs of rows up to which the test of distributions is exact
+MANY = 10**6  # rows up to which that range is exact
 BAND = 0.01  # probability that the number of anomalies is outside the range that is stated
 
 
@@ -72,7 +73,15 @@ def flagged_range(rows: int, rate: float, n_calibrate: int) -> tuple[int, int]:
     k = rank_of(rate, n_calibrate)
     if not 0 < k <= n_calibrate:
         return 0, rows
-    low, high = flagged(rows, k, n_calibrate).ppf([BAND / 2, 1 - BAND / 2])
+    ends = [BAND / 2, 1 - BAND / 2]
+    if rows > MANY:  # the exact one takes memory for every count
+        from scipy.stats import beta
+
+        a, b = k, n_calibrate + 1 - k
+        alike = ((a + b + 1) / (1 + (a + b) / rows) - 1) / (a + b)  # as much variance as the counts have
+        low, high = rows * beta(a * alike, b * alike).ppf(ends)
+    else:
+        low, high = flagged(rows, k, n_calibrate).ppf(ends)
     return int(low), int(high)
 
 

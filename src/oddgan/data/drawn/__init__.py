@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from threadpoolctl import threadpool_limits
 
 from ...errors import DataError, OutputError
 from ...files import whole_file, whole_folder
@@ -62,6 +61,8 @@ DRAWN = frozenset(_READERS)
 @lru_cache(maxsize=1)
 def drawn(name: str) -> Labelled:
     """The set `name`, one of `DRAWN`: the same bits in every call, and everywhere. Its arrays are read-only."""
+    from threadpoolctl import threadpool_limits  # oddgan-runtime comes without it
+
     with threadpool_limits(1, user_api="blas"):  # many small products: more threads wait for each other
         held = _READERS[name]()
     for array in (held.rows, held.masks):

@@ -1,0 +1,141 @@
+"""Data at an address: s3://bucket/parts, gs://bucket/flows.parquet, memory://x, whatever fsspec reads.
+
+What is at an address is copied once into the cache's folder, some files at a time, and read from there as any folder or
+file is. Copied files are kept while the address has them as they were; credentials come from where fsspec takes them
+(its configuration, the environment, an instance's role).
+
+    CACHE/remote/DIGEST OF THE ADDRESS/NAME             the file, or the folder with its files
+    CACHE/remote/DIGEST OF THE ADDRESS/copied.jsonl     [path, how it was there] of each complete file
+    CACHE/remote/DIGEST OF THE ADDRESS/lock             held while files are copied
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock
+
+from ..errors import DataError, MissingExtra, OddganError
+from .folders import cache_folder, cannot_write, check_room
+from .tar_shards import expanded
+from .threads import threaded
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_LOCAL = frozenset({"file", "local"})
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+_VERSIONS = ("ETag", "etag", "md5Hash", "checksum", "LastModified", "updated", "mtime", "created")
+
+
+def is_address(source: str) -> bool:
+    """Whether a text is an address, not a path."""
+    return _ADDRESS.match(source) is not None
+
+
+def local(source: str | os.PathLike[str]) -> Path:
+    """Where a path or an address can be read: a path as it is, a copy of what is at an address.
+
+    Raises `MissingExtra` where what reads such addresses is not installed, `DataError` where there is nothing or it
+    cannot be read, `OutputError` where the cache cannot be written.
+    """
+    text = os.fspath(source)
+    if not is_address(text):
+        return Path(source)
+    protocol = text.partition("://")[0].lower()
+    try:
+        import fsspec
+    except ImportError as error:
+        raise MissingExtra("fsspec", "remote", f"reading {protocol}:// addresses") from error
+    try:
+        found = [Path()]
+        for one in (addresses := expanded(text)):
+            fs, path = fsspec.core.url_to_fs(one)
+            found.append(Path(path) if protocol in _LOCAL else _copied(fs, path, one, text))
+        last = found[-1]
+        return last if len(addresses) == 1 else last.with_name(PurePosixPath(text.partition("?")[0]).name)
+    except OddganError:
+        raise
+    except ImportError as error:
+        if protocol in _PACKAGES:
+            raise MissingExtra(_PACKAGES[protocol], None, f"reading {protocol}:// addresses") from error
+        raise DataError(f"{text}: {_said(error, text)}") from error
+    except FileNotFoundError:
+        raise DataError(f"{text}: there is nothing at this address; check it") from None
+    except Exception as error:  # each file system has errors of its own
+        raise DataError(f"{text}: cannot be read ({_said(error, text)}); check address and credentials") from error
+
+
+def _copied(fs: Any, path: str, address: str, under: str) -> Path:
+    """The copy of the file or of all files below a folder. `under`: the address by which the copy is kept."""
+    about = fs.info(path)
+    name = PurePosixPath(path.rstrip("/")).name or "data"
+    folder = cache_folder() / "remote" / hashlib.sha256(under.encode()).hexdigest()[:32]
+    if about["type"] == "directory":
+        found: Mapping[str, Any] = fs.find(path, detail=True)
+        start = len(os.path.commonpath([fs._strip_protocol(path), *found])) + 1 if found else 0
+        files = {f"{name}/{one[start:]}": (one, info) for one, info in found.items()}
+        if not files:
+            raise DataError(f"{address}: holds no files; check the address")
+    else:
+        files = {name: (path, about)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            _bring(fs, files, folder, address, whole=about["type"] == "directory")
+    except OddganError:
+        raise
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) or error.errno is None:
+            raise
+        raise cannot_write(folder, error) from error
+    return folder / name
+
+
+def _bring(fs: Any, files: Mapping[str, tuple[str, Any]], folder: Path, address: str, *, whole: bool) -> None:
+    index = folder / "copied.jsonl"
+    known: dict[str, str] = {}
+    if index.exists():
+        for line in index.read_text("utf-8", "surrogatepass").splitlines():
+            if line.endswith("]"):
+                name, version = json.loads(line)
+                known[name] = version
+    for name in files:
+        if any(part in ("", ".", "..") for part in name.split("/")):
+            raise DataError(f"{address}: holds a file called {name!r}, which no folder can hold; rename it")
+    versions = {name: _version(info) for name, (_, info) in files.items()}
+    missing = [name for name in files if known.get(name) != versions[name] or not (folder / name).exists()]
+    check_room(folder, sum(int(files[name][1].get("size") or 0) for name in missing))
+
+    def get(name: str) -> str:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name[:100]}.part")
+        fs.get_file(files[name][0], str(part))
+        os.replace(part, target)
+        return name
+
+    with index.open("a", encoding="utf-8", errors="surrogatepass") as out:
+        for name in threaded(get, missing):
+            out.write(json.dumps([name, versions[name]]) + "\n")
+    if whole:
+        for name in known.keys() - files.keys():
+            (folder / name).unlink(missing_ok=True)
+
+
+def _version(info: Mapping[str, Any]) -> str:
+    """What changes when a file at an address does."""
+    return repr([info.get("size"), *(str(info[key]) for key in _VERSIONS if key in info)])
+
+
+def _said(error: Exception, address: str) -> str:
+    """What an error says, without what is secret in the address."""
+    text = " ".join(str(error).split())[:300] or type(error).__name__
+    where, _, query = address.partition("://")[2].partition("?")
+    user = where.partition("/")[0].rpartition("@")[0]
+    values = [one.partition("=")[2] for one in query.split("&")]
+    for secret in sorted({user, query, *user.split(":"), *values}, key=len, reverse=True):
+        text = text.replace(secret, "***") if secret else text
+    return text

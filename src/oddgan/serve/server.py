@@ -1,0 +1,173 @@
+"""The service as a process: it listens, is patient with nobody, and stops in good order."""
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ..errors import ParameterError
+from .guard import error
+from .limits import Limits
+
+KEEP_ALIVE = 15  # seconds that a connection without a request stays
+BACKLOG = 1024  # connections that wait to be accepted
+_SLOW = b'{"error": "the head of the request came too slowly; send it faster"}'
+SLOW = (
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%s" % (len(_SLOW), _SLOW)
+)
+
+
+class Timed(H11Protocol):
+    """HTTP with a bound on the time that the head of a request takes, and on an answer that nobody reads."""
+
+    seconds = 10.0
+    most = 512
+    _late: asyncio.TimerHandle | None = None
+    _heard = False
+    _unread = -1
+
+    def connection_made(self, transport: Any) -> None:
+        """A client has connected."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            self.app = _full
+        self._begin()
+
+    def data_received(self, data: bytes) -> None:
+        """Something has come."""
+        self._heard = True
+        super().data_received(data)
+        if self._asking():
+            self._end()
+        elif self._late is None and not self.transport.is_closing() and self.timeout_keep_alive_task is None:
+            self._begin()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        self._end()
+        super().connection_lost(exc)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No further request has come: what was answered is not waited for without end."""
+        unread = self.transport.get_write_buffer_size()
+        if unread and not self.transport.is_closing():
+            if unread == self._unread:
+                self.transport.abort()
+                return
+            self._unread = unread
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+            return
+        super().timeout_keep_alive_handler()
+
+    def _asking(self) -> bool:
+        """Whether a request has come whose answer is not yet complete."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _begin(self) -> None:
+        self._late = self.loop.call_later(self.seconds, self._too_late)
+
+    def _end(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _too_late(self) -> None:
+        self._late = None
+        if not self._asking() and not self.transport.is_closing():
+            if self._heard and self.conn.their_state is h11.IDLE:  # else it is silent, or what it sends is refused
+                self.transport.write(SLOW)
+            self.transport.close()
+
+
+async def _full(scope: Any, receive: Any, send: Any) -> None:
+    """What answers where there are too many connections."""
+    response = error(503, "there are too many connections; try again in a second")
+    response.headers["Connection"] = "close"
+    await response(scope, receive, send)
+
+
+class Stopping(uvicorn.Server):
+    """A server that ends well: SIGTERM and SIGINT have it take no more requests and answer those that it has."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Heed signals while it runs; unlike the base class, do not raise them again at the end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def listening(host: str, port: int, backlog: int) -> socket.socket:
+    """A socket that listens. Raises `ParameterError` where that is not possible."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except (OSError, OverflowError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise ParameterError(f"--host {host} --port {port}: cannot listen there ({reason}); choose another") from None
+
+
+def run(
+    application: Starlette,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    limits: Limits | None = None,
+    grace: float = 30.0,
+    access_log: bool = False,
+    started: Callable[[int], None] = lambda port: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT comes.
+
+    Parameters
+    ----------
+    application : ASGI application
+        What `oddgan.serve.app` gave.
+    host, port
+        Where to listen; port 0: any that is free.
+    limits : Limits, optional
+        The bounds of connections and of time, as the application has them.
+    grace : float
+        Seconds at most that requests in progress have to be answered when the service stops.
+    access_log : bool
+        Whether each request is logged, on standard output.
+    started : callable
+        Called with the port when the service listens.
+    """
+    limits = limits or application.state.service.limits
+    timed = type("Timed", (Timed,), {"seconds": limits.read_timeout, "most": limits.connections})
+    config = uvicorn.Config(
+        application,
+        http=timed,
+        ws="none",
+        lifespan="on",
+        log_level="info" if access_log else "warning",
+        access_log=access_log,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(grace)),
+        server_header=False,
+        proxy_headers=False,
+    )
+    place = listening(host, port, BACKLOG)
+    try:
+        started(place.getsockname()[1])
+        Stopping(config).run([place])
+    finally:
+        place.close()

@@ -1,0 +1,296 @@
+"""Tables that stay in a file: the same rows, the same model and the same scores as from memory."""
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import oddgan
+from oddgan.errors import DataError
+from oddgan.preprocessing import TablePreprocessor, table_sums, tables
+from oddgan.preprocessing.table_profile import TableProfile
+from oddgan.rows import open_rows, parquet_files, stored_table, table_cache, together
+from oddgan.rows.stored_table import StoredTable, in_temporary_file
+from oddgan.rows.tables import TableRows
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("ODDGAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache/tables"
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Tables from a kilobyte on are large, and read in pieces of some rows."""
+    import sys
+
+    for module in (stored_table, table_cache, parquet_files, table_sums, tables, sys.modules["oddgan.rows.together"]):
+        monkeypatch.setattr(module, "LARGE", 1_000, raising=True)
+    monkeypatch.setattr(table_cache, "WORTH", 0)
+    return monkeypatch
+
+
+@pytest.fixture
+def pieces(tiny):
+    import sys
+
+    for module in (stored_table, table_sums, tables, sys.modules["oddgan.rows.together"]):
+        tiny.setattr(module, "PIECE", 500)
+    tiny.setattr(table_sums, "COLUMNS", 3_000)
+    tiny.setattr(tables, "CHUNK", 16)
+
+
+def frame(n=400, seed=0):
+    random = np.random.default_rng(seed)
+    found = pd.DataFrame(random.normal(size=(n, 4)), columns=list("abcd"))
+    found["b"] = np.exp(3 * found["b"])
+    found.loc[random.random(n) < 0.1, "c"] = np.nan
+    found["kind"] = random.choice(["x", "y", "z"], n)
+    found["on"] = random.random(n) < 0.4
+    found.loc[7, "kind"] = None
+    return found
+
+
+def folder_of(path, found, cuts=(0, 150, 151, 400)):
+    path.mkdir()
+    for i, (start, stop) in enumerate(itertools.pairwise(cuts)):
+        found.iloc[start:stop].to_parquet(path / f"part-{i}.parquet", index=False)
+    return path
+
+
+def stored(values):
+    values = np.asarray(values)
+    return in_temporary_file([values[:100], values[100:]])
+
+
+def test_it_is_indexed_as_an_array_is(monkeypatch):
+    monkeypatch.setattr(stored_table, "PIECE", 256)
+    X = np.random.default_rng(0).normal(size=(300, 5))
+    table = stored(X)
+    numbers = np.array([7, 3, 299, -1, 7])
+    for index in (slice(10, 200, 3), slice(None), numbers, X[:, 0] > 0, (numbers, 2), (slice(None), 3), 5, (5, 1)):
+        np.testing.assert_array_equal(table[index], X[index])
+    np.testing.assert_array_equal(table[:, [3, 1]], X[:, [3, 1]])
+    np.testing.assert_array_equal(np.concatenate(list(table.parts(77))), X)
+    np.testing.assert_array_equal(np.asarray(table, np.float32), X.astype(np.float32))
+    assert (table.shape, len(table), table.nbytes) == (X.shape, 300, X.nbytes)
+    with pytest.raises(IndexError, match="row 300 of a table of 300 rows"):
+        table[np.array([300])]
+
+
+def test_parts_of_it_are_read_when_they_are_asked_for(monkeypatch):
+    monkeypatch.setattr(stored_table, "LARGE", 100)
+    X = np.arange(600.0).reshape(200, 3)
+    table = stored(X)
+    some = table[np.arange(199, -1, -2)][:, [2, 0]][5:]
+    assert isinstance(some, StoredTable)
+    np.testing.assert_array_equal(some, X[np.arange(199, -1, -2)][:, [2, 0]][5:])
+    np.testing.assert_array_equal(some[[3, 1], 1], X[np.arange(199, -1, -2)][5:][[3, 1], 0])
+
+
+def test_what_was_looked_at_leaves_the_process(monkeypatch):
+    monkeypatch.setattr(stored_table, "MOST_MAPPED", 1_000)
+    X = np.random.default_rng(0).normal(size=(3_000, 5))
+    table = stored(X)
+    for _ in range(3):  # pages that were let go are read again
+        np.testing.assert_array_equal(table.read(), X)
+        np.testing.assert_array_equal(table[[2_999, 0]], X[[2_999, 0]])
+
+
+@pytest.mark.parametrize("scaling", ["standard", "minmax", "robust", "quantile"])
+@pytest.mark.parametrize("log_tails", [False, True])
+def test_a_fit_in_pieces_learns_what_a_fit_in_memory_does(scaling, log_tails, request):
+    rows, train = open_rows(frame()), np.sort(np.random.default_rng(1).permutation(400)[:300])
+    how = {"scaling": scaling, "log_tails": log_tails}
+    whole = TablePreprocessor.fit(rows, train, **how)
+    looks = TableProfile.learn(rows, train, whole).to_manifest()[1]
+    encoded = whole.prepare(rows, train).batch(np.arange(300)).numpy()
+    request.getfixturevalue("pieces")
+    in_file = TableRows(stored(rows.values), rows.columns, rows.kinds, rows.texts)
+    for source in (rows, in_file):
+        found = TablePreprocessor.fit(source, train, **how)
+        assert found.categories == whole.categories
+        for name, value in vars(whole.numbers).items():
+            if value is not None:
+                np.testing.assert_allclose(getattr(found.numbers, name), value, rtol=1e-12, err_msg=name)
+        for name, value in TableProfile.learn(source, train, whole).to_manifest()[1].items():
+            np.testing.assert_allclose(looks[name], value, rtol=1e-12, err_msg=name)
+    prepared = whole.prepare(in_file, train)
+    assert isinstance(prepared.encoded, StoredTable)
+    np.testing.assert_array_equal(prepared.batch(np.arange(300)).numpy(), encoded)
+    blocks = [block.x.numpy() for block in whole.parts(in_file).blocks(64)]
+    np.testing.assert_array_equal(np.concatenate(blocks), whole.tensor(rows).numpy())
+
+
+def test_quantiles_of_many_rows_are_those_of_a_sample(pieces, monkeypatch):
+    monkeypatch.setattr(table_sums, "EXACT", 1_000)
+    monkeypatch.setattr(table_sums, "SAMPLED", 500)
+    X = np.random.default_rng(0).normal(size=(2_000, 2))
+    X[:, 1] = np.nan
+    X[1_999, 1] = 5.0  # which the sample misses
+    some = table_sums.Chosen(X).sample
+    (_, column), _ = some.columns([0, 1])
+    assert len(column) == 500
+    places = [int(np.flatnonzero(X[:, 0] == value)[0]) for value in column]
+    assert (np.diff(places) > 0).all()
+    assert (np.array(places) // 4 == np.arange(500)).all()  # one of each stretch
+    found = TablePreprocessor.fit(TableRows(X, ("a", "b"), ("number", "number"), ((), ())), scaling="quantile")
+    assert np.isfinite(found.numbers.knots).any(axis=1).all()
+    assert found.numbers.center[1] == 5.0
+    again = TablePreprocessor.fit(TableRows(stored(X), ("a", "b"), ("number", "number"), ((), ())), scaling="quantile")
+    np.testing.assert_array_equal(again.numbers.knots, found.numbers.knots)
+
+
+def test_equal_rows_of_a_large_table_are_found(pieces):
+    X = np.random.default_rng(0).normal(size=(300, 3))
+    assert together(TableRows(stored(X))) is None
+    X[250:], X[20, 0], X[21] = X[50:100], np.nan, X[20]
+    X[21, 0], X[21, 1:], X[40], X[41] = np.nan, X[20, 1:], 0.0, -0.0
+    groups = together(TableRows(stored(X)))
+    assert (groups[250:] == groups[50:100]).all()
+    assert groups[20] == groups[21]
+    assert groups[40] == groups[41]
+    assert groups.max() + 1 == 300 - 52
+    few = np.random.default_rng(0).integers(0, 3, (300, 3)).astype(float)
+    assert together(TableRows(stored(few))) is None  # equal by chance
+
+
+def test_many_files_are_one_table(tmp_path, cache):
+    found = frame()
+    folder = folder_of(tmp_path / "table", found)
+    (folder / "_SUCCESS").touch()
+    rows, known = open_rows(folder), open_rows(found)
+    assert (rows.columns, rows.kinds, rows.texts) == (known.columns, known.kinds, known.texts)
+    np.testing.assert_array_equal(rows.values, known.values)
+    assert len(oddgan.data.rows(folder)) == 400
+    assert not cache.exists()
+
+
+def test_folders_called_name_and_value_are_columns(tmp_path):
+    found = frame(60)
+    for name, start in (("day=2/site=a b", 0), ("day=10/site=__HIVE_DEFAULT_PARTITION__", 40)):
+        (tmp_path / name.replace(" ", "%20")).mkdir(parents=True)
+        found.iloc[start : start + (40 if not start else 20)].to_parquet(
+            tmp_path / name.replace(" ", "%20") / "0.parquet", index=False
+        )
+    rows = open_rows(tmp_path)
+    assert rows.columns == (*"abcd", "kind", "on", "day", "site")
+    assert rows.column("day").tolist() == [10.0] * 20 + [2.0] * 40  # in the order of paths
+    assert rows.column("site").tolist() == [None] * 20 + ["a b"] * 40
+    as_texts = oddgan.data.load(tmp_path, category=["day"], drop=["site"]).train
+    assert as_texts.column("day").tolist() == ["10"] * 20 + ["2"] * 40
+
+
+def test_files_that_differ_are_refused_by_name(tmp_path):
+    folder = folder_of(tmp_path / "t", frame())
+    pq.write_table(pa.table({"a": ["x"], "b": [1.0]}), folder / "part-9.parquet")
+    with pytest.raises(DataError, match=r"part-9\.parquet: has no column 'c'"):
+        open_rows(folder)
+    other = frame(20).assign(b="text")
+    other.to_parquet(folder / "part-9.parquet", index=False)
+    with pytest.raises(DataError, match="column 'b' is of the kind category, and number in other rows"):
+        open_rows(folder)
+    (folder / "part-9.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"part-9\.parquet: is not a Parquet file"):
+        open_rows(folder)
+
+
+def test_pictures_beside_tables_are_pictures(tmp_path, fill):
+    root = fill("a.png", "b.png")
+    frame(20).to_parquet(root / "about.parquet")
+    assert open_rows(root).kind == "pictures"
+
+
+def test_the_same_model_from_every_source(tmp_path, tiny, cache):
+    found = frame().drop(columns=["kind", "on", "c"]).round(6)
+    found.to_csv(tmp_path / "t.csv", index=False)
+    found.to_parquet(tmp_path / "t.parquet", index=False)
+    sources = [found, tmp_path / "t.csv", tmp_path / "t.parquet", folder_of(tmp_path / "many", found)]
+    opened = [oddgan.data.load(one).train if one is not found else found for one in sources]
+    assert all(isinstance(one.values, StoredTable) for one in opened[1:])
+    scores = []
+    for one in opened:
+        det = oddgan.GANomaly(updates=5, width=4, latent_dim=2, batch_size=8, random_state=0).fit(one)
+        scores.append(det.anomaly_score(one))
+    for other in scores[1:]:
+        np.testing.assert_array_equal(other, scores[0])
+    tiny.undo()
+    in_memory = oddgan.GANomaly(updates=5, width=4, latent_dim=2, batch_size=8, random_state=0).fit(found)
+    np.testing.assert_array_equal(in_memory.anomaly_score(found), scores[0])
+
+
+def test_a_stored_table_is_used_until_its_file_changes(tmp_path, tiny, cache):
+    path = tmp_path / "t.csv"
+    frame().to_csv(path, index=False)
+    first = oddgan.data.load(path).train
+    kept = sorted(one.name for one in cache.glob("*/*"))
+    assert [name.rpartition(".")[2] for name in kept] == ["bin", "json"]
+    tiny.setattr("oddgan.rows.csv_files.CsvFile.whole", lambda *_, **__: pytest.fail("it was read again"))
+    again = oddgan.data.load(path).train
+    np.testing.assert_array_equal(again.values, first.values)
+    assert (again.columns, again.kinds, again.texts) == (first.columns, first.kinds, first.texts)
+    tiny.undo()
+    tiny.setenv("ODDGAN_CACHE", str(cache.parent))
+    for module in (stored_table, table_cache):
+        tiny.setattr(module, "LARGE", 1_000)
+    frame(300, seed=1).to_csv(path, index=False)
+    changed = oddgan.data.load(path).train
+    assert len(changed) == 300
+    assert len(kept) == len(list(cache.glob("*/*")))  # the older one is gone
+    np.testing.assert_array_equal(np.asarray(first.values).shape, (400, 6))  # whoever had it open has it
+
+
+def test_a_table_that_was_cut_off_is_made_anew(tmp_path, tiny, cache):
+    frame().to_csv(tmp_path / "t.csv", index=False)
+    first = np.asarray(oddgan.data.load(tmp_path / "t.csv").train.values)
+    (whole,) = cache.glob("*/*.bin")
+    whole.write_bytes(whole.read_bytes()[:100])
+    np.testing.assert_array_equal(oddgan.data.load(tmp_path / "t.csv").train.values, first)
+    (facts,) = cache.glob("*/*.json")
+    facts.write_text(json.dumps({"rows": 5}))
+    np.testing.assert_array_equal(oddgan.data.load(tmp_path / "t.csv").train.values, first)
+
+
+def test_what_is_refused_leaves_nothing(tmp_path, tiny, cache):
+    found = frame()
+    found["a"] = found["a"].round(3).astype(str)
+    found.loc[200, "a"] = "oops"
+    found.to_parquet(tmp_path / "t.parquet", index=False)
+    with pytest.raises(DataError, match="oops"):
+        oddgan.data.load(tmp_path / "t.parquet")
+    assert not list(cache.glob("*/*.json"))
+    infinite = frame()
+    infinite.loc[200, "a"] = np.inf
+    infinite.to_parquet(tmp_path / "i.parquet", index=False, row_group_size=50)
+    tiny.setattr(parquet_files.ParquetFile.parts, "__defaults__", (64,))
+    with pytest.raises(DataError, match="row 200, column a"):
+        oddgan.data.load(tmp_path / "i.parquet")
+
+
+def test_labels_of_a_large_table(tmp_path, tiny):
+    found = frame()
+    found["class"] = np.where(np.arange(400) % 10 == 0, "attack", "normal")
+    split = oddgan.data.load(folder_of(tmp_path / "t", found), label="class", normal=["normal"])
+    assert split.labels.sum() == 40
+    assert isinstance(split.train.values, StoredTable)
+    tiny.undo()
+    tiny.setenv("ODDGAN_CACHE", str(tmp_path / "other"))
+    known = oddgan.data.load(tmp_path / "t", label="class", normal=["normal"])
+    np.testing.assert_array_equal(split.train.values, known.train.values)
+    np.testing.assert_array_equal(split.test.values, known.test.values)
+
+
+def test_a_large_array_in_a_file_stays_there(tmp_path, monkeypatch):
+    from oddgan.rows import stored as files
+
+    monkeypatch.setattr(files, "MOST_READ", 1_000)
+    X = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", X)
+    rows = open_rows(tmp_path / "x.npy")
+    assert isinstance(rows.values, StoredTable)
+    np.testing.assert_array_equal(rows.values, X)

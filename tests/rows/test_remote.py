@@ -1,0 +1,148 @@
+"""Data at addresses: copied once, kept while it is as it was, and no secret in any message."""
+
+import sys
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+import oddgan
+from oddgan.errors import DataError, MissingExtra, without_secrets
+from oddgan.rows import open_rows, remote
+
+
+@pytest.fixture(autouse=True)
+def memory(monkeypatch, tmp_path):
+    monkeypatch.setenv("ODDGAN_CACHE", str(tmp_path / "cache"))
+    fs = fsspec.filesystem("memory")
+    fs.store.clear()
+    fs.pseudo_dirs[:] = [""]
+    yield fs
+    fs.store.clear()
+
+
+def picture(seed, size=(12, 12)):
+    return np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+
+
+def put_pictures(fs, *names):
+    import io
+
+    for i, name in enumerate(names):
+        out = io.BytesIO()
+        Image.fromarray(picture(i)).save(out, "png")
+        fs.pipe_file(name, out.getvalue())
+
+
+def test_a_folder_of_pictures_is_read_as_its_copy_is(memory):
+    put_pictures(memory, "/lake/parts/a.png", "/lake/parts/deep/b.png")
+    rows = open_rows("memory://lake/parts")
+    assert [rows.name(i) for i in range(2)] == ["a.png", "deep/b.png"]
+    np.testing.assert_array_equal(rows[1][..., 0], picture(1))
+
+
+def test_what_was_copied_is_not_copied_again(memory, monkeypatch):
+    put_pictures(memory, "/lake/parts/a.png", "/lake/parts/b.png")
+    copied = []
+    get = type(memory).get_file
+    monkeypatch.setattr(
+        type(memory), "get_file", lambda fs, path, *a, **k: copied.append(path) or get(fs, path, *a, **k)
+    )
+    oddgan.data.rows("memory://lake/parts")
+    assert len(copied) == 2
+    put_pictures(memory, "/lake/parts/b.png")  # another picture under an old name
+    memory.rm_file("/lake/parts/a.png")
+    again = oddgan.data.rows("memory://lake/parts")
+    assert copied[2:] == ["/lake/parts/b.png"]
+    np.testing.assert_array_equal(again[0], picture(0))
+    assert len(again) == 1
+
+
+def test_layouts_are_understood(memory):
+    put_pictures(memory, *(f"/x/train/good/{i}.png" for i in range(4)), "/x/test/good/0.png", "/x/test/cut/1.png")
+    split = oddgan.data.load("memory://x")
+    assert len(split.train) == 4
+    assert split.kinds == ("cut", "good")
+
+
+def test_a_table_is_trained_on_and_scored_as_a_file_is(memory, tmp_path):
+    X = np.random.default_rng(0).normal(size=(80, 3))
+    text = "a,b,c\n" + "".join(",".join(map(repr, row)) + "\n" for row in X.tolist())
+    memory.pipe_file("/flows.csv", text.encode())
+    (tmp_path / "flows.csv").write_text(text)
+    det = [
+        oddgan.PCA(components=2, random_state=0).fit(oddgan.data.load(source).train)
+        for source in ("memory://flows.csv", str(tmp_path / "flows.csv"))
+    ]
+    np.testing.assert_array_equal(det[0].anomaly_score("memory://flows.csv"), det[1].anomaly_score(X_frame(X)))
+
+
+def X_frame(X):
+    import pandas as pd
+
+    return pd.DataFrame(X, columns=list("abc"))
+
+
+def test_numbered_shards_at_an_address(memory, tmp_path):
+    import io
+    import tarfile
+
+    for i in range(2):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            shown = io.BytesIO()
+            Image.fromarray(picture(i)).save(shown, "png")
+            about = tarfile.TarInfo(f"{i}.png")
+            about.size = shown.tell()
+            shown.seek(0)
+            tar.addfile(about, shown)
+        memory.pipe_file(f"/lake/s-{i}.tar", out.getvalue())
+    rows = open_rows("memory://lake/s-{0..1}.tar")
+    np.testing.assert_array_equal(rows[1][..., 0], picture(1))
+    assert len(rows) == 2
+
+
+def test_a_local_address_is_the_path(tmp_path):
+    assert remote.local(f"file://{tmp_path}/x.npy") == tmp_path / "x.npy"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_command_line_takes_addresses(memory, tmp_path, monkeypatch):
+    from oddgan.cli import main
+
+    memory.pipe_file("/f.csv", b"a,b\n" + b"".join(f"{i},{i * i % 7}\n".encode() for i in range(60)))
+    monkeypatch.chdir(tmp_path)
+    assert not main(["train", "memory://f.csv", "--detector", "pca", "--components", "1"])
+    assert (tmp_path / "f.oddgan").is_file()
+
+
+def test_what_is_missing_is_said_in_one_line(monkeypatch):
+    with pytest.raises(DataError, match="memory://none: there is nothing at this address"):
+        open_rows("memory://none")
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(MissingExtra, match=r"reading s3:// addresses needs s3fs: pip install s3fs"):
+        open_rows("s3://bucket/parts")
+    with pytest.raises(DataError, match=r"nonsense://x: .*nonsense"):
+        open_rows("nonsense://x")
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(MissingExtra, match=r'needs fsspec: pip install "oddgan\[remote\]"'):
+        open_rows("memory://x")
+
+
+def test_no_message_holds_a_secret(monkeypatch):
+    assert without_secrets("at s3://KEY:SECRET@bucket/x?token=T gone") == "at s3://***@bucket/x?*** gone"
+    assert without_secrets("a/b: no ://address") == "a/b: no ://address"
+
+    def refuse(address):
+        raise OSError(f"403 for {address} (token T0K)")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    with pytest.raises(DataError) as raised:
+        open_rows("s3://KEY:SECRET@bucket/x?token=T0K")
+    assert not [secret for secret in ("KEY", "SECRET", "T0K") if secret in str(raised.value)]
+
+
+def test_a_name_that_leads_out_of_the_folder_is_refused(memory, tmp_path):
+    with pytest.raises(DataError, match="which no folder can hold"):
+        remote._bring(memory, {"x/../../y": ("/y", {})}, tmp_path, "memory://x", whole=True)

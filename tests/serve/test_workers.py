@@ -1,0 +1,94 @@
+"""Scoring in processes, and what becomes of rows whose process dies."""
+
+import os
+
+import numpy as np
+import pytest
+
+from oddgan.errors import DataError, ParameterError
+from oddgan.serve import workers
+from oddgan.serve.models import opened
+
+
+class Scripted:
+    """In place of a process: does what its script says, a step for each task."""
+
+    script: tuple = ()
+    made = 0
+
+    def __init__(self, models, how):
+        type(self).made += 1
+
+    def receive(self, seconds):
+        return "ready"
+
+    def ask(self, task, seconds):
+        step, *type(self).script = self.script
+        if step == "die":
+            raise workers.Lost("process 7 died")
+        return (None, step) if isinstance(step, Exception) else (step, None)
+
+    def end(self):
+        """Nothing to end."""
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    monkeypatch.setattr(workers, "_Worker", Scripted)
+    monkeypatch.setattr(Scripted, "made", 0)
+    replaced = []
+    found = workers.Workers(["a"], {}, 1, seconds=1.0, replaced=lambda: replaced.append(1))
+    found.noted = replaced
+    return found
+
+
+def test_rows_whose_process_dies_are_scored_by_another(pool):
+    Scripted.script = "die", ["found"]
+    assert pool.compute(0, [[1]], False) == ["found"]
+    assert (Scripted.made, len(pool.noted)) == (2, 1)
+
+
+def test_rows_that_kill_processes_are_given_up(pool):
+    Scripted.script = "die", "die", ["found"]
+    with pytest.raises(workers.Lost):
+        pool.compute(0, [[1]], False)
+    assert pool.compute(0, [[2]], False) == ["found"]
+
+
+def test_an_error_is_no_death(pool):
+    Scripted.script = DataError("a row is bad"), ["found"]
+    with pytest.raises(DataError, match="a row is bad"):
+        pool.compute(0, [[1]], False)
+    assert pool.compute(0, [[1]], False) == ["found"]
+    assert Scripted.made == 1
+
+
+def test_a_process_scores_as_this_one_and_is_ended_when_it_is_silent(made):
+    place = made.folder / "parts"
+    pool = workers.Workers({"parts:2": place}, {"threads": 1}, 1, seconds=60.0)
+    model = opened([f"parts:2={place}"], threads=1)[0]
+    rows = [list(made.pictures[-3:, ..., None])]
+    try:
+        for explained in (False, True):
+            (found,), (expected,) = pool.compute(0, rows, explained), model.compute(rows, explained)
+            assert np.array_equal(found.score, expected.score)
+            assert np.array_equal(found.is_anomaly, expected.is_anomaly)
+        assert [found.regions(i) for i in range(3)] == [expected.regions(i) for i in range(3)]
+        assert np.array_equal(found.map(2), expected.map(2))
+        assert found.explanation.reconstruction is None
+        with pytest.raises(DataError):
+            pool.compute(0, [[np.zeros((8, 8, 1), np.uint8)]], False)
+        worker = pool._free.get()
+        with pytest.raises(workers.Lost, match="has not answered for 0 seconds"):
+            worker.receive(0.0)  # it was not asked anything
+        assert worker.process.exitcode < 0
+    finally:
+        pool.close()
+
+
+def test_models_that_are_no_paths_and_processes_that_do_not_start(scorers, monkeypatch):
+    with pytest.raises(ParameterError, match="give paths, not models"):
+        workers.Workers({"a": scorers.numbers}, {}, 1, seconds=1.0)
+    monkeypatch.setattr(workers, "_work", os.abort)
+    with pytest.raises(ParameterError, match=r"workers=1: process \d+ died as it opened the models"):
+        workers.Workers(["nothing"], {}, 1, seconds=1.0)
