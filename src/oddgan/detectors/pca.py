@@ -80,6 +80,9 @@ class PCA(Detector):
 
     def embed(self, net: Any, x: Tensor) -> Tensor:
         """z = A (x - mean)."""
+        if torch.compiler.is_exporting():  # a graph is of any number of rows
+            mean, A = (net[name].rows.double() for name in ("mean", "A"))
+            return ((x.flatten(1).double() - mean) @ A.t()).float()
         mean, A = (net[name].rows.double().cpu() for name in ("mean", "A"))
         return torch.stack([A @ (row - mean[0]) for row in x.flatten(1).double().cpu()]).float()
 

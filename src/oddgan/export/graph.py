@@ -162,7 +162,11 @@ def graph_of(model: Model) -> Any:
             name = type(model.recipe).__name__
             raise ParameterError(f"{name} cannot be exported: torch cannot make a graph of it ({reason})") from error
     assert program is not None
-    return program.model_proto
+    graph = program.model_proto
+    if not graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        name = type(model.recipe).__name__
+        raise ParameterError(f"{name} cannot be exported: its graph would be of {len(example)} rows, and no others")
+    return graph
 
 
 def _example(preprocessor: Any) -> tuple[Tensor, dict[int, Any]]:
