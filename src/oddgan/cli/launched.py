@@ -56,6 +56,10 @@ def together(device: str | None) -> Iterator[None]:
         yield
         return
     import torch
+
+    if torch.distributed.is_initialized():  # by a program that calls the command
+        yield
+        return
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 

@@ -81,7 +81,9 @@ class OCRGAN(NeuralDetector):
         float, Param("weight of the distance of D's features in D's own loss (authors' code: 1)", low=0)
     ] = 0.0
     lam: Annotated[float, Param("weight of the residual in the score paper", low=0, high=1)] = 0.9
-    batch_size: Annotated[int, Param("rows in a training batch", low=2, group="training")] = 32
+    batch_size: Annotated[
+        int, Param("rows in a training batch, of all processes together", low=2, group="training")
+    ] = 32
     score_by: Annotated[
         Literal["residual", "residual_mse", "latent", "paper", "combined"],
         Param("the anomaly score: one term, or residual and latent together"),

@@ -36,7 +36,9 @@ class NeuralRecipe(Recipe):
             group="training",
         ),
     ] = None
-    batch_size: Annotated[int, Param("rows in a training batch", low=2, group="training")] = 64
+    batch_size: Annotated[
+        int, Param("rows in a training batch, of all processes together", low=2, group="training")
+    ] = 64
     lr: Annotated[
         float | dict[str, float], Param("Adam's learning rate: one, or one by player", low=0, group="training")
     ] = 2e-4

@@ -1,0 +1,37 @@
+"""What the command line takes from the variables of a launcher; tests/training/test_ranks.py has the processes."""
+
+import pytest
+
+from oddgan.cli import launched
+
+
+@pytest.fixture
+def torchrun(monkeypatch):
+    def start(rank, size, restarts=0):
+        given = {"RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "localhost", "MASTER_PORT": 1}
+        for name, value in {**given, "TORCHELASTIC_RESTART_COUNT": restarts}.items():
+            monkeypatch.setenv(name, str(value))
+
+    for name in launched.NEEDED:
+        monkeypatch.delenv(name, raising=False)
+    return start
+
+
+def test_a_command_alone_speaks_and_writes(torchrun):
+    assert not launched.launched()
+    assert launched.leads()
+    assert launched.command() == ["oddgan"]
+    torchrun(0, 1, restarts=1)
+    assert not launched.launched()
+    assert not launched.restarted()
+
+
+def test_of_several_the_first_speaks_and_a_restart_is_known(torchrun):
+    torchrun(1, 2)
+    assert launched.launched()
+    assert not launched.leads()
+    assert not launched.restarted()
+    assert launched.command()[0] == "torchrun"
+    torchrun(0, 2, restarts=1)
+    assert launched.leads()
+    assert launched.restarted()
