@@ -1,5 +1,6 @@
 """Data larger than memory: what a process holds does not grow with the data set, nor over epochs."""
 
+import os
 import subprocess
 import sys
 
@@ -84,3 +85,60 @@ def test_memory_stays_as_it_is_once_training_has_warmed_up():
     for kind, line in zip(("pictures", "table"), run.stdout.splitlines(), strict=True):
         warm, end = map(float, line.split())
         assert end < warm + 1.0, f"{kind}: {warm:.1f} MB after half of the updates, {end:.1f} MB after all"
+
+
+LARGE_TABLE = """
+import sys, threading, time
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import oddgan
+from oddgan.preprocessing import table_sums, tables
+from oddgan.rows import parquet_files, stored_table, table_cache, together
+
+for module in (stored_table, table_sums, tables, parquet_files, table_cache, sys.modules["oddgan.rows.together"]):
+    module.LARGE = 2**20
+    if hasattr(module, "PIECE"):
+        module.PIECE = 2**20
+stored_table.MOST_MAPPED = 2**22
+
+def own():
+    return int(open("/proc/self/status").read().split("RssAnon:")[1].split()[0]) / 1024
+
+def write(n, path):
+    writer = None
+    for part in range(4):
+        x = np.random.default_rng(part).normal(size=(n // 4, 20))
+        table = pa.table({f"x{i}": column for i, column in enumerate(x.T.copy())})
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table, row_group_size=4096)
+    writer.close()
+
+def fit(path):
+    rows = oddgan.data.load(path).train
+    oddgan.GANomaly(updates=3, width=4, latent_dim=2, batch_size=16, local="off", random_state=0).fit(rows)
+
+for i, n in enumerate((20_000, 20_000, 200_000)):
+    path = f"{sys.argv[1]}/{i}.parquet"
+    write(n, path)
+    before, peak, done = own(), [0.0], threading.Event()
+    def watch():
+        while not done.wait(0.002):
+            peak[0] = max(peak[0], own())
+    watching = threading.Thread(target=watch)
+    watching.start()
+    fit(path)
+    done.set()
+    watching.join()
+    print(peak[0] - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_a_table_in_a_file(tmp_path):
+    """Thirty-two megabytes of numbers: one copy of them would show. What grows is the rows' order and fingerprints."""
+    environment = {**os.environ, "ODDGAN_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", LARGE_TABLE, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    _, small, large = map(float, run.stdout.split())
+    assert large < small + 24, f"{small:.0f} and {large:.0f} MB"

@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import re
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
@@ -71,16 +72,20 @@ class Wanted:
     def __init__(self, paths: Sequence[str], numbers: NDArray[np.int64]) -> None:
         self.bad: dict[int, str] = {}
         self.paths = paths
-        hashes, changed, size = np.zeros((len(numbers), 2), np.uint64), *np.full((2, len(numbers)), -1, np.int64)
-        for place, i in enumerate(numbers.tolist()):
+        digests, changes, sizes = bytearray(), array("q"), array("q")
+        for i in numbers.tolist():
             try:
-                path, changed[place], size[place] = identity(paths[i])
+                path, changed, size = identity(paths[i])
             except OSError as error:
                 self.bad[i] = error.strerror or "it cannot be reached"
-                path = f"{i}\0"
-            hashes[place] = _hash(path)
+                path, changed, size = f"{i}\0", -1, -1
+            digests += _digest(path)
+            changes.append(changed)
+            sizes.append(size)
+        hashes = np.frombuffer(digests, np.uint64).reshape(-1, 2)
         _, first, self.files = np.unique(hashes[:, 0], return_index=True, return_inverse=True)
-        self.numbers, self.changed, self.size = numbers[first], changed[first], size[first]
+        self.numbers = numbers[first]
+        self.changed, self.size = (np.frombuffer(one, np.int64)[first] for one in (changes, sizes))
         self._hashes = hashes[first]
 
     def __len__(self) -> int:
@@ -96,16 +101,15 @@ class Wanted:
         none = np.empty(0, np.int64)
         if not lines or not len(self):
             return none, none
-        hashes = np.array([_hash(path) for *_, path in lines], np.uint64)
+        hashes = np.frombuffer(b"".join([_digest(path) for *_, path in lines]), np.uint64).reshape(-1, 2)
         at = np.minimum(np.searchsorted(self._hashes[:, 0], hashes[:, 0]), len(self) - 1)
-        rows, changed, size = (np.array([line[i] for line in lines], np.int64) for i in range(3))
+        rows, changed, size = np.array([line[:3] for line in lines], np.int64).T
         same = (self._hashes[at] == hashes).all(axis=1) & (self.changed[at] == changed) & (self.size[at] == size)
         return at[same], rows[same]
 
 
-def _hash(path: str) -> tuple[int, int]:
-    digest = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+def _digest(path: str) -> bytes:
+    return hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class Store:
