@@ -22,6 +22,7 @@ ROWS = [
     {"ranks"},
     {
         "cautions",
+        "engine",
         "show",
         "files",
         "parameters",

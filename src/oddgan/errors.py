@@ -7,6 +7,7 @@
     ├── ArtifactError (ValueError)    a model file or checkpoint is damaged, newer, or inconsistent
     ├── TrainingError (RuntimeError)  training cannot go on: a loss is no longer finite
     │   └── DistributedError           processes that train together have lost each other, or differ
+    ├── EngineError (RuntimeError)    an engine such as Ray cannot be reached, or its workers die
     ├── OutputError (OSError)         a result cannot be written
     ├── MissingExtra (ImportError)    an optional dependency is not installed
     └── LeftOut (ImportError)         what was asked for needs a library that oddgan-runtime leaves out
@@ -14,7 +15,7 @@
     OddganWarning (UserWarning)       what may mislead, though work goes on; its kinds are in `oddgan.cautions`
 
 Each message is one line: what is wrong, where, and what to do about it. The command line turns an
-`OddganError` into that line and exit code 2 (the user can fix it) or 1 (training failed).
+`OddganError` into that line and exit code 2 (the user can fix it) or 1 (training or an engine failed).
 """
 
 import re
@@ -64,6 +65,10 @@ class TrainingError(OddganError, RuntimeError):
 class DistributedError(TrainingError):
     """Processes that train one model together have lost each other, or their networks differ. What the run had kept is
     kept still."""
+
+
+class EngineError(OddganError, RuntimeError):
+    """An engine that runs tasks cannot be started or reached, has no room, or its workers die again and again."""
 
 
 class OutputError(OddganError, OSError):

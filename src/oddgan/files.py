@@ -83,6 +83,21 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def folder_beside(path: str | Path) -> Iterator[Path]:
+    """An empty folder beside `path` for what is needed until the block ends; then it is gone. One that a killed process
+    has left is removed by the next writer of `path`. Raises `OutputError` when it cannot be made."""
+    path = _followed(Path(path).absolute())
+    with _as_output_error(path, "choose another place"):
+        part, handle = _new_part(path, _new_folder)
+    try:
+        yield part
+    finally:
+        _remove(part)
+        if handle >= 0:
+            os.close(handle)
+
+
+@contextmanager
 def _as_output_error(path: str | Path, fix: str) -> Iterator[None]:
     """Raise an `OutputError` that names the path in place of any other OSError."""
     try:

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from ..errors import LeftOut, OddganError, OddganWarning, TrainingError
+    from ..errors import EngineError, LeftOut, OddganError, OddganWarning, TrainingError
     from ..installed import conflict
     from .app import app_for
     from .process import INTERRUPTED, exit_code
@@ -76,7 +76,7 @@ def _run(arguments: list[str]) -> int:
             error = LeftOut.of(" ".join(["oddgan", *asked]), error) or error
         if isinstance(error, OddganError):
             complain(f"error: {error}")
-            return 1 if isinstance(error, TrainingError) else 2
+            return 1 if isinstance(error, TrainingError | EngineError) else 2
         if hasattr(error, "format_message"):  # typer's usage errors, whose base class is not public
             context = getattr(error, "ctx", None)
             complain(f"error: {error.format_message()} (try {context.command_path if context else 'oddgan'} --help)")

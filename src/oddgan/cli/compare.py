@@ -11,18 +11,22 @@ from ..errors import DataError, ParameterError
 from . import terminal
 from .flags import chosen, parsed, shared_flags
 from .options import (
+    Address,
     Anomaly,
     Category,
     ChannelsFrom,
     Data,
     Drop,
+    Engine,
     Label,
     Normal,
     Number,
     Reports,
     SkipBad,
     Threads,
+    Workers,
     classes,
+    engine_of,
 )
 from .outputs import check_reports, check_writable, write_reports, write_text
 from .process import LEFT_OUT, loading
@@ -96,6 +100,9 @@ def compare(
         typer.Option("--set", metavar="DETECTOR.PARAMETER=VALUE", help="A parameter of one detector; may be repeated."),
     ] = None,
     threads: Threads = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    address: Address = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(metavar="S", min=0, help="Seconds from one checkpoint of a run to the next.")
     ] = 60.0,
@@ -113,6 +120,7 @@ def compare(
     from .reading import check_readable, open_split
     from .train import name_of, set_threads
 
+    on = engine_of(engine, workers, address, threads)
     kept = results or Path(f"{name_of(data)}-compare.jsonl")
     contenders = _contenders(_classes(detectors), parameters, changes or [])
     reports = check_reports(report)
@@ -135,8 +143,8 @@ def compare(
         raise DataError(f"{data}: no normal rows to train on; give data with normal ones")
     if not skip_bad:
         check_readable(data, split.train, split.tune, split.calibrate, None if without else split.test)
-    if threads is not None:
-        set_threads(threads)
+    if threads is not None or on is not None:
+        set_threads(threads or 1)
     with terminal.resumable() as hooks:
         found = run_comparison(
             split,
@@ -147,6 +155,7 @@ def compare(
             checkpoint_seconds=checkpoint_seconds,
             hooks=hooks,
             report=terminal.note,
+            engine=on,
         )
     head, lines = pages.comparison.table(found)
     terminal.say(found.note)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -27,20 +27,30 @@ LISTED = 5  # shards that a message names
 
 
 def merged(shards: Sequence[Path], output: Path, form: Format) -> None:
-    """Write the results of all shards, in order. Raises `DataError` where they are not all parts of one whole."""
+    """Write the results of all shards, in order, and say so. Raises what `joined` does."""
+    with terminal.bar("merging") as progress:
+        found = joined(shards, output, form, progress)
+    total = {name: sum(facts[name] for facts in found) for name in ("rows", "anomalies", "unusable")}
+    left_out = f", {total['unusable']:,} could not be used" if total["unusable"] else ""
+    terminal.note(f"{len(found):,} shards, {total['rows']:,} rows: {total['anomalies']:,} anomalies{left_out}")
+    terminal.written(output)
+
+
+def joined(
+    shards: Sequence[Path], output: Path, form: Format, progress: Callable[[int, int], None]
+) -> list[dict[str, Any]]:
+    """Write all results to `output`; return the facts about the shards, in order. Raises `DataError` where they are not
+    all parts of one whole, and then writes nothing."""
     found = sorted(((read(path), path) for path in shards), key=lambda one: one[0]["shard"])
     check([facts for facts, _ in found], [path for _, path in found])
     if wrong := [path for _, path in found if path.suffix.lower() != output.suffix.lower()]:
         raise ParameterError(
             f"{wrong[0]}: has another format than {output}; give a name that ends in {wrong[0].suffix}"
         )
-    with terminal.bar("merging") as progress, whole_file(output) as file:
+    with whole_file(output) as file:
         join = _parquet if form == "parquet" else _texts
         join(file, found, form, progress)
-    total = {name: sum(facts[name] for facts, _ in found) for name in ("rows", "anomalies", "unusable")}
-    left_out = f", {total['unusable']:,} could not be used" if total["unusable"] else ""
-    terminal.note(f"{len(found):,} shards, {total['rows']:,} rows: {total['anomalies']:,} anomalies{left_out}")
-    terminal.written(output)
+    return [facts for facts, _ in found]
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """Arguments and options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..errors import ParameterError
+
+if TYPE_CHECKING:
+    from ..engine import Ray
 
 Data = Annotated[
     str,
@@ -139,6 +142,40 @@ Convert = Annotated[
     bool,
     typer.Option("--convert", help="Accept pictures whose size or channels differ from the training pictures'."),
 ]
+Engine = Annotated[
+    Literal["ray"] | None,
+    typer.Option(metavar="ray", help="Have the workers of Ray do it, several at a time, here or on a cluster."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="With --engine: tasks at a time.", show_default="one for each processor"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="With --engine: local starts Ray here and ends it; auto takes the one that runs here; ray://HOST:10001 "
+        "and HOST:6379 are clusters.",
+        show_default="RAY_ADDRESS, or local",
+    ),
+]
+
+
+def engine_of(
+    engine: str | None, workers: int | None, address: str | None, threads: int | None, **more: Any
+) -> "Ray | None":
+    """The engine, None for this process. `more`: further parameters of it. Raises `ParameterError`, and `MissingExtra`
+    where it is not installed."""
+    if engine is None:
+        for flag, value in (("--workers", workers), ("--address", address)):
+            if value is not None:
+                raise ParameterError(f"{flag}: is of an engine: give --engine ray as well")
+        return None
+    from ..engine import Ray
+
+    found = Ray(workers=workers, address=address, threads=threads or 1, **more)
+    found.check()
+    return found
 
 
 def classes(given: str | list[str] | None) -> list[str] | None:

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import OutputError, ParameterError
 from . import terminal
-from .options import Reports, Threads, classes
+from .options import Address, Engine, Reports, Threads, Workers, classes, engine_of
 from .outputs import check_reports, check_writable, write_reports, write_text
 from .process import loading
 
@@ -42,6 +42,9 @@ def reproduce(
     report: Reports = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,
     threads: Threads = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    address: Address = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(metavar="S", min=0, help="Seconds from one checkpoint of a run to the next.")
     ] = 60.0,
@@ -62,14 +65,14 @@ def reproduce(
     from ..report.reproduction_notes import notes
     from .train import set_threads
 
-    wanted = papers.table(table)
+    wanted, on = papers.table(table), engine_of(engine, workers, address, threads)
     kept = results or Path(f"{table}.jsonl")
     if not resume and kept.exists():
         raise OutputError(f"{kept}: is there already; remove it, choose another --results, or go on with --resume")
     reports = check_reports(report)
     check_writable(kept, *reports, markdown)
-    if threads is not None:
-        set_threads(threads)
+    if threads is not None or on is not None:
+        set_threads(threads or 1)
     with terminal.resumable() as hooks:
         found = papers.reproduce(
             table,
@@ -82,6 +85,7 @@ def reproduce(
             checkpoint_seconds=checkpoint_seconds,
             hooks=hooks,
             report=terminal.note,
+            engine=on,
         )
     terminal.say(wanted.title)
     terminal.say(wanted.source)

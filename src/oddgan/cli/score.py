@@ -9,17 +9,20 @@ import typer
 from ..errors import DataError, ParameterError, without_secrets
 from . import terminal
 from .options import (
+    Address,
     BlockSize,
     ChannelsFrom,
     Convert,
     Device,
     Drop,
+    Engine,
     FalseAlarmRates,
     Model,
     Reports,
     SkipBad,
     Strata,
     Threads,
+    Workers,
     shares,
 )
 from .outputs import check_folder, check_reports, check_writable
@@ -149,6 +152,18 @@ def score(
     block_size: BlockSize = None,
     device: Device = None,
     threads: Threads = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    address: Address = None,
+    part_rows: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="With --engine: rows of a task, at most.",
+            show_default="4 tasks for each worker, of 100,000 table rows or 5,000 pictures at most",
+        ),
+    ] = None,
 ) -> None:
     """Score pictures or rows: an anomaly score, a p-value, and a verdict for each.
 
@@ -162,7 +177,9 @@ def score(
     With --skip-bad, what cannot be read or does not fit the model has the verdict unusable and one more column, reason,
     and the exit code is 4.
     """
+    asked = dict(locals())  # for the tasks of an engine
     from .maps import kinds_of, scale_of
+    from .parts import engine_for
     from .reading import open_model
     from .scores import format_of
 
@@ -193,6 +210,7 @@ def score(
     )
     if part is not None and output is not None:
         output = part.place(output)
+    on = engine_for(asked, live)
     inputs = [] if live else data
     reports = check_reports(report)
     check_writable(output, monitor, *reports, inputs=(model, *inputs))
@@ -263,8 +281,13 @@ def score(
         anomalies, left_out, stopped = answer(how, standard_input(), drop or ())
     else:
         sources, stopped = _opened(data, first, open_source, detector, skip_bad, strata), False
-        with terminal.bar("scoring") as progress:
-            anomalies, left_out = how.run(sources, progress)
+        if on is not None:
+            from .tasks import run
+
+            anomalies, left_out = run(how, asked, sources, on, part_rows)
+        else:
+            with terminal.bar("scoring") as progress:
+                anomalies, left_out = how.run(sources, progress)
     if stopped:
         raise typer.Exit(exit_code())
     if fail_on_anomaly and anomalies:

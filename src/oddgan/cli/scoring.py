@@ -131,6 +131,7 @@ class Scoring:
                         progress(done + len(bad), total)
             if self.sharding is not None:
                 self.sharding.rows, self.sharding.anomalies, self.sharding.unusable = done, anomalies, len(bad)
+                self.sharding.further = counts
             if bad and (not self.skip_bad or not (done or self.stream or self.sharding)):
                 refuse(first.name if first and not self.several else "", bad, seen)
             if self.fdr is not None:

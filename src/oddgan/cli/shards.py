@@ -52,7 +52,8 @@ def beside(results: Path) -> Path:
 @dataclass
 class Sharding:
     """What a shard is of, and, once they are known, how many rows there are in it and in all: `rows`, `total`,
-    `anomalies`, `unusable`. `options`: what results depend on beside the model and the data."""
+    `anomalies`, those at `further` rates, `unusable`. `options`: what results depend on beside the model and the
+    data."""
 
     shard: Shard
     output: Path
@@ -63,6 +64,7 @@ class Sharding:
     rows: int = 0
     anomalies: int = 0
     unusable: int = 0
+    further: Sequence[int] = ()
     _model: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +103,7 @@ class Sharding:
             "rows": self.rows,
             "anomalies": self.anomalies,
             "unusable": self.unusable,
+            "further": list(self.further),
             "model": self._model,
             "data": self.data,
             "options": self.options,

@@ -30,6 +30,7 @@ from .runner import CELLS, Attempt, Facts, Figures, Job, Record, judged, run
 if TYPE_CHECKING:
     from ..data import Split
     from ..detector import Detector
+    from ..engine import Ray
     from ..hooks import Hook
     from .results import Evaluation
 
@@ -126,6 +127,7 @@ def compare(
     checkpoint_seconds: float = 60.0,
     hooks: Iterable[Hook] = (),
     report: Callable[[str], None] = lambda message: None,
+    engine: Ray | None = None,
 ) -> Comparison:
     """Train each of `detectors` with each of `seeds` on the split's normal rows, and judge it on the test rows.
 
@@ -153,6 +155,8 @@ def compare(
         Watch the training (`oddgan.hooks`).
     report : callable
         Called with a message when a run begins and when it ends.
+    engine : Ray, optional
+        `oddgan.engine.Ray`: runs are trained by its workers, several at a time, and hooks are not called.
 
     Returns
     -------
@@ -169,6 +173,8 @@ def compare(
         A checkpoint is damaged.
     OutputError
         The results cannot be written.
+    EngineError
+        There is no engine, or workers died at every try; all other runs are kept.
     """
     from ..data import Split
 
@@ -184,7 +190,8 @@ def compare(
     data = fingerprint(split.train, split.tune, split.calibrate, split.test, marks, split.masks)
     places = [(seed, name) for seed in seeds for name in untrained]
     jobs = [job(untrained[name], name, seed, split, data, simulated=simulated) for seed, name in places]
-    lines = run(jobs, record, summary=summary, checkpoint_seconds=checkpoint_seconds, hooks=hooks, report=report)
+    how: Any = {"checkpoint_seconds": checkpoint_seconds, "hooks": hooks, "report": report, "engine": engine}
+    lines = run(jobs, record, summary=summary, **how)
     found: dict[str, dict[int, Cell]] = {name: {} for name in untrained}
     for (seed, name), cell in zip(places, lines, strict=True):
         found[name][seed] = cell

@@ -23,6 +23,7 @@ from .cells import Cell, key_of
 
 if TYPE_CHECKING:
     from ..detector import Detector
+    from ..engine import Ray
     from ..hooks import Hook
 
 VERSION = 1
@@ -214,14 +215,21 @@ def run(
     checkpoint_seconds: float = 60.0,
     hooks: Iterable[Hook] = (),
     report: Callable[[str], None] = lambda message: None,
+    engine: Ray | None = None,
 ) -> list[Line]:
     """The lines of these jobs, in their order; those that are not in the record yet are run and added to it.
 
     `report` is called with a message when a cell begins and when it ends; `summary` gives the part of it that says what
-    came out. Raises what a job raises, `ValueError` for a line whose key is not its job's, and `OutputError` where the
-    record cannot be written.
+    came out. With an `engine`, its workers run the cells, several at a time, and lines are added as they are done;
+    hooks are not called then. Raises what a job raises, `ValueError` for a line whose key is not its job's,
+    `OutputError` where the record cannot be written, and `EngineError`.
     """
     todo, watching = list(jobs), tuple(hooks)
+    if engine is not None:
+        from .elsewhere import fill
+
+        fill(todo, record, engine, summary=summary, checkpoint_seconds=checkpoint_seconds, report=report)
+        return [line for job in todo if (line := record.get(job.key)) is not None]
     lines: list[Line] = []
     for number, job in enumerate(todo, 1):
         title = f"[{number}/{len(todo)}] {job.title}"

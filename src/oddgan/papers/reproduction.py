@@ -20,6 +20,7 @@ import torch
 
 from .. import detectors, machine
 from ..detector import Detector
+from ..engine import Ray
 from ..errors import ParameterError
 from ..evaluation import runner
 from ..evaluation.cells import Cell, key_of, parameters_of, versions
@@ -79,13 +80,14 @@ def reproduce(
     checkpoint_seconds: float = 60.0,
     hooks: Iterable[Hook] = (),
     report: Callable[[str], None] = lambda message: None,
+    engine: Ray | None = None,
 ) -> Reproduction:
     """Run the cells of the table `name` that are not in `results` yet.
 
     `protocol`: "exact", as the source did it; "clean"; or "both". `seeds`: how many, starting at 0; `classes` and
     `runs`: some of the table's. By default, the budget decides. `budget`: "paper", what the source spends, or one of
     the table's smaller ones. `results`: a file of JSON lines. `hooks` watch the training; `report` is called with a
-    message when a cell begins and when it ends.
+    message when a cell begins and when it ends. `engine`: its workers run the cells, and hooks are not called.
 
     Raises `ParameterError` for an unknown name, `DataError` where the data is not available, `OutputError` when the
     results cannot be written. Two processes must not write one file of results at the same time.
@@ -99,6 +101,7 @@ def reproduce(
         checkpoint_seconds=checkpoint_seconds,
         hooks=hooks,
         report=report,
+        engine=engine,
     )
     # A cell is found by what it depends on: another table or another budget may have run it.
     placed = (
