@@ -196,7 +196,8 @@ def jobs() -> list[Job]:
 
 
 def main() -> None:
-    """Run what is missing, and print the table of docs/howto/several_processes.md."""
+    """Run what is missing, and print the table of docs/howto/several_processes.md, and of time, which
+    is for machines without other jobs."""
     lines = run(jobs(), Record(FILE, FORM), summary=summary, report=say)
     say(f"\n| game | losses after {FEW} updates | after {UPDATES} | weights | scores | time of an update |")
     say("|---|---|---|---|---|---|")

@@ -106,3 +106,11 @@ def test_the_rate_to_expect_is_the_largest_that_the_rows_hold():
     assert expected(line, "0.2") == 2 / 13
     assert expected(line, "0.05") == 0
     assert expected({"rows": {"fitted": 60, "calibrate": 60}}, "lowest") == 4 / 61
+
+
+def test_both_processes_of_every_game_ended_with_one_model():
+    from benchmarks.studies import ranks
+
+    lines = lines_of(ranks.FILE, ranks.FORM)
+    assert {ranks.FORM.key(line) for line in lines} <= {one.key for one in ranks.jobs()}
+    assert all(line["one model"] for line in lines)

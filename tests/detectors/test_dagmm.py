@@ -1,7 +1,5 @@
 """DAGMM against its paper (Zong et al., 2018), without training: every formula written here."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -27,7 +25,7 @@ def game(request):
             for p in net.C.parameters():
                 p.mul_(5.0)  # fresh convolutions reconstruct next to nothing
     rows = torch.randn(20, *shape)
-    return det, net, SimpleNamespace(x=lambda: rows)
+    return det, net, testing.FakeBatch(rows)
 
 
 def features(net, x):

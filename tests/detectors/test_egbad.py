@@ -122,7 +122,7 @@ class OneBatch(EGBAD):
 
     def step(self, net, batch):
         x, z = batch.x(), batch.z(3)
-        yield from super().step(net, types.SimpleNamespace(x=lambda: x, z=lambda *_: z))
+        yield from super().step(net, types.SimpleNamespace(x=lambda: x, z=lambda *_: z, whole=batch.whole))
 
 
 class MovesInTurn(EGBAD):

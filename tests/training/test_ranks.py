@@ -249,6 +249,6 @@ def test_torchrun_trains_from_the_command_line(tmp_path):
         timeout=300,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.count("threshold") == 1
+    assert run.stdout.count("\ntrained ") == 1
     assert "20 updates of game in 2 processes" in run.stdout
     assert sorted(p.name for p in Path(tmp_path).iterdir()) == ["rows.npy", "rows.oddgan"]
