@@ -13,8 +13,37 @@ PAGE = RESULTS / "serving.md"
 HEAD = """
 # Exports and the service, measured
 
-[Exports](../howto/export.md) score without torch, [the service](../howto/serve.md) answers over HTTP. How fast both are,
-beside what they are made of in the same minutes, and what becomes of requests when things go wrong.
+[Exports](../howto/export.md) score without torch, [the service](../howto/serve.md) answers over HTTP. How fast both
+are, beside what they are made of in the same minutes, and what becomes of requests when things go wrong.
+"""
+SPEED = """
+## Exports beside torch
+
+By `python -m benchmarks.studies.runtime_speed`: milliseconds of a row in eager torch, alone and in blocks of 64, and
+how many times faster the export scores the same rows: the median over rounds in which each had its turn, and the middle
+half of them. Beside it what that costs: differences of scores, relative to the largest, verdicts that differ, and AUROC
+on labelled rows held aside.
+"""
+LOAD = """
+## The service under load
+
+By `python -m benchmarks.studies.serving_load`: clients in a process of their own send pictures, each the next one when
+it has its answer; `png` is an upload in a form, with regions in the answer, `tensor` the Open Inference Protocol in
+binary. The bare loop does the same work in the same process that has the pictures, in blocks of as many as there are
+clients; `least` is what the clients reach against a server that answers at once. One thread computes. Memory is that of
+the first, the middle and the last round.
+"""
+FAULTS = """
+## What becomes of requests
+
+By `python -m benchmarks.studies.serving_faults`, whose head says what *accepted* means: 16 clients send every request
+until it is answered, and each answer is compared with that of `Scorer`.
+"""
+AFTER = """
+Slow clients send a byte twice a second, of the head or of the body, and end with 408 or a closed connection; broken
+ones leave in the middle, send noise, or do not wait for their answer. After SIGTERM and SIGKILL the service is started
+anew, as Docker and systemd do, and clients try every 50 ms meanwhile: most of the broken connections are attempts while
+nothing listened.
 """
 NO_LINES = "Not measured yet."
 
@@ -108,38 +137,15 @@ def _conditions(lines: tuple[dict[str, Any], ...]) -> str:
 
 def text() -> str:
     """The page."""
-    speed, load, faults = (lines_of(study.FILE, study.FORM) for study in (runtime_speed, serving_load, serving_faults))
-    return (
-        "\n\n".join(
-            [
-                HEAD.strip(),
-                "## Exports beside torch",
-                "By `python -m benchmarks.studies.runtime_speed`: milliseconds of a row in eager torch, alone and in blocks "
-                "of 64, and how many times faster the export scores the same rows: the median over rounds in which each had "
-                "its turn, and the middle half of them. Beside it what that costs: differences of scores, relative to the "
-                "largest, verdicts that differ, and AUROC on labelled rows held aside." + _conditions(speed),
-                of_speed(speed),
-                "## The service under load",
-                "By `python -m benchmarks.studies.serving_load`: clients in a process of their own send pictures, each the "
-                "next one when it has its answer; `png` is an upload in a form, with regions in the answer, `tensor` the "
-                "Open Inference Protocol in binary. The bare loop does the same work in the same process that has the "
-                "pictures, in blocks of as many as there are clients; `least` is what the clients reach against a server "
-                "that answers at once. One thread computes. Memory is that of the first, the middle and the last round."
-                + _conditions(load),
-                of_load(load),
-                "## What becomes of requests",
-                "By `python -m benchmarks.studies.serving_faults`, whose head says what *accepted* means: 16 clients send "
-                "every request until it is answered, and each answer is compared with that of `Scorer`."
-                + _conditions(faults),
-                of_faults(faults),
-                "Slow clients send a byte twice a second, of the head or of the body, and end with 408 or a closed "
-                "connection; broken ones leave in the middle, send noise, or do not wait for their answer. After SIGTERM and "
-                "SIGKILL the service is started anew, as Docker and systemd do, and clients try every 50 ms meanwhile: most "
-                "of the broken connections are attempts while nothing listened.",
-            ]
-        )
-        + "\n"
-    )
+    parts = [HEAD]
+    for study, about, table in (
+        (runtime_speed, SPEED, of_speed),
+        (serving_load, LOAD, of_load),
+        (serving_faults, FAULTS, of_faults),
+    ):
+        lines = lines_of(study.FILE, study.FORM)
+        parts += [about.strip() + _conditions(lines), table(lines)]
+    return "\n\n".join(part.strip() for part in [*parts, AFTER]) + "\n"
 
 
 if __name__ == "__main__":
