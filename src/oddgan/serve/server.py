@@ -38,6 +38,8 @@ class Timed(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
         super().connection_made(transport)
+        # asyncio does so itself for sockets that say that they are TCP, which those of `socket.create_server` do not.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(self.connections) > self.most:
             self.app = _full
         self._begin()
