@@ -9,11 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+import oddgan
 from oddgan import installed
 from oddgan.cli import serve as command
+from oddgan.export import export
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -206,3 +209,24 @@ def test_systemd_takes_the_unit(tmp_path):
     run = subprocess.run(["systemd-analyze", "verify", tmp_path / "oddgan.service"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert not run.stderr
+
+
+# --- other homes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_an_export_is_an_mlflow_model(tmp_path):
+    mlflow = pytest.importorskip("mlflow", reason="needs pip install mlflow-skinny pandas")
+    rows = np.random.default_rng(0).normal(size=(80, 4))
+    detector = oddgan.PCA(random_state=0).fit(rows)
+    export(detector, tmp_path / "flows-onnx", rows)
+    mlflow.pyfunc.save_model(
+        tmp_path / "model",
+        python_model=str(DEPLOY / "mlflow_model.py"),
+        artifacts={"export": str(tmp_path / "flows-onnx")},
+        pip_requirements=["oddgan-runtime"],
+    )
+    found = mlflow.pyfunc.load_model(str(tmp_path / "model")).predict(rows[:9])
+    np.testing.assert_allclose(found["score"], detector.anomaly_score(rows[:9]), rtol=1e-4)
+    assert (np.where(found["is_anomaly"], -1, 1) == detector.predict(rows[:9])).all()
+    assert not list((tmp_path / "model").rglob("*.pkl"))

@@ -3,12 +3,13 @@
     python -m benchmarks.studies.serving_faults [--requests 3000] [--only FAULT,...]
 
 `oddgan serve` keeps no requests: an answer is a request's receipt. A request is accepted if it was sent whole and is
-not refused with a status; what is accepted gets one answer as long as the process lives, and that answer is right. If
-the process is killed, the connection breaks, and the client, which still has the request, sends it again; since a score
-depends on the row and the model alone, sending twice does no harm. So clients here send again what broke off or was
-refused with 503, and a line says, of so many different requests (`sent`), how many got exactly one answer (`answered`),
-how many answers were not what `Scorer` gives for that picture (`wrong`), how many were never answered (`lost`), how
-often a request was refused by status (`refused`), and how often a connection broke (`broken`). Good clients are 16.
+not refused with a status; what is accepted gets one answer as long as the process lives, and that answer is right,
+even if one of its workers is killed (--workers). If the process itself is killed, the connection breaks, and the
+client, which still has the request, sends it again; since a score depends on the row and the model alone, sending twice
+does no harm. So clients here send again what broke off or was refused with 503, and a line says, of so many different
+requests (`sent`), how many got exactly one answer (`answered`), how many answers were not what `Scorer` gives for that
+picture (`wrong`), how many were never answered (`lost`), how often a request was refused by status (`refused`), and how
+often a connection broke (`broken`). Good clients are 16.
 """
 
 import argparse
@@ -167,6 +168,21 @@ async def _alone(clients: Clients, service: Service, words: list[str], log: Path
     return {}
 
 
+async def _workers_killed(clients: Clients, service: Service, words: list[str], log: Path) -> dict:
+    """One of the processes that score is killed again and again."""
+    working, killed = asyncio.create_task(clients.all()), 0
+    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
+    while not working.done() and killed < 5:
+        await asyncio.wait([working], timeout=1.0)
+        mine = [int(pid) for pid in children.read_text().split()]
+        scoring = [pid for pid in mine if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        if not working.done() and scoring:
+            os.kill(random.choice(scoring), signal.SIGKILL)
+            killed += 1
+    await working
+    return {"killed": killed}
+
+
 def _ended_by(number: int) -> Callable[..., Awaitable[dict]]:
     """The service is ended again and again while it works, and started anew, as systemd or Docker do."""
 
@@ -196,6 +212,7 @@ FAULTS: dict[str, tuple[list[str], Callable[..., Awaitable[dict]]]] = {
     "few connections": (["--connections", "8"], _alone),
     "slow clients": (["--read-timeout", "2", "--timeout", "5"], _beside(_slow)),
     "broken clients": ([], _beside(_broken)),
+    "SIGKILL of workers": (["--workers", "2"], _workers_killed),
     "SIGKILL": ([], _ended_by(signal.SIGKILL)),
     "SIGTERM": ([], _ended_by(signal.SIGTERM)),
 }

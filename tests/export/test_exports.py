@@ -182,7 +182,9 @@ def test_several_detectors_are_exported_one_by_one(tmp_path, table):
 def test_the_card_says_how_it_was_compared(made):
     _, _, folder, facts = made("map")
     card = (folder / bundle.CARD).read_text("utf-8")
-    assert "GANomaly, exported to onnx (float32)" in card
+    head, _, rest = card.removeprefix("---\n").partition("---\n")
+    assert head == "library_name: oddgan\ntags:\n- anomaly-detection\n- ganomaly\n- onnx\n"
+    assert rest.startswith("\n# GANomaly, exported to onnx (float32)\n")
     assert "| verdicts that differ | 0 |" in card
     assert "`x: uint8 [rows, 24, 20, 1]`" in card
     assert json.loads((folder / bundle.PARITY).read_text("utf-8")) == json.loads(json.dumps(facts))

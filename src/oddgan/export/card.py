@@ -1,4 +1,5 @@
-"""README.md of an export: what it is, what it promises, how it was compared, and how to call it."""
+"""README.md of an export: what it is, what it promises, how it was compared, and how to call it. Its head is what
+Hugging Face reads of a model card."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +35,7 @@ def text(manifest: Mapping[str, Any], model: Model) -> str:
     """The card."""
     calibration = manifest["calibration"]
     lines = [
+        *_facts(manifest),
         f"# {manifest['detector']}, exported to {manifest['runtime']} ({manifest['precision']})",
         "",
         f"Takes {model.preprocessor.describe()}. Made by oddgan {manifest['oddgan']}.",
@@ -74,6 +76,12 @@ def _callers(manifest: Mapping[str, Any]) -> list[str]:
     if left := verdict["left_to_callers"]:
         lines += ["", "What the graph leaves to the program:", "", *(f"- {one}" for one in left)]
     return lines
+
+
+def _facts(manifest: Mapping[str, Any]) -> list[str]:
+    """What Hugging Face reads; of the licence, which is the owner's to choose, nothing."""
+    tags = ["anomaly-detection", manifest["detector"].lower(), manifest["runtime"]]
+    return ["---", "library_name: oddgan", "tags:", *[f"- {tag}" for tag in tags], "---", ""]
 
 
 _NAMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
