@@ -29,3 +29,10 @@ def test_the_expected_loss_by_hand(seconds: float, between: float) -> None:
         assert expected_loss(seconds, between) == pytest.approx(seconds**2 / (2 * between), rel=1e-6)
     else:
         assert expected_loss(seconds, between) == pytest.approx(100 * (math.e - 2))
+
+
+def test_the_page_is_current() -> None:
+    """`python -m benchmarks.pages.scale` writes it."""
+    from benchmarks.pages import scale
+
+    assert scale.PAGE.read_text("utf-8") == scale.page()
