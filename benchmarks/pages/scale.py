@@ -21,9 +21,10 @@ WORKERS = 64
 HEAD = """\
 # What a hundred million rows cost
 
-Hours on paper, from what was measured in `benchmarks/` on a machine of two cores and no GPU. Time is proportional to the number of rows
-(the measured slopes on logarithmic axes are {slopes}), and memory is not, so that figures of a million rows carry over.
-Measure a part of your own rows before you trust them: `oddgan score MODEL DATA --shard 0/1000`.
+Hours on paper, from what was measured in `benchmarks/` on a machine of two cores and no GPU. Time is proportional to
+the number of rows (the measured slopes on logarithmic axes are {slopes}), and memory is not, so that figures of a
+million rows carry over. Measure a part of your own rows before you trust them: `oddgan score MODEL DATA --shard
+0/1000`.
 
 ## Scoring
 
@@ -31,8 +32,8 @@ Measure a part of your own rows before you trust them: `oddgan score MODEL DATA 
 |---|---|{lines}|
 {rows}
 
-Hours on one machine of two cores; a process holds {memory} GB of rows, networks and results, however many rows there are
-(10,000,000 rows of a table took {ratio:.2f} times the memory of 1,000,000). Of a hundred million:
+Hours on one machine of two cores; a process holds {memory} GB of rows, networks and results, however many rows there
+are (10,000,000 rows of a table took {ratio:.2f} times the memory of 1,000,000). Of a hundred million:
 
 {where}
 
@@ -42,27 +43,28 @@ work of {assumed} such machines, which is a guess; where it does k times that, d
 
 ## Training
 
-Training takes a number of updates, not of rows: `oddgan train` takes {updates:,} of 64 rows by default, whatever the size of the data.
-What grows is reading, once, and the orders in which rows are drawn.
+Training takes a number of updates, not of rows: `oddgan train` takes {updates:,} of 64 rows by default, whatever the
+size of the data. What grows is reading, once, and the orders in which rows are drawn.
 
 {training}
 
-Disk, for a table of {columns} columns: {disk:.0f} GB for 100,000,000 rows while it trains. [Several processes](../howto/several_processes.md) share each batch,
-so they shorten an update and no reading.
+Disk, for a table of {columns} columns: {disk:.0f} GB for 100,000,000 rows while it trains. [Several
+processes](../howto/several_processes.md) share each batch, so they shorten an update and no reading.
 
 ## When machines fail
 
-Simulated: {workers} workers with 16 hours of scoring each, cut into so many shards a worker. A worker that fails loses the shard it was
-at, which somebody scores again from its beginning. Share of the work that is lost so:
+Simulated: {workers} workers with 16 hours of scoring each, cut into so many shards a worker. A worker that fails
+loses the shard it was at, which somebody scores again from its beginning. Share of the work that is lost so:
 
 {failures}
 
-"starts": what loading the model costs, {start:g} seconds a shard. The two balance where a shard takes about the square root of twice the start
-times the hours between failures: {young}. More shards than that only cost starts; fewer lose work, and at one shard a
-worker of 16 hours, a machine that fails every 10 hours makes the whole run {longest:.1f} times as long.
+"starts": what loading the model costs, {start:g} seconds a shard. The two balance where a shard takes about the
+square root of twice the start times the hours between failures: {young}. More shards than that only cost starts;
+fewer lose work, and at one shard a worker of 16 hours, a machine that fails every 10 hours makes the whole run
+{longest:.1f} times as long.
 
-`python -m benchmarks.studies.shard_failures` simulates it, `python -m benchmarks.studies.large_data` and `python -m benchmarks.speed`
-measure the rest, `python -m benchmarks.pages.scale` writes this page.
+`python -m benchmarks.studies.shard_failures` simulates it, `python -m benchmarks.studies.large_data` and `python -m
+benchmarks.speed` measure the rest, `python -m benchmarks.pages.scale` writes this page.
 """
 
 
