@@ -37,9 +37,10 @@ are (10,000,000 rows of a table took {ratio:.2f} times the memory of 1,000,000).
 
 {where}
 
-{machines} machines: a shard each, [`oddgan score --shard`](../howto/scale.md), merged; the hours of one divided by {machines}, and {lost:.0%} more for
-machines that fail every {between} hours (below). {gpus} GPUs: **nothing was measured on one.** The column assumes that a GPU does the
-work of {assumed} such machines, which is a guess; where it does k times that, divide by k.
+On {machines} machines: a shard each, [`oddgan score --shard`](../howto/scale.md), merged; the hours of one divided by
+{machines}, and {lost:.0%} more for machines that fail every {between} hours (below). On {gpus} GPUs: **nothing was
+measured on one.** The column assumes that a GPU does the work of {assumed} such machines, which is a guess; where it
+does k times that, divide by k.
 
 ## Training
 
