@@ -35,7 +35,7 @@ ROUND, SHORT = 10.0, 2.0  # seconds of the service, and of what it is compared w
 
 def bare(scorer, kind: str, pictures: np.ndarray, files: list[bytes], block: int, seconds: float) -> dict:
     """The loop: pictures a second, milliseconds of a block, processor milliseconds of a picture."""
-    from oddgan.rows.encoded import decode_bytes
+    from oddgan.rows.decode import decode
 
     scorer = scorer.with_block_size(min(block, 64))
     taken, rows, i = [], 0, 0
@@ -44,7 +44,7 @@ def bare(scorer, kind: str, pictures: np.ndarray, files: list[bytes], block: int
         some = [(i + j) % len(pictures) for j in range(block)]
         i += block
         if kind == "png":
-            found = scorer.explain(np.stack([decode_bytes(files[j]) for j in some]))
+            found = scorer.explain(np.stack([decode(files[j]) for j in some]))
             scorer.p_value_of(found.score)
             [found.regions(j) for j in range(block)]
         else:
