@@ -60,7 +60,7 @@ class LeftOut(OddganError, ImportError):
 
     @classmethod
     def of(cls, purpose: str, error: ModuleNotFoundError) -> "LeftOut | None":
-        """What to raise in place of an error, None where it is of another module than those."""
+        """What to raise in place of an error, None where another module is missing."""
         from .installed import FULL, LEFT_OUT, RUNTIME, distributions
 
         library = LEFT_OUT.get((error.name or "").partition(".")[0])

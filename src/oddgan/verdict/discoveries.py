@@ -28,7 +28,7 @@ def q_values(p: np.ndarray) -> np.ndarray:
     falling = usable[np.argsort(p[usable])[::-1]]
     m = len(usable)
     q[falling] = np.minimum.accumulate(p[falling] * (m / np.arange(m, 0, -1)))
-    return np.clip(q, 0, 1)
+    return np.asarray(np.minimum(q, 1.0))
 
 
 def discoveries(p: np.ndarray, fdr: float) -> np.ndarray:
