@@ -12,7 +12,7 @@ TELEMETRY = "ORT_DISABLE_TELEMETRY"
 def onnxruntime() -> Any:
     """The module `onnxruntime`. Raises `ModuleNotFoundError`.
 
-    Since 1.29 it sends events about models to its maker (its Privacy.md). Here it sends none, unless
+    Since 1.29 it sends events about models to its maker by default (its Privacy.md). Here it does not, unless
     `ORT_DISABLE_TELEMETRY` is set already, to 0 for instance, or the program has loaded it before.
     """
     os.environ.setdefault(TELEMETRY, "1")

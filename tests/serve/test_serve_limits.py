@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import socket
 import zlib
 
 import numpy as np
@@ -184,12 +183,3 @@ def test_a_client_that_is_gone(serve):
 
     assert asyncio.run(left())[0]["status"] == 499
     assert client.service.scoring.memory.held == 0
-
-
-def test_answers_do_not_wait_for_acknowledgements():
-    from oddgan.serve.server import listening
-
-    with listening("127.0.0.1", 0, 5) as place, socket.create_connection(place.getsockname()):
-        accepted, _ = place.accept()
-        with accepted:
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -120,13 +120,10 @@ def listening(host: str, port: int, backlog: int) -> socket.socket:
     """A socket that listens. Raises `ParameterError` where that is not possible."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        place = socket.create_server((host, port), family=family, backlog=backlog)
+        return socket.create_server((host, port), family=family, backlog=backlog)
     except (OSError, OverflowError) as problem:
         reason = getattr(problem, "strerror", None) or problem
         raise ParameterError(f"--host {host} --port {port}: cannot listen there ({reason}); choose another") from None
-    # As asyncio has sockets of its own making: else an answer waits for the client's late acknowledgement, 40 ms.
-    place.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return place
 
 
 def run(
