@@ -114,7 +114,7 @@ class Chosen:
         some = list(columns)
         return self if some == list(range(self.shape[1])) else self.changed(lambda part: part[:, some], len(some))
 
-    @cached_property
+    @property
     def sample(self) -> Chosen:
         """All rows, or those that stand for them in quantiles (see the module)."""
         n = len(self)

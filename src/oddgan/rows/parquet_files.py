@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, MissingExtra
 from .csv_files import PART, Gather
-from .stored_table import LARGE
+from .stored_table import LARGE, PIECE
 
 if TYPE_CHECKING:
     from .tables import Kind, TableRows
@@ -59,7 +59,12 @@ class ParquetFile:
         if gathered is not None and 8 * self.count() * len(chosen) > LARGE:
             return merged(self.parts({name: known.get(name, "number") for name in chosen}), gathered)
         with self._understood():
-            return self._as_rows(self.file.read(columns=list(chosen)), chosen, known)
+            rows = self._as_rows(self.file.read(columns=list(chosen)), chosen, known)
+        if rows.values.nbytes > PIECE:
+            import pyarrow as pa
+
+            pa.default_memory_pool().release_unused()  # as much as the rows take
+        return rows
 
     def _as_rows(self, table: Any, names: Sequence[str], kinds: "Mapping[str, Kind]", first: int = 0) -> "TableRows":
         import pyarrow as pa

@@ -14,15 +14,14 @@ from ..errors import DataError
 from .door import Rows
 from .pictures import PictureRows
 from .places import files_of, page_of, read, size_of
-from .stored_table import LARGE, PIECE
+from .stored_table import PIECE
 from .tables import TableRows
 
 BY_CHANCE = 10.0  # times as many pairs of equal rows as chance makes: then they are copies
+HASHED = 2**24  # bytes of a table from which on hashes of rows are compared
 SAMPLED = 2**20  # rows of a larger table by which chance is judged
-COMMON, FAR_LARGER = (
-    0.01,
-    10.0,
-)  # a share of all rows, and times the mean size, from which equal rows are common
+COMMON = 0.01  # a share of all rows from which on equal rows are one common row, if they are
+FAR_LARGER = 10.0  # times as many as equal rows are on average
 
 
 def together(rows: Rows, groups: Sequence[Any] | np.ndarray | None = None) -> np.ndarray | None:
@@ -54,7 +53,7 @@ def together(rows: Rows, groups: Sequence[Any] | np.ndarray | None = None) -> np
 
 def _equal(rows: Rows) -> np.ndarray | None:
     """Equal rows by number, None where no two are equal, or where they are so by chance."""
-    if isinstance(rows, TableRows) and 8 * rows.shape[0] * rows.shape[1] > LARGE:
+    if isinstance(rows, TableRows) and 8 * rows.shape[0] * rows.shape[1] > HASHED:
         prints = _of_large_table(rows)
         if (found := np.sort(prints)).size and not (found[1:] == found[:-1]).any():
             return None
