@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO, cast
 
 from . import errors
 from .errors import DataError, EngineError, MissingExtra, OddganError, ParameterError
@@ -108,19 +108,21 @@ class Ray:
         own = not ray.is_initialized()
         handlers = _handlers()
         try:
-            if own:
-                self._connect(ray, len(data))
-                _restore(handlers)
-            pool = Pool(self, ray, data)
-            try:
-                pool.wait_for_a_worker()
-                yield pool
-            finally:
-                pool.stop()
+            with redirect_stdout(cast(TextIO, _Output(sys.stdout))):
+                try:
+                    if own:
+                        self._connect(ray, len(data))
+                        _restore(handlers)
+                    pool = Pool(self, ray, data)
+                    try:
+                        pool.wait_for_a_worker()
+                        yield pool
+                    finally:
+                        pool.stop()
+                finally:
+                    if own:
+                        ray.shutdown()
         finally:
-            if own:
-                with redirect_stdout(sys.stderr):
-                    ray.shutdown()
             _restore(handlers)
 
     def _connect(self, ray: Any, size: int) -> None:
@@ -135,8 +137,7 @@ class Ray:
             more = {"num_cpus": most, "include_dashboard": False}
             more["object_store_memory"] = STORE + RESULT * (self.workers or most) + 2 * size
         try:
-            with redirect_stdout(sys.stderr):
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
         except (ConnectionError, TimeoutError, RuntimeError, ValueError, OSError) as error:
             said = " ".join(str(error).split())[:300]
             raise EngineError(f"--address {address}: Ray cannot be reached or started ({said})") from error
@@ -154,7 +155,7 @@ class Pool:
             raise EngineError("a task needs a GPU, and Ray knows of none; give --device cpu, or another --address")
         enough = gpus // share if share else int(self._processors) // engine.threads
         self.workers = engine.workers or max(1, enough)
-        # Half of what there is: a task that needs all processors waits for ever for one that something else holds.
+        # Half of what there is: a task that needs all processors may wait without end for one that something else holds.
         part = min(engine.threads, int(50 * self._processors / self.workers) / 100)
         self._remote = ray.remote(_task).options(
             num_cpus=max(0.01, part), num_gpus=share, max_retries=0, scheduling_strategy="SPREAD"
@@ -226,9 +227,8 @@ class Pool:
         return found
 
     def _wait(self, refs: list[Any], seconds: float) -> tuple[list[Any], list[Any]]:
-        """Those that are done by then and others. Ray says on standard output when a worker dies: not there."""
-        with redirect_stdout(sys.stderr):
-            found: tuple[list[Any], list[Any]] = self.ray.wait(refs, num_returns=1, timeout=seconds)
+        """Those that are done by then, and the others."""
+        found: tuple[list[Any], list[Any]] = self.ray.wait(refs, num_returns=1, timeout=seconds)
         return found
 
     def _result(self, ref: Any) -> Any:
@@ -237,7 +237,11 @@ class Pool:
         try:
             found = self.ray.get(ref, timeout=FETCH)
         except known.RayTaskError as error:
-            raise (getattr(error, "cause", None) or error) from error
+            cause = getattr(error, "cause", None) or error
+            if isinstance(cause, known.RayError):  # before the task began
+                said = next(iter(str(cause).splitlines()), "")[:200]
+                raise EngineError(f"a worker cannot begin ({said}): install the same there as here") from error
+            raise cause from error
         except known.OutOfMemoryError:
             return Lost("its worker ran out of memory")
         except known.RayError as error:
@@ -253,6 +257,19 @@ class Pool:
             with suppress(Exception):  # Ray may be gone itself
                 self.ray.cancel(ref, force=True)
         self._running.clear()
+
+
+class _Output:
+    """Standard output of this thread. What Ray's own say there, that a worker died, goes to standard error."""
+
+    def __init__(self, out: Any) -> None:
+        self.out, self.thread = out, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        return int((self.out if threading.get_ident() == self.thread else sys.stderr).write(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.out, name)
 
 
 def _task(version: str, folder: str, function: Callable[[Any, int], Any], i: int, shared: bytes) -> Any:

@@ -1,5 +1,6 @@
 """A small folder of pictures, a model of it, and the command line in this process."""
 
+import hashlib
 import io
 import sys
 from collections.abc import Callable
@@ -10,8 +11,11 @@ import numpy as np
 import pytest
 from cli_small import SMALL, picture
 from PIL import Image
+from scipy.io import savemat
 
+from oddgan import papers
 from oddgan.cli import main, terminal
+from oddgan.data import public_tables
 
 
 class Ran(NamedTuple):
@@ -113,3 +117,19 @@ def table_model(table_file, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("model") / "flows.oddgan"
     assert main(["train", str(table_file), "-o", str(path), *SMALL]) == 0
     return path
+
+
+@pytest.fixture
+def arrhythmia(tmp_path, monkeypatch):
+    """A table of the published form, and its checksum in the place of the published one."""
+    random = np.random.default_rng(0)
+    labels = np.zeros(452, np.uint8)
+    labels[random.permutation(452)[:66]] = 1
+    file = tmp_path / "data" / "arrhythmia" / "arrhythmia.mat"
+    file.parent.mkdir(parents=True)
+    savemat(file, {"X": random.normal(size=(452, 274)) + 0.3 * labels[:, None], "y": labels})
+    monkeypatch.setitem(public_tables.ODDS_SUMS, "arrhythmia", hashlib.sha256(file.read_bytes()).hexdigest())
+    monkeypatch.setenv("ODDGAN_DATA", str(tmp_path / "data"))
+    papers.protocols._all_rows.cache_clear()
+    yield
+    papers.protocols._all_rows.cache_clear()

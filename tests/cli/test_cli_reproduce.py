@@ -1,30 +1,10 @@
 """oddgan reproduce, and fetching."""
 
-import hashlib
 import json
 
-import numpy as np
 import pytest
-from scipy.io import savemat
 
 from oddgan import papers
-from oddgan.data import public_tables
-
-
-@pytest.fixture
-def arrhythmia(tmp_path, monkeypatch):
-    """A table of the published form, and its checksum in the place of the published one."""
-    random = np.random.default_rng(0)
-    labels = np.zeros(452, np.uint8)
-    labels[random.permutation(452)[:66]] = 1
-    file = tmp_path / "data" / "arrhythmia" / "arrhythmia.mat"
-    file.parent.mkdir(parents=True)
-    savemat(file, {"X": random.normal(size=(452, 274)) + 0.3 * labels[:, None], "y": labels})
-    monkeypatch.setitem(public_tables.ODDS_SUMS, "arrhythmia", hashlib.sha256(file.read_bytes()).hexdigest())
-    monkeypatch.setenv("ODDGAN_DATA", str(tmp_path / "data"))
-    papers.protocols._all_rows.cache_clear()
-    yield
-    papers.protocols._all_rows.cache_clear()
 
 
 def test_tables_are_listed(oddgan):

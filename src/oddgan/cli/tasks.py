@@ -3,7 +3,7 @@
 A task is what `oddgan score --shard I/N` does, and its results are small: a whole file and its facts, which this
 process writes. So the results are those of one process, by the checks of `oddgan merge`, and workers need no folder in
 common to write to. Ray Data is for users' own programs, with `oddgan.scorer`: it keeps rows in Ray's memory, has an
-order of its own, reads no CSV by our rules, and waits for ever where its actors take all processors.
+order of its own, reads no CSV by our rules, and hangs where its actors take all processors.
 """
 
 import sys
