@@ -133,7 +133,7 @@ def test_an_end_in_between_ends_what_runs(ray):
 
 def test_only_what_this_thread_says_is_on_standard_output(ray, capsys):
     with Ray().started(None):
-        print("this")
+        print("this")  # noqa: T201
         other = threading.Thread(target=print, args=("Ray",))
         other.start()
         other.join()
