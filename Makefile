@@ -3,7 +3,7 @@
 # make coverage   set up, then the tests again, which must cover what pyproject.toml says; a third slower
 # make check   set up, then lint, format and types, the documentation and the wheel
 # make docs    set up, then build the documentation site: open build/docs/index.html
-# make wheel   set up, then build the wheel, install it into an environment of its own, and run the demo there
+# make wheel   set up, then build the wheels, install each into an environment of its own, run the demo, score without torch
 # make examples   set up, then run the notebooks again and keep their outputs, some minutes
 # make bench   set up, then oddgan's speed beside its peers'; hours, on a machine that does nothing else
 # make clean   remove what demo, test, check and docs leave behind; the environment stays (rm -rf .venv removes it)
