@@ -3,6 +3,8 @@
 // Prints of each picture: score, p-value, verdict, and the row and column where its anomaly map is highest. EXPORT is a
 // folder that `oddgan export MODEL DATA --to onnx` wrote from a model of 8-bit pictures.
 
+process.env.ORT_DISABLE_TELEMETRY ??= "1"; // ONNX Runtime sends events to its maker unless told not to
+
 const fs = require("fs");
 const path = require("path");
 const ort = require("onnxruntime-node");

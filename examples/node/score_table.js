@@ -4,6 +4,8 @@
 // {"duration": 0.3, "protocol": "tcp", "bytes": null}. EXPORT is a folder that `oddgan export MODEL DATA --to onnx`
 // wrote from a model of a table.
 
+process.env.ORT_DISABLE_TELEMETRY ??= "1"; // ONNX Runtime sends events to its maker unless told not to
+
 const fs = require("fs");
 const path = require("path");
 const ort = require("onnxruntime-node");
