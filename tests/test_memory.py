@@ -96,10 +96,10 @@ import oddgan
 from oddgan.preprocessing import table_sums, tables
 from oddgan.rows import parquet_files, stored_table, table_cache, together
 
-for module in (stored_table, table_sums, tables, parquet_files, table_cache, sys.modules["oddgan.rows.together"]):
+for module in (stored_table, table_sums, tables, parquet_files, table_cache):
     module.LARGE = 2**20
-    if hasattr(module, "PIECE"):
-        module.PIECE = 2**20
+for module in (stored_table, table_sums, tables, sys.modules["oddgan.rows.together"]):
+    module.PIECE = 2**20
 stored_table.MOST_MAPPED = 2**22
 
 def own():
