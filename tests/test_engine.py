@@ -133,8 +133,8 @@ def test_an_end_in_between_ends_what_runs(ray):
 
 def test_only_what_this_thread_says_is_on_standard_output(ray, capsys):
     with Ray().started(None):
-        print("this")  # noqa: T201
-        other = threading.Thread(target=print, args=("Ray",))
+        sys.stdout.write("this\n")
+        other = threading.Thread(target=lambda: sys.stdout.write("Ray\n"))
         other.start()
         other.join()
     assert capsys.readouterr() == ("this\n", "Ray\n")

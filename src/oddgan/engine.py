@@ -155,7 +155,7 @@ class Pool:
             raise EngineError("a task needs a GPU, and Ray knows of none; give --device cpu, or another --address")
         enough = gpus // share if share else int(self._processors) // engine.threads
         self.workers = engine.workers or max(1, enough)
-        # Half of what there is: a task that needs all processors may wait without end for one that is taken.
+        # Half of what there is: a task that needs all processors may wait without end for what something else holds.
         part = min(engine.threads, int(50 * self._processors / self.workers) / 100)
         self._remote = ray.remote(_task).options(
             num_cpus=max(0.01, part), num_gpus=share, max_retries=0, scheduling_strategy="SPREAD"
