@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 from serve_small import png
 
+import oddgan
 from oddgan import serve as serving
+from oddgan import testing
 from oddgan.errors import ParameterError
 from oddgan.serve.models import named
 
@@ -90,6 +92,7 @@ def test_rows_as_json(serve, made, scorers):
         ({"row": {"bytes": 1, "service": "http", "encrypted": True, "x": 1}}, "row 0 has a column 'x'"),
         ({"rows": [[1, "a", True], ["1", "a", True]]}, "row 1, column 'bytes': '1' is not a number"),
         ({"row": [True, 1.5, True]}, "row 0, column 'service': 1.5 is not text"),
+        ({"row": [1, True, True]}, "row 0, column 'service': True is not text, and training had no such value"),
         ({"row": [1, "a", "perhaps"]}, "row 0, column 'encrypted': 'perhaps' is neither true nor false"),
         ({"row": [10**400, "a", True]}, "row 0, column 'bytes': the number is too large"),
         ({"row": [[], "a", True]}, "row 0, column 'bytes': [] is not a number"),
@@ -99,6 +102,27 @@ def test_rows_that_are_refused(serve, body, message):
     response = serve().post("/models/flows/score", json=body)
     assert response.status_code == 400
     assert message in response.json()["error"]
+
+
+def test_true_and_false_as_the_training_rows_spell_them(serve, made):
+    random = np.random.default_rng(0)
+    pandas = pytest.importorskip("pandas")
+    words = np.where(random.random(60) < 0.5, "true", "false")  # as a CSV file has them
+    frame = pandas.DataFrame({"bytes": random.normal(size=60), "encrypted": words})
+    detector = testing.small(oddgan.PCA).fit(frame)
+    client = serve(models={"flows": detector})
+    rows = [{"bytes": 0.5, "encrypted": True}, {"bytes": 0.5, "encrypted": False}]
+    expected = detector.anomaly_score(pandas.DataFrame({"bytes": [0.5, 0.5], "encrypted": ["true", "false"]}))
+    assert [one["score"] for one in client.post("/score", json={"rows": rows}).json()["results"]] == pytest.approx(
+        expected, rel=1e-8
+    )
+
+
+def test_names_in_halves_of_characters(serve, made):
+    form = b'--B\r\nContent-Disposition: form-data; name="a"; filename="+2AA-.png"\r\n\r\n%s\r\n--B--\r\n'
+    kind = {"content-type": "multipart/form-data; boundary=B; charset=utf-7"}
+    found = serve().post("/models/parts/score", content=form % png(made.pictures[0]), headers=kind)
+    assert (found.status_code, found.json()["results"][0]["name"]) == (200, "?.png")
 
 
 def test_what_comes_as_the_wrong_kind(serve, made):

@@ -17,7 +17,7 @@ from ..rows import PictureRows, Rows, TableRows
 from ..rows.decode import Unreadable, decode
 from ..rows.pictures import NamedPictures, as_stored_type
 from ..rows.places import joined
-from ..rows.tables import BOOLEANS, Kind, listed
+from ..rows.tables import BOOLEANS, Kind, listed, truths
 from .lines import Line
 
 CATEGORY: Kind = "category"
@@ -104,7 +104,7 @@ class Table:
         self.beside = [] if beside is None or own is None or beside in own else [beside]
         self.columns = None if own is None else (*own, *self.beside)
         known: Any = preprocessor.texts or ((),) * len(preprocessor.kinds)
-        self.truths = [*map(_truths, known), *({} for _ in self.beside)]
+        self.truths = [*map(truths, known), *({} for _ in self.beside)]
         self.kinds: tuple[Kind, ...] = (*preprocessor.kinds, *(CATEGORY for _ in self.beside))
 
     def item(self, line: Line) -> Item:
@@ -160,12 +160,6 @@ class Table:
         if self.columns is None and self.preprocessor.all_numbers:
             return TableRows(values)
         return TableRows(values, self.columns, self.kinds, tuple(texts))
-
-
-def _truths(texts: Sequence[str]) -> dict[bool, str]:
-    """How a column of texts spells true and false, where it does so in one way: a CSV file has no others."""
-    found = {truth: [text for text in texts if text.lower() == str(truth).lower()] for truth in (True, False)}
-    return {truth: words[0] for truth, words in found.items() if len(words) == 1}
 
 
 def _cell(value: Any, kind: str, column: str) -> Any:

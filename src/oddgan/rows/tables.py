@@ -138,6 +138,12 @@ def listed(names: Sequence[str], most: int = 20) -> str:
     return ", ".join(names[:most]) + more
 
 
+def truths(texts: Sequence[str]) -> dict[bool, str]:
+    """How a column of texts spells true and false, where it does so in one way: a CSV file has no others."""
+    found = {truth: [text for text in texts if text.lower() == str(truth).lower()] for truth in (True, False)}
+    return {truth: words[0] for truth, words in found.items() if len(words) == 1}
+
+
 def is_frame(X: Any) -> bool:
     """Whether X is a DataFrame: of pandas, polars, pyarrow or whatever else narwhals knows."""
     if isinstance(X, np.ndarray | list | tuple | TableRows):

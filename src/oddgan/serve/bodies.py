@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from .limits import Account, Limits, Refusal
 
 PARTS = 1000  # of a form
+DIGITS = 20  # of a length in bytes
 COPIES = 2  # of a body, while it is put together
 JSON_TIMES = 20  # bytes that Python holds for each byte of JSON
 
@@ -27,8 +28,8 @@ async def chunks(request: Request, limits: Limits, account: Account, until: floa
     if coding != "identity":
         raise Refusal(415, f"content-encoding {coding:.40} is not taken; send the body as it is", "unsupported")
     said = request.headers.get("content-length")
-    if said is not None and said.isdigit():  # else it comes in chunks, and is counted
-        _check_length(int(said), limits)
+    if (length := number(said)) is not None:  # else it comes in chunks, and is counted
+        _check_length(length, limits)
     count, stream = 0, request.stream().__aiter__()
     while True:
         wait = min(limits.read_timeout, until - time.monotonic())
@@ -44,6 +45,11 @@ async def chunks(request: Request, limits: Limits, account: Account, until: floa
         _check_length(count, limits)
         account.take(COPIES * len(piece))
         yield piece
+
+
+def number(text: str | None) -> int | None:
+    """The whole number that a header holds; None where it holds none, or one that no body is as long as."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < DIGITS else None
 
 
 def _check_length(count: int, limits: Limits) -> None:
@@ -67,7 +73,7 @@ async def files(request: Request, limits: Limits, account: Account, until: float
         parser.spool_max_size = limits.max_body + 1  # nothing goes to disk: it is held anyway, and counted
         form = await parser.parse()
         found = [
-            (one.filename or f"file {i}", await one.read())
+            (_written(one.filename or f"file {i}"), await one.read())
             for i, (_, one) in enumerate(form.multi_items())
             if not isinstance(one, str)
         ]
@@ -83,6 +89,11 @@ async def files(request: Request, limits: Limits, account: Account, until: float
     return found
 
 
+def _written(name: str) -> str:
+    """A name as JSON in UTF-8 holds it: a form may be in an encoding that has halves of characters."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def parsed(text: bytes, limits: Limits, account: Account) -> Any:
     """JSON, strictly. Raises `Refusal`."""
     if len(text) > limits.max_json:
@@ -94,7 +105,7 @@ def parsed(text: bytes, limits: Limits, account: Account) -> Any:
         )
     account.take(JSON_TIMES * len(text))
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
     except RecursionError:
         raise Refusal(400, "the JSON is nested too deeply") from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -103,3 +114,12 @@ def parsed(text: bytes, limits: Limits, account: Account) -> Any:
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON; null stands for a missing value")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r:.60} is there twice in one object")
+    return found

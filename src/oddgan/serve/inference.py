@@ -9,7 +9,7 @@ import numpy as np
 
 from ..rows.tables import listed
 from . import rows, tensors
-from .bodies import parsed
+from .bodies import number, parsed
 from .limits import Account, Limits, Refusal
 from .models import Results, Served
 from .tensors import Tensor
@@ -70,15 +70,16 @@ def read(body: bytes, length: str | None, model: Served, limits: Limits, account
     if length is None:
         head, rest = body, memoryview(b"")
     else:
-        if not length.isdigit() or int(length) > len(body):
+        end = number(length)
+        if end is None or end > len(body):
             raise Refusal(400, f"{LENGTH} is {length!r:.40}, and the body has {len(body):,} bytes")
-        head, rest = body[: int(length)], memoryview(body)[int(length) :]
+        head, rest = body[:end], memoryview(body)[end:]
     request = parsed(head, limits, account)
     if not isinstance(request, dict):
         raise Refusal(400, "the request is not an object")
-    number, parameters = request.get("id"), request.get("parameters", {})
-    if number is not None and not isinstance(number, str):
-        raise Refusal(400, f"id {number!r:.40} is not text")
+    name, parameters = request.get("id"), request.get("parameters", {})
+    if name is not None and not isinstance(name, str):
+        raise Refusal(400, f"id {name!r:.40} is not text")
     if not isinstance(parameters, dict):
         raise Refusal(400, "parameters are not an object")
     outputs = _outputs(request.get("outputs"), bool(parameters.get("binary_data_output", False)), model)
@@ -96,7 +97,7 @@ def read(body: bytes, length: str | None, model: Served, limits: Limits, account
     if len(rest):
         raise Refusal(400, f"{len(rest):,} bytes are left after the last input")
     taken = _pictures(found, model, limits, account) if model.pictures else _table(found, model)
-    return Asked(number, taken, len(taken), outputs)
+    return Asked(name, taken, len(taken), outputs)
 
 
 def _outputs(asked: Any, binary: bool, model: Served) -> tuple[tuple[str, bool], ...]:

@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..rows import TableRows
 from ..rows.decode import Unreadable, decode, header
 from ..rows.pictures import as_stored_type
-from ..rows.tables import listed
+from ..rows.tables import listed, truths
 from .limits import Account, Limits, Refusal
 from .models import Served
 
@@ -108,7 +108,10 @@ def of_columns(columns: Mapping[str, Sequence[Any] | np.ndarray], model: Served)
         if len(columns[name]) != n:
             raise Refusal(400, f"column {name!r} has {len(columns[name])} values, and others have {n}")
         try:
-            values[:, k], known = (_numbers(columns[name]), ()) if kind == "number" else _places(columns[name], kind)
+            if kind == "number":
+                values[:, k], known = _numbers(columns[name]), ()
+            else:
+                values[:, k], known = _places(columns[name], kind, like.texts[k] if like.texts else ())
         except _Unfit as error:
             raise Refusal(400, f"row {error.row}, column {name!r}: {error}") from None
         texts.append(known)
@@ -167,13 +170,21 @@ def _numbers(values: Sequence[Any] | np.ndarray) -> np.ndarray:
     return found
 
 
-def _places(values: Sequence[Any] | np.ndarray, kind: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Values of a column of text, or of true and false, as `TableRows` has them. Raises `_Unfit`."""
+def _places(
+    values: Sequence[Any] | np.ndarray, kind: str, trained: Sequence[str]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Values of a column of text, or of true and false, as `TableRows` has them. `trained`: the texts of training,
+    among which JSON's true and false are looked for. Raises `_Unfit`."""
     boolean = kind == "boolean"
     known: dict[str, int] = {"False": 0, "True": 1} if boolean else {}
     found = np.empty(len(values), np.float64)
     given = values.tolist() if isinstance(values, np.ndarray) else values
+    spelled = truths(trained)
     for i, value in enumerate(given):
+        if isinstance(value, bool) and not boolean:
+            if value not in spelled:
+                raise _Unfit(i, f"{_shown(value)} is not text, and training had no such value in one spelling")
+            value = spelled[value]
         text = _text(value, i)
         if text is not None and boolean:
             text = {"true": "True", "1": "True", "false": "False", "0": "False"}.get(text.lower(), text)

@@ -19,20 +19,32 @@ from .limits import Limits
 
 KEEP_ALIVE = 15  # seconds that a connection without a request stays
 BACKLOG = 1024  # connections that wait to be accepted
-_SLOW = b'{"error": "the head of the request came too slowly; send it faster"}'
-SLOW = (
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%s" % (len(_SLOW), _SLOW)
-)
+
+
+def _last(status: bytes, message: bytes) -> bytes:
+    """An answer after which the connection is closed, where no route gives one."""
+    content = b'{"error": "%s"}' % message
+    return b"HTTP/1.1 %s\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (
+        status,
+        len(content),
+        content,
+    )
+
+
+SLOW = _last(b"408 Request Timeout", b"the head of the request came too slowly; send it faster")
+BROKEN = _last(b"400 Bad Request", b"this is no HTTP request, or its head is longer than 64 kB")
 
 
 class Timed(H11Protocol):
-    """HTTP with a bound on the time that the head of a request takes, and on an answer that nobody reads."""
+    """HTTP with a bound on the time that the head of a request takes, and on an answer that nobody reads. A client that
+    closes its side after a request still has its answer."""
 
     seconds = 10.0
     most = 512
     _late: asyncio.TimerHandle | None = None
+    _stuck: asyncio.TimerHandle | None = None
     _heard = False
+    _half = False
     _unread = -1
 
     def connection_made(self, transport: Any) -> None:
@@ -50,13 +62,47 @@ class Timed(H11Protocol):
         super().data_received(data)
         if self._asking():
             self._end()
+            self._see_to_it()
         elif self._late is None and not self.transport.is_closing() and self.timeout_keep_alive_task is None:
             self._begin()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. What it has sent in full is answered."""
+        self._half = self._asking() and self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
+        return self._half
+
+    def on_response_complete(self) -> None:
+        """A request is answered."""
+        super().on_response_complete()
+        if self._half and not self._asking() and not self.transport.is_closing():
+            self.transport.close()
+        else:
+            self._see_to_it()
+
+    def send_400_response(self, msg: str) -> None:
+        """Something came that is no request."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.write(BROKEN)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
         self._end()
+        if self._stuck is not None:
+            self._stuck.cancel()
         super().connection_lost(exc)
+
+    def _see_to_it(self) -> None:
+        """That answers are read where a further request is there: it would wait for that without end."""
+        if self._stuck is None and self._asking() and self.transport.get_write_buffer_size():
+            self._watch()
+
+    def _watch(self, before: int = -1) -> None:
+        self._stuck, unread = None, self.transport.get_write_buffer_size()
+        if unread and unread == before:
+            self.transport.abort()
+        elif self._asking():
+            self._stuck = self.loop.call_later(self.timeout_keep_alive, self._watch, unread)
 
     def timeout_keep_alive_handler(self) -> None:
         """No further request has come: what was answered is not waited for without end."""

@@ -20,6 +20,7 @@ DTYPES: dict[str, Any] = {
     "BYTES": object,
 }
 MOST_AXES = 8
+MOST_VALUES = 2**48
 SHARED = "shared_memory_region"
 
 
@@ -65,9 +66,11 @@ def read(declared: Any, rest: memoryview) -> tuple[Tensor, memoryview]:
 
 
 def _shape(found: Any, name: str) -> tuple[int, ...]:
-    whole = isinstance(found, list) and all(type(side) is int and 0 <= side < 2**40 for side in found)
+    whole = isinstance(found, list) and all(type(side) is int and side >= 0 for side in found)
     if not whole or not 1 <= len(found) <= MOST_AXES:
         raise Refusal(400, f"input {name!r:.80} has shape {found!r:.80}; a shape is a list of numbers, none below 0")
+    if math.prod(max(1, side) for side in found) > MOST_VALUES:  # which NumPy refuses beside a 0, too
+        raise Refusal(400, f"input {name!r:.80} has shape {found!r:.80}, which no body holds")
     return tuple(found)
 
 
