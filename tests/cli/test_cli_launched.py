@@ -1,8 +1,11 @@
 """What the command line takes from the variables of a launcher; tests/training/test_ranks.py has the processes."""
 
+import socket
+
 import pytest
 
 from oddgan.cli import launched
+from oddgan.errors import DistributedError
 
 
 @pytest.fixture
@@ -35,3 +38,13 @@ def test_of_several_the_first_speaks_and_a_restart_is_known(torchrun):
     torchrun(0, 2, restarts=1)
     assert launched.leads()
     assert launched.restarted()
+
+
+def test_a_port_that_is_taken_is_an_error_of_one_line(torchrun, monkeypatch):
+    with socket.create_server(("localhost", 0)) as taken:
+        port = taken.getsockname()[1]
+        torchrun(0, 2)
+        monkeypatch.setenv("MASTER_PORT", str(port))
+        match = f"cannot meet at localhost:{port}: .*another MASTER_PORT"
+        with pytest.raises(DistributedError, match=match), launched.together("cpu"):
+            pass

@@ -1,5 +1,6 @@
 """oddgan score --shard and oddgan merge: parts that make the whole."""
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -223,3 +224,29 @@ def test_what_does_not_go_with_a_shard(oddgan, model, words, says):
     ran = oddgan("score", model, *words)
     assert ran.code == 2
     assert says in ran.complaint
+
+
+def test_of_a_folder_of_parquet_files_the_lengths_are_compared(oddgan):
+    pytest.importorskip("pyarrow")
+    x = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 4)), columns=list("abcd"))
+    Path("in").mkdir()
+    for i in range(2):
+        x[100 * i : 100 * (i + 1)].to_parquet(f"in/{i}.parquet")
+    assert oddgan("train", "in", "-o", "m.oddgan", *SMALL).code == 0
+    assert oddgan("score", "m.oddgan", "in", "-o", "out.csv", "--shard", "0/2").code == 0
+    x[:100].round(1).to_parquet("in/0.parquet")
+    assert oddgan("score", "m.oddgan", "in", "-o", "out.csv", "--shard", "1/2").code == 0
+    ran = oddgan("merge", "out.0-of-2.csv", "out.1-of-2.csv", "-o", "merged.csv")
+    assert ran.code == 2
+    assert "different data" in ran.err
+
+
+def test_an_error_while_parquet_is_written_is_all_that_is_said(oddgan, model, folder, capfd):
+    pytest.importorskip("pyarrow")
+    shutil.copytree(folder / "test", "in")
+    Path("in/a.png").write_bytes(b"")
+    for more in [], ["--shard", "0/2"]:
+        assert oddgan("score", model, "in", "-o", "out.parquet", *more).code == 2
+        gc.collect()
+        assert "Traceback" not in capfd.readouterr().err
+    assert not list(Path().glob("*out*"))

@@ -191,11 +191,26 @@ def test_files_that_differ_are_refused_by_name(tmp_path):
         open_rows(folder)
     other = frame(20).assign(b="text")
     other.to_parquet(folder / "part-9.parquet", index=False)
-    with pytest.raises(DataError, match="column 'b' is of the kind category, and number in other rows"):
+    with pytest.raises(DataError, match=r"part-9\.parquet: column 'b' is of the kind category, and number in other"):
         open_rows(folder)
     (folder / "part-9.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"part-9\.parquet: is not a Parquet file"):
         open_rows(folder)
+
+
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_a_file_in_which_a_column_holds_nothing(tmp_path, empty):
+    found = [frame(30, seed).assign(c=list("xyz") * 10) for seed in range(3)]
+    whole = pd.concat([one.assign(c=None) if i == empty else one for i, one in enumerate(found)])
+    for i, one in enumerate(found):
+        (one.assign(c=None) if i == empty else one).to_parquet(tmp_path / f"{i}.parquet")
+    rows, one = open_rows(tmp_path), open_rows(whole)
+    assert rows.kinds == one.kinds
+    assert rows.texts == one.texts
+    np.testing.assert_array_equal(rows.values, one.values)
+    like = TablePreprocessor.fit(rows)
+    alone = open_rows(tmp_path / f"{empty}.parquet", like=like)
+    np.testing.assert_array_equal(like.transform(alone), like.transform(rows)[30 * empty : 30 * empty + 30])
 
 
 def test_pictures_beside_tables_are_pictures(tmp_path, fill):

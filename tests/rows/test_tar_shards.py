@@ -137,6 +137,11 @@ def test_broken_shards_are_named(tmp_path):
         open_rows(bad)[1]
 
 
+def test_a_range_that_counts_down_is_refused(tmp_path):
+    with pytest.raises(DataError, match="counts down; give the smaller number"):
+        oddgan.data.load(tmp_path / "p-{1..0}.tar")
+
+
 def test_the_place_of_a_member_says_when_its_archive_changed(tmp_path):
     rows = open_rows(shards(tmp_path / "shards"))
     first, other = (identity(rows.source.paths[i]) for i in (0, 1))

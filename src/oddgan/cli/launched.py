@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import ParameterError
+from ..errors import DistributedError, ParameterError
 from . import terminal
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -76,7 +76,12 @@ def together(device: str | None) -> Iterator[None]:
             )
         torch.cuda.set_device(number)
     # For process 0 to be heard; a fit makes groups of its own, with NCCL for GPUs.
-    store, rank, size = next(rendezvous("env://"))
+    try:
+        store, rank, size = next(rendezvous("env://"))
+    except torch.distributed.DistError as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        said = " ".join(str(error).split())[:200]
+        raise DistributedError(f"the processes cannot meet at {place}: {said}; give another MASTER_PORT") from error
     store = PrefixStore(f"oddgan/{_restarts()}", store)  # which may hold what an earlier start left
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size)
     try:

@@ -11,7 +11,7 @@ from typing import IO, Any
 from ..errors import DataError, ParameterError
 from ..files import whole_file
 from . import terminal
-from .scores import Format, RowGroups
+from .scores import Format, RowGroups, ended
 from .shards import FORMAT, FORMAT_VERSION, PIECE, beside
 
 SAME = {
@@ -151,18 +151,16 @@ def _parquet(file: IO[bytes], found: Sequence[tuple[dict[str, Any], Path]], form
     from .shards import digest_of
 
     del form
-    writer: RowGroups | None = None
-    for i, (facts, path) in enumerate(found):
-        _check_whole(path, facts, digest_of(path), path.stat().st_size)
-        with pq.ParquetFile(path) as part:
-            if writer is None:
-                schema = part.schema_arrow
-                writer = RowGroups(pq.ParquetWriter(file, schema))
-            for batch in part.iter_batches():
-                writer.add(pa.Table.from_batches([batch], schema))
-        progress(i + 1, len(found))
-    if writer is not None:
-        writer.close()
+    facts, path = found[0]
+    _check_whole(path, facts, digest_of(path), path.stat().st_size)
+    schema = pq.read_schema(path)
+    with ended(RowGroups(pq.ParquetWriter(file, schema))) as writer:
+        for i, (facts, path) in enumerate(found):
+            _check_whole(path, facts, digest_of(path), path.stat().st_size)
+            with pq.ParquetFile(path) as part:
+                for batch in part.iter_batches():
+                    writer.add(pa.Table.from_batches([batch], schema))
+            progress(i + 1, len(found))
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -175,11 +175,22 @@ def scores_to(
             _to_stdout(spool)
     else:
         with whole_file(path) as file:
-            writer = kinds[form](file, heads)
-            yield writer
-            writer.close()
+            with ended(kinds[form](file, heads)) as writer:
+                yield writer
             if finish is not None:
                 finish(file)
+
+
+@contextmanager
+def ended(writer: Any) -> Iterator[Any]:
+    """Close what writes to a file when the block ends well. Otherwise it must not: the file is closed and gone when
+    pyarrow's writer is collected, and what it says then hides the error."""
+    try:
+        yield writer
+        writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
 
 
 class Through:
@@ -244,6 +255,8 @@ class _Csv:
     def close(self) -> None:
         """A CSV file needs no end."""
 
+    abandon = close
+
 
 class _JsonLines:
     def __init__(self, file: Any, heads: Sequence[str]) -> None:
@@ -255,6 +268,8 @@ class _JsonLines:
 
     def close(self) -> None:
         """JSON Lines need no end."""
+
+    abandon = close
 
 
 def entries(results: Results, heads: Sequence[str]) -> list[dict[str, Any]]:
@@ -296,6 +311,10 @@ class _Parquet:
         """Write the file's end."""
         self.writer.close()
 
+    def abandon(self) -> None:
+        """Write nothing more."""
+        self.writer.abandon()
+
 
 class RowGroups:
     """Tables into a Parquet file, in groups of `GROUP` rows whatever the sizes in which they come."""
@@ -324,3 +343,7 @@ class RowGroups:
         if self.count:
             self._write(self.count)
         self.writer.close()
+
+    def abandon(self) -> None:
+        """Write nothing more, nor when it is collected."""
+        self.writer.is_open = False

@@ -4,13 +4,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import DataError, ParameterError
 from ..files import whole_file
+from ..rows.table_files import TableFile
+from ..rows.table_folders import TableFolder
 from . import terminal
 
 FORMAT, FORMAT_VERSION = "oddgan-shard", 1
@@ -31,6 +33,8 @@ class Shard:
         if found is None:
             raise ParameterError(f"--shard {text}: give I/N, as 0/8 for the first of 8")
         shard = cls(int(found[1]), int(found[2]))
+        if not shard.count:
+            raise ParameterError(f"--shard {text}: there is at least one shard, 0/1")
         if shard.index >= shard.count:
             raise ParameterError(f"--shard {text}: shards are counted from 0: 0/{shard.count} to {shard.count - 1}/...")
         return shard
@@ -140,10 +144,19 @@ def digest_of(path: Path) -> str:
 
 
 def _identity(name: str, rows: Any) -> str:
-    """What changes when rows come or go: of pictures a hash of their names, of a file its length."""
+    """What changes when rows come or go: of pictures a hash of their names, of a file its length, of a folder of
+    Parquet files a hash of their names and lengths."""
     if getattr(getattr(rows, "source", rows), "paths", None) is not None:
-        digest = hashlib.sha256()
-        for i in range(len(rows)):
-            digest.update(rows.name(i).encode("utf-8", "surrogatepass") + b"\0")
-        return digest.hexdigest()[:32]
-    return f"{Path(name).stat().st_size} bytes" if Path(name).is_file() else ""
+        return _hashed(rows.name(i) for i in range(len(rows)))
+    if isinstance(rows, TableFile) and isinstance(rows.file, TableFolder):
+        sizes = (path.stat().st_size for path in rows.file.paths)
+        return _hashed(f"{part} {size}" for part, size in zip(rows.file.names, sizes, strict=True))
+    path = rows.path if isinstance(rows, TableFile) else Path(name)  # of an address, that of its copy
+    return f"{path.stat().st_size} bytes" if path.is_file() else ""
+
+
+def _hashed(texts: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()[:32]

@@ -73,7 +73,7 @@ class ParquetFile:
 
         for i, field in enumerate(table.schema):
             if kinds.get(field.name) == "category" and (
-                pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+                pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_null(field.type)
             ):
                 table = table.set_column(i, field.name, table.column(i).cast(pa.string()))
         return as_table(table, first).chosen(names)
@@ -94,23 +94,33 @@ class ParquetFile:
 
 
 def merged(parts: "Iterator[TableRows]", gathered: Gather) -> "TableRows":
-    """All rows of these parts of one table, whose categories each part numbers by itself. Raises `DataError` where the
-    kinds of columns differ."""
+    """All rows of these parts of one table, whose categories each part numbers by itself. A column of which a part
+    holds nothing has any kind there. Raises `DataError` where the kinds of columns differ."""
     from .tables import TableRows
 
     heads: list[TableRows] = []
     known: list[dict[str, int]] = []
+    kinds: list[Kind | None] = []  # None: nothing but missing numbers yet
+    named: list[tuple[tuple[str, ...], bool]] = []  # what the part said of texts that had the kind first
 
     def values() -> Iterator[NDArray[np.float64]]:
         for part in parts:
             if not heads:
                 heads.append(part)
                 known.extend({} for _ in part.kinds)
-            elif part.kinds != heads[0].kinds:
-                i = next(i for i, kind in enumerate(part.kinds) if kind != heads[0].kinds[i])
-                name, now, before = part.name_of(i), part.kinds[i], heads[0].kinds[i]
-                raise DataError(f"column {name!r} is of the kind {now}, and {before} in other rows; write one type")
+                kinds.extend(None for _ in part.kinds)
+                named.extend(((), False) for _ in part.kinds)
             found = np.array(part.values, np.float64)
+            for i, now in enumerate(part.kinds):
+                if now == kinds[i] or (now == "number" and np.isnan(found[:, i]).all()):
+                    continue
+                if kinds[i] is not None:
+                    name = part.name_of(i)
+                    raise DataError(
+                        f"column {name!r} is of the kind {now}, and {kinds[i]} in other rows; write one type"
+                    )
+                kinds[i] = now
+                named[i] = part.texts[i], bool(part.plain) and part.plain[i]
             for i, kind in enumerate(part.kinds):
                 if kind == "category":
                     codes = [known[i].setdefault(text, len(known[i])) for text in part.texts[i]]
@@ -120,8 +130,10 @@ def merged(parts: "Iterator[TableRows]", gathered: Gather) -> "TableRows":
 
     whole = gathered(values())
     head = heads[0]
+    decided: tuple[Kind, ...] = tuple(kind or "number" for kind in kinds)
     texts = tuple(
-        tuple(texts) if kind == "category" else head.texts[i]
-        for i, (kind, texts) in enumerate(zip(head.kinds, known, strict=True))
+        tuple(texts) if kind == "category" else said
+        for kind, texts, (said, _) in zip(decided, known, named, strict=True)
     )
-    return TableRows(whole, head.columns, head.kinds, texts, None, head.plain)
+    plain = tuple(said for _, said in named)
+    return TableRows(whole, head.columns, decided, texts, None, plain if any(plain) else ())

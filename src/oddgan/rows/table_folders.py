@@ -85,6 +85,11 @@ class TableFolder:
 
     def parts(self, kinds: "Mapping[str, Kind]", size: int = PART) -> "Iterator[TableRows]":
         """The columns that `kinds` names, in its order, `size` rows at a time; the last ones of a file may be fewer."""
+        for _, part in self._parts(kinds, size):
+            yield part
+
+    def _parts(self, kinds: "Mapping[str, Kind]", size: int = PART) -> "Iterator[tuple[Path, TableRows]]":
+        """As `parts`, each with the file that it is of."""
         chosen = {name: kind for name, kind in kinds.items() if name in self.own}
         apart = [one for one in self.partitions if one.name in kinds]
         # A file's rows are read by some column of its own, even where only those of folders are wanted.
@@ -94,14 +99,25 @@ class TableFolder:
             if missing := [name for name in read if name not in file.columns]:
                 raise DataError(f"{path}: has no column {missing[0]!r}, which {self.names[0]} has; write it again")
             for part in file.parts(read, size):
-                yield _with(part, apart, i, kinds).chosen(list(kinds)) if apart else part
+                yield path, _with(part, apart, i, kinds).chosen(list(kinds)) if apart else part
 
     def whole(self, chosen: Sequence[str], known: "Mapping[str, Kind]", gathered: Gather | None = None) -> "TableRows":
         """All rows of the columns `chosen`; see `ParquetFile.whole`."""
+        now = self.path
+
+        def parts() -> "Iterator[TableRows]":
+            nonlocal now
+            for now, part in self._parts({name: known.get(name, "number") for name in chosen}):
+                yield part
+
         try:
-            return merged(self.parts({name: known.get(name, "number") for name in chosen}), gathered or together)
+            return merged(parts(), gathered or together)
         except IndexError:
             raise DataError(f"{self.path}: has no rows; give at least one") from None
+        except DataError as error:
+            if str(error).startswith(str(self.path)):
+                raise
+            raise DataError(f"{now}: {error}") from error
 
 
 def _with(part: "TableRows", columns: Sequence[_Partition], i: int, kinds: "Mapping[str, Kind]") -> "TableRows":

@@ -91,6 +91,8 @@ def expanded(text: str) -> list[str]:
     if (braces := _BRACES.search(text)) is None:
         return [text]
     first, last = braces.groups()
+    if int(last) < int(first):
+        raise DataError(f"{text}: counts down; give the smaller number of {{{first}..{last}}} first")
     numbers = range(int(first), int(last) + 1)
     return [f"{text[: braces.start()]}{i:0{len(first)}}{text[braces.end() :]}" for i in numbers]
 
