@@ -107,7 +107,8 @@ class TableFolder:
 
         def parts() -> "Iterator[TableRows]":
             nonlocal now
-            for now, part in self._parts({name: known.get(name, "number") for name in chosen}):
+            for file, part in self._parts({name: known.get(name, "number") for name in chosen}):
+                now = file
                 yield part
 
         try:
