@@ -104,6 +104,7 @@ def of_columns(columns: Mapping[str, Sequence[Any] | np.ndarray], model: Served)
     n = len(columns[like.names[0]])
     values = np.empty((n, len(like.names)), np.float64)
     texts: list[tuple[str, ...]] = []
+    known: tuple[str, ...]
     for k, (name, kind) in enumerate(zip(like.names, like.kinds, strict=True)):
         if len(columns[name]) != n:
             raise Refusal(400, f"column {name!r} has {len(columns[name])} values, and others have {n}")
