@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -97,8 +98,14 @@ def test_no_worker_is_an_error_in_time(ray):
     with pytest.raises(EngineError, match="cannot start: its worker died"):
         ran(Ray(), 3)
     ray.refuses = ConnectionError("nothing there")
-    with pytest.raises(EngineError, match=r"--address ray://x:1: Ray cannot be reached or started \(nothing there\)"):
-        ran(Ray(address="ray://x:1"), 3)
+    with pytest.raises(EngineError, match=r"--address auto: Ray cannot be reached or started \(nothing there\)"):
+        ran(Ray(address="auto"), 3)
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))  # and does not listen
+        for address in ("ray://127.0.0.1:{}", "127.0.0.1:{}"):
+            where = address.format(port.getsockname()[1])
+            with pytest.raises(EngineError, match=rf"--address {where}: nothing answers there \(.+\); is Ray running"):
+                ran(Ray(address=where), 3)
     ray.refuses = None
     with pytest.raises(EngineError, match="a task needs a GPU"):
         ran(Ray(gpus=1), 3)

@@ -6,6 +6,7 @@ repeats without end what runs out of memory. Nothing waits without a limit for a
 
 import os
 import pickle
+import re
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ from .errors import DataError, EngineError, MissingExtra, OddganError, Parameter
 __all__ = ["Failure", "Lost", "Pool", "Ray"]
 
 POLL = 1.0  # seconds from one look at what runs to the next
+CONNECT = 20.0  # seconds
 STORE = 128 * 2**20  # bytes of Ray's object store, where it is started here
 FETCH = 600.0  # seconds to fetch a result
 RESULT = 16 * 2**20  # bytes of it for the result of a task
@@ -132,10 +134,12 @@ class Ray:
         more: dict[str, Any] = {}
         if address == "local":
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            os.environ.setdefault("RAY_worker_niceness", "0")  # 15 by itself: beside other work little is left for it
             processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             most = min(processors, (self.workers or processors) * self.threads + 1)
             more = {"num_cpus": most, "include_dashboard": False}
             more["object_store_memory"] = STORE + RESULT * (self.workers or most) + 2 * size
+        _check_reachable(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
         except (ConnectionError, TimeoutError, RuntimeError, ValueError, OSError) as error:
@@ -299,6 +303,17 @@ def _library() -> Any:
     except ImportError as error:
         raise MissingExtra("ray", "ray", "the engine ray") from error
     return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `EngineError` where nothing listens at HOST:PORT, for which Ray itself waits many minutes."""
+    found = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address)
+    if found is not None:
+        try:
+            socket.create_connection((found[1], int(found[2])), timeout=CONNECT).close()
+        except (OSError, OverflowError) as error:
+            said = getattr(error, "strerror", None) or error
+            raise EngineError(f"--address {address}: nothing answers there ({said}); is Ray running?") from error
 
 
 def _pickled(ray: Any, shared: Any) -> bytes:
