@@ -102,6 +102,7 @@ def test_what_does_not_fit(mixed):
     for batch, says in (
         ({"a": columns["a"]}, "has no column 'n'"),
         (frame[["a"]], "has no column 'n'"),
+        (frame.rename(columns={"n": 0}), "has no column 'n'; its columns are .*0"),
         ({**columns, "kind": columns["a"]}, "column 'kind' held text in training and holds numbers"),
         ({**columns, "a": np.full(120, np.inf)}, "column 'a': row 0 is infinite"),
         ({**columns, "a": columns["a"][:5]}, "columns have different lengths: 5, 120"),

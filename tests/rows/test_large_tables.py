@@ -210,7 +210,7 @@ def test_a_file_in_which_a_column_holds_nothing(tmp_path, empty):
     np.testing.assert_array_equal(rows.values, one.values)
     like = TablePreprocessor.fit(rows)
     alone = open_rows(tmp_path / f"{empty}.parquet", like=like)
-    np.testing.assert_array_equal(like.transform(alone), like.transform(rows)[30 * empty : 30 * empty + 30])
+    np.testing.assert_array_equal(like.tensor(alone), like.tensor(rows)[30 * empty : 30 * empty + 30])
 
 
 def test_pictures_beside_tables_are_pictures(tmp_path, fill):

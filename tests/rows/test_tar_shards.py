@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import oddgan
-from oddgan.errors import DataError
+from oddgan.errors import DataError, OutputError
 from oddgan.rows import open_rows, tar_shards
 from oddgan.rows.names import Names
 from oddgan.rows.places import identity
@@ -135,6 +135,14 @@ def test_broken_shards_are_named(tmp_path):
     bad = shard(tmp_path / "bad.tar", {"a.png": png(0), "b.png": png(1)[:60]})
     with pytest.raises(DataError, match=r"bad\.tar/b\.png: the file is truncated"):
         open_rows(bad)[1]
+
+
+def test_a_cache_that_cannot_be_written_says_which_variable(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ODDGAN_CACHE", str(tmp_path / "file"))
+    shards(tmp_path / "in", 2)
+    with pytest.raises(OutputError, match="set ODDGAN_CACHE to a writable folder"):
+        open_rows(tmp_path / "in")
 
 
 def test_a_range_that_counts_down_is_refused(tmp_path):

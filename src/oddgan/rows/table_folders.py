@@ -103,12 +103,12 @@ class TableFolder:
 
     def whole(self, chosen: Sequence[str], known: "Mapping[str, Kind]", gathered: Gather | None = None) -> "TableRows":
         """All rows of the columns `chosen`; see `ParquetFile.whole`."""
-        now = self.path
+        where = self.path
 
         def parts() -> "Iterator[TableRows]":
-            nonlocal now
-            for file, part in self._parts({name: known.get(name, "number") for name in chosen}):
-                now = file
+            nonlocal where
+            for path, part in self._parts({name: known.get(name, "number") for name in chosen}):
+                where = path
                 yield part
 
         try:
@@ -118,7 +118,7 @@ class TableFolder:
         except DataError as error:
             if str(error).startswith(str(self.path)):
                 raise
-            raise DataError(f"{now}: {error}") from error
+            raise DataError(f"{where}: {error}") from error
 
 
 def _with(part: "TableRows", columns: Sequence[_Partition], i: int, kinds: "Mapping[str, Kind]") -> "TableRows":

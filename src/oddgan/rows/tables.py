@@ -135,7 +135,7 @@ class TableRows:
 def listed(names: Sequence[str], most: int = 20) -> str:
     """Names of columns in a message: the first of them, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(str, names[:most])) + more  # pandas' may be numbers
 
 
 def truths(texts: Sequence[str]) -> dict[bool, str]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..files import whole_file
 from .decode import SUFFIXES
-from .folders import cache_folder
+from .folders import cache_folder, cannot_write
 from .names import Names
 from .places import identity, member
 from .scan import first_ending, holds_pictures, walk
@@ -119,6 +119,10 @@ def _index_of(shard: Path) -> _Index:
             return _Index(file["offset"], file["size"], file["letters"].tobytes(), file["ends"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         found = _looked_through(shard)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(kept.parent, error) from error
     with whole_file(kept) as out:
         letters = np.frombuffer(found.letters, np.uint8)
         np.savez(out, offset=found.offset, size=found.size, letters=letters, ends=found.ends)
