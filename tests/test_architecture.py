@@ -112,6 +112,7 @@ ASKED_ELSEWHERE = {
     "evaluation/run.py": 1,  # how many rows of a kind fit a chunk
     "evaluation/examples.py": 1,  # what of a kind of rows is shown
     "cli/reading.py": 5,  # a table file is read in parts, pictures in threads
+    "cli/shards.py": 2,  # what tells whether shards are of the same data
     "data/layouts.py": 2,  # pictures in files are what --skip-bad looks through
     "data/arrays.py": 1,  # arrays in files are converted to types that pictures have
     "papers/speed.py": 1,

@@ -346,5 +346,5 @@ def test_the_call_that_makes_it_again_has_what_is_not_a_default(evaluation):
     }
     page = report.to_markdown(dataclasses.replace(evaluation, detector=facts))
     assert "detector = oddgan.GANomaly(updates=5, size=(8, 8), random_state=3)" in page
-    own = dataclasses.replace(evaluation, detector={"detector": "Mine"})
-    assert "oddgan.Mine" not in report.to_markdown(own)
+    own = dataclasses.replace(evaluation, detector={"detector": "OfNobody"})
+    assert "oddgan.OfNobody" not in report.to_markdown(own)

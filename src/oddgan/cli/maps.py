@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import OutputError, ParameterError
 from ..files import whole_file
-from ..rows.decode import SUFFIXES
+from ..rows.places import SUFFIXES
 
 if TYPE_CHECKING:
     from ..colours import Shades

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, OutputError
-from ..rows.decode import SUFFIXES, decode, places
+from ..rows.decode import decode, places
 from ..rows.files import TRUTH
+from ..rows.places import SUFFIXES
 from ..rows.threads import threaded
 from . import items, terminal
 from .answers import Answers

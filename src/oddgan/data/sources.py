@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..errors import DataError
-from ..rows.decode import SUFFIXES
 from ..rows.files import array_file, open_path
 from ..rows.idx import idx_files
 from ..rows.picture_files import Pictures, Progress
+from ..rows.places import SUFFIXES
 from ..rows.remote import is_address, local
 from ..rows.table_files import Columns, TableFile, is_table
 from ..rows.tar_shards import is_tar, is_tar_folder, shards_of

@@ -25,9 +25,6 @@ from .places import PAGED, files_of, inside_of, page_of, read
 Array = NDArray[Any]
 T = TypeVar("T")
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
-"""Suffixes of picture files, in lower case."""
-
 SMALLEST = 8
 """Smallest height and width of a picture, in pixels."""
 

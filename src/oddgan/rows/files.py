@@ -6,11 +6,11 @@ from typing import Any
 
 from ..errors import DataError
 from .array_files import array_rows, checked, converted
-from .decode import SUFFIXES, places
+from .decode import places
 from .idx import idx_files, is_idx, read_idx
 from .names import Names
 from .picture_files import Pictures
-from .places import page_of
+from .places import SUFFIXES, page_of
 from .scan import scan
 from .table_files import TableFile, is_table_file
 from .table_folders import is_table_folder

@@ -12,6 +12,9 @@ from pathlib import PurePosixPath
 
 from ..errors import DataError
 
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
+"""Suffixes of picture files, in lower case."""
+
 PAGED = frozenset({".tif", ".tiff"})
 """Suffixes of files that may hold several pages."""
 

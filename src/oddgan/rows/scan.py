@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
-from .decode import SUFFIXES, places
 from .names import Names
-from .places import PAGED
+from .places import PAGED, SUFFIXES
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -34,6 +33,8 @@ class Found:
 def scan(root: Path) -> Found:
     """All pictures below `root`, recognised by suffix, and every page of TIFF files that hold several, as a.tif#0.
     Hidden files are skipped, links followed."""
+    from .decode import places
+
     found = Found()
 
     def pictures() -> Iterator[str]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import DataError
 from .csv_files import PART, Gather, together
-from .decode import SUFFIXES
 from .parquet_files import ParquetFile, merged
+from .places import SUFFIXES
 from .scan import first_ending, holds_pictures, walk
 from .texts import is_number
 

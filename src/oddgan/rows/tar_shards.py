@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..files import whole_file
-from .decode import SUFFIXES
 from .folders import cache_folder, cannot_write
 from .names import Names
-from .places import identity, member
+from .places import SUFFIXES, identity, member
 from .scan import first_ending, holds_pictures, walk
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
