@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, OddganError
 from .array_files import array_rows, checked, converted
 from .decode import places
 from .idx import idx_files, is_idx, read_idx
@@ -55,7 +55,7 @@ def open_path(path: Path) -> Any:
         if path.is_dir():
             return _folder(path)
     except (OSError, ValueError) as error:
-        if isinstance(error, DataError):
+        if isinstance(error, OddganError):
             raise
         if isinstance(error, PermissionError):
             raise DataError(f"{path}: the folder may not be read (permission denied); give read permission") from None
