@@ -14,8 +14,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder of pictures, one picture, a .csv, .parquet, .npy or .npz file, an IDX file, or a data set's "
-        "name (see: oddgan datasets).",
+        help="A folder of pictures, one picture, a .csv, .parquet, .npy, .npz or .tar file, an IDX file, a folder of "
+        ".parquet or .tar files, an address (s3://bucket/parts), or a data set's name (see: oddgan datasets).",
         show_default=False,
     ),
 ]

@@ -51,9 +51,10 @@ def load(
     ----------
     source : path or str
         A folder of pictures (flat; MVTec AD; train and test; normal and abnormal), an .npy or .npz file (a table
-        (n, d), or pictures (n, H, W) or (n, H, W, 3)), a CSV or Parquet file (a table), an IDX file or the folder of
-        the four files in which MNIST is published, or the name of a public set (see `datasets`). An existing path
-        takes precedence over a name.
+        (n, d), or pictures (n, H, W) or (n, H, W, 3)), a CSV or Parquet file or a folder of Parquet files (a table), a
+        .tar archive of pictures, a folder or a range of them, an IDX file or the folder of the four files in which
+        MNIST is published, the address of any of these that fsspec reads ("s3://bucket/parts"), or the name of a
+        public set (see `datasets`). An existing path takes precedence over a name.
     normal, anomaly : collection of str, optional
         Names of the classes that are normal, or anomalous, in a labelled set: give one of the two. A name may hold
         several, separated by commas, unless a class is called so; "all": every class is normal.
