@@ -257,8 +257,8 @@ def test_links_in_a_circle_end(watching, tmp_path):
     (tmp_path / "in/sub/up").symlink_to(tmp_path / "in")
     (tmp_path / "in/self").symlink_to("self")
     (tmp_path / "in/nowhere.png").symlink_to("nothing")
-    (tmp_path / "in/folder.png").mkdir()
-    assert look(watching) == ["sub/a.png"]
+    draw(tmp_path / "in/folder.png/b.png")
+    assert sorted(look(watching)) == ["folder.png/b.png", "sub/a.png"]
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -14,12 +14,15 @@ class Scripted:
     """In place of a process: does what its script says, a step for each task."""
 
     script: tuple = ()
+    stillborn: tuple = ()
     made = 0
 
     def __init__(self, models, how):
         type(self).made += 1
 
     def receive(self, seconds):
+        if type(self).made in self.stillborn:
+            raise workers.Lost("process 8 died")
         return "ready"
 
     def ask(self, task, seconds):
@@ -53,6 +56,17 @@ def test_rows_that_kill_processes_are_given_up(pool):
     with pytest.raises(workers.Lost):
         pool.compute(0, [[1]], False)
     assert pool.compute(0, [[2]], False) == ["found"]
+
+
+def test_a_process_that_dies_before_it_has_the_rows_does_not_count(pool, monkeypatch):
+    monkeypatch.setattr(Scripted, "stillborn", range(2, workers.STARTS + 1))
+    Scripted.script = "die", ["found"]
+    assert pool.compute(0, [[1]], False) == ["found"]
+    assert (Scripted.made, len(pool.noted)) == (workers.STARTS + 1, workers.STARTS)
+    monkeypatch.setattr(Scripted, "stillborn", range(Scripted.made, 1000))
+    Scripted.script = ("die",)
+    with pytest.raises(workers.Lost, match="process 8"):
+        pool.compute(0, [[1]], False)
 
 
 def test_an_error_is_no_death(pool):

@@ -113,7 +113,8 @@ class Watching:
                     for entry in entries:
                         if entry.name.startswith("."):
                             continue
-                        if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                        picture = os.path.splitext(entry.name)[1].lower() in SUFFIXES
+                        if picture and not _is_folder(entry):
                             yield f"{below}{entry.name}", entry
                         elif entry.name.lower() not in TRUTH and _is_folder(entry):
                             left.append(f"{below}{entry.name}/")

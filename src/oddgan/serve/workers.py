@@ -20,6 +20,7 @@ from .models import Models, Results, opened
 log = logging.getLogger(__name__)
 
 TRIES = 2  # of rows whose process dies: then it is they that kill it
+STARTS = 5  # processes in a row that die before they have taken the rows: then none can be had
 STARTING = 120.0  # seconds that a process has to open the models
 
 
@@ -97,19 +98,22 @@ class Workers:
 
     def compute(self, number: int, several: Sequence[Any], explained: bool) -> list[Results]:
         """The results of rows of several requests by the model of this number, as `Served.compute` has them. Raises
-        `Lost` where they end one process after the other."""
-        for attempt in range(1, TRIES + 1):
-            worker = self._free.get()
+        `Lost` where they end one process after the other, or none can be started."""
+        tried = started = 0
+        while True:
+            worker, asked = self._free.get(), False
             try:
                 if worker is None:
                     worker = self._begun()
                     worker.receive(STARTING)
+                asked = True
                 found, error = worker.ask((number, several, explained), self.seconds)
             except Lost as problem:
                 worker = None
                 self.replaced()
                 log.warning("%s; another one takes its place", problem)
-                if attempt == TRIES:
+                tried, started = tried + asked, started + (not asked)
+                if tried == TRIES or started == STARTS:
                     raise
                 continue
             finally:
@@ -117,7 +121,6 @@ class Workers:
             if error is not None:
                 raise error
             return list(found)
-        raise AssertionError("it was tried")
 
     def close(self) -> None:
         """End the processes, none of which is scoring."""
