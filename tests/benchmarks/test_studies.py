@@ -106,3 +106,15 @@ def test_the_rate_to_expect_is_the_largest_that_the_rows_hold():
     assert expected(line, "0.2") == 2 / 13
     assert expected(line, "0.05") == 0
     assert expected({"rows": {"fitted": 60, "calibrate": 60}}, "lowest") == 4 / 61
+
+
+def test_lines_of_the_engine_are_of_the_same_bytes():
+    from benchmarks.studies import ray_overhead
+
+    lines = lines_of(ray_overhead.RESULTS, ray_overhead.FORM)
+    expected = {(kind, part, w) for kind, some in ray_overhead.PARTS.items() for part in some for w in (1, 2)}
+    assert {(one["kind"], one["part_rows"], one["workers"]) for one in lines} == expected | {
+        ("start", 0, 1),
+        ("start", 0, 2),
+    }
+    assert all(one["same_bytes"] for one in lines if one["kind"] != "start")
