@@ -117,3 +117,15 @@ def test_both_processes_of_every_game_ended_with_one_model():
     lines = lines_of(ranks.FILE, ranks.FORM)
     assert {ranks.FORM.key(line) for line in lines} <= {one.key for one in ranks.jobs()}
     assert all(line["one model"] for line in lines)
+
+
+def test_lines_of_the_engine_are_of_the_same_bytes():
+    from benchmarks.studies import ray_overhead
+
+    lines = lines_of(ray_overhead.RESULTS, ray_overhead.FORM)
+    expected = {(kind, part, w) for kind, some in ray_overhead.PARTS.items() for part in some for w in (1, 2)}
+    assert {(one["kind"], one["part_rows"], one["workers"]) for one in lines} == expected | {
+        ("start", 0, 1),
+        ("start", 0, 2),
+    }
+    assert all(one["same_bytes"] for one in lines if one["kind"] != "start")
