@@ -110,12 +110,13 @@ def of_columns(columns: Mapping[str, Sequence[Any] | np.ndarray], model: Served)
             raise Refusal(400, f"column {name!r} has {len(columns[name])} values, and others have {n}")
         try:
             if kind == "number":
-                values[:, k], known = _numbers(columns[name]), ()
+                values[:, k] = _numbers(columns[name])
+                texts.append(())
             else:
                 values[:, k], known = _places(columns[name], kind, like.texts[k] if like.texts else ())
+                texts.append(known)
         except _Unfit as error:
             raise Refusal(400, f"row {error.row}, column {name!r}: {error}") from None
-        texts.append(known)
         if like.columns is None and (gone := np.isnan(values[:, k])).any():  # as arrays are refused everywhere else
             raise Refusal(
                 400,
