@@ -22,6 +22,7 @@ ROWS = [
     {"ranks"},
     {
         "cautions",
+        "strict_json",
         "engine",
         "show",
         "files",

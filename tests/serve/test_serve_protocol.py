@@ -131,7 +131,7 @@ SMALL = {"name": "x", "datatype": "UINT8"}
 WRONG = [
     ("parts", "[" * 100_000, "nested too deeply|not JSON"),
     ("parts", "[1", "not JSON"),
-    ("parts", '{"inputs": [{"data": [NaN]}]}', "NaN is not JSON"),
+    ("parts", '{"inputs": [{"data": [NaN]}]}', "NaN is no number in JSON"),
     ("parts", '{"inputs": [' + "9" * 5000 + "]}", "not JSON"),
     ("parts", "[]", "the request is not an object"),
     ("parts", b"\xff\xfe", "not JSON"),
@@ -147,7 +147,7 @@ WRONG = [
     ("parts", _picture(shape=[2**50]), "has shape .*, which no body holds"),
     ("parts", _picture(shape=[2**39, 2**39, 2**39]), "has shape .*, which no body holds"),
     ("parts", _picture(shape=[0, 2**39, 2**39, 1], data=[]), "has shape .*, which no body holds"),
-    ("parts", '{"inputs": [{"name": "x", "name": "y"}]}', "'name' is there twice in one object"),
+    ("parts", '{"inputs": [{"name": "x", "name": "y"}]}', "has 'name' twice"),
     ("parts", _picture(shape=[1] * 9), "a shape is a list of numbers"),
     ("parts", _picture(shape=[True, 16, 16, 1]), "a shape is a list of numbers"),
     ("parts", _picture(shape="1"), "a shape is a list of numbers"),

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .. import strict_json
 from ..errors import DataError
 from ..preprocessing import PicturePreprocessor, TablePreprocessor
 from ..rows import PictureRows, Rows, TableRows
@@ -18,10 +19,10 @@ from ..rows.decode import Unreadable, decode
 from ..rows.pictures import NamedPictures, as_stored_type
 from ..rows.places import joined
 from ..rows.tables import BOOLEANS, Kind, listed, truths
+from ..strict_json import SHOWN
 from .lines import Line
 
 CATEGORY: Kind = "category"
-SHOWN = 60  # characters of a user's text in a message
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def _cell(value: Any, kind: str, column: str) -> Any:
 def parsed(data: bytes, *, either: bool = False) -> Any:
     """The JSON object in a line, or a list if `either` will do. Raises `DataError`."""
     try:
-        found = json.loads(data.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_once, parse_float=_finite)
+        found = strict_json.loads(data.decode("utf-8"), parse_float=_finite)
     except DataError:
         raise
     except UnicodeDecodeError as error:
@@ -199,24 +200,11 @@ def parsed(data: bytes, *, either: bool = False) -> Any:
     return found
 
 
-def _refuse(word: str) -> Any:
-    raise DataError(f"{word} is no number in JSON; a value that is missing is null")
-
-
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise DataError(f"{text:.{SHOWN}} is too large")
     return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"has {twice!r:.{SHOWN}} twice")
-    return found
 
 
 def _checked(line: Line) -> bytes:

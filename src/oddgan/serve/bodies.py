@@ -1,7 +1,6 @@
 """Bodies of requests, read with bounds on size and time."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from .. import strict_json
 from .limits import Account, Limits, Refusal
 
 PARTS = 1000  # of a form
@@ -105,21 +105,8 @@ def parsed(text: bytes, limits: Limits, account: Account) -> Any:
         )
     account.take(JSON_TIMES * len(text))
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
+        return strict_json.loads(text)
     except RecursionError:
         raise Refusal(400, "the JSON is nested too deeply") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise Refusal(400, f"the body is not JSON ({error})") from error
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON; null stands for a missing value")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r:.60} is there twice in one object")
-    return found
