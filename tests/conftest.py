@@ -3,7 +3,8 @@
 import gzip
 import os
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,28 @@ def _own_folders(
     monkeypatch.delenv("ODDGAN_MAX_PIXELS", raising=False)
     if request.node.get_closest_marker("data") is None:
         monkeypatch.delenv("ODDGAN_DATA", raising=False)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless browser; tests are skipped where there is none."""
+    pytest.importorskip("selenium", reason="selenium drives the browser")
+    from chromium import started
+
+    browser = started(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module in place of Ray, which runs tasks in this process."""
+    from fake_ray import FakeRay
+
+    made = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", made)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return made
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import oddgan.engine
-from fake_ray import FakeRay, OutOfMemoryError, WorkerCrashedError
+from fake_ray import OutOfMemoryError, WorkerCrashedError
 from oddgan import errors
 from oddgan.engine import Failure, Lost, Ray
 from oddgan.errors import DataError, EngineError, MissingExtra, OddganError, ParameterError
@@ -23,14 +23,6 @@ def squared(shared, i):
 
 def refusing(shared, i):
     raise DataError("x.csv: line 3 is empty") if i == 1 else KeyError("not foreseen")
-
-
-@pytest.fixture
-def ray(monkeypatch):
-    made = FakeRay()
-    monkeypatch.setitem(sys.modules, "ray", made)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    return made
 
 
 def titles(n):

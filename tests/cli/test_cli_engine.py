@@ -14,18 +14,10 @@ import pandas as pd
 import pytest
 from cli_small import SMALL
 
-from fake_ray import FakeRay, WorkerCrashedError
+from fake_ray import WorkerCrashedError
 from oddgan import papers
 
 QUICK = ("--detectors", "knn,pca", "--seeds", "2", "--threads", "1")
-
-
-@pytest.fixture
-def ray(monkeypatch):
-    made = FakeRay()
-    monkeypatch.setitem(sys.modules, "ray", made)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    return made
 
 
 def same(oddgan, *words, suffix=".csv", code=0, engine=("--engine", "ray")):

@@ -5,7 +5,6 @@ One browser opens one page after the other; nothing is downloaded, and the page 
 
 import dataclasses
 import json
-import shutil
 import urllib.parse
 
 import numpy as np
@@ -14,31 +13,9 @@ import pytest
 from oddgan import report
 
 selenium = pytest.importorskip("selenium", reason="selenium drives the browser")
-from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
-
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    binary, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if binary is None or driver is None:
-        pytest.skip("neither downloaded nor found in PATH: chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(driver)
-    found = webdriver.Chrome(options=options, service=service)
-    yield found
-    found.quit()
 
 
 class Opened:
@@ -83,7 +60,7 @@ class Opened:
 
 
 @pytest.fixture
-def page(browser, evaluation, tmp_path):
+def page(chromium, evaluation, tmp_path):
     """60 rows with hostile names, 12 of them shown."""
     random, more = np.random.default_rng(1), []
     for i in range(9):
@@ -109,7 +86,7 @@ def page(browser, evaluation, tmp_path):
     e = dataclasses.replace(evaluation, names=names, examples=(*evaluation.examples, *more))
     for suffix in report.SUFFIXES:
         report.write(e, tmp_path / f"r{suffix}", ["oddgan evaluate '<i>&' \"$(x)\""])
-    return Opened(browser, tmp_path / "r.html")
+    return Opened(chromium, tmp_path / "r.html")
 
 
 def number(text):
