@@ -143,6 +143,17 @@ def test_no_message_holds_a_secret(monkeypatch):
     assert not [secret for secret in ("KEY", "SECRET", "T0K") if secret in str(raised.value)]
 
 
+def test_the_copy_is_named_as_the_address_is(memory):
+    memory.pipe_file("/lake/day=1/rows.parquet", b"PAR1 cut")
+    with pytest.raises(
+        DataError, match=r"memory-lake-day=1-rows\.parquet-[0-9a-f]{16}/rows\.parquet: is not"
+    ):
+        open_rows("memory://lake/day=1/rows.parquet")[0]
+    name = remote._folder_name("s3://KEY:SECRET@lake/rows.csv?token=T")
+    assert name.startswith("s3-lake-rows.csv-")
+    assert name != remote._folder_name("s3://KEY:SECRET@lake/rows.csv?token=U")
+
+
 def test_a_name_that_leads_out_of_the_folder_is_refused(memory, tmp_path):
     with pytest.raises(DataError, match="which no folder can hold"):
         remote._bring(memory, {"x/../../y": ("/y", {})}, tmp_path, "memory://x", whole=True)

@@ -4,9 +4,11 @@ What is at an address is copied once into the cache's folder, some files at a ti
 file is. Copied files are kept while the address has them as they were; credentials come from where fsspec takes them
 (its configuration, the environment, an instance's role).
 
-    CACHE/remote/DIGEST OF THE ADDRESS/NAME             the file, or the folder with its files
-    CACHE/remote/DIGEST OF THE ADDRESS/copied.jsonl     [path, how it was there] of each complete file
-    CACHE/remote/DIGEST OF THE ADDRESS/lock             held while files are copied
+    CACHE/remote/ADDRESS-DIGEST/NAME             the file, or the folder with its files
+    CACHE/remote/ADDRESS-DIGEST/copied.jsonl     [path, how it was there] of each complete file
+    CACHE/remote/ADDRESS-DIGEST/lock             held while files are copied
+
+Messages about a file name its copy, so ADDRESS is what can be read of the address, without what may be secret.
 """
 
 import hashlib
@@ -19,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from ..errors import DataError, MissingExtra, OddganError
+from ..errors import DataError, MissingExtra, OddganError, without_secrets
 from .folders import cache_folder, cannot_write, check_room
 from .tar_shards import expanded
 from .threads import threaded
@@ -72,7 +74,7 @@ def _copied(fs: Any, path: str, address: str, under: str) -> Path:
     """The copy of the file or of all files below a folder. `under`: the address by which the copy is kept."""
     about = fs.info(path)
     name = PurePosixPath(path.rstrip("/")).name or "data"
-    folder = cache_folder() / "remote" / hashlib.sha256(under.encode()).hexdigest()[:32]
+    folder = cache_folder() / "remote" / _folder_name(under)
     if about["type"] == "directory":
         found: Mapping[str, Any] = fs.find(path, detail=True)
         start = len(os.path.commonpath([fs._strip_protocol(path), *found])) + 1 if found else 0
@@ -92,6 +94,12 @@ def _copied(fs: Any, path: str, address: str, under: str) -> Path:
             raise
         raise cannot_write(folder, error) from error
     return folder / name
+
+
+def _folder_name(address: str) -> str:
+    """s3://key:secret@lake/day=1/rows.csv?token=x -> s3-lake-day=1-rows.csv-DIGEST."""
+    readable = re.sub(r"[^A-Za-z0-9._=]+", "-", without_secrets(address)).strip("-.")[-80:]
+    return f"{readable}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
 
 
 def _bring(fs: Any, files: Mapping[str, tuple[str, Any]], folder: Path, address: str, *, whole: bool) -> None:
