@@ -22,6 +22,9 @@ READY = $(VENV)/.ready
 demo: setup
 	$(BIN)/oddgan demo
 
+# Tests start hundreds of processes, which start in half the time where Python keeps its bytecode.
+test coverage: export PYTHONDONTWRITEBYTECODE =
+
 test: setup
 	$(BIN)/python -m pytest -n 2
 

@@ -1,6 +1,7 @@
 """What all tests share: small data, files made on the spot, and the folder of real data sets where there is one."""
 
 import gzip
+import itertools
 import os
 import struct
 import sys
@@ -50,12 +51,15 @@ def real_data() -> Path:
     return Path(folder).resolve()
 
 
+CACHES = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> None:
     """No test reads the user's cache, nor, unless it is marked so, the user's data."""
-    monkeypatch.setenv("ODDGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("ODDGAN_CACHE", str(tmp_path_factory.getbasetemp() / "caches" / str(next(CACHES))))
     monkeypatch.delenv("ODDGAN_MAX_PIXELS", raising=False)
     if request.node.get_closest_marker("data") is None:
         monkeypatch.delenv("ODDGAN_DATA", raising=False)

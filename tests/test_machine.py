@@ -45,7 +45,7 @@ import numpy as np, torch
 torch.set_num_threads(2)
 import oddgan
 
-X = np.random.default_rng(0).integers(0, 255, (70, 64, 64), dtype=np.uint8)
+X = np.random.default_rng(0).integers(0, 255, (70, 32, 32), dtype=np.uint8)
 detector = oddgan.GANomaly(updates=2, width=8, random_state=0).fit(X)
 scores = detector.anomaly_score(X)
 child = os.fork()

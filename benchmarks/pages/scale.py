@@ -49,6 +49,14 @@ size of the data. What grows is reading, once, and the orders in which rows are 
 
 {training}
 
+## Memory
+
+What `oddgan train` ({updates_measured} updates) and `oddgan score` hold at most, in MB that only the process can give
+back, interpreter and torch included; pages of mapped files, which the system takes back when it likes, are not counted.
+Tables have {columns} columns, pictures 16x16 pixels.
+
+{memory_of}
+
 Disk, for a table of {columns} columns: {disk:.0f} GB for 100,000,000 rows while it trains. [Several
 processes](../howto/several_processes.md) share each batch, so they shorten an update and no reading.
 
@@ -123,6 +131,8 @@ def page() -> str:
         between=f"{between:g}",
         updates=UPDATES,
         training=trained(speed),
+        updates_measured=lines_of("large_data.jsonl")[0]["updates"],
+        memory_of=held(),
         columns=COLUMNS,
         disk=BYTES * COLUMNS * SIZES[-1] / 1e9,
         workers=WORKERS,
@@ -152,6 +162,15 @@ def trained(speed: dict) -> str:
             what = f"{one['updates']} updates, {one['rows']:,} rows, {one['source']}"
             rows.append([what, hours(one["train"]["seconds"]), f"{one['train']['own'] / 1000:.2f} GB"])
     return markdown.table(["", "hours", "memory of its own"], rows, numbers_from=1)
+
+
+def held() -> str:
+    """The peaks of memory, by source and number of rows."""
+    rows = [
+        [one["source"], f"{one['rows']:,}", f"{one['train']['own']:,}", f"{one['score']['own']:,}"]
+        for one in sorted(lines_of("large_data.jsonl"), key=lambda one: (one["source"], one["rows"]))
+    ]
+    return markdown.table(["rows", "how many", "training", "scoring"], rows, numbers_from=1)
 
 
 def failed(failures: list[dict]) -> str:

@@ -109,6 +109,9 @@ def test_columns_are_groups_and_strata_and_nothing_else(table, capsys):
     assert "--drop batch" in capsys.readouterr().err
     assert main(["calibrate", "m.oddgan", "new.csv", "--drop", "batch", "--strata", "machine"]) == 0
     assert set(oddgan.load("m-recalibrated.oddgan").model_.calibration.by_stratum) == {"a", "b"}
+    for command in ("score", "calibrate"):
+        assert main([command, "m.oddgan", "new.csv", "--drop", "batch", "--drop", "machine", "--strata", "x"]) == 2
+        assert "--strata x: the model takes this column as one of its own" in capsys.readouterr().err
     assert main(["train", "flows.csv", *PCA, "--groups", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err
 

@@ -25,7 +25,7 @@ def unlike(tmp_path):
 @pytest.mark.filterwarnings("ignore::oddgan.cautions.DataWarning")
 def test_whole_pictures_may_be_asked_for(oddgan, unlike, tmp_path, words, tile):
     assert package.recommended(data.rows(unlike)).tile == 64
-    small = ("--updates", "2", "--width", "4", "--batch-size", "2", "--threads", "1")
+    small = ("--updates", "2", "--width", "4", "--seg-width", "4", "--batch-size", "2", "--threads", "1")
     ran = oddgan("train", unlike, *small, *words, "-o", "m.oddgan")
     assert ran.code == 0, ran.err
     det = package.load(tmp_path / "m.oddgan")

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -79,6 +80,15 @@ def test_each_line_of_standard_input_is_answered_before_the_next_comes(model, fo
         assert run.wait() == 143
         assert run.stdout.read() == ""
         assert "2 rows: " in run.stderr.read()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes standard output")
+@pytest.mark.parametrize("data", ["-", "test/good/000.png"])
+def test_answers_that_nobody_can_read_are_an_error(model, folder, data):
+    command = shlex.join([sys.executable, "-m", "oddgan", "score", str(model), data, "--threads", "1"])
+    run = subprocess.run(f"{command} >&-", shell=True, cwd=folder, input="x\n", capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1] == "oddgan: error: standard output is closed; use -o"
 
 
 def test_a_terminated_training_keeps_its_checkpoint_and_says_how_to_go_on(folder, tmp_path):

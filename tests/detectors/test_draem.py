@@ -326,6 +326,7 @@ def waves(n, random):
     return (120 + 50 * np.sin(often * x + phase) + 30 * y + random.normal(0, 6, (n, 24, 24))).clip(0, 255)
 
 
+@pytest.mark.slow
 def test_planted_squares_are_found_and_located():
     random = np.random.default_rng(0)
     train, test = waves(120, random).astype(np.uint8), waves(80, random)

@@ -145,9 +145,7 @@ def test_no_message_holds_a_secret(monkeypatch):
 
 def test_the_copy_is_named_as_the_address_is(memory):
     memory.pipe_file("/lake/day=1/rows.parquet", b"PAR1 cut")
-    with pytest.raises(
-        DataError, match=r"memory-lake-day=1-rows\.parquet-[0-9a-f]{16}/rows\.parquet: is not"
-    ):
+    with pytest.raises(DataError, match=r"memory-lake-day=1-rows\.parquet-[0-9a-f]{16}/rows\.parquet: is not"):
         open_rows("memory://lake/day=1/rows.parquet")[0]
     name = remote._folder_name("s3://KEY:SECRET@lake/rows.csv?token=T")
     assert name.startswith("s3-lake-rows.csv-")
@@ -157,3 +155,28 @@ def test_the_copy_is_named_as_the_address_is(memory):
 def test_a_name_that_leads_out_of_the_folder_is_refused(memory, tmp_path):
     with pytest.raises(DataError, match="which no folder can hold"):
         remote._bring(memory, {"x/../../y": ("/y", {})}, tmp_path, "memory://x", whole=True)
+
+
+@pytest.mark.slow
+def test_a_bucket_of_s3(monkeypatch, tmp_path):
+    """Through s3fs, from a server that speaks S3; needs `pip install s3fs "moto[server]"`."""
+    s3fs = pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        where = "http://{}:{}".format(*server.get_host_and_port())
+        bucket = s3fs.S3FileSystem(key="KEY", secret="SECRET", endpoint_url=where, skip_instance_cache=True)
+        monkeypatch.setitem(fsspec.config.conf, "s3", {"key": "KEY", "secret": "SECRET", "endpoint_url": where})
+        bucket.mkdir("lake")
+        put_pictures(bucket, *(f"lake/parts/{i:02}.png" for i in range(40)))
+        det = oddgan.PCA(random_state=0).fit(open_rows("s3://lake/parts"))
+        copies = next((tmp_path / "cache" / "remote").glob("s3-lake-parts-*/parts"))
+        np.testing.assert_array_equal(det.anomaly_score("s3://lake/parts"), det.anomaly_score(copies))
+        put_pictures(bucket, "lake/parts/39.png")  # as large as the older one, and another picture
+        np.testing.assert_array_equal(open_rows("s3://lake/parts")[39][..., 0], picture(0))
+        put_pictures(bucket, *["lake/parts/39.png"] * 2)
+        np.testing.assert_array_equal(det.anomaly_score(["s3://lake/parts/39.png"]), det.anomaly_score([picture(1)]))
+        with pytest.raises(DataError, match="s3://lake/none: there is nothing at this address"):
+            open_rows("s3://lake/none")
+    finally:
+        server.stop()

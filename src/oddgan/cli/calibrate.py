@@ -77,13 +77,14 @@ def calibrate(
     from ..data import rows as rows_of
     from ..data.split import for_calibration
     from ..evaluation import calibration_of
-    from .reading import as_taken, check_readable, columns_of, open_model, open_split
+    from .reading import as_taken, check_beside, check_readable, columns_of, open_model, open_split
     from .train import name_of, set_threads
 
     new = output or model.with_name(f"{model.stem}-recalibrated.oddgan")
     reports = check_reports(report)
     check_writable(new, *reports, inputs=(data, defects) if defects else (data,))
     detector = open_model(model, device=device, block_size=block_size, convert=convert)
+    check_beside(detector, groups=groups, strata=strata)
     split = open_split(
         data,
         normal=normal,

@@ -102,7 +102,7 @@ def columns_of(detector: "Detector") -> "Columns | None":
 
 def as_taken(rows: Any, detector: "Detector", beside: str | None = None) -> "Rows | TableFile":
     """What `oddgan.data.rows` gave, as rows that the model takes; a table file is read in parts, with the model's
-    columns, and one `beside` them. Raises `DataError` where they do not fit."""
+    columns, and one `beside` them, of strata. Raises `DataError` where they do not fit."""
     from ..rows import open_rows
     from ..rows.table_files import TableFile
 
@@ -111,7 +111,18 @@ def as_taken(rows: Any, detector: "Detector", beside: str | None = None) -> "Row
         return open_rows(rows, like=like)
     if like.kind != "table":
         raise DataError(f"{rows.path}: is a table, and the model takes {like.describe()}")
+    check_beside(detector, strata=beside)
     return rows.typed(like.columns, like.kinds, [] if beside is None else [beside])
+
+
+def check_beside(detector: "Detector", **keys: str | None) -> None:
+    """Raise `ParameterError` where a column that says what rows belong to is one that the model takes."""
+    own = detector.model_.preprocessor.columns or ()
+    for flag, column in keys.items():
+        if column in own:
+            raise ParameterError(
+                f"--{flag} {column}: the model takes this column as one of its own; train with --{flag} {column}"
+            )
 
 
 def check_readable(source: str, *parts: "Held | None") -> None:

@@ -169,10 +169,11 @@ def scores_to(
         with Through(path) as out:
             yield kinds[form](out, heads)
     elif path is None:
+        out = _stdout()
         with tempfile.SpooledTemporaryFile(SPOOLED) as spool:
             yield kinds[form](spool, heads)
             spool.seek(0)
-            _to_stdout(spool)
+            _to_stdout(spool, out)
     else:
         with whole_file(path) as file:
             with ended(kinds[form](file, heads)) as writer:
@@ -200,8 +201,11 @@ class Through:
         self.path = path
 
     def __enter__(self) -> "Through":
+        if self.path is None:
+            self.file: Any = _stdout()
+            return self
         try:
-            self.file: Any = sys.stdout.buffer if self.path is None else self.path.open("wb")
+            self.file = self.path.open("wb")
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
         return self
@@ -222,11 +226,18 @@ class Through:
             raise OutputError(f"{where}: cannot be written ({error.strerror or error}); free some space") from error
 
 
-def _to_stdout(spool: IO[bytes]) -> None:
+def _stdout() -> Any:
+    """Standard output for bytes. Raises `OutputError` where the caller has closed it."""
+    if getattr(sys.stdout, "name", None) == os.devnull:  # what `main` puts there then; >/dev/null has another name
+        raise OutputError("standard output is closed; use -o")
+    return sys.stdout.buffer
+
+
+def _to_stdout(spool: IO[bytes], out: Any) -> None:
     try:
         sys.stdout.flush()
-        shutil.copyfileobj(spool, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        shutil.copyfileobj(spool, out)
+        out.flush()
     except BrokenPipeError:
         raise
     except OSError as error:

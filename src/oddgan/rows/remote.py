@@ -72,6 +72,7 @@ def local(source: str | os.PathLike[str]) -> Path:
 
 def _copied(fs: Any, path: str, address: str, under: str) -> Path:
     """The copy of the file or of all files below a folder. `under`: the address by which the copy is kept."""
+    fs.invalidate_cache()  # of listings, which file systems keep for as long as a process runs
     about = fs.info(path)
     name = PurePosixPath(path.rstrip("/")).name or "data"
     folder = cache_folder() / "remote" / _folder_name(under)
