@@ -229,9 +229,10 @@ def every_choice_of_score_is_a_term(detector: Detector, X: Any) -> None:
 
 def neighbours_judge_alike(detector: Detector, X: Any, locals_: Sequence[str] = ("ratio", *ALONE)) -> None:
     """Compared with its neighbours, a row scores the same alone, in a batch, and after saving and loading, by every
-    value of `local` in `locals_`: each is a fit."""
+    value of `local` in `locals_`: all with the same networks."""
+    trained = _fitted(detector, X)
     for local in locals_:
-        fitted = clone(detector).set_params(local=local, neighbours=3).fit(X)
+        fitted = _compared(trained, local, X)
         scores = fitted.anomaly_score(X)
         assert np.isfinite(scores).all(), f"local={local}: a score is not finite"
         assert fitted.anomaly_score(_take(X, np.array([1])))[0] == scores[1], f"{local}: scores depend on the batch"

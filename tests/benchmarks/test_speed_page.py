@@ -84,6 +84,7 @@ def test_the_command_lists_its_works_and_refuses_others(monkeypatch, capsys):
         command.main()
 
 
+@pytest.mark.slow
 def test_a_quick_run_leaves_an_entry(tmp_path):
     """One work through the command, as short as can be, and only its entry is replaced."""
     import json

@@ -16,7 +16,7 @@ def test_none_is_a_value_and_a_missing_flag_is_not():
 @pytest.fixture
 def unlike(tmp_path):
     """Pictures that are unlike each other, which are recommended to be looked at in tiles."""
-    blocks = np.random.default_rng(0).integers(0, 256, (24, 16, 16), dtype=np.uint8)
+    blocks = np.random.default_rng(0).integers(0, 256, (8, 16, 16), dtype=np.uint8)
     np.save(tmp_path / "x.npy", blocks.repeat(8, 1).repeat(8, 2))
     return tmp_path / "x.npy"
 
@@ -25,7 +25,7 @@ def unlike(tmp_path):
 @pytest.mark.filterwarnings("ignore::oddgan.cautions.DataWarning")
 def test_whole_pictures_may_be_asked_for(oddgan, unlike, tmp_path, words, tile):
     assert package.recommended(data.rows(unlike)).tile == 64
-    small = ("--updates", "2", "--width", "4", "--seg-width", "4", "--batch-size", "2", "--threads", "1")
+    small = ("--updates", "2", "--width", "4", "--batch-size", "2", "--threads", "1")
     ran = oddgan("train", unlike, *small, *words, "-o", "m.oddgan")
     assert ran.code == 0, ran.err
     det = package.load(tmp_path / "m.oddgan")

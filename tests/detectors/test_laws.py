@@ -8,7 +8,9 @@ from sklearn.utils.estimator_checks import check_estimator
 from oddgan import detectors, testing, training
 from oddgan.detector import NeuralDetector
 from oddgan.detectors.anogan import AnoGAN
+from oddgan.detectors.fanogan import FAnoGAN
 from oddgan.detectors.ganomaly import GANomaly
+from oddgan.detectors.vae import VAE
 from oddgan.errors import TrainingError
 from oddgan.hooks import Hook
 from oddgan.kit.losses import bce, l1, l2
@@ -19,6 +21,11 @@ ALL = [detectors.get(name) for name in detectors.names()]
 OF_TABLES = [cls for cls in ALL if "table" in cls.kinds]
 TRAINED = [cls for cls in ALL if issubclass(cls, NeuralDetector)]
 EVERY_LOCAL = {cls for cls in ALL if cls not in TRAINED or cls in (AnoGAN, GANomaly)}
+
+
+def each_or_slow(classes, soon):
+    """All classes; those that are not among `soon`, from which they differ in their step alone, are slow tests."""
+    return [pytest.param(cls, id=cls.__name__, marks=() if cls in soon else pytest.mark.slow) for cls in classes]
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +63,12 @@ def test_laws_on_tables(cls, law, table, fitted):
     held(law, fitted(cls, table), table)
 
 
-@pytest.mark.parametrize("cls", TRAINED, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", each_or_slow(TRAINED, {FAnoGAN, GANomaly, VAE}))
 def test_resume_is_exact_with_averaged_weights_and_bfloat16(cls, pictures):
     testing.resumed_runs_are_identical(testing.small(cls, ema=0.9, precision="bfloat16", updates=9), pictures)
 
 
-@pytest.mark.parametrize("cls", OF_TABLES, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", each_or_slow(OF_TABLES, {FAnoGAN, GANomaly, VAE, *set(ALL) - set(TRAINED)}))
 @pytest.mark.filterwarnings("ignore")  # scikit-learn warns of its own deprecations in these checks
 def test_scikit_learn(cls):
     shorter = {"updates": 2, "encoder_updates": 2, "steps": 2, "starts": 1}  # some 60 fits
