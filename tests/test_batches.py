@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -113,6 +114,13 @@ def test_what_does_not_fit(mixed):
             score(batch)
 
 
+@pytest.mark.parametrize("form", [columns_of, lambda frame: frame], ids=["columns", "frame"])
+def test_columns_of_the_batch_are_not_replaced(mixed, form):
+    path, _, frame = mixed
+    with pytest.raises(DataError, match="the batch has a column 'score' of its own"):
+        oddgan.scorer(path, keep=True)(form(frame.assign(score=1.0)))
+
+
 def test_it_is_small_and_loads_once_in_each_process(mixed, monkeypatch):
     path, det, frame = mixed
     score = oddgan.scorer(path, false_alarm_rate=0.2)
@@ -126,6 +134,9 @@ def test_it_is_small_and_loads_once_in_each_process(mixed, monkeypatch):
     equal(one(frame), det.with_false_alarm_rate(0.2), frame)
     equal(other(frame), det.with_false_alarm_rate(0.2), frame)
     assert loads == [1]
+    Path(path).touch()
+    one(frame)
+    assert loads == [1, 1]
     assert oddgan.scorer(path, block_size=1).model().block_size == 1
 
 

@@ -15,6 +15,7 @@ from fake_ray import OutOfMemoryError, WorkerCrashedError
 from oddgan import errors
 from oddgan.engine import Failure, Lost, Ray
 from oddgan.errors import DataError, EngineError, MissingExtra, OddganError, ParameterError
+from oddgan.runtime.engines import CannotCompute
 
 
 def squared(shared, i):
@@ -99,7 +100,7 @@ def test_no_worker_is_an_error_in_time(ray):
             with pytest.raises(EngineError, match=rf"--address {where}: nothing answers there \(.+\); is Ray running"):
                 ran(Ray(address=where), 3)
     ray.refuses = None
-    with pytest.raises(EngineError, match="a task needs a GPU"):
+    with pytest.raises(EngineError, match="a task takes a GPU"):
         ran(Ray(gpus=1), 3)
 
 
@@ -159,6 +160,7 @@ def test_every_error_comes_back_as_itself():
         error = MissingExtra("pyarrow", "parquet", "this") if kind is MissingExtra else kind("what it says")
         found = Failure.of(error).error()
         assert (type(found), str(found)) == (kind, str(error))
+    assert type(Failure.of(CannotCompute("a graph")).error()) is DataError  # which is not among them
 
 
 def test_without_ray_the_install_line(monkeypatch):

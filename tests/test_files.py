@@ -277,3 +277,20 @@ def test_a_folder_keeps_what_else_it_holds(tmp_path):
         assert not (tmp_path / "maps" / "deep").exists()
     assert (tmp_path / "maps" / "deep" / "er" / "a").read_text() == "new"
     assert (tmp_path / "maps" / "mine").read_text() == "mine"
+
+
+def test_a_line_is_appended_whole_or_not_at_all(tmp_path, monkeypatch):
+    place, write = tmp_path / "lines", os.write
+    monkeypatch.setattr(files.os, "write", lambda handle, data: write(handle, bytes(data[:3])))
+    with place.open("ab", buffering=0) as file:
+        files.append_whole(file.fileno(), b"first line\n")
+
+        def full(handle, data):
+            if len(data) < 9:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(handle, bytes(data[:3]))
+
+        monkeypatch.setattr(files.os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            files.append_whole(file.fileno(), b"second line\n")
+    assert place.read_bytes() == b"first line\n"

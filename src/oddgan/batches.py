@@ -4,7 +4,7 @@
     score({"duration": ..., "service": ...})        # {"score": ..., "p_value": ..., "is_anomaly": ...}
 
 It can be pickled, whatever the model: it holds a path and options, and the model is loaded when the first batch comes,
-once in each process. ``docs/howto/scale.md`` has an example for each engine.
+once in each process and again when its file was replaced. ``docs/howto/scale.md`` has an example for each engine.
 """
 
 import inspect
@@ -22,6 +22,7 @@ from .rows.columns import picture_column, pictures_of, table_of
 from .rows.frames import framed, template_of
 from .rows.tables import TableRows, as_table, is_frame, listed
 from .runtime import Scorer, is_export
+from .runtime.bundle import MANIFEST
 from .verdict.calibration import ROUNDING
 
 __all__ = ["SPARK", "BatchScorer", "scorer"]
@@ -29,7 +30,7 @@ __all__ = ["SPARK", "BatchScorer", "scorer"]
 SPARK = "score double, p_value double, is_anomaly tinyint"
 """What `BatchScorer.make_predict_fn` gives, as Spark's schemas say it; its ``predict_batch_udf`` has no booleans."""
 
-_models: dict["BatchScorer", Any] = {}  # of this process
+_models: dict["BatchScorer", tuple[Any, Any]] = {}  # of this process: how the file was, and what it holds
 _lock = threading.Lock()
 
 
@@ -72,6 +73,8 @@ class BatchScorer:
         if more:
             batch = self._named((batch, *more))
         found, template = self._scored(batch), template_of(batch)
+        if self.keep and (clash := sorted(found.keys() & set(_names(batch)))):
+            raise DataError(f"the batch has a column {clash[0]!r} of its own; rename it, or leave out keep=True")
         if template is None:
             return {**batch, **found} if self.keep and isinstance(batch, Mapping) else found
         made = framed(found, template)
@@ -93,11 +96,12 @@ class BatchScorer:
         return predict
 
     def model(self) -> Any:
-        """The detector, or the `Scorer` of an export, loaded once in each process."""
+        """The detector, or the `Scorer` of an export, loaded once in each process, and anew when it was replaced."""
         with _lock:
-            if self not in _models:
-                _models[self] = self._load()
-            return _models[self]
+            state = _state(Path(self.path))
+            if self not in _models or _models[self][0] != state:
+                _models[self] = (state, self._load())
+            return _models[self][1]
 
     def _load(self) -> Any:
         model: Any
@@ -213,6 +217,15 @@ def scorer(
     return BatchScorer(os.fspath(path), column, keep, skip_bad, false_alarm_rate, block_size, convert, device, threads)
 
 
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes when a model file, or the manifest of an export, is replaced; None where there is none."""
+    try:
+        about = (path / MANIFEST if path.is_dir() else path).stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_mtime_ns, about.st_size
+
+
 def _rows(batch: Any, like: Any) -> TableRows:
     """A batch as rows of a table that the model takes."""
     if isinstance(batch, Mapping):
@@ -227,6 +240,17 @@ def _rows(batch: Any, like: Any) -> TableRows:
     if getattr(batch, "ndim", 0) == 1 and len(like.kinds) == 1:
         return table_of({like.names[0]: batch}, like.names, like.kinds)
     return as_table(batch)
+
+
+def _names(batch: Any) -> list[str]:
+    """The names of a batch's columns, if they have any."""
+    if isinstance(batch, Mapping):
+        return [str(name) for name in batch]
+    if not is_frame(batch):
+        return []
+    import narwhals as nw
+
+    return list(nw.from_native(batch, eager_only=True).columns)
 
 
 def _columns(frame: Any) -> dict[str, Any]:

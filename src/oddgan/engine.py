@@ -32,7 +32,7 @@ RESULT = 16 * 2**20  # bytes of it for the result of a task
 
 @dataclass(frozen=True)
 class Failure:
-    """An `OddganError` of a task: its class and message, which can be pickled whatever the class."""
+    """An `OddganError` of a task: its class, or the nearest one of `oddgan.errors` above it, and its message."""
 
     kind: str
     message: str
@@ -40,7 +40,7 @@ class Failure:
     @classmethod
     def of(cls, error: OddganError) -> "Failure":
         """What went wrong in a task."""
-        return cls(type(error).__name__, str(error))
+        return cls(next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__)), str(error))
 
     def error(self) -> OddganError:
         """The error again."""
@@ -156,7 +156,9 @@ class Pool:
         self._processors, gpus = float(there.get("CPU", 0)), int(there.get("GPU", 0))
         share = engine.gpus or 0
         if share and not gpus:
-            raise EngineError("a task needs a GPU, and Ray knows of none; give --device cpu, or another --address")
+            raise EngineError(
+                "a task takes a GPU as this machine has one, and Ray knows of none: give another --address"
+            )
         enough = gpus // share if share else int(self._processors) // engine.threads
         self.workers = engine.workers or max(1, enough)
         # Half of what there is: a task that needs all processors may wait without end for what something else holds.
@@ -242,6 +244,8 @@ class Pool:
             found = self.ray.get(ref, timeout=FETCH)
         except known.RayTaskError as error:
             cause = getattr(error, "cause", None) or error
+            if isinstance(cause, MemoryError):
+                return Lost("its worker ran out of memory")
             if isinstance(cause, known.RayError):  # before the task began
                 said = next(iter(str(cause).splitlines()), "")[:200]
                 raise EngineError(f"a worker cannot begin ({said}): install the same there as here") from error

@@ -186,3 +186,15 @@ def _tidy(folder: Path, beginning: str) -> None:
                     _remove(part)
             finally:
                 os.close(handle)
+
+
+def append_whole(handle: int, data: bytes | memoryview) -> None:
+    """Append all of `data` to a file that is open for appending, or nothing. Raises `OSError`."""
+    before, left = os.fstat(handle).st_size, memoryview(data)
+    try:
+        while left:  # one call may write less than all
+            left = left[os.write(handle, left) :]
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(handle, before)
+        raise

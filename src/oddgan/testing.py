@@ -64,7 +64,8 @@ class FakeBatch:
 
     `rows`: a tensor (b, ...), given at every call of `x`; or the shape of a row, for six fresh rows at every call.
     `noise`: a tensor (b, latent_dim), given at every call of `z` (within -1 and 1 for the uniform prior); None: drawn
-    afresh. What was handed out is kept in `given`, `drawn` and `priors`. `update`: as `oddgan.training.Batch` has it.
+    afresh. What was handed out is kept in `given`, `drawn` and `priors`. `update`, `first`: as `oddgan.training.Batch` has
+    them.
     """
 
     def __init__(self, rows: torch.Tensor | Sequence[int], noise: torch.Tensor | None = None) -> None:
@@ -73,7 +74,7 @@ class FakeBatch:
         self.given: list[torch.Tensor] = []
         self.drawn: list[torch.Tensor] = []
         self.priors: list[str] = []
-        self.update = 0
+        self.update = self.first = 0
 
     @property
     def rows(self) -> torch.Tensor:

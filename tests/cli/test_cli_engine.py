@@ -56,6 +56,8 @@ def test_what_cannot_be_used_is_named_once_and_in_order(oddgan, ray, model, fold
     assert "cannot be used" in refused.complaint
     assert "unusable: " in refused.err
     assert not Path("out.csv").exists()
+    refused = oddgan("score", model, "in", "-o", "out.csv", "--engine", "ray", "-q")
+    assert "unusable: " in refused.err
     for path in Path("in").rglob("*.png"):
         path.write_bytes(b"")
     assert oddgan("score", model, "in", "-o", "out.csv", "--engine", "ray", "--skip-bad").code == 2
@@ -84,7 +86,9 @@ def test_a_part_is_scored_again_or_nothing_is_written(oddgan, ray, model, folder
     ray.dies = {3: [WorkerCrashedError("Gone.")] * 3}
     ran = oddgan("score", model, folder / "test", "-o", "lost.csv", "--engine", "ray")
     assert ran.code == 1
-    assert ran.complaint.endswith("part 4 of 8: its worker died (Gone.), 3 times; nothing is written")
+    assert ran.complaint.endswith(
+        "part 4 of 8: its worker died (Gone.), 3 times; nothing is written; --part-rows makes parts smaller"
+    )
     assert sorted(path.name for path in Path().iterdir()) == ["one.csv", "out.csv"]
 
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from oddgan.cli import launched
-from oddgan.errors import DistributedError
+from oddgan.errors import DistributedError, ParameterError
 
 
 @pytest.fixture
@@ -48,3 +48,22 @@ def test_a_port_that_is_taken_is_an_error_of_one_line(torchrun, monkeypatch):
         match = f"cannot meet at localhost:{port}: .*another MASTER_PORT"
         with pytest.raises(DistributedError, match=match), launched.together("cpu"):
             pass
+
+
+def test_restarts_of_several_machines_are_refused(torchrun, monkeypatch):
+    torchrun(0, 2)
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    with pytest.raises(ParameterError, match=r"--max-restarts: .* one machine"), launched.together("cpu"):
+        pass
+
+
+def test_commands_that_write_one_file_are_not_for_several_processes(torchrun, monkeypatch, oddgan):
+    torchrun(0, 2)
+    launched.check("compare")  # a cluster may set these variables for commands that have nothing to do with each other
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    launched.check("score")
+    for words in (["compare", "x.csv"], ["--quiet", "reproduce", "alad-arrhythmia"]):
+        ran = oddgan(*words)
+        assert ran.code == 2
+        assert "torchrun starts 2 processes" in ran.complaint

@@ -1,6 +1,7 @@
 """oddgan score --shard and oddgan merge: parts that make the whole."""
 
 import gc
+import io
 import json
 import shutil
 from pathlib import Path
@@ -61,6 +62,26 @@ def test_what_cannot_be_used_is_in_its_part(oddgan, model, folder):
     assert oddgan("score", model, "in", "-o", "out.csv", "--shard", "0/2").code == 2
     assert not Path("out.0-of-2.csv").exists()
     assert not Path("out.0-of-2.csv.json").exists()
+    for path in Path("in").rglob("*.png"):
+        Image.new("RGB", (12, 16), "red").save(path)
+    for i in range(2):
+        assert oddgan("score", model, "in", "--skip-bad", "-o", "out.csv", "--shard", f"{i}/2").code == 4
+    merged = oddgan("merge", "out.0-of-2.csv", "out.1-of-2.csv", "-o", "out.csv")
+    assert (merged.code, Path("out.csv").exists()) == (2, False)
+    assert "none can be used" in merged.complaint
+
+
+def test_secrets_of_addresses_are_written_nowhere(oddgan, model):
+    import fsspec
+
+    file = io.BytesIO()
+    Image.fromarray(picture(0)).save(file, "png")
+    fsspec.filesystem("memory").pipe_file("/KEY:SECRET@lake/a.png", file.getvalue())
+    for words in (["--shard", "0/1"], ["--report", "report.html"]):
+        ran = oddgan("score", model, "memory://KEY:SECRET@lake/a.png", "-o", "out.csv", *words)
+        assert ran.code == 0, ran.err
+    for place in ("out.0-of-1.csv.json", "report.html"):
+        assert b"SECRET" not in Path(place).read_bytes()
 
 
 @pytest.mark.parametrize("form", ["npy", "csv", "parquet"])

@@ -42,7 +42,7 @@ def known(monkeypatch):
     """Defects that are known: squares of 0.9."""
     mask = torch.zeros(6, *SHAPE[1:], dtype=torch.bool)
     mask[::2, 3:8, 2:9] = True
-    monkeypatch.setattr(DRAEM, "with_defects", lambda self, x, random: (torch.where(mask[:, None], 0.9, x), mask))
+    monkeypatch.setattr(DRAEM, "with_defects", lambda self, x, *_: (torch.where(mask[:, None], 0.9, x), mask))
     return mask
 
 

@@ -46,6 +46,17 @@ def test_defects_are_blended(monkeypatch):
     assert defects_of(DRAEM(defects="paper", anomaly_share=1.0, blend=0.0), x)[0].max() == 1
 
 
+def test_textures_are_of_the_whole_batch(monkeypatch):
+    monkeypatch.setattr(draem, "foreign", lambda content, random: content)
+    monkeypatch.setattr(draem, "PROCEDURAL", 0.0)
+    every = torch.linspace(-1, 1, 3)[:, None, None, None].expand(3, 1, 16, 16).contiguous()
+    det, seen = DRAEM(defects="paper", anomaly_share=1.0, blend=0.0), set()
+    for seed in range(20):
+        x_a, mask = det.with_defects(every[1:2], np.random.default_rng(seed), every, 1)
+        seen |= {round(float(v), 4) for v in x_a[0, 0][mask[0]]}
+    assert seen == {-1.0, 1.0}
+
+
 def test_textures_are_of_other_rows_or_of_noise(monkeypatch):
     monkeypatch.setattr(draem, "foreign", lambda content, random: content)
     monkeypatch.setattr(draem, "PROCEDURAL", 0.0)

@@ -148,6 +148,8 @@ def both(folder: Path) -> dict[str, Any]:
     found["random"] = result(oddgan.VAE(**{**SMALL, "random_state": None}).fit(TABLE), TABLE)
     found["uneven"] = error_of(lambda: oddgan.VAE(**{**SMALL, "batch_size": 15}).fit(TABLE))
     found["another lr"] = error_of(lambda: oddgan.VAE(**SMALL, lr=1e-3 * (1 + rank)).fit(TABLE))
+    kept = folder / "one" if rank == 0 else None
+    found["one checkpoint"] = error_of(lambda: oddgan.VAE(**SMALL).fit(TABLE, checkpoint=kept))
     found["rate"] = error_of(lambda: oddgan.KNN(false_alarm_rate=1e-6).fit(TABLE))
     found["left"] = current() == SINGLE
 

@@ -136,6 +136,7 @@ def test_what_cannot_be_trained_together_is_said_in_both(two):
         )
         assert found["another lr"][0] == "ParameterError"
         assert "process 1 was given another lr than process 0" in found["another lr"][1]
+        assert "process 1 was given another checkpoint than process 0" in found["one checkpoint"][1]
         assert found["rate"][0] == "ParameterError"
         assert "calibration rows" in found["rate"][1]
         assert found["drifted"][0] == "DistributedError"

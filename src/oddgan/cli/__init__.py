@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     from ..errors import EngineError, LeftOut, OddganError, OddganWarning, TrainingError
     from ..installed import conflict
+    from . import launched
     from .app import app_for
     from .process import INTERRUPTED, exit_code
     from .terminal import Interrupted, complain, show_warning
@@ -56,6 +57,7 @@ def _run(arguments: list[str]) -> int:
             warnings.showwarning = show_warning(warnings.showwarning)
             if both := conflict():
                 complain(f"warning: {both}")
+            launched.check(next((word for word in asked if not word.startswith("-")), ""))
             code = app_for(arguments)(arguments, prog_name="oddgan", standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer's word for Ctrl-C
             complain("interrupted")

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import without_secrets
 from . import (
     calibrate,
     compare,
@@ -34,7 +35,7 @@ def app_for(arguments: list[str]) -> typer.Typer:
     """The app that is to run `arguments`, which it puts in order: flags for all commands first."""
     everywhere = [word for word in arguments if word in ANYWHERE]
     arguments[:] = everywhere + [word for word in arguments if word not in ANYWHERE]
-    terminal.asked = [word for word in arguments if word not in ANYWHERE]
+    terminal.asked = [without_secrets(word) for word in arguments if word not in ANYWHERE]
     app = typer.Typer(
         help="Anomaly detection with GANs: train on normal data, then ask what is anomalous in new data, how "
         "sure that is, and where.",

@@ -15,6 +15,9 @@ from . import terminal
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """The variables by which torchrun, and any other launcher that torch knows, says who is who."""
 
+ALONE = frozenset({"compare", "reproduce"})
+"""Commands that add to a file which one process writes."""
+
 
 def launched() -> bool:
     """Whether this process is one of several that a launcher has started."""
@@ -24,6 +27,15 @@ def launched() -> bool:
 def leads() -> bool:
     """Whether this process is the one that speaks and writes."""
     return not launched() or int(os.environ["RANK"]) == 0
+
+
+def check(command: str) -> None:
+    """Raise `ParameterError` where torchrun starts a command whose work several processes cannot share."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and launched() and command in ALONE:
+        raise ParameterError(
+            f"torchrun starts {os.environ['WORLD_SIZE']} processes, and each would do all of oddgan {command}: start "
+            "it once, without torchrun"
+        )
 
 
 def restarted() -> bool:
@@ -45,7 +57,12 @@ def meet() -> None:
     if launched():
         import torch
 
-        torch.distributed.barrier()
+        try:
+            torch.distributed.barrier()
+        except RuntimeError as error:
+            raise DistributedError(
+                f"process {os.environ['RANK']} has lost another one, which has ended: the reason is what that one says"
+            ) from error
 
 
 @contextmanager
@@ -63,12 +80,18 @@ def together(device: str | None) -> Iterator[None]:
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
+    if int(os.environ.get("GROUP_WORLD_SIZE", "1")) > 1 and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")):
+        raise ParameterError(  # each machine counts its own restarts, so that they cannot agree which start this is
+            "--max-restarts: is for the processes of one machine; leave it out, and start all again with --resume"
+        )
     if not leads():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once: there is nothing to clean up, and it may be waiting
         terminal.quiet, terminal.speaker = True, f"process {os.environ['RANK']}: "
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
     if device in (None, "auto", "cuda") and torch.cuda.is_available():
         number, gpus = int(os.environ.get("LOCAL_RANK", os.environ["RANK"])), torch.cuda.device_count()
+        if gpus == 1:  # a launcher may show each process the GPU that it is to take; a fit checks that they differ
+            number = 0
         if number >= gpus:
             raise ParameterError(
                 f"there are more processes than the {gpus} GPU{'s' if gpus > 1 else ''} of this machine: start "

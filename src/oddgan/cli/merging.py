@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -30,9 +30,9 @@ def merged(shards: Sequence[Path], output: Path, form: Format) -> None:
     """Write the results of all shards, in order, and say so. Raises what `joined` does."""
     with terminal.bar("merging") as progress:
         found = joined(shards, output, form, progress)
-    total = {name: sum(facts[name] for facts in found) for name in ("rows", "anomalies", "unusable")}
-    left_out = f", {total['unusable']:,} could not be used" if total["unusable"] else ""
-    terminal.note(f"{len(found):,} shards, {total['rows']:,} rows: {total['anomalies']:,} anomalies{left_out}")
+    rows, anomalies, unusable = totals(found)
+    left_out = f", {unusable:,} could not be used" if unusable else ""
+    terminal.note(f"{len(found):,} shards, {rows:,} rows: {anomalies:,} anomalies{left_out}")
     terminal.written(output)
 
 
@@ -43,6 +43,7 @@ def joined(
     all parts of one whole, and then writes nothing."""
     found = sorted(((read(path), path) for path in shards), key=lambda one: one[0]["shard"])
     check([facts for facts, _ in found], [path for _, path in found])
+    totals([facts for facts, _ in found])
     if wrong := [path for _, path in found if path.suffix.lower() != output.suffix.lower()]:
         raise ParameterError(
             f"{wrong[0]}: has another format than {output}; give a name that ends in {wrong[0].suffix}"
@@ -51,6 +52,15 @@ def joined(
         join = _parquet if form == "parquet" else _texts
         join(file, found, form, progress)
     return [facts for facts, _ in found]
+
+
+def totals(found: Sequence[dict[str, Any]]) -> tuple[int, int, int]:
+    """Of all shards the rows that were scored, the anomalies, and the rows that could not be used. Raises `DataError`
+    where no row could be."""
+    rows, anomalies, unusable = (sum(facts[name] for facts in found) for name in ("rows", "anomalies", "unusable"))
+    if unusable and not rows:
+        raise DataError(f"{unusable:,} rows, of which none can be used; repair or remove them")
+    return rows, anomalies, unusable
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -127,7 +137,7 @@ def _texts(file: IO[bytes], found: Sequence[tuple[dict[str, Any], Path]], form: 
         digest, size = hashlib.sha256(), 0
         with _opened(path) as part:
             if form == "csv":
-                line = part.readline()
+                line = _read(path, part.readline)
                 digest.update(line)
                 size += len(line)
                 if i and line != heads:
@@ -135,7 +145,7 @@ def _texts(file: IO[bytes], found: Sequence[tuple[dict[str, Any], Path]], form: 
                 if not i:
                     heads = line
                     file.write(line)
-            while piece := part.read(PIECE):
+            for piece in _pieces(path, part):
                 digest.update(piece)
                 size += len(piece)
                 file.write(piece)
@@ -158,16 +168,33 @@ def _parquet(file: IO[bytes], found: Sequence[tuple[dict[str, Any], Path]], form
         for i, (facts, path) in enumerate(found):
             _check_whole(path, facts, digest_of(path), path.stat().st_size)
             with pq.ParquetFile(path) as part:
-                for batch in part.iter_batches():
+                for batch in _batches(path, part):
                     writer.add(pa.Table.from_batches([batch], schema))
             progress(i + 1, len(found))
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _pieces(path: Path, part: IO[bytes]) -> Iterator[bytes]:
+    while piece := _read(path, lambda: part.read(PIECE)):
+        yield piece
+
+
+def _batches(path: Path, part: Any) -> Iterator[Any]:
+    batches = part.iter_batches()
+    while (batch := _read(path, lambda: next(batches, None))) is not None:
+        yield batch
+
+
+def _read(path: Path, read: Callable[[], Any]) -> Any:
+    """What is read. Within `whole_file` any other error would be one of writing."""
     try:
-        return path.open("rb")
+        return read()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); repeat the shard") from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    opened: IO[bytes] = _read(path, lambda: path.open("rb"))
+    return opened
 
 
 def _check_whole(path: Path, facts: dict[str, Any], digest: str, size: int) -> None:

@@ -31,8 +31,15 @@ def engine_for(asked: dict[str, Any], live: bool) -> "Ray | None":
     if device is not None and ":" in device:
         raise ParameterError(f"--device {device}: Ray chooses which of the GPUs; give --device {device.split(':')[0]}")
     asked["fail_on_anomaly"] = False
+    from ..runtime import is_export
+
     return engine_of(
-        own["engine"], own["workers"], own["address"], asked["threads"], seconds=SECONDS, gpus=_gpus(device)
+        own["engine"],
+        own["workers"],
+        own["address"],
+        asked["threads"],
+        seconds=SECONDS,
+        gpus=0 if is_export(asked["model"]) else _gpus(device),
     )
 
 

@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
 from ..errors import OutputError
+from ..files import append_whole
 from . import terminal
 from .answers import line
 
@@ -100,14 +100,9 @@ class Record:
             ) from error
 
     def _write(self, data: bytes) -> None:
-        before = os.fstat(self._handle).st_size
         try:
-            left = memoryview(data)
-            while left:
-                left = left[os.write(self._handle, left) :]
+            append_whole(self._handle, data)
         except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._handle, before)
             raise OutputError(
                 f"{self.path}: cannot be written ({error.strerror or error}); free some space and start again"
             ) from error

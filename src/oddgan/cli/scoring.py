@@ -89,9 +89,6 @@ class Scoring:
                 from ..cautions import kept  # scikit-learn comes with it
 
                 warned = stack.enter_context(kept())
-            folder = self.maps
-            if folder is not None and not self.stream:
-                folder = stack.enter_context(whole_folder(folder))
             write = stack.enter_context(
                 scores_to(
                     self.output,
@@ -106,6 +103,9 @@ class Scoring:
                     finish=None if self.sharding is None else self.sharding.write,
                 )
             )
+            folder = self.maps
+            if folder is not None and not self.stream:  # inside: results get their name when maps have theirs
+                folder = stack.enter_context(whole_folder(folder))
             for source in ([] if first is None else [first]), sources:
                 for one in source:
                     part = next(parts)

@@ -19,10 +19,10 @@ from typing import Any
 import typer
 
 from ..engine import Failure, Lost, Ray
-from ..errors import DataError, EngineError, OddganError, OddganWarning
+from ..errors import DataError, EngineError, OddganError, OddganWarning, OutputError
 from ..files import folder_beside
 from . import terminal
-from .merging import joined, read
+from .merging import joined, read, totals
 from .process import LEFT_OUT
 from .scoring import Scoring, Source
 from .shards import Shard, beside
@@ -65,23 +65,30 @@ def run(
             done = 0
             for i, part in pool.run(Task(count), titles, report=terminal.note):
                 if isinstance(part, Lost):
-                    raise EngineError(f"{titles[i]}: {part.reason}, {engine.tries} times; nothing is written")
+                    raise EngineError(
+                        f"{titles[i]}: {part.reason}, {engine.tries} times; nothing is written; --part-rows makes "
+                        "parts smaller"
+                    )
                 said[i] = part.said
                 if part.failure is not None:
-                    _repeat(said)
+                    _repeat(said, refused=True)
                     raise part.failure.error()
                 place = Shard(i, count).place(folder / f"out{output.suffix}")
-                place.write_bytes(part.results)
-                beside(place).write_bytes(part.facts)
+                try:
+                    place.write_bytes(part.results)
+                    beside(place).write_bytes(part.facts)
+                except OSError as error:
+                    raise OutputError(f"{output}: cannot be written ({error.strerror or error})") from error
                 done += len(Shard(i, count).part(total))
                 progress(done, total)
         _repeat(said)
         places = [Shard(i, count).place(folder / f"out{output.suffix}") for i in range(count)]
         facts = [read(place) for place in places]
-        scored, anomalies, unusable = (sum(one[name] for one in facts) for name in ("rows", "anomalies", "unusable"))
-        if unusable and not scored:
-            raise DataError(f"{unusable:,} rows, of which none can be used; repair or remove them")
-        joined(places, output, how.form, lambda done, total: None)
+        scored, anomalies, unusable = totals(facts)
+        try:
+            joined(places, output, how.form, lambda done, total: None)
+        except DataError as error:  # which names parts that are gone
+            raise DataError("DATA or the model has changed while parts of it were scored; score it again") from error
     how.sum_up(
         scored, anomalies, [sum(counts) for counts in zip(*(one["further"] for one in facts), strict=True)], unusable
     )
@@ -89,17 +96,17 @@ def run(
     return anomalies, unusable
 
 
-def _repeat(said: Mapping[int, Sequence[str]]) -> None:
-    """Say what the workers said, in the order of the rows, and each warning once."""
+def _repeat(said: Mapping[int, Sequence[str]], *, refused: bool = False) -> None:
+    """Say what the workers said, in the order of the rows, and each warning once; if it is quiet, only what is refused
+    for."""
     lines = dict.fromkeys(line for i in sorted(said) for line in said[i])
     warned = [line for line in lines if line.startswith(SAID[1])]
     left_out = set(warned[WARNINGS:])
-    if not terminal.quiet:
-        for line in lines:
-            if line not in left_out:
-                print(line, file=sys.stderr)
-        if left_out:
-            terminal.complain(f"warning: and {len(left_out):,} more, of other parts")
+    for line in lines:
+        if line not in left_out and (not terminal.quiet or (refused and line.startswith(SAID[0]))):
+            print(line, file=sys.stderr)
+    if left_out and not terminal.quiet:
+        terminal.complain(f"warning: and {len(left_out):,} more, of other parts")
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ class DRAEM(NeuralDetector):
         x = batch.x()
         random = batch.random(int(torch.randint(2**62, ())))
         x = self._turned(x, random)
-        x_a, mask = self.with_defects(x, random)
+        x_a, mask = self.with_defects(x, random, batch.whole(x), batch.first)
         x_hat, logits = net.N(x_a)
         yield {
             "N": {
@@ -135,16 +135,20 @@ class DRAEM(NeuralDetector):
         """R's bottleneck, averaged over places: (b, 8 width)."""
         return net.N.R.encoded(x)[-1].float().mean((2, 3))
 
-    def with_defects(self, x: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def with_defects(
+        self, x: Tensor, random: np.random.Generator, every: Tensor | None = None, first: int = 0
+    ) -> tuple[Tensor, Tensor]:
         """Pictures x (b, C, H, W) from -1 to 1 with a simulated defect in some of them, and masks (b, H, W) bool of
-        where it is. A picture whose mask of noise is empty has none, as in the authors' code."""
-        rows = ((x.detach().float() + 1) / 2).permute(0, 2, 3, 1).cpu().numpy()
+        where it is. A picture whose mask of noise is empty has none, as in the authors' code. `every`: the pictures
+        that foreign textures are taken from, of which x are those from `first` on; x itself where there is none."""
+        others = (((x if every is None else every).detach().float() + 1) / 2).permute(0, 2, 3, 1).cpu().numpy()
+        rows = others[first : first + len(x)]
         mask = np.zeros(rows.shape[:3], bool)
         found = rows.copy()
         for i, row in enumerate(rows):
             if random.random() >= self.anomaly_share:
                 continue
-            other = rows[(i + random.integers(1, max(2, len(rows)))) % len(rows)]
+            other = others[(first + i + random.integers(1, max(2, len(others)))) % len(others)]
             if self.defects == "varied" and random.random() < VARIED:
                 found[i], mask[i] = anomalous(row, random, other=other, size=SIZES, value_range=(0.0, 1.0))
                 continue

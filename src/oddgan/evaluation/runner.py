@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import DataError, OutputError, ParameterError, TrainingError
+from ..files import append_whole
 from .cells import Cell, key_of
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Record(Generic[Line]):
                 os.truncate(path, self._torn)
                 self._torn = None
             with path.open("ab", buffering=0) as file:
-                file.write(line)
+                append_whole(file.fileno(), line)
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(f"{path}: cannot be written ({reason}); choose another place") from error

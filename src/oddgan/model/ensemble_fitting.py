@@ -252,7 +252,7 @@ class KeptRun:
     def begin(self, what: str, recipes: Mapping[str, Recipe], rows: Rows, *others: Any) -> None:
         """Write down which run this is, or find out that it goes on. Raises `ArtifactError` where the folder holds
         another one."""
-        current().decided(lambda: self._begin(what, recipes, rows, *others))
+        current().decided(lambda: self._begin(what, recipes, rows, *others), long=True)  # it reads all rows
 
     def _begin(self, what: str, recipes: Mapping[str, Recipe], rows: Rows, *others: Any) -> None:
         if self.folder is None:

@@ -302,7 +302,7 @@ def _trained(
                 identity = _identity(budgeted, shape, settings, trained_on)
                 if start is not None:
                     identity["continued"] = start.times
-                world.check_run(identity)
+                world.check_run({**identity, "checkpoint": run.checkpoint is not None})
                 saved = Checkpoint(run.checkpoint, identity, run.seconds) if run.checkpoint else None
             keep = run.on_interrupt == "keep" or (run.on_interrupt is None and run.checkpoint is None)
             watch = training.Watch(held_out, recipe.early_stopping, keep)

@@ -197,6 +197,9 @@ class World:
 
     def check_run(self, identity: Mapping[str, Any]) -> None:
         """Raise `ParameterError` unless every process was given the same run."""
+        if self.size > 1:  # what each did alone, as reading its rows, may take one of them longer
+            with _heard(self):
+                torch.distributed.barrier(group=self.groups[1])
         others = self.every(dict(identity))
         for rank, other in enumerate(others):
             if differing := [name for name, value in others[0].items() if other.get(name) != value]:
@@ -245,8 +248,8 @@ def joined(device: torch.device) -> Iterator[World]:
     token = None
     try:
         with _heard(world):
-            groups += [distributed.new_group(backend=backend, timeout=PATIENCE)]
-            groups += [distributed.new_group(backend="gloo", timeout=LONG)]
+            groups += [distributed.new_group(backend="gloo", timeout=LONG)]  # first: one may have read longer
+            groups.insert(0, distributed.new_group(backend=backend, timeout=PATIENCE))
         token = _world.set(world)
         if device.type == "cuda":
             _check_gpus(world)
@@ -260,7 +263,8 @@ def joined(device: torch.device) -> Iterator[World]:
 
 def _check_gpus(world: World) -> None:
     """Raise `ParameterError` where two processes would compute on one GPU."""
-    places = world.every((socket.gethostname(), torch.cuda.current_device()))
+    number = torch.cuda.current_device()
+    places = world.every((socket.gethostname(), number, str(torch.cuda.get_device_properties(number).uuid)))
     for rank, place in enumerate(places):
         if (first := places.index(place)) < rank:
             raise ParameterError(
@@ -277,10 +281,9 @@ def _heard(world: World) -> Iterator[None]:
     except OddganError:
         raise
     except RuntimeError as error:
-        minutes = round(PATIENCE.total_seconds() / 60)
         raise DistributedError(
-            f"process {world.rank} of {world.size} has lost another one, which has ended or was not heard of for "
-            f"{minutes} minutes: the reason is what that one says"
+            f"process {world.rank} of {world.size} has lost another one, which has ended or was not heard of in time: "
+            "the reason is what that one says"
         ) from error
 
 

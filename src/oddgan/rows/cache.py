@@ -17,7 +17,6 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from ..errors import DataError, OutputError
+from ..files import append_whole
 from .decode import Array, Unreadable, decode
 from .folders import cache_folder, cannot_write, check_room
 from .places import identity, whole_place
@@ -166,11 +166,11 @@ class Store:
             try:
                 rows.truncate(start)
                 for row in fresh.values():
-                    _write(rows, np.ascontiguousarray(row).data.cast("B"))
+                    append_whole(rows.fileno(), np.ascontiguousarray(row).data.cast("B"))
                 os.fsync(rows.fileno())  # otherwise a power cut could keep the index and lose the rows
                 index.truncate(self._read)
                 lines = (json.dumps([n, mtime, size, path]) for n, (path, mtime, size) in enumerate(fresh, self.count))
-                _write(index, memoryview("".join(f"{line}\n" for line in lines).encode()))
+                append_whole(index.fileno(), "".join(f"{line}\n" for line in lines).encode())
             except OSError:
                 index.truncate(self._read)
                 rows.truncate(start)  # frees the space of rows that are not in the index
@@ -333,8 +333,3 @@ class _Fill:
             f"{len(self.bad):,} of {total:,} pictures cannot be read: {', '.join(shown)}; fix or remove them, or "
             "leave them out: --skip-bad"
         )
-
-
-def _write(stream: FileIO, data: memoryview) -> None:
-    while data:  # one call may write less than all
-        data = data[stream.write(data) :]

@@ -35,6 +35,8 @@ class Batch:
         Updates of this stage so far, for a game that changes over training.
     drawn : int
         Batches of rows so far.
+    first : int
+        The place of this process's first row in the whole batch: 0 in one process.
     """
 
     def __init__(self, rows: PreparedRows, settings: Settings, stage: int, world: World = SINGLE) -> None:
@@ -44,6 +46,7 @@ class Batch:
         self.update = 0
         self.world = world
         self._shard = world.shard(np.arange(self.size))
+        self.first = int(self._shard[0])
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     @property
