@@ -64,8 +64,7 @@ class FakeBatch:
 
     `rows`: a tensor (b, ...), given at every call of `x`; or the shape of a row, for six fresh rows at every call.
     `noise`: a tensor (b, latent_dim), given at every call of `z` (within -1 and 1 for the uniform prior); None: drawn
-    afresh. What was handed out is kept in `given`, `drawn` and `priors`. `update`, `first`: as `oddgan.training.Batch` has
-    them.
+    afresh. What was handed out is kept in `given`, `drawn` and `priors`. `update`, `first`: as in a training batch.
     """
 
     def __init__(self, rows: torch.Tensor | Sequence[int], noise: torch.Tensor | None = None) -> None:

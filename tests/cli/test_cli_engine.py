@@ -86,9 +86,7 @@ def test_a_part_is_scored_again_or_nothing_is_written(oddgan, ray, model, folder
     ray.dies = {3: [WorkerCrashedError("Gone.")] * 3}
     ran = oddgan("score", model, folder / "test", "-o", "lost.csv", "--engine", "ray")
     assert ran.code == 1
-    assert ran.complaint.endswith(
-        "part 4 of 8: its worker died (Gone.), 3 times; nothing is written; --part-rows makes parts smaller"
-    )
+    assert "part 4 of 8: its worker died (Gone.), 3 times; nothing is written; --part-rows" in ran.complaint
     assert sorted(path.name for path in Path().iterdir()) == ["one.csv", "out.csv"]
 
 
