@@ -6,6 +6,7 @@ import torch
 from oddgan import networks
 from oddgan.networks import pictures
 from oddgan.networks.blocks import RowLinear
+from oddgan.networks.memory import Memory
 
 SHAPES = [(1, 8, 8), (1, 9, 15), (3, 28, 28), (3, 80, 80), (1, 8, 100), (5, 33, 12), (1, 61, 47), (7,), (1,)]
 
@@ -53,3 +54,11 @@ def test_row_linear_is_a_linear_layer_at_any_position(units):
         y = layer.eval()(x)
         torch.testing.assert_close(y, trained, rtol=1e-5, atol=1e-5)
         assert torch.equal(layer(x[order]), y[order])
+
+
+def test_what_a_memory_keeps_has_the_strides_of_a_loaded_one():
+    """Products of one row with (1, d) of strides (1, 1) round otherwise than with (d, 1)."""
+    kept, loaded = Memory(3), Memory(3)
+    kept.keep(torch.arange(3.0).as_strided((1, 3), (1, 1)))
+    loaded.load_state_dict(kept.state_dict())
+    assert kept.rows.stride() == loaded.rows.stride() == (3, 1)

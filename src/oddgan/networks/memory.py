@@ -35,7 +35,8 @@ class Memory(nn.Module):
 
     def keep(self, rows: Tensor, seed: int = 0) -> None:
         """Replace the rows by these (m, d), and their seed."""
-        self.rows = rows.to(self.rows).contiguous()  # as in a loaded model: products round differently by strides
+        # With the strides of a loaded model, by which products round; `contiguous` leaves those of a single row.
+        self.rows = self.rows.new_empty(rows.shape).copy_(rows)
         self.seed.fill_(seed)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
