@@ -1,5 +1,6 @@
 """The examples of docs/howto/scale.md, where their engines are installed."""
 
+import os
 import re
 import subprocess
 import sys
@@ -32,7 +33,10 @@ def test_an_engine_gives_the_scores_of_one_process(engine, tmp_path):
     det.save(tmp_path / "flows.oddgan")
     flows.to_parquet(tmp_path / "flows.parquet")
     (tmp_path / "run.py").write_text(f'{block}\nout.to_pickle("out.pickle")\n')
-    subprocess.run([sys.executable, "run.py"], cwd=tmp_path, check=True, timeout=300, capture_output=True)
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
+    subprocess.run(
+        [sys.executable, "run.py"], cwd=tmp_path, check=True, timeout=300, capture_output=True, env=environment
+    )
     out = pd.read_pickle(tmp_path / "out.pickle")
     assert (np.sort(out["score"].to_numpy()) == np.sort(det.anomaly_score(flows))).all()
     assert (np.sort(out["p_value"].to_numpy()) == np.sort(det.p_value(flows))).all()
