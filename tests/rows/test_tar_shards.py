@@ -137,6 +137,31 @@ def test_broken_shards_are_named(tmp_path):
         open_rows(bad)[1]
 
 
+def test_no_damage_is_taken_for_the_end(tmp_path):
+    content = shard(tmp_path / "whole.tar", {f"{i}.png": png(i) for i in range(3)}).read_bytes()
+    with tarfile.open(tmp_path / "whole.tar") as tar:
+        begins = [one.offset for one in tar]
+        end = tar.offset
+    assert not any(content[end:])
+    bad = tmp_path / "bad.tar"
+    damaged = bytearray(content)
+    damaged[begins[1] + 20] ^= 4  # in the name of 1.png
+    blank = content[: begins[1]] + bytes(512) + content[begins[1] + 512 :]
+    for broken, last in [
+        (bytes(damaged), 0),
+        (blank, 0),
+        (content[: begins[2]], 1),
+        (content[: begins[2] + 100], 1),
+        (content[:end], 2),
+        (content + content, 2),
+    ]:
+        bad.write_bytes(broken)
+        with pytest.raises(DataError, match=rf"bad\.tar: is damaged or no tar archive \(after {last}\.png: "):
+            open_rows(bad)
+    bad.write_bytes(content[: end + 1024])  # writers need not fill the last record
+    assert len(open_rows(bad)) == 3
+
+
 def test_a_cache_that_cannot_be_written_says_which_variable(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("ODDGAN_CACHE", str(tmp_path / "file"))

@@ -3,7 +3,7 @@
 An archive is looked through once; where its pictures lie is kept in the cache's folder. A picture is then read from its
 place in the archive, in any order. Archives must not be compressed.
 
-    CACHE/tars/DIGEST OF THE PATH/IDENTITY.npz      offset, size (n,) int64; letters, ends: the names of pictures
+    CACHE/tars/DIGEST OF THE PATH/IDENTITY-FORMAT.npz   offset, size (n,) int64; letters, ends: the names of pictures
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import zipfile
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from .scan import first_ending, holds_pictures, walk
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 LONGEST = 4096  # bytes of the name of a class
+FORMAT = 2  # of what is kept of an archive
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
@@ -112,7 +114,7 @@ def _index_of(shard: Path) -> _Index:
     except OSError as error:
         raise DataError(f"{shard}: cannot be read ({error.strerror or error}); check the path") from None
     digest = hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    kept = cache_folder() / "tars" / digest / f"{changed}-{size}.npz"
+    kept = cache_folder() / "tars" / digest / f"{changed}-{size}-{FORMAT}.npz"
     try:
         with np.load(kept) as file:
             return _Index(file["offset"], file["size"], file["letters"].tobytes(), file["ends"])
@@ -152,7 +154,7 @@ def _members(shard: Path) -> Iterator[tuple[str, int, int]]:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for _ in itertools.count():
                     if (one := tar.next()) is None:
-                        return
+                        return _check_end(file, tar.offset)
                     tar.members = []  # type: ignore[attr-defined]  # otherwise it keeps them all
                     if one.isreg():
                         if one.offset_data + one.size > end:
@@ -164,6 +166,20 @@ def _members(shard: Path) -> Iterator[tuple[str, int, int]]:
         raise DataError(f"{shard}: is damaged or no tar archive (after {after}: {text}); write it again") from error
     except OSError as error:
         raise DataError(f"{shard}: cannot be read ({error.strerror or error}); check the file") from error
+
+
+def _check_end(file: IO[bytes], start: int) -> None:
+    """Raise `tarfile.ReadError` unless an archive ends at `start`: in zeros alone. tarfile takes a damaged header, or
+    none, for the end."""
+    file.seek(start)
+    block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it is cut off there, before the blocks that end an archive")
+    if any(block):
+        raise tarfile.ReadError(f"what follows, at byte {start:,}, is no header of a member")
+    while block := file.read(1 << 20):
+        if any(block):
+            raise tarfile.ReadError("it ends there, and more follows; if archives were joined, give each of them")
 
 
 def classes_of(path: Path) -> tuple[list[str], NDArray[np.int64]]:
