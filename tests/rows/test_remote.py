@@ -84,27 +84,49 @@ def X_frame(X):
     return pd.DataFrame(X, columns=list("abc"))
 
 
-def test_numbered_shards_at_an_address(memory, tmp_path):
+def put_shard(fs, name, seed):
     import io
     import tarfile
 
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        shown = io.BytesIO()
+        Image.fromarray(picture(seed)).save(shown, "png")
+        about = tarfile.TarInfo(f"{seed}.png")
+        about.size = shown.tell()
+        shown.seek(0)
+        tar.addfile(about, shown)
+    fs.pipe_file(name, out.getvalue())
+
+
+def test_numbered_shards_at_an_address(memory):
     for i in range(2):
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w") as tar:
-            shown = io.BytesIO()
-            Image.fromarray(picture(i)).save(shown, "png")
-            about = tarfile.TarInfo(f"{i}.png")
-            about.size = shown.tell()
-            shown.seek(0)
-            tar.addfile(about, shown)
-        memory.pipe_file(f"/lake/s-{i}.tar", out.getvalue())
+        put_shard(memory, f"/lake/s-{i}.tar", i)
     rows = open_rows("memory://lake/s-{0..1}.tar")
     np.testing.assert_array_equal(rows[1][..., 0], picture(1))
     assert len(rows) == 2
 
 
+@pytest.mark.parametrize("address", ["memory://lake/day-{01..02}/s-{0..1}.tar", "memory://lake/day-{01..02}/s-0.tar"])
+def test_numbered_folders_of_shards_at_an_address(memory, address):
+    for i in range(4):
+        put_shard(memory, f"/lake/day-{1 + i // 2:02}/s-{i % 2}.tar", i)
+    rows = open_rows(address)
+    assert [rows.name(i).rpartition("/")[2] for i in range(len(rows))] == [
+        f"{i}.png" for i in range(0, 4, 1 if "s-{" in address else 2)
+    ]
+    np.testing.assert_array_equal(rows[len(rows) - 1][..., 0], picture(3 if "s-{" in address else 2))
+
+
+@pytest.mark.parametrize("address", ["https://x.example/s.tar?part={0..3}", "memory://lake/{1..2}/rows.csv"])
+def test_ranges_are_of_archives_in_their_path(address):
+    with pytest.raises(DataError, match=r"a range is of \.tar archives, in their path"):
+        remote.local(address)
+
+
 def test_a_local_address_is_the_path(tmp_path):
     assert remote.local(f"file://{tmp_path}/x.npy") == tmp_path / "x.npy"
+    assert remote.local(f"file://{tmp_path}/{{1..2}}/x.tar") == tmp_path / "{1..2}/x.tar"
     assert not (tmp_path / "cache").exists()
 
 

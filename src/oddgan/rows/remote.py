@@ -16,14 +16,14 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from ..errors import DataError, MissingExtra, OddganError, without_secrets
 from .folders import cache_folder, cannot_write, check_room
-from .tar_shards import expanded
+from .tar_shards import expanded, is_tar
 from .threads import threaded
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -52,12 +52,15 @@ def local(source: str | os.PathLike[str]) -> Path:
     except ImportError as error:
         raise MissingExtra("fsspec", "remote", f"reading {protocol}:// addresses") from error
     try:
-        found = [Path()]
-        for one in (addresses := expanded(text)):
+        if protocol in _LOCAL:
+            return Path(fsspec.core.url_to_fs(text)[1])
+        folder = cache_folder() / "remote" / _folder_name(text)
+        addresses, ranged = expanded(text), _ranged(text)
+        for one in addresses:
             fs, path = fsspec.core.url_to_fs(one)
-            found.append(Path(path) if protocol in _LOCAL else _copied(fs, path, one, text))
-        last = found[-1]
-        return last if len(addresses) == 1 else last.with_name(PurePosixPath(text.partition("?")[0]).name)
+            name = "/".join(_names(path)[-max(1, len(ranged)) :]) or "data"
+            _copy(fs, path, one, folder, name)
+        return folder.joinpath(*ranged) if ranged else folder / name
     except OddganError:
         raise
     except ImportError as error:
@@ -70,12 +73,31 @@ def local(source: str | os.PathLike[str]) -> Path:
         raise DataError(f"{text}: cannot be read ({_said(error, text)}); check address and credentials") from error
 
 
-def _copied(fs: Any, path: str, address: str, under: str) -> Path:
-    """The copy of the file or of all files below a folder. `under`: the address by which the copy is kept."""
+def _names(path: str) -> list[str]:
+    """The folders and the file of a path or an address, without user and query."""
+    where, _, query = path.partition("?")
+    if "://" not in path and "=" not in query:
+        where = path  # a file's name may hold a question mark
+    names = where[where.find("://") + 3 if "://" in where else 0 :].strip("/").split("/")
+    return [names[0].rpartition("@")[2], *names[1:]]
+
+
+def _ranged(address: str) -> list[str]:
+    """Of an address with ranges the parts from the first one with a range on, of any other none. Raises `DataError`
+    for ranges elsewhere than in the path of an archive."""
+    if len(expanded(address)) == 1:
+        return []
+    names = _names(address.partition("::")[0])
+    number = [i for i, name in enumerate(names) if len(expanded(name)) > 1]
+    if not number or len(expanded("/".join(names))) < len(expanded(address)) or not is_tar(Path(names[-1])):
+        raise DataError(f"{address}: a range is of .tar archives, in their path; give one file or a folder")
+    return names[number[0] :]
+
+
+def _copy(fs: Any, path: str, address: str, folder: Path, name: str) -> None:
+    """Copy a file, or all files below a folder, to `name` in a folder of the cache."""
     fs.invalidate_cache()  # of listings, which file systems keep for as long as a process runs
     about = fs.info(path)
-    name = PurePosixPath(path.rstrip("/")).name or "data"
-    folder = cache_folder() / "remote" / _folder_name(under)
     if about["type"] == "directory":
         found: Mapping[str, Any] = fs.find(path, detail=True)
         start = len(os.path.commonpath([fs._strip_protocol(path), *found])) + 1 if found else 0
@@ -94,7 +116,6 @@ def _copied(fs: Any, path: str, address: str, under: str) -> Path:
         if isinstance(error, FileNotFoundError) or error.errno is None:
             raise
         raise cannot_write(folder, error) from error
-    return folder / name
 
 
 def _folder_name(address: str) -> str:

@@ -80,7 +80,7 @@ def is_tar_folder(path: Path) -> bool:
 
 
 def shards_of(path: Path) -> list[Path]:
-    """The archives that a path means: one, those below a folder in order, or those of a range, as
+    """The archives that a path means: one, those below a folder in order, or those of ranges, as
     shard-{000000..000099}.tar."""
     if path.is_dir():
         return [path / name for name in walk(path) if name.lower().endswith(".tar")]
@@ -88,14 +88,15 @@ def shards_of(path: Path) -> list[Path]:
 
 
 def expanded(text: str) -> list[str]:
-    """The texts that a range means, shard-{000000..000099}.tar; any other text alone."""
+    """The texts that ranges mean, shard-{000000..000099}.tar; any other text alone."""
     if (braces := _BRACES.search(text)) is None:
         return [text]
     first, last = braces.groups()
     if int(last) < int(first):
         raise DataError(f"{text}: counts down; give the smaller number of {{{first}..{last}}} first")
     numbers = range(int(first), int(last) + 1)
-    return [f"{text[: braces.start()]}{i:0{len(first)}}{text[braces.end() :]}" for i in numbers]
+    rest = expanded(text[braces.end() :])
+    return [f"{text[: braces.start()]}{i:0{len(first)}}{end}" for i in numbers for end in rest]
 
 
 def members(path: Path) -> Members:
