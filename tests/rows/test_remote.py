@@ -179,6 +179,52 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(memory, tmp_path):
         remote._bring(memory, {"x/../../y": ("/y", {})}, tmp_path, "memory://x", whole=True)
 
 
+@pytest.fixture
+def web(tmp_path):
+    """A folder, and the address at which a server has it: with times of changes, without ETags."""
+    import threading
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    pytest.importorskip("aiohttp")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    root = tmp_path / "web"
+    root.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(root))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield root, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_query_of_a_url_is_no_part_of_the_name(web, tmp_path):
+    root, address = web
+    (root / "rows.csv").write_text("a,b\n" + "".join(f"{i},{i * i % 7}\n" for i in range(30)))
+    (root / "cut.csv").write_text("a,b\n1\n")
+    assert len(oddgan.data.rows(f"{address}/rows.csv?X-Amz-Signature=T0K")) == 30
+    with pytest.raises(DataError, match=r"cut\.csv-[0-9a-f]{16}/cut\.csv: ") as raised:
+        len(oddgan.data.rows(f"{address}/cut.csv?token=T0K"))
+    assert "T0K" not in str(raised.value)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if "T0K" in str(path)]
+
+
+@pytest.mark.parametrize(
+    ("address", "names"),
+    [
+        ("https://USER:SECRET@x.example/a/rows.csv?token=T/0", ["x.example", "a", "rows.csv"]),
+        ("https://USER:SECRET@x.example", ["x.example"]),
+        ("https://x.example/rows.csv?T0K", ["x.example", "rows.csv"]),
+        ("lake/what?.png", ["lake", "what?.png"]),
+        ("lake/a.png?versionId=7", ["lake", "a.png"]),
+    ],
+)
+def test_names_of_addresses(address, names):
+    assert remote._names(address) == names
+
+
 @pytest.mark.slow
 def test_a_bucket_of_s3(monkeypatch, tmp_path):
     """Through s3fs, from a server that speaks S3; needs `pip install s3fs "moto[server]"`."""

@@ -29,6 +29,7 @@ from .threads import threaded
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LOCAL = frozenset({"file", "local"})
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+_PACKAGES |= {"http": "aiohttp", "https": "aiohttp"}
 _VERSIONS = ("ETag", "etag", "md5Hash", "checksum", "LastModified", "updated", "mtime", "created")
 
 
