@@ -179,6 +179,65 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(memory, tmp_path):
         remote._bring(memory, {"x/../../y": ("/y", {})}, tmp_path, "memory://x", whole=True)
 
 
+def test_a_part_is_named_by_the_whole_name(memory, monkeypatch):
+    put_pictures(memory, *(f"/lake/parts/{'x' * 120}{i}.png" for i in range(2)))
+    parts = set()
+    get = type(memory).get_file
+    monkeypatch.setattr(type(memory), "get_file", lambda fs, path, to: parts.add(to) or get(fs, path, to))
+    open_rows("memory://lake/parts")
+    assert len(parts) == 2
+
+
+def copies_of(tmp_path):
+    (found,) = (tmp_path / "cache/remote").iterdir()
+    return found
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        b'["parts/b.p',
+        b'["parts/b.png", "x"]',
+        b"7\n",
+        b"\xff\xfe]\n",
+        b"[[]]",
+        b'["parts/b.png", "x", null]',
+        b'[[1], "x", 3]',
+    ],
+)
+def test_a_torn_line_of_what_was_copied_is_passed_over(memory, tmp_path, torn):
+    put_pictures(memory, "/lake/parts/a.png", "/lake/parts/b.png")
+    open_rows("memory://lake/parts")
+    index = copies_of(tmp_path) / "copied.jsonl"
+    lines = index.read_bytes().splitlines(keepends=True)
+    index.write_bytes(lines[0] + torn)
+    assert len(open_rows("memory://lake/parts")) == 2
+    assert index.read_bytes().splitlines()[-1] == lines[1].rstrip()
+    written = index.read_bytes()
+    open_rows("memory://lake/parts")
+    assert index.read_bytes() == written
+
+
+def test_a_copy_that_lost_bytes_is_copied_again(memory, tmp_path):
+    put_pictures(memory, "/lake/parts/a.png")
+    open_rows("memory://lake/parts")
+    (copies_of(tmp_path) / "parts/a.png").write_bytes(b"")
+    np.testing.assert_array_equal(open_rows("memory://lake/parts")[0][..., 0], picture(0))
+
+
+def test_a_copy_that_fails_leaves_nothing(memory, tmp_path, monkeypatch):
+    def fail(fs, path, to):
+        with open(to, "wb") as out:
+            out.write(b"half")
+        raise ValueError("gone")
+
+    put_pictures(memory, "/lake/a.png")
+    monkeypatch.setattr(type(memory), "get_file", fail)
+    with pytest.raises(DataError, match="gone"):
+        open_rows("memory://lake/a.png")
+    assert {path.name for path in copies_of(tmp_path).iterdir()} <= {"lock", "copied.jsonl"}
+
+
 @pytest.fixture
 def web(tmp_path):
     """A folder, and the address at which a server has it: with times of changes, without ETags."""

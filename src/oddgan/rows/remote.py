@@ -5,7 +5,7 @@ file is. Copied files are kept while the address has them as they were; credenti
 (its configuration, the environment, an instance's role).
 
     CACHE/remote/ADDRESS-DIGEST/NAME             the file, or the folder with its files
-    CACHE/remote/ADDRESS-DIGEST/copied.jsonl     [path, how it was there] of each complete file
+    CACHE/remote/ADDRESS-DIGEST/copied.jsonl     [path, how it was there, bytes of the copy] of each complete file
     CACHE/remote/ADDRESS-DIGEST/lock             held while files are copied
 
 Messages about a file name its copy, so ADDRESS is what can be read of the address, without what may be secret.
@@ -127,33 +127,50 @@ def _folder_name(address: str) -> str:
 
 def _bring(fs: Any, files: Mapping[str, tuple[str, Any]], folder: Path, address: str, *, whole: bool) -> None:
     index = folder / "copied.jsonl"
-    known: dict[str, str] = {}
-    if index.exists():
-        for line in index.read_text("utf-8", "surrogatepass").splitlines():
-            if line.endswith("]"):
-                name, version = json.loads(line)
-                known[name] = version
+    known = _known(index)
     for name in files:
         if any(part in ("", ".", "..") for part in name.split("/")):
             raise DataError(f"{address}: holds a file called {name!r}, which no folder can hold; rename it")
     versions = {name: _version(info) for name, (_, info) in files.items()}
-    missing = [name for name in files if known.get(name) != versions[name] or not (folder / name).exists()]
+    missing = [name for name in files if known.get(name) != (versions[name], _bytes(folder / name))]
     check_room(folder, sum(int(files[name][1].get("size") or 0) for name in missing))
 
     def get(name: str) -> str:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name[:100]}.part")
-        fs.get_file(files[name][0], str(part))
-        os.replace(part, target)
+        part = target.with_name(f".{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.part")
+        try:
+            fs.get_file(files[name][0], str(part))
+            os.replace(part, target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         return name
 
-    with index.open("a", encoding="utf-8", errors="surrogatepass") as out:
+    with index.open("ab+") as out:
+        if out.tell() and (out.seek(-1, os.SEEK_END), out.read(1))[1] != b"\n":
+            out.write(b"\n")  # the writer of that line was killed
         for name in threaded(get, missing):
-            out.write(json.dumps([name, versions[name]]) + "\n")
+            out.write(json.dumps([name, versions[name], _bytes(folder / name)]).encode() + b"\n")
     if whole:
         for name in known.keys() - files.keys():
             (folder / name).unlink(missing_ok=True)
+
+
+def _known(index: Path) -> dict[str, tuple[str, int]]:
+    """What the address had when each file was copied, and the bytes of the copy. Lines that are torn are no lines."""
+    known: dict[str, tuple[str, int]] = {}
+    for line in index.read_bytes().splitlines() if index.exists() else ():
+        try:
+            name, version, size = json.loads(line)
+            known[str(name)] = (version, int(size))
+        except (ValueError, TypeError):
+            continue
+    return known
+
+
+def _bytes(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _version(info: Mapping[str, Any]) -> str:
