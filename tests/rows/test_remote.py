@@ -1,5 +1,6 @@
 """Data at addresses: copied once, kept while it is as it was, and no secret in any message."""
 
+import os
 import sys
 
 import fsspec
@@ -22,6 +23,17 @@ def memory(monkeypatch, tmp_path):
     fs.store.clear()
 
 
+@pytest.fixture
+def copied(memory, monkeypatch):
+    """Paths of the files that were copied."""
+    found = []
+    get = type(memory).get_file
+    monkeypatch.setattr(
+        type(memory), "get_file", lambda fs, path, *a, **k: found.append(path) or get(fs, path, *a, **k)
+    )
+    return found
+
+
 def picture(seed, size=(12, 12)):
     return np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
 
@@ -42,13 +54,8 @@ def test_a_folder_of_pictures_is_read_as_its_copy_is(memory):
     np.testing.assert_array_equal(rows[1][..., 0], picture(1))
 
 
-def test_what_was_copied_is_not_copied_again(memory, monkeypatch):
+def test_what_was_copied_is_not_copied_again(memory, copied):
     put_pictures(memory, "/lake/parts/a.png", "/lake/parts/b.png")
-    copied = []
-    get = type(memory).get_file
-    monkeypatch.setattr(
-        type(memory), "get_file", lambda fs, path, *a, **k: copied.append(path) or get(fs, path, *a, **k)
-    )
     oddgan.data.rows("memory://lake/parts")
     assert len(copied) == 2
     put_pictures(memory, "/lake/parts/b.png")  # another picture under an old name
@@ -193,18 +200,13 @@ def copies_of(tmp_path):
     return found
 
 
-@pytest.mark.parametrize(
-    "torn",
-    [
-        b'["parts/b.p',
-        b'["parts/b.png", "x"]',
-        b"7\n",
-        b"\xff\xfe]\n",
-        b"[[]]",
-        b'["parts/b.png", "x", null]',
-        b'[[1], "x", 3]',
-    ],
-)
+TORN = [
+    *(b'["parts/b.p', b'["parts/b.png", "x"]', b'["parts/b.png", "x", null]', b'[[1], "x", 3]'),
+    *(b"7\n", b"\xff\xfe]\n", b"[[]]"),
+]
+
+
+@pytest.mark.parametrize("torn", TORN)
 def test_a_torn_line_of_what_was_copied_is_passed_over(memory, tmp_path, torn):
     put_pictures(memory, "/lake/parts/a.png", "/lake/parts/b.png")
     open_rows("memory://lake/parts")
@@ -268,6 +270,40 @@ def test_the_query_of_a_url_is_no_part_of_the_name(web, tmp_path):
         len(oddgan.data.rows(f"{address}/cut.csv?token=T0K"))
     assert "T0K" not in str(raised.value)
     assert not [path for path in (tmp_path / "cache").rglob("*") if "T0K" in str(path)]
+
+
+def test_a_url_without_an_etag_is_copied_again_when_its_time_changes(web):
+    root, address = web
+    for time, text in [(1e9, "a,b\n1,2\n3,4\n"), (1e9 + 60, "a,b\n5,6\n7,8\n")]:
+        (root / "rows.csv").write_text(text)
+        os.utime(root / "rows.csv", (time, time))
+        assert remote.local(f"{address}/rows.csv").read_text() == text
+
+
+def test_what_has_neither_version_nor_time_is_copied_again(memory, monkeypatch, copied):
+    info = type(memory).info
+    monkeypatch.setattr(
+        type(memory), "info", lambda fs, path: {k: v for k, v in info(fs, path).items() if k != "created"}
+    )
+    memory.pipe_file("/rows.csv", b"a,b\n1,2\n")
+    copy = remote.local("memory://rows.csv")
+    before = copy.stat()
+    assert remote.local("memory://rows.csv").stat().st_ino == before.st_ino  # equal, and not replaced
+    assert len(copied) == 2
+    memory.pipe_file("/rows.csv", b"a,b\n3,4\n")
+    assert remote.local("memory://rows.csv").read_bytes() == b"a,b\n3,4\n"
+    assert [path.name for path in copy.parent.iterdir() if path.suffix == ".part"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [({}, True), ({"Last-Modified": "Tue"}, False), ({"ETag": None}, True), ({"size": 8}, False), ({"time": 9}, True)],
+)
+def test_what_makes_a_version(change, same):
+    info = {"size": 7, "name": "x", "time": 5, "Last-Modified": "Mon"}
+    assert (remote._version(info) == remote._version(info | change)) is same
+    for key in ("Content-MD5", "modify", "modificationTime"):
+        assert remote._version({key: "a"}) != remote._version({key: "b"})
 
 
 @pytest.mark.parametrize(

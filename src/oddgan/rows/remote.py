@@ -1,8 +1,9 @@
 """Data at an address: s3://bucket/parts, gs://bucket/flows.parquet, memory://x, whatever fsspec reads.
 
 What is at an address is copied once into the cache's folder, some files at a time, and read from there as any folder or
-file is. Copied files are kept while the address has them as they were; credentials come from where fsspec takes them
-(its configuration, the environment, an instance's role).
+file is. Copied files are kept while the address has them as they were; where it gives neither a version nor a time they
+are copied each time. Credentials come from where fsspec takes them (its configuration, the environment, an instance's
+role).
 
     CACHE/remote/ADDRESS-DIGEST/NAME             the file, or the folder with its files
     CACHE/remote/ADDRESS-DIGEST/copied.jsonl     [path, how it was there, bytes of the copy] of each complete file
@@ -11,6 +12,7 @@ file is. Copied files are kept while the address has them as they were; credenti
 Messages about a file name its copy, so ADDRESS is what can be read of the address, without what may be secret.
 """
 
+import filecmp
 import hashlib
 import json
 import os
@@ -30,7 +32,11 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LOCAL = frozenset({"file", "local"})
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 _PACKAGES |= {"http": "aiohttp", "https": "aiohttp"}
-_VERSIONS = ("ETag", "etag", "md5Hash", "checksum", "LastModified", "updated", "mtime", "created")
+_VERSIONS = (
+    *("ETag", "etag", "md5Hash", "checksum", "Content-MD5", "content_hash", "Digest", "sha", "CRC"),
+    *("LastModified", "Last-Modified", "last_modified", "updated", "mtime", "modify", "modificationTime", "date_time"),
+    *("modified", "modified_at", "last_write_time", "created"),
+)
 
 
 def is_address(source: str) -> bool:
@@ -132,7 +138,9 @@ def _bring(fs: Any, files: Mapping[str, tuple[str, Any]], folder: Path, address:
         if any(part in ("", ".", "..") for part in name.split("/")):
             raise DataError(f"{address}: holds a file called {name!r}, which no folder can hold; rename it")
     versions = {name: _version(info) for name, (_, info) in files.items()}
-    missing = [name for name in files if known.get(name) != (versions[name], _bytes(folder / name))]
+    missing = [
+        name for name in files if not versions[name] or known.get(name) != (versions[name], _bytes(folder / name))
+    ]
     check_room(folder, sum(int(files[name][1].get("size") or 0) for name in missing))
 
     def get(name: str) -> str:
@@ -141,7 +149,10 @@ def _bring(fs: Any, files: Mapping[str, tuple[str, Any]], folder: Path, address:
         part = target.with_name(f".{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.part")
         try:
             fs.get_file(files[name][0], str(part))
-            os.replace(part, target)
+            if not versions[name] and target.is_file() and filecmp.cmp(part, target, shallow=False):
+                part.unlink()  # what was made of the copy is still good
+            else:
+                os.replace(part, target)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
@@ -174,8 +185,9 @@ def _bytes(path: Path) -> int | None:
 
 
 def _version(info: Mapping[str, Any]) -> str:
-    """What changes when a file at an address does."""
-    return repr([info.get("size"), *(str(info[key]) for key in _VERSIONS if key in info)])
+    """What changes when a file at an address does; nothing where the address gives neither version nor time."""
+    known = [str(info[key]) for key in _VERSIONS if info.get(key) not in (None, "")]
+    return repr([info.get("size"), *known]) if known else ""
 
 
 def _said(error: Exception, address: str) -> str:
