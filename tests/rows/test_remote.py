@@ -1,5 +1,6 @@
 """Data at addresses: copied once, kept while it is as it was, and no secret in any message."""
 
+import errno
 import os
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 import oddgan
-from oddgan.errors import DataError, MissingExtra, without_secrets
+from oddgan.errors import DataError, MissingExtra, OutputError, without_secrets
 from oddgan.rows import open_rows, remote
 
 
@@ -238,6 +239,35 @@ def test_a_copy_that_fails_leaves_nothing(memory, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="gone"):
         open_rows("memory://lake/a.png")
     assert {path.name for path in copies_of(tmp_path).iterdir()} <= {"lock", "copied.jsonl"}
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Access Denied"), OSError(errno.ECONNRESET, "reset")])
+def test_the_cache_is_not_blamed_for_the_other_side(memory, monkeypatch, error):
+    def fail(fs, path, to):
+        raise error
+
+    put_pictures(memory, "/lake/a.png")
+    monkeypatch.setattr(type(memory), "get_file", fail)
+    with pytest.raises(DataError, match=r"memory://lake/a\.png: cannot be read .*check address and credentials"):
+        open_rows("memory://lake/a.png")
+
+
+def test_the_cache_is_blamed_for_its_own(memory, tmp_path, monkeypatch):
+    def fail(fs, path, to):
+        raise error
+
+    put_pictures(memory, "/lake/a.png")
+    error = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(type(memory), "get_file", fail)
+    with pytest.raises(OutputError, match="the disk is full"):
+        open_rows("memory://lake/a.png")
+    error = PermissionError(errno.EACCES, "Permission denied", f"{copies_of(tmp_path)}/.x.part")
+    with pytest.raises(OutputError, match="set ODDGAN_CACHE to a writable folder"):
+        open_rows("memory://lake/a.png")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ODDGAN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match="set ODDGAN_CACHE to a writable folder"):
+        open_rows("memory://lake/a.png")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from typing import Any
 from filelock import FileLock
 
 from ..errors import DataError, MissingExtra, OddganError, without_secrets
-from .folders import cache_folder, cannot_write, check_room
+from .folders import cache_folder, cannot_write, check_room, is_of
 from .tar_shards import expanded, is_tar
 from .threads import threaded
 
@@ -120,9 +120,9 @@ def _copy(fs: Any, path: str, address: str, folder: Path, name: str) -> None:
     except OddganError:
         raise
     except OSError as error:
-        if isinstance(error, FileNotFoundError) or error.errno is None:
-            raise
-        raise cannot_write(folder, error) from error
+        if is_of(error, folder):
+            raise cannot_write(folder, error) from error
+        raise
 
 
 def _folder_name(address: str) -> str:
