@@ -18,7 +18,7 @@ from .tar_shards import is_tar, is_tar_folder, members
 
 
 def open_path(path: Path) -> Any:
-    """The rows at `path`: every picture below a folder (masks in a folder called ground_truth are not pictures), one
+    """The rows at `path`: every picture below a folder or in archives (masks are no pictures), one
     picture, a table file, an array, IDX files. Raises `DataError` for a path that is none of them."""
     try:
         if is_tar(path) and not path.is_dir():
