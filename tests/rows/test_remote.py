@@ -1,5 +1,7 @@
 """Data at addresses: copied once, kept while it is as it was, and no secret in any message."""
 
+import errno
+import os
 import sys
 
 import fsspec
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 import oddgan
-from oddgan.errors import DataError, MissingExtra, without_secrets
+from oddgan.errors import DataError, MissingExtra, OutputError, without_secrets
 from oddgan.rows import open_rows, remote
 
 
@@ -20,6 +22,17 @@ def memory(monkeypatch, tmp_path):
     fs.pseudo_dirs[:] = [""]
     yield fs
     fs.store.clear()
+
+
+@pytest.fixture
+def copied(memory, monkeypatch):
+    """Paths of the files that were copied."""
+    found = []
+    get = type(memory).get_file
+    monkeypatch.setattr(
+        type(memory), "get_file", lambda fs, path, *a, **k: found.append(path) or get(fs, path, *a, **k)
+    )
+    return found
 
 
 def picture(seed, size=(12, 12)):
@@ -42,13 +55,8 @@ def test_a_folder_of_pictures_is_read_as_its_copy_is(memory):
     np.testing.assert_array_equal(rows[1][..., 0], picture(1))
 
 
-def test_what_was_copied_is_not_copied_again(memory, monkeypatch):
+def test_what_was_copied_is_not_copied_again(memory, copied):
     put_pictures(memory, "/lake/parts/a.png", "/lake/parts/b.png")
-    copied = []
-    get = type(memory).get_file
-    monkeypatch.setattr(
-        type(memory), "get_file", lambda fs, path, *a, **k: copied.append(path) or get(fs, path, *a, **k)
-    )
     oddgan.data.rows("memory://lake/parts")
     assert len(copied) == 2
     put_pictures(memory, "/lake/parts/b.png")  # another picture under an old name
@@ -84,27 +92,49 @@ def X_frame(X):
     return pd.DataFrame(X, columns=list("abc"))
 
 
-def test_numbered_shards_at_an_address(memory, tmp_path):
+def put_shard(fs, name, seed):
     import io
     import tarfile
 
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        shown = io.BytesIO()
+        Image.fromarray(picture(seed)).save(shown, "png")
+        about = tarfile.TarInfo(f"{seed}.png")
+        about.size = shown.tell()
+        shown.seek(0)
+        tar.addfile(about, shown)
+    fs.pipe_file(name, out.getvalue())
+
+
+def test_numbered_shards_at_an_address(memory):
     for i in range(2):
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w") as tar:
-            shown = io.BytesIO()
-            Image.fromarray(picture(i)).save(shown, "png")
-            about = tarfile.TarInfo(f"{i}.png")
-            about.size = shown.tell()
-            shown.seek(0)
-            tar.addfile(about, shown)
-        memory.pipe_file(f"/lake/s-{i}.tar", out.getvalue())
+        put_shard(memory, f"/lake/s-{i}.tar", i)
     rows = open_rows("memory://lake/s-{0..1}.tar")
     np.testing.assert_array_equal(rows[1][..., 0], picture(1))
     assert len(rows) == 2
 
 
+@pytest.mark.parametrize("address", ["memory://lake/day-{01..02}/s-{0..1}.tar", "memory://lake/day-{01..02}/s-0.tar"])
+def test_numbered_folders_of_shards_at_an_address(memory, address):
+    for i in range(4):
+        put_shard(memory, f"/lake/day-{1 + i // 2:02}/s-{i % 2}.tar", i)
+    rows = open_rows(address)
+    assert [rows.name(i).rpartition("/")[2] for i in range(len(rows))] == [
+        f"{i}.png" for i in range(0, 4, 1 if "s-{" in address else 2)
+    ]
+    np.testing.assert_array_equal(rows[len(rows) - 1][..., 0], picture(3 if "s-{" in address else 2))
+
+
+@pytest.mark.parametrize("address", ["https://x.example/s.tar?part={0..3}", "memory://lake/{1..2}/rows.csv"])
+def test_ranges_are_of_archives_in_their_path(address):
+    with pytest.raises(DataError, match=r"a range is of \.tar archives, in their path"):
+        remote.local(address)
+
+
 def test_a_local_address_is_the_path(tmp_path):
     assert remote.local(f"file://{tmp_path}/x.npy") == tmp_path / "x.npy"
+    assert remote.local(f"file://{tmp_path}/{{1..2}}/x.tar") == tmp_path / "{1..2}/x.tar"
     assert not (tmp_path / "cache").exists()
 
 
@@ -155,6 +185,169 @@ def test_the_copy_is_named_as_the_address_is(memory):
 def test_a_name_that_leads_out_of_the_folder_is_refused(memory, tmp_path):
     with pytest.raises(DataError, match="which no folder can hold"):
         remote._bring(memory, {"x/../../y": ("/y", {})}, tmp_path, "memory://x", whole=True)
+
+
+def test_a_part_is_named_by_the_whole_name(memory, monkeypatch):
+    put_pictures(memory, *(f"/lake/parts/{'x' * 120}{i}.png" for i in range(2)))
+    parts = set()
+    get = type(memory).get_file
+    monkeypatch.setattr(type(memory), "get_file", lambda fs, path, to: parts.add(to) or get(fs, path, to))
+    open_rows("memory://lake/parts")
+    assert len(parts) == 2
+
+
+def copies_of(tmp_path):
+    (found,) = (tmp_path / "cache/remote").iterdir()
+    return found
+
+
+TORN = [
+    *(b'["parts/b.p', b'["parts/b.png", "x"]', b'["parts/b.png", "x", null]', b'[[1], "x", 3]'),
+    *(b"7\n", b"\xff\xfe]\n", b"[[]]"),
+]
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_a_torn_line_of_what_was_copied_is_passed_over(memory, tmp_path, torn):
+    put_pictures(memory, "/lake/parts/a.png", "/lake/parts/b.png")
+    open_rows("memory://lake/parts")
+    index = copies_of(tmp_path) / "copied.jsonl"
+    lines = index.read_bytes().splitlines(keepends=True)
+    index.write_bytes(lines[0] + torn)
+    assert len(open_rows("memory://lake/parts")) == 2
+    assert index.read_bytes().splitlines()[-1] == lines[1].rstrip()
+    written = index.read_bytes()
+    open_rows("memory://lake/parts")
+    assert index.read_bytes() == written
+
+
+def test_a_copy_that_lost_bytes_is_copied_again(memory, tmp_path):
+    put_pictures(memory, "/lake/parts/a.png")
+    open_rows("memory://lake/parts")
+    (copies_of(tmp_path) / "parts/a.png").write_bytes(b"")
+    np.testing.assert_array_equal(open_rows("memory://lake/parts")[0][..., 0], picture(0))
+
+
+def test_a_copy_that_fails_leaves_nothing(memory, tmp_path, monkeypatch):
+    def fail(fs, path, to):
+        with open(to, "wb") as out:
+            out.write(b"half")
+        raise ValueError("gone")
+
+    put_pictures(memory, "/lake/a.png")
+    monkeypatch.setattr(type(memory), "get_file", fail)
+    with pytest.raises(DataError, match="gone"):
+        open_rows("memory://lake/a.png")
+    assert {path.name for path in copies_of(tmp_path).iterdir()} <= {"lock", "copied.jsonl"}
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Access Denied"), OSError(errno.ECONNRESET, "reset")])
+def test_the_cache_is_not_blamed_for_the_other_side(memory, monkeypatch, error):
+    def fail(fs, path, to):
+        raise error
+
+    put_pictures(memory, "/lake/a.png")
+    monkeypatch.setattr(type(memory), "get_file", fail)
+    with pytest.raises(DataError, match=r"memory://lake/a\.png: cannot be read .*check address and credentials"):
+        open_rows("memory://lake/a.png")
+
+
+def test_the_cache_is_blamed_for_its_own(memory, tmp_path, monkeypatch):
+    def fail(fs, path, to):
+        raise error
+
+    put_pictures(memory, "/lake/a.png")
+    error = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(type(memory), "get_file", fail)
+    with pytest.raises(OutputError, match="the disk is full"):
+        open_rows("memory://lake/a.png")
+    error = PermissionError(errno.EACCES, "Permission denied", f"{copies_of(tmp_path)}/.x.part")
+    with pytest.raises(OutputError, match="set ODDGAN_CACHE to a writable folder"):
+        open_rows("memory://lake/a.png")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ODDGAN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match="set ODDGAN_CACHE to a writable folder"):
+        open_rows("memory://lake/a.png")
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A folder, and the address at which a server has it: with times of changes, without ETags."""
+    import threading
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    pytest.importorskip("aiohttp")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    root = tmp_path / "web"
+    root.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(root))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield root, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_query_of_a_url_is_no_part_of_the_name(web, tmp_path):
+    root, address = web
+    (root / "rows.csv").write_text("a,b\n" + "".join(f"{i},{i * i % 7}\n" for i in range(30)))
+    (root / "cut.csv").write_text("a,b\n1\n")
+    assert len(oddgan.data.rows(f"{address}/rows.csv?X-Amz-Signature=T0K")) == 30
+    with pytest.raises(DataError, match=r"cut\.csv-[0-9a-f]{16}/cut\.csv: ") as raised:
+        len(oddgan.data.rows(f"{address}/cut.csv?token=T0K"))
+    assert "T0K" not in str(raised.value)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if "T0K" in str(path)]
+
+
+def test_a_url_without_an_etag_is_copied_again_when_its_time_changes(web):
+    root, address = web
+    for time, text in [(1e9, "a,b\n1,2\n3,4\n"), (1e9 + 60, "a,b\n5,6\n7,8\n")]:
+        (root / "rows.csv").write_text(text)
+        os.utime(root / "rows.csv", (time, time))
+        assert remote.local(f"{address}/rows.csv").read_text() == text
+
+
+def test_what_has_neither_version_nor_time_is_copied_again(memory, monkeypatch, copied):
+    info = type(memory).info
+    monkeypatch.setattr(
+        type(memory), "info", lambda fs, path: {k: v for k, v in info(fs, path).items() if k != "created"}
+    )
+    memory.pipe_file("/rows.csv", b"a,b\n1,2\n")
+    copy = remote.local("memory://rows.csv")
+    before = copy.stat()
+    assert remote.local("memory://rows.csv").stat().st_ino == before.st_ino  # equal, and not replaced
+    assert len(copied) == 2
+    memory.pipe_file("/rows.csv", b"a,b\n3,4\n")
+    assert remote.local("memory://rows.csv").read_bytes() == b"a,b\n3,4\n"
+    assert [path.name for path in copy.parent.iterdir() if path.suffix == ".part"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [({}, True), ({"Last-Modified": "Tue"}, False), ({"ETag": None}, True), ({"size": 8}, False), ({"time": 9}, True)],
+)
+def test_what_makes_a_version(change, same):
+    info = {"size": 7, "name": "x", "time": 5, "Last-Modified": "Mon"}
+    assert (remote._version(info) == remote._version(info | change)) is same
+    for key in ("Content-MD5", "modify", "modificationTime"):
+        assert remote._version({key: "a"}) != remote._version({key: "b"})
+
+
+@pytest.mark.parametrize(
+    ("address", "names"),
+    [
+        ("https://USER:SECRET@x.example/a/rows.csv?token=T/0", ["x.example", "a", "rows.csv"]),
+        ("https://USER:SECRET@x.example", ["x.example"]),
+        ("https://x.example/rows.csv?T0K", ["x.example", "rows.csv"]),
+        ("lake/what?.png", ["lake", "what?.png"]),
+        ("lake/a.png?versionId=7", ["lake", "a.png"]),
+    ],
+)
+def test_names_of_addresses(address, names):
+    assert remote._names(address) == names
 
 
 @pytest.mark.slow

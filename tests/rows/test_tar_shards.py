@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import oddgan
+from oddgan.cautions import DataWarning
 from oddgan.errors import DataError, OutputError
-from oddgan.rows import open_rows, tar_shards
+from oddgan.rows import open_rows, tar_index
 from oddgan.rows.names import Names
 from oddgan.rows.places import identity
 from oddgan.rows.scan import scan
@@ -33,12 +34,17 @@ def png(seed):
 
 
 def shard(path, members):
+    """An archive of files (bytes) and of links (type, what they lead to)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:
         for name, content in members.items():
             about = tarfile.TarInfo(name)
-            about.size = len(content)
-            tar.addfile(about, io.BytesIO(content))
+            if isinstance(content, tuple):
+                about.type, about.linkname = content
+                tar.addfile(about)
+            else:
+                about.size = len(content)
+                tar.addfile(about, io.BytesIO(content))
     return path
 
 
@@ -101,12 +107,13 @@ def test_classes_beside_pictures(tmp_path):
 
 
 def test_a_shard_is_looked_through_once(tmp_path, monkeypatch):
-    root = shards(tmp_path / "shards")
+    root = shards(tmp_path / "shards", classes=True)
     open_rows(root)
     looked = []
-    look = tar_shards._looked_through
-    monkeypatch.setattr(tar_shards, "_looked_through", lambda path: looked.append(path.name) or look(path))
+    look = tar_index._members
+    monkeypatch.setattr(tar_index, "_members", lambda path: looked.append(path.name) or look(path))
     assert len(open_rows(root)) == 24
+    assert len(oddgan.data.load(root, normal=["0"]).train) == 16
     assert not looked
     shard(root / "s-000001.tar", {"new.png": png(99)})
     rows = open_rows(root)
@@ -137,12 +144,94 @@ def test_broken_shards_are_named(tmp_path):
         open_rows(bad)[1]
 
 
+def test_no_damage_is_taken_for_the_end(tmp_path):
+    content = shard(tmp_path / "whole.tar", {f"{i}.png": png(i) for i in range(3)}).read_bytes()
+    with tarfile.open(tmp_path / "whole.tar") as tar:
+        begins = [one.offset for one in tar]
+        end = tar.offset
+    assert not any(content[end:])
+    bad = tmp_path / "bad.tar"
+    damaged = bytearray(content)
+    damaged[begins[1] + 20] ^= 4  # in the name of 1.png
+    blank = content[: begins[1]] + bytes(512) + content[begins[1] + 512 :]
+    for broken, last in [
+        (bytes(damaged), 0),
+        (blank, 0),
+        (content[: begins[2]], 1),
+        (content[: begins[2] + 100], 1),
+        (content[:end], 2),
+        (content + content, 2),
+    ]:
+        bad.write_bytes(broken)
+        with pytest.raises(DataError, match=rf"bad\.tar: is damaged or no tar archive \(after {last}\.png: "):
+            open_rows(bad)
+    bad.write_bytes(content[: end + 1024])  # writers need not fill the last record
+    assert len(open_rows(bad)) == 3
+
+
 def test_a_cache_that_cannot_be_written_says_which_variable(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("ODDGAN_CACHE", str(tmp_path / "file"))
     shards(tmp_path / "in", 2)
     with pytest.raises(OutputError, match="set ODDGAN_CACHE to a writable folder"):
         open_rows(tmp_path / "in")
+
+
+def names_in(path):
+    rows = oddgan.data.rows(path)
+    return [rows.name(i).partition(".tar/")[2] for i in range(len(rows))]
+
+
+def test_masks_in_archives_are_no_pictures(tmp_path):
+    mvtec = {f"./b/{part}.png": png(0) for part in ("train/good/0", "test/cut/0", "ground_truth/cut/0_mask")}
+    assert names_in(shard(tmp_path / "m.tar", mvtec)) == ["b/train/good/0.png", "b/test/cut/0.png"]
+    beside = {"a.jpg": png(0), "a.mask.png": png(1), "b.mask.png": png(2), "c.0.1.png": png(3), "d/a.seg.png": png(4)}
+    assert names_in(shard(tmp_path / "w.tar", beside)) == ["a.jpg", "b.mask.png", "c.0.1.png", "d/a.seg.png"]
+    apart = tmp_path / "apart"
+    shard(apart / "0.tar", {"masks/0.png": png(0), "masks/1.png": png(1)})
+    assert names_in(apart / "0.tar") == ["masks/0.png", "masks/1.png"]
+    shard(apart / "1.tar", {"images/0.png": png(2), "images/0.cls": b"x", "images/1.png": png(3), "images/1.cls": b"y"})
+    shard(apart / "ground_truth/2.tar", {"0.png": png(4)})
+    for _ in range(2):
+        assert names_in(apart) == ["images/0.png", "images/1.png"]
+    assert oddgan.data.load(apart, normal=["x"], all_rows=True).kinds == ("x", "y")
+
+
+def test_links_are_the_files_that_they_lead_to(tmp_path):
+    hard, soft = tarfile.LNKTYPE, tarfile.SYMTYPE
+    members = {
+        "deep/up.png": (soft, "../a.png"),
+        "./a.png": png(7),
+        "a.cls": b"good",
+        "blob/1": png(8),
+        "b.png": (hard, "./a.png"),
+        "b.cls": (hard, "a.cls"),
+        "c.png": (soft, "blob/1"),
+        "d.png": (soft, "b.png"),
+        "deep/up.cls": (soft, "../b.cls"),
+    }
+    path = shard(tmp_path / "l.tar", members)
+    for _ in range(2):
+        rows = oddgan.data.rows(path)
+        assert names_in(path) == ["deep/up.png", "a.png", "b.png", "c.png", "d.png"]
+        for one, seed in zip(rows, (7, 7, 7, 8, 7), strict=True):
+            np.testing.assert_array_equal(one, picture(seed))
+    with pytest.raises(DataError, match=r"beside the picture c there is no c\.cls"):
+        oddgan.data.load(path, normal=["good"])
+    whole = shard(tmp_path / "k.tar", {k: v for k, v in members.items() if k not in ("c.png", "d.png", "./a.png")})
+    warned = pytest.warns(DataWarning, match=r"k\.tar: 2 pictures left out, which are links")
+    with warned, pytest.raises(DataError, match="no pictures in it"):
+        oddgan.data.rows(whole)
+
+
+def test_links_that_lead_nowhere_are_counted(tmp_path):
+    soft = tarfile.SYMTYPE
+    lost = {"x.png": (soft, "/data/x.png"), "y.png": (soft, "z.png"), "z.png": (soft, "y.png"), "t": (soft, "none")}
+    path = shard(tmp_path / "l.tar", {"a.png": png(0), **lost})
+    for _ in range(2):
+        with pytest.warns(DataWarning, match=r"l\.tar: 3 pictures left out, which are links") as given:
+            assert names_in(path) == ["a.png"]
+        assert [one.message.code for one in given] == ["links-left-out"]
 
 
 def test_a_range_that_counts_down_is_refused(tmp_path):

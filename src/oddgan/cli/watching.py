@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DataError, OutputError
 from ..rows.decode import decode, places
-from ..rows.files import TRUTH
+from ..rows.masks import TRUTH
 from ..rows.places import SUFFIXES
 from ..rows.threads import threaded
 from . import items, terminal

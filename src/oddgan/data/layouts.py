@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..rows.files import MASKS, without_masks
+from ..rows.masks import MASKS, without_masks
 from ..rows.picture_files import Pictures, Progress
 from ..rows.places import grouped, joined
 from ..rows.scan import scan

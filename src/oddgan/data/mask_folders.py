@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..rows.decode import Unreadable, decode
-from ..rows.files import MASKS, TRUTH
+from ..rows.masks import MASKS, TRUTH
 from .hard_masks import is_hard
 from .masks import bare_stem_of, stem_of
 

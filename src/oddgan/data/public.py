@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import DataError
-from ..rows.files import TRUTH
 from ..rows.idx import idx_files
+from ..rows.masks import TRUTH
 from ..rows.picture_files import Pictures
 from ..rows.scan import holds_pictures, scan
 from .arrays import converted_split

@@ -1,6 +1,5 @@
 """What lies at a path, as rows that are read when they are asked for."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from ..errors import DataError, OddganError
 from .array_files import array_rows, checked, converted
 from .decode import places
 from .idx import idx_files, is_idx, read_idx
+from .masks import without_masks
 from .names import Names
 from .picture_files import Pictures
 from .places import SUFFIXES, page_of
@@ -16,34 +16,9 @@ from .table_files import TableFile, is_table_file
 from .table_folders import is_table_folder
 from .tar_shards import is_tar, is_tar_folder, members
 
-TRUTH = frozenset({"ground_truth", "ground-truth", "groundtruth"})
-"""What folders of masks are called, in lower case."""
-
-MASKS = TRUTH | {"mask", "masks", "mask_dir", "masks_dir", "gt"}
-"""The same, and names that mean masks where there are other folders beside them."""
-
-
-def without_masks(pictures: Sequence[str]) -> Sequence[str]:
-    """Relative paths of pictures without those in folders of masks."""
-    folders: dict[str, set[str]] = {}
-    for name in pictures:
-        parts = name.split("/")
-        for i, part in enumerate(parts[:-1]):
-            folders.setdefault("/".join(parts[:i]), set()).add(part.lower())
-
-    def is_mask(name: str) -> bool:
-        parts = name.split("/")
-        return any(
-            part.lower() in TRUTH or (part.lower() in MASKS and not folders["/".join(parts[:i])] <= MASKS)
-            for i, part in enumerate(parts[:-1])
-        )
-
-    named = {part.lower() for inside in folders.values() for part in inside}
-    return [name for name in pictures if not is_mask(name)] if named & MASKS else pictures
-
 
 def open_path(path: Path) -> Any:
-    """The rows at `path`: every picture below a folder (masks in a folder called ground_truth are not pictures), one
+    """The rows at `path`: every picture below a folder or in archives (masks are no pictures), one
     picture, a table file, an array, IDX files. Raises `DataError` for a path that is none of them."""
     try:
         if is_tar(path) and not path.is_dir():

@@ -44,3 +44,11 @@ def cannot_write(folder: Path, error: OSError) -> OutputError:
     return OutputError(
         f"the cache {folder} cannot be used ({error.strerror or error}); set ODDGAN_CACHE to a writable folder"
     )
+
+
+def is_of(error: OSError, folder: Path) -> bool:
+    """Whether an error is one of writing below a folder, and not of what is read meanwhile."""
+    named = isinstance(error.filename, str | os.PathLike)
+    if named and Path(os.path.abspath(error.filename)).is_relative_to(os.path.abspath(folder)):
+        return True
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}

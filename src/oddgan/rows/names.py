@@ -19,6 +19,17 @@ class Names(Sequence[str]):
             ends.append(len(letters))
         self._letters, self._ends = bytes(letters), np.frombuffer(ends, np.int64)
 
+    @classmethod
+    def of(cls, letters: bytes, ends: NDArray[np.int64]) -> "Names":
+        """The texts that `held` gave."""
+        found = Names()
+        found._letters, found._ends = letters, ends
+        return found
+
+    def held(self) -> tuple[bytes, NDArray[np.int64]]:
+        """All texts in UTF-8, one after the other, and where each begins and the last ends (n + 1,)."""
+        return self._letters, self._ends
+
     def __len__(self) -> int:
         return len(self._ends) - 1
 

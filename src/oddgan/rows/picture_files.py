@@ -131,9 +131,9 @@ class Pictures:
         indices    the pictures to return
 
         Returns (memory map (N, h, w, C), row of the map for every index). The cache is in the folder ODDGAN_CACHE, or
-        the user's cache folder. A changed file is decoded again, and the folder may be deleted at any time. Memory use
-        does not grow with the number of pictures. Several processes may fill the cache together; one that is killed
-        loses only its latest work.
+        the user's cache folder. A changed file is decoded again, and the folder may be deleted when no process uses it.
+        Memory use does not grow with the number of pictures. Several processes may fill the cache together; one that is
+        killed loses only its latest work.
 
         Raises `DataError` that lists all unreadable pictures, or where shapes differ; `OutputError` where the cache
         cannot be written.

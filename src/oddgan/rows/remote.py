@@ -1,35 +1,42 @@
 """Data at an address: s3://bucket/parts, gs://bucket/flows.parquet, memory://x, whatever fsspec reads.
 
 What is at an address is copied once into the cache's folder, some files at a time, and read from there as any folder or
-file is. Copied files are kept while the address has them as they were; credentials come from where fsspec takes them
-(its configuration, the environment, an instance's role).
+file is. Copied files are kept while the address has them as they were; where it gives neither a version nor a time they
+are copied each time. Credentials come from where fsspec takes them (its configuration, the environment, an instance's
+role).
 
     CACHE/remote/ADDRESS-DIGEST/NAME             the file, or the folder with its files
-    CACHE/remote/ADDRESS-DIGEST/copied.jsonl     [path, how it was there] of each complete file
+    CACHE/remote/ADDRESS-DIGEST/copied.jsonl     [path, how it was there, bytes of the copy] of each complete file
     CACHE/remote/ADDRESS-DIGEST/lock             held while files are copied
 
 Messages about a file name its copy, so ADDRESS is what can be read of the address, without what may be secret.
 """
 
+import filecmp
 import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from ..errors import DataError, MissingExtra, OddganError, without_secrets
-from .folders import cache_folder, cannot_write, check_room
-from .tar_shards import expanded
+from .folders import cache_folder, cannot_write, check_room, is_of
+from .tar_shards import expanded, is_tar
 from .threads import threaded
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LOCAL = frozenset({"file", "local"})
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-_VERSIONS = ("ETag", "etag", "md5Hash", "checksum", "LastModified", "updated", "mtime", "created")
+_PACKAGES |= {"http": "aiohttp", "https": "aiohttp"}
+_VERSIONS = (
+    *("ETag", "etag", "md5Hash", "checksum", "Content-MD5", "content_hash", "Digest", "sha", "CRC"),
+    *("LastModified", "Last-Modified", "last_modified", "updated", "mtime", "modify", "modificationTime", "date_time"),
+    *("modified", "modified_at", "last_write_time", "created"),
+)
 
 
 def is_address(source: str) -> bool:
@@ -52,12 +59,15 @@ def local(source: str | os.PathLike[str]) -> Path:
     except ImportError as error:
         raise MissingExtra("fsspec", "remote", f"reading {protocol}:// addresses") from error
     try:
-        found = [Path()]
-        for one in (addresses := expanded(text)):
+        if protocol in _LOCAL:
+            return Path(fsspec.core.url_to_fs(text)[1])
+        folder = cache_folder() / "remote" / _folder_name(text)
+        addresses, ranged = expanded(text), _ranged(text)
+        for one in addresses:
             fs, path = fsspec.core.url_to_fs(one)
-            found.append(Path(path) if protocol in _LOCAL else _copied(fs, path, one, text))
-        last = found[-1]
-        return last if len(addresses) == 1 else last.with_name(PurePosixPath(text.partition("?")[0]).name)
+            name = "/".join(_names(path)[-max(1, len(ranged)) :]) or "data"
+            _copy(fs, path, one, folder, name)
+        return folder.joinpath(*ranged) if ranged else folder / name
     except OddganError:
         raise
     except ImportError as error:
@@ -70,12 +80,31 @@ def local(source: str | os.PathLike[str]) -> Path:
         raise DataError(f"{text}: cannot be read ({_said(error, text)}); check address and credentials") from error
 
 
-def _copied(fs: Any, path: str, address: str, under: str) -> Path:
-    """The copy of the file or of all files below a folder. `under`: the address by which the copy is kept."""
+def _names(path: str) -> list[str]:
+    """The folders and the file of a path or an address, without user and query."""
+    where, _, query = path.partition("?")
+    if "://" not in path and "=" not in query:
+        where = path  # a file's name may hold a question mark
+    names = where[where.find("://") + 3 if "://" in where else 0 :].strip("/").split("/")
+    return [names[0].rpartition("@")[2], *names[1:]]
+
+
+def _ranged(address: str) -> list[str]:
+    """Of an address with ranges the parts from the first one with a range on, of any other none. Raises `DataError`
+    for ranges elsewhere than in the path of an archive."""
+    if len(expanded(address)) == 1:
+        return []
+    names = _names(address.partition("::")[0])
+    number = [i for i, name in enumerate(names) if len(expanded(name)) > 1]
+    if not number or len(expanded("/".join(names))) < len(expanded(address)) or not is_tar(Path(names[-1])):
+        raise DataError(f"{address}: a range is of .tar archives, in their path; give one file or a folder")
+    return names[number[0] :]
+
+
+def _copy(fs: Any, path: str, address: str, folder: Path, name: str) -> None:
+    """Copy a file, or all files below a folder, to `name` in a folder of the cache."""
     fs.invalidate_cache()  # of listings, which file systems keep for as long as a process runs
     about = fs.info(path)
-    name = PurePosixPath(path.rstrip("/")).name or "data"
-    folder = cache_folder() / "remote" / _folder_name(under)
     if about["type"] == "directory":
         found: Mapping[str, Any] = fs.find(path, detail=True)
         start = len(os.path.commonpath([fs._strip_protocol(path), *found])) + 1 if found else 0
@@ -91,10 +120,9 @@ def _copied(fs: Any, path: str, address: str, under: str) -> Path:
     except OddganError:
         raise
     except OSError as error:
-        if isinstance(error, FileNotFoundError) or error.errno is None:
-            raise
-        raise cannot_write(folder, error) from error
-    return folder / name
+        if is_of(error, folder):
+            raise cannot_write(folder, error) from error
+        raise
 
 
 def _folder_name(address: str) -> str:
@@ -105,38 +133,61 @@ def _folder_name(address: str) -> str:
 
 def _bring(fs: Any, files: Mapping[str, tuple[str, Any]], folder: Path, address: str, *, whole: bool) -> None:
     index = folder / "copied.jsonl"
-    known: dict[str, str] = {}
-    if index.exists():
-        for line in index.read_text("utf-8", "surrogatepass").splitlines():
-            if line.endswith("]"):
-                name, version = json.loads(line)
-                known[name] = version
+    known = _known(index)
     for name in files:
         if any(part in ("", ".", "..") for part in name.split("/")):
             raise DataError(f"{address}: holds a file called {name!r}, which no folder can hold; rename it")
     versions = {name: _version(info) for name, (_, info) in files.items()}
-    missing = [name for name in files if known.get(name) != versions[name] or not (folder / name).exists()]
+    missing = [
+        name for name in files if not versions[name] or known.get(name) != (versions[name], _bytes(folder / name))
+    ]
     check_room(folder, sum(int(files[name][1].get("size") or 0) for name in missing))
 
     def get(name: str) -> str:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name[:100]}.part")
-        fs.get_file(files[name][0], str(part))
-        os.replace(part, target)
+        part = target.with_name(f".{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.part")
+        try:
+            fs.get_file(files[name][0], str(part))
+            if not versions[name] and target.is_file() and filecmp.cmp(part, target, shallow=False):
+                part.unlink()  # what was made of the copy is still good
+            else:
+                os.replace(part, target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         return name
 
-    with index.open("a", encoding="utf-8", errors="surrogatepass") as out:
+    with index.open("ab+") as out:
+        if out.tell() and (out.seek(-1, os.SEEK_END), out.read(1))[1] != b"\n":
+            out.write(b"\n")  # the writer of that line was killed
         for name in threaded(get, missing):
-            out.write(json.dumps([name, versions[name]]) + "\n")
+            out.write(json.dumps([name, versions[name], _bytes(folder / name)]).encode() + b"\n")
     if whole:
         for name in known.keys() - files.keys():
             (folder / name).unlink(missing_ok=True)
 
 
+def _known(index: Path) -> dict[str, tuple[str, int]]:
+    """What the address had when each file was copied, and the bytes of the copy. Lines that are torn are no lines."""
+    known: dict[str, tuple[str, int]] = {}
+    for line in index.read_bytes().splitlines() if index.exists() else ():
+        try:
+            name, version, size = json.loads(line)
+            known[str(name)] = (version, int(size))
+        except (ValueError, TypeError):
+            continue
+    return known
+
+
+def _bytes(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
 def _version(info: Mapping[str, Any]) -> str:
-    """What changes when a file at an address does."""
-    return repr([info.get("size"), *(str(info[key]) for key in _VERSIONS if key in info)])
+    """What changes when a file at an address does; nothing where the address gives neither version nor time."""
+    known = [str(info[key]) for key in _VERSIONS if info.get(key) not in (None, "")]
+    return repr([info.get("size"), *known]) if known else ""
 
 
 def _said(error: Exception, address: str) -> str:
