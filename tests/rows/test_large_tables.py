@@ -125,6 +125,21 @@ def test_a_fit_in_pieces_learns_what_a_fit_in_memory_does(scaling, log_tails, re
     np.testing.assert_array_equal(np.concatenate(blocks), whole.tensor(rows).numpy())
 
 
+@pytest.mark.parametrize("log_tails", [False, True])
+def test_a_large_table_without_numbers(pieces, monkeypatch, log_tails):
+    monkeypatch.setattr(table_sums, "EXACT", 200)
+    monkeypatch.setattr(table_sums, "SAMPLED", 100)
+    rows, train = open_rows(frame()[["kind", "on"]]), np.arange(300)
+    assert rows.kinds == ("category", "boolean")
+    in_file = TableRows(stored(rows.values), rows.columns, rows.kinds, rows.texts)
+    found = TablePreprocessor.fit(in_file, train, log_tails=log_tails)
+    prepared = found.prepare(in_file, train)
+    assert isinstance(prepared.codes, StoredTable)
+    np.testing.assert_array_equal(prepared.batch(train), found.tensor(rows)[train])
+    det = oddgan.GANomaly(updates=2, width=4, latent_dim=2, batch_size=8, random_state=0).fit(in_file)
+    assert np.isfinite(det.anomaly_score(in_file)).all()
+
+
 def test_quantiles_of_many_rows_are_those_of_a_sample(pieces, monkeypatch):
     monkeypatch.setattr(table_sums, "EXACT", 1_000)
     monkeypatch.setattr(table_sums, "SAMPLED", 500)

@@ -81,7 +81,7 @@ class Chosen:
         if self.held is not None:
             yield self.held
             return
-        step = max(1, PIECE // (8 * self.shape[1]))
+        step = max(1, PIECE // (8 * max(1, self.values.shape[1])))  # what is read, however few columns are chosen
         for start in range(0, len(self), step):
             yield self._piece(start, min(start + step, len(self)))
 

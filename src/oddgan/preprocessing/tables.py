@@ -205,6 +205,7 @@ class TablePreprocessor(OnePart):
 
     def _prepared_in_file(self, rows: TableRows, numbers: np.ndarray) -> PreparedTable:
         """As `prepare`, what is made in a file of the cache's folder that goes with it."""
+        import torch
 
         def made(of: Callable[[Tensor], Tensor]) -> StoredTable:
             step = CHUNK * max(1, PIECE // (8 * CHUNK * len(self.kinds)))
@@ -213,7 +214,9 @@ class TablePreprocessor(OnePart):
 
         category = self.encoder.category
         codes = None if self.encoder.all_numbers else made(lambda raw: raw.index_select(1, category))
-        return PreparedTable(self.encoder, made(self.encoder.numbers), codes)
+        some = len(self.encoder.number) > 0  # a file of nothing cannot be mapped
+        encoded = made(self.encoder.numbers) if some else torch.empty(len(numbers), 0)
+        return PreparedTable(self.encoder, encoded, codes)
 
     def restore(self, tensor: Tensor) -> np.ndarray:
         """The inverse of `tensor`, in the user's units: (n, k) float64 for a table of numbers, with NaN where an
