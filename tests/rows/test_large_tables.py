@@ -184,6 +184,17 @@ def test_many_files_are_one_table(tmp_path, cache):
     assert not cache.exists()
 
 
+@pytest.mark.parametrize("given", ["file", "table", "pandas"])
+def test_whole_numbers_that_float64_rounds_are_numbers(given, tmp_path):
+    X = pa.table({"n": pa.array([2**53 + 1, 2**62 + 1, None, -(2**63)]), "u": pa.array([2**64 - 1, 0, 1, 2], pa.uint64())})
+    if given == "file":
+        pq.write_table(X, tmp_path / "t.parquet")
+    X = {"file": tmp_path / "t.parquet", "table": X, "pandas": X.to_pandas(types_mapper=pd.ArrowDtype)}[given]
+    rows = open_rows(X)
+    assert rows.kinds == ("number", "number")
+    np.testing.assert_array_equal(rows.values, [[2.0**53, 2.0**64], [2.0**62, 0], [np.nan, 1], [-(2.0**63), 2]])
+
+
 def test_folders_called_name_and_value_are_columns(tmp_path):
     found = frame(60)
     for name, start in (("day=2/site=a b", 0), ("day=10/site=__HIVE_DEFAULT_PARTITION__", 40)):
