@@ -140,12 +140,13 @@ def test_a_large_table_without_numbers(pieces, monkeypatch, log_tails):
     assert np.isfinite(det.anomaly_score(in_file)).all()
 
 
+@pytest.mark.filterwarnings("error")
 def test_quantiles_of_many_rows_are_those_of_a_sample(pieces, monkeypatch):
     monkeypatch.setattr(table_sums, "EXACT", 1_000)
     monkeypatch.setattr(table_sums, "SAMPLED", 500)
     X = np.random.default_rng(0).normal(size=(2_000, 2))
     X[:, 1] = np.nan
-    X[1_999, 1] = 5.0  # which the sample misses
+    X[1_998, 1] = 5.0  # which the sample misses
     some = table_sums.Chosen(X).sample
     (_, column), _ = some.columns([0, 1])
     assert len(column) == 500
@@ -155,6 +156,10 @@ def test_quantiles_of_many_rows_are_those_of_a_sample(pieces, monkeypatch):
     found = TablePreprocessor.fit(TableRows(X, ("a", "b"), ("number", "number"), ((), ())), scaling="quantile")
     assert np.isfinite(found.numbers.knots).any(axis=1).all()
     assert found.numbers.center[1] == 5.0
+    assert found.numbers.blank[1] == 0.0  # what is missing is as usual there, which is 5
+    for scaling in ("standard", "robust"):
+        other = TablePreprocessor.fit(TableRows(X, ("a", "b"), ("number", "number"), ((), ())), scaling=scaling)
+        assert (other.numbers.center[1], other.numbers.blank[1]) == (5.0, 0.0)
     again = TablePreprocessor.fit(TableRows(stored(X), ("a", "b"), ("number", "number"), ((), ())), scaling="quantile")
     np.testing.assert_array_equal(again.numbers.knots, found.numbers.knots)
 

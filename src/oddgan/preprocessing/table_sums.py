@@ -9,7 +9,9 @@ same model wherever they come from.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
@@ -170,15 +172,26 @@ class Chosen:
         return found
 
     def medians(self) -> Floats:
-        """Of the sample."""
+        """Of the sample; NaN where it misses all values of a column."""
         some = self.sample
-        if some.held is not None:
-            return np.asarray(np.nanmedian(some.held, axis=0))
-        return np.array([np.nanmedian(column) for _, column in some.columns(range(self.shape[1]))])
+        with _quietly():
+            if some.held is not None:
+                return np.asarray(np.nanmedian(some.held, axis=0))
+            return np.array([np.nanmedian(column) for _, column in some.columns(range(self.shape[1]))])
 
     def quantiles(self, shares: Sequence[float]) -> Floats:
-        """Of the sample, (len(shares), k)."""
+        """Of the sample, (len(shares), k); NaN where it misses all values of a column."""
         some = self.sample
-        if some.held is not None:
-            return np.asarray(np.nanquantile(some.held, shares, axis=0))
-        return np.stack([np.nanquantile(column, shares) for _, column in some.columns(range(self.shape[1]))], axis=1)
+        with _quietly():
+            if some.held is not None:
+                return np.asarray(np.nanquantile(some.held, shares, axis=0))
+            found = [np.nanquantile(column, shares) for _, column in some.columns(range(self.shape[1]))]
+            return np.stack(found, axis=1)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without NumPy's warning of columns that hold nothing."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
+        yield

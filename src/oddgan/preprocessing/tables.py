@@ -351,9 +351,10 @@ def _blank(encoder: TableEncoder, x: Chosen, missed: Floats) -> Floats:
     import torch
 
     landmarks = np.nan_to_num(x.seen.most)
+    mean = x.seen.total / np.maximum(1, len(x) - x.seen.gone)
     for i, column in x.sample.columns(np.flatnonzero(missed).tolist()):
         found = column[~np.isnan(column)]
-        landmarks[i] = np.median(found) if len(found) else 0.0
+        landmarks[i] = np.median(found) if len(found) else mean[i]  # as `Numbers.fit` does
     scaled = encoder.scaled(torch.from_numpy(landmarks[None]))[0].numpy()
     return np.asarray(np.where(missed > 0, scaled, scaled + 1))
 
