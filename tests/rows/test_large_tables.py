@@ -338,3 +338,21 @@ def test_a_large_array_in_a_file_stays_there(tmp_path, monkeypatch):
     rows = open_rows(tmp_path / "x.npy")
     assert isinstance(rows.values, StoredTable)
     np.testing.assert_array_equal(rows.values, X)
+
+
+def test_an_array_that_is_written_over_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    from oddgan.rows import stored as files
+
+    monkeypatch.setattr(files, "MOST_READ", 1_000)
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    np.save(tmp_path / "x.npy", X)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    mapped = oddgan.data.rows("x.npy")
+    monkeypatch.chdir(tmp_path / "other")
+    rows = open_rows(mapped)
+    assert isinstance(rows.values, StoredTable)
+    np.save(tmp_path / "x.npy", X[:190])
+    for index in (slice(None), [3, 1], slice(0, 2)):
+        with pytest.raises(DataError, match=r"x\.npy: became shorter while it was read"):
+            rows.values[index]

@@ -132,15 +132,17 @@ class _Mapped:
 
     def __init__(self, file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, int], offset: int) -> None:
         self.dtype, self.width = dtype, shape[1]
-        needed = offset + shape[0] * shape[1] * dtype.itemsize
+        self._name, self._needed = file.name, offset + shape[0] * shape[1] * dtype.itemsize
         self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        if len(self._memory) < needed:
+        if len(self._memory) < self._needed:
             raise DataError(f"{file.name}: is truncated; delete it")
         self._all: NDArray[Any] = np.ndarray(shape, dtype, self._memory, offset)
         self._looked_at = 0
 
     def rows(self, places: Places) -> NDArray[Any]:
-        """A copy of these rows. Threads may ask for rows at once."""
+        """A copy of these rows. Threads may ask for rows at once. Raises `DataError` where the file was cut off."""
+        if self._memory.size() < self._needed:  # of the file as it is: a page that is gone would end the process
+            raise DataError(f"{self._name}: became shorter while it was read; copy it anew")
         if isinstance(places, range):
             found = self._all[places.start : places.stop : places.step].copy()
             self._looked_at += found.nbytes
