@@ -178,6 +178,19 @@ def test_equal_rows_of_a_large_table_are_found(pieces):
     assert together(TableRows(stored(few))) is None  # equal by chance
 
 
+def test_chance_is_judged_by_as_many_rows_as_memory_holds(pieces, monkeypatch):
+    monkeypatch.setattr(sys.modules["oddgan.rows.together"], "SAMPLE", 2_000)
+    monkeypatch.setattr(stored_table, "LARGE", 0)
+    read = []
+    whole = StoredTable.read
+    monkeypatch.setattr(StoredTable, "read", lambda table: read.append(table.nbytes) or whole(table))
+    X = np.random.default_rng(0).normal(size=(300, 3))
+    X[250:] = X[50:100]
+    groups = together(TableRows(stored(X)))
+    assert (groups[250:] == groups[50:100]).all()
+    assert max(read) <= 2_000
+
+
 def test_many_files_are_one_table(tmp_path, cache):
     found = frame()
     folder = folder_of(tmp_path / "table", found)
