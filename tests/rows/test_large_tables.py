@@ -1,8 +1,12 @@
 """Tables that stay in a file: the same rows, the same model and the same scores as from memory."""
 
+import errno
 import itertools
 import json
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -11,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import oddgan
-from oddgan.errors import DataError
+from oddgan.errors import DataError, OutputError
 from oddgan.preprocessing import TablePreprocessor, table_sums, tables
 from oddgan.preprocessing.table_profile import TableProfile
-from oddgan.rows import open_rows, parquet_files, stored_table, table_cache, together
+from oddgan.rows import csv_files, open_rows, parquet_files, stored_table, table_cache, together
 from oddgan.rows.stored_table import StoredTable, in_temporary_file
 from oddgan.rows.tables import TableRows
 
@@ -204,7 +208,9 @@ def test_many_files_are_one_table(tmp_path, cache):
 
 @pytest.mark.parametrize("given", ["file", "table", "pandas"])
 def test_whole_numbers_that_float64_rounds_are_numbers(given, tmp_path):
-    X = pa.table({"n": pa.array([2**53 + 1, 2**62 + 1, None, -(2**63)]), "u": pa.array([2**64 - 1, 0, 1, 2], pa.uint64())})
+    X = pa.table(
+        {"n": pa.array([2**53 + 1, 2**62 + 1, None, -(2**63)]), "u": pa.array([2**64 - 1, 0, 1, 2], pa.uint64())}
+    )
     if given == "file":
         pq.write_table(X, tmp_path / "t.parquet")
     X = {"file": tmp_path / "t.parquet", "table": X, "pandas": X.to_pandas(types_mapper=pd.ArrowDtype)}[given]
@@ -313,6 +319,91 @@ def test_a_table_that_was_cut_off_is_made_anew(tmp_path, tiny, cache):
     np.testing.assert_array_equal(oddgan.data.load(tmp_path / "t.csv").train.values, first)
 
 
+def test_a_folder_that_grows_has_one_table(tmp_path, tiny, cache):
+    folder = folder_of(tmp_path / "t", frame())
+    assert len(oddgan.data.load(folder).train) == 400
+    frame(50, seed=1).to_parquet(folder / "part-9.parquet", index=False)
+    assert len(oddgan.data.load(folder).train) == 450
+    assert sorted(one.suffix for one in cache.glob("*/*")) == [".bin", ".json"]
+
+
+def test_what_killed_conversions_left_is_gone(tmp_path, tiny, cache):
+    fcntl = pytest.importorskip("fcntl")
+    left = cache / "elsewhere/.0123.bin.0123456789abcdef.part"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    written = left.with_name(".4567.bin.0123456789abcdef.part")
+    frame().to_csv(tmp_path / "t.csv", index=False)
+    with written.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as its writer does
+        oddgan.data.load(tmp_path / "t.csv")
+    assert written.exists()
+    assert not left.exists()
+
+
+def test_who_comes_together_converts_once(tmp_path, tiny, cache):
+    frame().to_csv(tmp_path / "t.csv", index=False)
+    converted, whole = [], csv_files.CsvFile.whole
+
+    def slow(*given):
+        converted.append(1)
+        time.sleep(0.2)
+        return whole(*given)
+
+    tiny.setattr(csv_files.CsvFile, "whole", slow)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: oddgan.data.load(tmp_path / "t.csv").train, range(4)))
+    assert len(converted) == 1
+    for one in found[1:]:
+        np.testing.assert_array_equal(one.values, found[0].values)
+    assert [one.suffix for one in sorted(cache.glob("*/*"))] == [".bin", ".json"]
+
+
+def test_a_file_that_changes_while_it_is_converted_is_not_kept(tmp_path, tiny, cache):
+    path = tmp_path / "t.csv"
+    frame().to_csv(path, index=False)
+    whole = csv_files.CsvFile.whole
+
+    def changed(*given):
+        found = whole(*given)
+        frame(300, seed=1).to_csv(path, index=False)
+        return found
+
+    tiny.setattr(csv_files.CsvFile, "whole", changed)
+    assert np.asarray(oddgan.data.load(path).train.values).shape == (400, 6)
+    assert not list(cache.glob("*/*"))
+    tiny.setattr(csv_files.CsvFile, "whole", whole)
+    assert len(oddgan.data.load(path).train) == 300
+
+
+def test_tables_that_memory_holds_need_no_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_cache, "cache_folder", Mock(side_effect=OutputError("there is no home folder")))
+    frame().to_csv(tmp_path / "t.csv", index=False)
+    for worth in (2**20, 0):
+        monkeypatch.setattr(table_cache, "WORTH", worth)
+        assert len(oddgan.data.load(tmp_path / "t.csv").train) == 400
+    monkeypatch.setattr(table_cache, "LARGE", 1_000)
+    with pytest.raises(OutputError, match="there is no home folder"):
+        oddgan.data.load(tmp_path / "t.csv")
+
+
+def test_room_and_what_to_do_without(tmp_path, tiny, cache):
+    frame().to_parquet(tmp_path / "t.parquet", index=False)
+    asked = Mock()
+    with tiny.context() as patch:
+        patch.setattr(table_cache, "check_room", asked)
+        patch.setattr(table_cache, "written", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(OutputError, match=r"no room for the cache .* or set ODDGAN_CACHE"):
+            oddgan.data.load(tmp_path / "t.parquet")
+    assert asked.call_args.args[1] == 8 * 400 * 6
+    with tiny.context() as patch:
+        whole, full = table_cache.whole_file, Mock(side_effect=OutputError("the disk is full"))
+        patch.setattr(table_cache, "whole_file", lambda path: full() if path.suffix == ".json" else whole(path))
+        assert len(oddgan.data.load(tmp_path / "t.parquet").train) == 400
+    full.assert_called_once()
+    assert not list(cache.glob("*/*"))
+
+
 def test_what_is_refused_leaves_nothing(tmp_path, tiny, cache):
     found = frame()
     found["a"] = found["a"].round(3).astype(str)
@@ -320,7 +411,7 @@ def test_what_is_refused_leaves_nothing(tmp_path, tiny, cache):
     found.to_parquet(tmp_path / "t.parquet", index=False)
     with pytest.raises(DataError, match="oops"):
         oddgan.data.load(tmp_path / "t.parquet")
-    assert not list(cache.glob("*/*.json"))
+    assert not list(cache.glob("*/*"))
     infinite = frame()
     infinite.loc[200, "a"] = np.inf
     infinite.to_parquet(tmp_path / "i.parquet", index=False, row_group_size=50)
