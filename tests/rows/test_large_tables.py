@@ -234,6 +234,20 @@ def test_folders_called_name_and_value_are_columns(tmp_path):
     assert as_texts.column("day").tolist() == ["10"] * 20 + ["2"] * 40
 
 
+def test_folders_of_dates_are_refused_by_name(tmp_path):
+    for day in (1, 2):
+        (tmp_path / f"date=2024-05-0{day}/n={'x' if day == 2 else day}").mkdir(parents=True)
+        frame(20).to_parquet(next(tmp_path.glob(f"date=2024-05-0{day}/*")) / "0.parquet", index=False)
+    with pytest.raises(DataError, match=r"column 'date': holds dates \(2024-05-01\).*--category date"):
+        open_rows(tmp_path)
+    assert "date" not in oddgan.data.load(tmp_path, drop=["date"]).train.columns
+    rows = oddgan.data.load(tmp_path, category=["date"]).train
+    assert rows.texts[rows.columns.index("date")] == ("2024-05-01", "2024-05-02")
+    assert not rows.plain
+    with pytest.raises(DataError, match="row 20, column 'n': 'x' is not a number"):
+        oddgan.data.load(tmp_path, drop=["date"], number=["n"])
+
+
 def test_files_that_differ_are_refused_by_name(tmp_path):
     folder = folder_of(tmp_path / "t", frame())
     pq.write_table(pa.table({"a": ["x"], "b": [1.0]}), folder / "part-9.parquet")

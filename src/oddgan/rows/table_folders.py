@@ -132,7 +132,7 @@ def _with(part: "TableRows", columns: Sequence[_Partition], i: int, kinds: "Mapp
         values.append(np.full((len(part), 1), place))
         own_kinds.append("number" if number else "category")
         texts.append(() if number or value is None else (value,))
-        plain.append(False)
+        plain.append(not number and kinds[one.name] != "category")
     names = (*(part.columns or ()), *(one.name for one in columns))
     return replace(
         part,
