@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import oddgan
+from oddgan.cautions import DataWarning
 from oddgan.errors import DataError, OutputError
 from oddgan.preprocessing import TablePreprocessor, table_sums, tables
 from oddgan.preprocessing.table_profile import TableProfile
@@ -232,6 +233,27 @@ def test_folders_called_name_and_value_are_columns(tmp_path):
     assert rows.column("site").tolist() == [None] * 20 + ["a b"] * 40
     as_texts = oddgan.data.load(tmp_path, category=["day"], drop=["site"]).train
     assert as_texts.column("day").tolist() == ["10"] * 20 + ["2"] * 40
+
+
+def test_columns_that_only_later_files_have_are_warned_of(tmp_path):
+    folder = folder_of(tmp_path / "t", frame())
+    for name in ("part-8", "part-9"):
+        frame(20).assign(late=1.0).to_parquet(folder / f"{name}.parquet", index=False)
+    with pytest.warns(
+        DataWarning, match=r"part-8\.parquet: has columns .* \(late\): they are left out; add .*part-0"
+    ) as found:
+        rows = open_rows(folder)
+    assert [one.message.code for one in found] == ["later-columns"]
+    assert "late" not in rows.columns
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_number_that_is_no_number_is_a_missing_category(tmp_path, many):
+    table = pa.table({"port": pa.array([80.5, float("nan"), None, 22.5]), "x": [1.0, 2.0, 3.0, float("nan")]})
+    pq.write_table(table, tmp_path / "0.parquet")
+    rows = oddgan.data.load(tmp_path if many else tmp_path / "0.parquet", category=["port"]).train
+    assert rows.column("port").tolist() == ["80.5", None, None, "22.5"]
+    np.testing.assert_array_equal(rows.column("x"), [1, 2, 3, np.nan])
 
 
 def test_folders_of_dates_are_refused_by_name(tmp_path):
