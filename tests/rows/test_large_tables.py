@@ -78,6 +78,9 @@ def test_it_is_indexed_as_an_array_is(monkeypatch):
     numbers = np.array([7, 3, 299, -1, 7])
     for index in (slice(10, 200, 3), slice(None), numbers, X[:, 0] > 0, (numbers, 2), (slice(None), 3), 5, (5, 1)):
         np.testing.assert_array_equal(table[index], X[index])
+    for rows in (slice(None, None, -1), slice(250, 10, -7), slice(0, 0)):
+        np.testing.assert_array_equal(table[rows], X[rows])
+        np.testing.assert_array_equal(table[rows, 2], X[rows, 2])
     np.testing.assert_array_equal(table[:, [3, 1]], X[:, [3, 1]])
     np.testing.assert_array_equal(np.concatenate(list(table.parts(77))), X)
     np.testing.assert_array_equal(np.asarray(table, np.float32), X.astype(np.float32))
@@ -94,6 +97,18 @@ def test_parts_of_it_are_read_when_they_are_asked_for(monkeypatch):
     assert isinstance(some, StoredTable)
     np.testing.assert_array_equal(some, X[np.arange(199, -1, -2)][:, [2, 0]][5:])
     np.testing.assert_array_equal(some[[3, 1], 1], X[np.arange(199, -1, -2)][5:][[3, 1], 0])
+
+
+def test_rows_that_lie_together_are_so_in_any_order():
+    X = np.zeros((5_000, 5))
+    for rows, most in ((np.arange(4_000)[::-1], 2 * 4_000 * 40), (range(0, 5_000, 2), 5_000 * 40)):
+        table = stored(X)
+        table._file.rows(rows)
+        assert 0 < table._file._looked_at <= most
+    apart = np.array([100, 4_000, 101])
+    table._file._looked_at = 0
+    table._file.rows(apart)
+    assert table._file._looked_at == 3 * stored_table.AROUND
 
 
 def test_what_was_looked_at_leaves_the_process(monkeypatch):
