@@ -160,6 +160,23 @@ def test_a_large_table_without_numbers(pieces, monkeypatch, log_tails):
     assert np.isfinite(det.anomaly_score(in_file)).all()
 
 
+def test_a_fit_passes_over_a_table_as_often_for_one_category_as_for_many(pieces, monkeypatch):
+    read, rows_of = [], stored_table._Mapped.rows
+    monkeypatch.setattr(stored_table._Mapped, "rows", lambda *given: read.append(len(given[1])) or rows_of(*given))
+    monkeypatch.setattr(table_sums, "COLUMNS", 2**20)
+    monkeypatch.setattr(stored_table, "LARGE", 2**20)  # a sample of the rows is held
+    found, passes = frame().drop(columns="on"), []
+    for _ in range(2):
+        rows = open_rows(found)
+        in_file = TableRows(stored(rows.values), rows.columns, rows.kinds, rows.texts)
+        read.clear()
+        fitted = TablePreprocessor.fit(in_file, np.arange(300))
+        TableProfile.learn(in_file, np.arange(300), fitted)
+        passes.append(sum(read) / 300)
+        found = found.assign(second=found["kind"], third=found["kind"], fourth="s", n=np.arange(400) // 3)
+    assert passes[0] == round(passes[1]) <= 9
+
+
 @pytest.mark.filterwarnings("error")
 def test_quantiles_of_many_rows_are_those_of_a_sample(pieces, monkeypatch):
     monkeypatch.setattr(table_sums, "EXACT", 1_000)

@@ -10,7 +10,7 @@ same model wherever they come from.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
@@ -163,13 +163,23 @@ class Chosen:
             square: Floats = sum(np.nansum((part - mean) ** 2, axis=0) for part in self.parts()) / there
         return mean, np.sqrt(square)
 
-    def counts(self, column: int, size: int) -> NDArray[np.int64]:
-        """How often each of the places 0 to size - 1 occurs in a column, (size,)."""
-        found = np.zeros(size, np.int64)
-        for part in self.parts():
-            places = part[:, column]
-            found += np.bincount(places[~np.isnan(places)].astype(int), minlength=size)
+    def counts(self, sizes: Mapping[int, int]) -> dict[int, NDArray[np.int64]]:
+        """How often each of the places 0 to size - 1 occurs, (size,), by column: `sizes` are those of some columns."""
+        found = {column: np.zeros(size, np.int64) for column, size in sizes.items()}
+        for part in self.parts() if sizes else ():
+            for column, count in found.items():
+                places = part[:, column]
+                count += np.bincount(places[~np.isnan(places)].astype(int), minlength=len(count))
         return found
+
+    def distinct(self, column: int) -> bool:
+        """Whether a column's values may all differ, by the rows that are read first."""
+        known = np.sort(self._first[:, column])
+        return not bool((known[1:] == known[:-1]).any())
+
+    @cached_property
+    def _first(self) -> Floats:
+        return next(self.parts())
 
     def medians(self) -> Floats:
         """Of the sample; NaN where it misses all values of a column."""

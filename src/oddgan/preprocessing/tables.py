@@ -75,16 +75,15 @@ class TablePreprocessor(OnePart):
         values = Chosen(rows.values, numbers)
         number = [i for i, kind in enumerate(kinds) if kind == "number"]
         gone = values.seen.gone
+        counts = values.counts({i: len(rows.texts[i]) for i, kind in enumerate(kinds) if kind != "number"})
         categories = tuple(
-            None
-            if kind == "number"
-            else Categories.fit(values.counts(i, len(rows.texts[i])), int(gone[i]), rows.texts[i], rare)
-            for i, kind in enumerate(kinds)
+            Categories.fit(counts[i], int(gone[i]), rows.texts[i], rare) if i in counts else None
+            for i in range(len(kinds))
         )
         x = values.taking(number)
         names = rows.columns or tuple(map(str, range(len(kinds))))
         called = rows.columns or tuple(f"column {i}" for i in range(len(kinds)))
-        warn_of_columns(values, kinds, called, rows.texts, rare)
+        warn_of_columns(values, kinds, called, rows.texts, counts, rare)
         scales = Numbers.fit(x, [names[i] for i in number], scaling, log_tails)
         result = cls(rows.columns, kinds, scales, categories, scaling)
         return replace(result, numbers=replace(scales, blank=_blank(result.encoder, x, scales.missed)))
