@@ -117,7 +117,7 @@ def _new_part(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
     """A new part of `path`, made by `make` and locked until the handle is closed that comes with it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beginning = _beginning(path.name)
-    _tidy(path.parent, beginning)
+    tidy(path.parent, beginning)
     while True:
         part = path.with_name(f"{beginning}{secrets.token_hex(RANDOM)}.part")
         try:
@@ -169,12 +169,13 @@ def _remove(part: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def _tidy(folder: Path, beginning: str) -> None:
-    """Delete what killed writers left in the folder."""
+def tidy(folder: Path, beginning: str = "") -> None:
+    """Delete what killed writers left in the folder: of all of them, or those parts whose names begin so."""
     if not LOCKS:
         return
     names: list[str] = []
-    name = re.compile(re.escape(beginning) + f"[0-9a-f]{{{2 * RANDOM}}}[.]part")
+    begins = re.escape(beginning) or "[.].+[.]"
+    name = re.compile(f"{begins}[0-9a-f]{{{2 * RANDOM}}}[.]part", re.DOTALL)
     with suppress(OSError):  # a folder that may not be listed can still be written to
         names = [found for found in os.listdir(folder) if name.fullmatch(found)]
     for part in [folder / found for found in names]:

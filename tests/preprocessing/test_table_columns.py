@@ -9,6 +9,7 @@ import torch
 
 from oddgan.errors import ArtifactError, DataError
 from oddgan.preprocessing import TablePreprocessor, from_manifest
+from oddgan.preprocessing.table_columns import Numbers
 from oddgan.rows.tables import as_table
 
 
@@ -260,3 +261,14 @@ def test_the_encoder_stands_alone(frame):
         rows = torch.export.Dim("rows")
         program = torch.export.export(pre.encoder, (raw,), dynamic_shapes=({0: rows},))
         assert torch.equal(program.module()(raw[:7]), pre.tensor(as_table(frame.head(7))))
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_constant_of_many_rows_is_constant(missing):
+    x = np.full((100_000, 2), 0.1)  # whose sum is not 10,000 when rows are added one by one
+    x[:, 1] = np.arange(100_000)
+    if missing:
+        x[5] = np.nan
+    for scaling in ("standard", "minmax", "robust", "quantile"):
+        assert Numbers.fit(x, ["a", "b"], scaling, False).scale[0] == 1
+    assert Numbers.fit(x, ["a", "b"], "standard", False).scale[1] > 1

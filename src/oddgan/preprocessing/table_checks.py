@@ -1,8 +1,9 @@
 """What a fit warns of in a table's columns: those that teach nothing, and those that are likely to be names of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..rows.tables import Kind
 from .table_sums import Chosen
@@ -15,15 +16,21 @@ NAMES = frozenset({"id", "index", "row", "rowid", "row_id", "uuid", "key", "unna
 
 
 def warn_of_columns(
-    values: Chosen, kinds: Sequence[Kind], names: Sequence[str], texts: Sequence[Sequence[str]], rare: float
+    values: Chosen,
+    kinds: Sequence[Kind],
+    names: Sequence[str],
+    texts: Sequence[Sequence[str]],
+    counts: Mapping[int, NDArray[np.int64]],
+    rare: float,
 ) -> None:
-    """Of the columns of training rows (n, k): numbers, and places in each column's `texts`. `rare`: the share of rows
-    below which a category is pooled with others."""
+    """Of the columns of training rows (n, k): numbers, and places in each column's `texts`, of which each occurs as
+    often as `counts` of the column says. `rare`: the share of rows below which a category is pooled with others."""
     from ..cautions import DataWarning, warn  # scikit-learn comes with it
 
     if len(values) < LEAST:
         return
     found: dict[str, list[str]] = {code: [] for code in MESSAGES}
+    counting: list[int] = []
     n, (gone, low, high, whole, _) = len(values), values.seen
     for i, (kind, name) in enumerate(zip(kinds, names, strict=True)):
         known = n - int(gone[i])
@@ -33,15 +40,16 @@ def warn_of_columns(
         if known == n and low[i] == high[i]:
             found["constant-column"].append(name)
         elif kind == "category":
-            counts = values.counts(i, len(texts[i]))
-            if (counts == 1).sum() >= UNIQUE * known and known >= LEAST:
+            often = counts[i]
+            if (often == 1).sum() >= UNIQUE * known and known >= LEAST:
                 found["unique-values"].append(f"{name} ({texts[i][int(values.first(i))]!r:.40}, ...)")
-            elif counts[counts < rare * n].sum() >= UNIQUE * known:
-                found["rare-values"].append(f"{name} ({np.count_nonzero(counts):,} values)")
-        elif kind == "number" and whole[i] and any(_identifies(one, name) for _, one in values.columns([i])):
-            found["identifier"].append(name)
+            elif often[often < rare * n].sum() >= UNIQUE * known:
+                found["rare-values"].append(f"{name} ({np.count_nonzero(often):,} values)")
+        elif kind == "number" and whole[i] and values.distinct(i):
+            counting.append(i)
         if kind == "number" and whole[i] and max(-low[i], high[i]) > EXACT:
             found["large-integers"].append(name)
+    found["identifier"] = [names[i] for i, one in values.columns(counting) if _identifies(one, names[i])]
     for code, message in MESSAGES.items():
         if found[code]:
             shown = ", ".join(found[code][:LISTED])

@@ -123,7 +123,8 @@ class Numbers:
             x = x.changed(partial(logarithm, center=log_center, scale=log_scale))
             largest = x.seen.largest
         mean, deviation = x.moments()
-        constant = deviation <= 1e-12 * largest  # rounding noise of a large constant is no deviation
+        # Rounding noise of a large constant is no deviation, nor is that of a sum over many rows.
+        constant = (x.seen.least == x.seen.most) | (deviation <= 1e-12 * largest)
         deviation = np.where(constant, 1.0, deviation)
         result = cls(mean, deviation, np.zeros_like(mean), missed.astype(np.float64), log_center, log_scale)
         if scaling == "standard" or not x.shape[1]:

@@ -65,10 +65,11 @@ class TableProfile:
         missing, whole, starts = looked.seen.gone, np.ones(k, bool), [0]
         figures = None if looked.held is not None else (looked.seen.least, looked.seen.most, *looked.moments())
         found = [(np.empty(0), np.empty(0, np.int64))]
+        often = looked.counts({i: len(rows.texts[i]) for i, one in enumerate(preprocessor.kinds) if one == "category"})
         for i, kind in enumerate(preprocessor.kinds):
             size = 0
             if kind == "category":
-                counts = looked.counts(i, len(rows.texts[i]))
+                counts = often[i]
                 codes = np.flatnonzero(counts)
                 whole[i] = len(codes) <= CATEGORIES
                 if whole[i]:

@@ -9,7 +9,9 @@ same model wherever they come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
@@ -81,7 +83,7 @@ class Chosen:
         if self.held is not None:
             yield self.held
             return
-        step = max(1, PIECE // (8 * self.shape[1]))
+        step = max(1, PIECE // (8 * max(1, self.values.shape[1])))  # what is read, however few columns are chosen
         for start in range(0, len(self), step):
             yield self._piece(start, min(start + step, len(self)))
 
@@ -161,24 +163,45 @@ class Chosen:
             square: Floats = sum(np.nansum((part - mean) ** 2, axis=0) for part in self.parts()) / there
         return mean, np.sqrt(square)
 
-    def counts(self, column: int, size: int) -> NDArray[np.int64]:
-        """How often each of the places 0 to size - 1 occurs in a column, (size,)."""
-        found = np.zeros(size, np.int64)
-        for part in self.parts():
-            places = part[:, column]
-            found += np.bincount(places[~np.isnan(places)].astype(int), minlength=size)
+    def counts(self, sizes: Mapping[int, int]) -> dict[int, NDArray[np.int64]]:
+        """How often each of the places 0 to size - 1 occurs, (size,), by column: `sizes` are those of some columns."""
+        found = {column: np.zeros(size, np.int64) for column, size in sizes.items()}
+        for part in self.parts() if sizes else ():
+            for column, count in found.items():
+                places = part[:, column]
+                count += np.bincount(places[~np.isnan(places)].astype(int), minlength=len(count))
         return found
 
+    def distinct(self, column: int) -> bool:
+        """Whether a column's values may all differ, by the rows that are read first."""
+        known = np.sort(self._first[:, column])
+        return not bool((known[1:] == known[:-1]).any())
+
+    @cached_property
+    def _first(self) -> Floats:
+        return next(self.parts())
+
     def medians(self) -> Floats:
-        """Of the sample."""
+        """Of the sample; NaN where it misses all values of a column."""
         some = self.sample
-        if some.held is not None:
-            return np.asarray(np.nanmedian(some.held, axis=0))
-        return np.array([np.nanmedian(column) for _, column in some.columns(range(self.shape[1]))])
+        with _quietly():
+            if some.held is not None:
+                return np.asarray(np.nanmedian(some.held, axis=0))
+            return np.array([np.nanmedian(column) for _, column in some.columns(range(self.shape[1]))])
 
     def quantiles(self, shares: Sequence[float]) -> Floats:
-        """Of the sample, (len(shares), k)."""
+        """Of the sample, (len(shares), k); NaN where it misses all values of a column."""
         some = self.sample
-        if some.held is not None:
-            return np.asarray(np.nanquantile(some.held, shares, axis=0))
-        return np.stack([np.nanquantile(column, shares) for _, column in some.columns(range(self.shape[1]))], axis=1)
+        with _quietly():
+            if some.held is not None:
+                return np.asarray(np.nanquantile(some.held, shares, axis=0))
+            found = [np.nanquantile(column, shares) for _, column in some.columns(range(self.shape[1]))]
+            return np.stack(found, axis=1)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without NumPy's warning of columns that hold nothing."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
+        yield

@@ -75,16 +75,15 @@ class TablePreprocessor(OnePart):
         values = Chosen(rows.values, numbers)
         number = [i for i, kind in enumerate(kinds) if kind == "number"]
         gone = values.seen.gone
+        counts = values.counts({i: len(rows.texts[i]) for i, kind in enumerate(kinds) if kind != "number"})
         categories = tuple(
-            None
-            if kind == "number"
-            else Categories.fit(values.counts(i, len(rows.texts[i])), int(gone[i]), rows.texts[i], rare)
-            for i, kind in enumerate(kinds)
+            Categories.fit(counts[i], int(gone[i]), rows.texts[i], rare) if i in counts else None
+            for i in range(len(kinds))
         )
         x = values.taking(number)
         names = rows.columns or tuple(map(str, range(len(kinds))))
         called = rows.columns or tuple(f"column {i}" for i in range(len(kinds)))
-        warn_of_columns(values, kinds, called, rows.texts, rare)
+        warn_of_columns(values, kinds, called, rows.texts, counts, rare)
         scales = Numbers.fit(x, [names[i] for i in number], scaling, log_tails)
         result = cls(rows.columns, kinds, scales, categories, scaling)
         return replace(result, numbers=replace(scales, blank=_blank(result.encoder, x, scales.missed)))
@@ -205,6 +204,7 @@ class TablePreprocessor(OnePart):
 
     def _prepared_in_file(self, rows: TableRows, numbers: np.ndarray) -> PreparedTable:
         """As `prepare`, what is made in a file of the cache's folder that goes with it."""
+        import torch
 
         def made(of: Callable[[Tensor], Tensor]) -> StoredTable:
             step = CHUNK * max(1, PIECE // (8 * CHUNK * len(self.kinds)))
@@ -213,7 +213,9 @@ class TablePreprocessor(OnePart):
 
         category = self.encoder.category
         codes = None if self.encoder.all_numbers else made(lambda raw: raw.index_select(1, category))
-        return PreparedTable(self.encoder, made(self.encoder.numbers), codes)
+        some = len(self.encoder.number) > 0  # a file of nothing cannot be mapped
+        encoded = made(self.encoder.numbers) if some else torch.empty(len(numbers), 0)
+        return PreparedTable(self.encoder, encoded, codes)
 
     def restore(self, tensor: Tensor) -> np.ndarray:
         """The inverse of `tensor`, in the user's units: (n, k) float64 for a table of numbers, with NaN where an
@@ -348,9 +350,10 @@ def _blank(encoder: TableEncoder, x: Chosen, missed: Floats) -> Floats:
     import torch
 
     landmarks = np.nan_to_num(x.seen.most)
+    mean = x.seen.total / np.maximum(1, len(x) - x.seen.gone)
     for i, column in x.sample.columns(np.flatnonzero(missed).tolist()):
         found = column[~np.isnan(column)]
-        landmarks[i] = np.median(found) if len(found) else 0.0
+        landmarks[i] = np.median(found) if len(found) else mean[i]  # as `Numbers.fit` does
     scaled = encoder.scaled(torch.from_numpy(landmarks[None]))[0].numpy()
     return np.asarray(np.where(missed > 0, scaled, scaled + 1))
 

@@ -68,6 +68,7 @@ class ParquetFile:
 
     def _as_rows(self, table: Any, names: Sequence[str], kinds: "Mapping[str, Kind]", first: int = 0) -> "TableRows":
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         from .tables import as_table
 
@@ -75,7 +76,10 @@ class ParquetFile:
             if kinds.get(field.name) == "category" and (
                 pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_null(field.type)
             ):
-                table = table.set_column(i, field.name, table.column(i).cast(pa.string()))
+                column = table.column(i)
+                if pa.types.is_floating(field.type):  # NaN is missing, and no text
+                    column = pc.if_else(pc.is_nan(column), pa.scalar(None, field.type), column)
+                table = table.set_column(i, field.name, column.cast(pa.string()))
         return as_table(table, first).chosen(names)
 
     @contextmanager

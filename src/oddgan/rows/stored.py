@@ -58,5 +58,5 @@ def stored(
             raise DataError(f"{path}: became shorter while it was read; copy it anew")
         return np.frombuffer(data, dtype).reshape(shape, order=order)
     mapped = np.memmap(path, dtype, "r", offset=offset, shape=shape, order=order).view(Watched)
-    mapped.path, mapped.end = str(path), needed
+    mapped.path, mapped.end = os.path.abspath(path), needed  # the working folder may change
     return mapped

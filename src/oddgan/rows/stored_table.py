@@ -132,22 +132,27 @@ class _Mapped:
 
     def __init__(self, file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, int], offset: int) -> None:
         self.dtype, self.width = dtype, shape[1]
-        needed = offset + shape[0] * shape[1] * dtype.itemsize
+        self._name, self._needed = file.name, offset + shape[0] * shape[1] * dtype.itemsize
         self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        if len(self._memory) < needed:
+        if len(self._memory) < self._needed:
             raise DataError(f"{file.name}: is truncated; delete it")
         self._all: NDArray[Any] = np.ndarray(shape, dtype, self._memory, offset)
         self._looked_at = 0
 
     def rows(self, places: Places) -> NDArray[Any]:
-        """A copy of these rows. Threads may ask for rows at once."""
+        """A copy of these rows. Threads may ask for rows at once. Raises `DataError` where the file was cut off."""
+        if self._memory.size() < self._needed:  # of the file as it is: a page that is gone would end the process
+            raise DataError(f"{self._name}: became shorter while it was read; copy it anew")
+        if isinstance(places, range) and places.step < 0:
+            return self.rows(places[::-1])[::-1]
+        row = self.width * self.dtype.itemsize
         if isinstance(places, range):
             found = self._all[places.start : places.stop : places.step].copy()
-            self._looked_at += found.nbytes
+            self._looked_at += len(places) * min(places.step * row, max(AROUND, row))
         else:
             found = self._all[places]
-            dense = len(places) and places[-1] - places[0] < 2 * len(places)
-            self._looked_at += 2 * found.nbytes if dense else len(places) * max(AROUND, found[:1].nbytes)
+            dense = len(places) and np.ptp(places) < 2 * len(places)
+            self._looked_at += 2 * found.nbytes if dense else len(places) * max(AROUND, row)
         if self._looked_at > MOST_MAPPED and hasattr(mmap, "MADV_DONTNEED"):
             self._memory.madvise(mmap.MADV_DONTNEED)  # of a file's pages that only means: out of this process
             self._looked_at = 0

@@ -95,11 +95,23 @@ class TableFile:
     def read(self) -> "TableRows":
         """All rows. Raises `DataError` for texts in a column that is declared to hold numbers, or that seem to be
         numbers or dates in one of which nothing is declared."""
-        from .tables import refuse_suspicious
-
-        cache = TableCache(getattr(self.file, "paths", [self.path]), [self.columns, sorted(self.kinds.items())])
+        paths = self.file.paths if isinstance(self.file, TableFolder) else [self.path]
+        cache = TableCache(self.path, paths, [self.columns, sorted(self.kinds.items())])
         if (known := cache.found()) is not None:
             return known
+        with cache.alone(*self._bytes(cache.size)):
+            return cache.found() or self._read(cache)
+
+    def _bytes(self, size: int) -> tuple[int, int | None]:
+        """The bytes that all numbers take at least and at most, None where nothing says so, of files of `size` bytes:
+        those of CSV have one for each value at least."""
+        if isinstance(self.file, CsvFile):
+            return 0, None if self.path.suffix.lower() == ".gz" else 8 * size
+        return (exact := 8 * self.file.count() * len(self.columns)), exact
+
+    def _read(self, cache: TableCache) -> "TableRows":
+        from .tables import refuse_suspicious
+
         rows = self.file.whole(self.columns, self.kinds, cache.gathered)
         for i in np.flatnonzero(rows.plain):
             if self.kinds.get(name := self.columns[i]) == "number" and rows.texts[i]:

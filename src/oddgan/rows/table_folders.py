@@ -94,12 +94,27 @@ class TableFolder:
         apart = [one for one in self.partitions if one.name in kinds]
         # A file's rows are read by some column of its own, even where only those of folders are wanted.
         read = chosen or {self.own[0]: kinds.get(self.own[0], "number")}
+        warned = False
         for i, path in enumerate(self.paths):
             file = ParquetFile(path)
             if missing := [name for name in read if name not in file.columns]:
                 raise DataError(f"{path}: has no column {missing[0]!r}, which {self.names[0]} has; write it again")
+            if not warned and (later := [name for name in file.columns if name not in self.own]):
+                self._warn_of(later, path)
+                warned = True
             for part in file.parts(read, size):
                 yield path, _with(part, apart, i, kinds).chosen(list(kinds)) if apart else part
+
+    def _warn_of(self, columns: Sequence[str], path: Path) -> None:
+        from ..cautions import DataWarning, warn  # scikit-learn comes with it
+        from .tables import listed
+
+        warn(
+            DataWarning,
+            "later-columns",
+            f"{path}: has columns that the folder's first file lacks ({listed(columns, 5)}): they are left out; add "
+            f"them to {self.names[0]} if they matter",
+        )
 
     def whole(self, chosen: Sequence[str], known: "Mapping[str, Kind]", gathered: Gather | None = None) -> "TableRows":
         """All rows of the columns `chosen`; see `ParquetFile.whole`."""
@@ -132,7 +147,7 @@ def _with(part: "TableRows", columns: Sequence[_Partition], i: int, kinds: "Mapp
         values.append(np.full((len(part), 1), place))
         own_kinds.append("number" if number else "category")
         texts.append(() if number or value is None else (value,))
-        plain.append(False)
+        plain.append(not number and kinds[one.name] != "category")
     names = (*(part.columns or ()), *(one.name for one in columns))
     return replace(
         part,

@@ -252,7 +252,7 @@ def _from_series(series: Any, name: str) -> tuple[NDArray[np.float64], Kind, tup
 
     dtype = series.dtype
     if dtype.is_numeric():
-        return np.asarray(series.cast(nw.Float64).to_numpy(), np.float64), "number", ()
+        return _floats(series), "number", ()
     if not isinstance(dtype, nw.String | nw.Categorical | nw.Enum | nw.Boolean | nw.Object | nw.Unknown):
         timed = isinstance(dtype, nw.Datetime | nw.Date | nw.Time | nw.Duration)
         meaning = "; the hour, or the days since an event, would be numbers" * timed
@@ -276,6 +276,18 @@ def _from_series(series: Any, name: str) -> tuple[NDArray[np.float64], Kind, tup
         return np.array([math.nan if value is None else float(value) for value in found]), kind, BOOLEANS
     places, known = _coded(found)
     return places, kind, known
+
+
+def _floats(series: Any) -> NDArray[np.float64]:
+    """A column of numbers, whole ones rounded where float64 has no such number."""
+    import narwhals as nw
+
+    try:
+        return np.asarray(series.cast(nw.Float64).to_numpy(), np.float64)
+    except ValueError:  # Arrow refuses to round whole numbers unless it is asked to
+        if not series.dtype.is_integer():
+            raise
+        return np.asarray(series.to_arrow().cast("float64", safe=False).to_numpy(zero_copy_only=False), np.float64)
 
 
 def refuse_suspicious(

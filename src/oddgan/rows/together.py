@@ -20,6 +20,7 @@ from .tables import TableRows
 BY_CHANCE = 10.0  # times as many pairs of equal rows as chance makes: then they are copies
 HASHED = 2**24  # bytes of a table from which on hashes of rows are compared
 SAMPLED = 2**20  # rows of a larger table by which chance is judged
+SAMPLE = 2**28  # bytes of these rows at most
 COMMON = 0.01  # a share of all rows from which on equal rows are one common row, if they are
 FAR_LARGER = 10.0  # times as many as equal rows are on average
 
@@ -86,7 +87,7 @@ def _by_chance(values: np.ndarray) -> float:
 
 def _some_values(rows: TableRows) -> np.ndarray:
     """The values (m, k) of all rows of a table, or of some of a very large one, evenly spaced."""
-    step = max(1, len(rows) // SAMPLED)
+    step = max(1, len(rows) // SAMPLED, -(-8 * len(rows) * rows.shape[1] // SAMPLE))
     return np.asarray(rows.values if step == 1 else rows.values[::step])
 
 
