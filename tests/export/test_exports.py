@@ -139,6 +139,13 @@ def test_smaller_numbers_have_thresholds_of_their_own(tmp_path, made):
         export(detector, tmp_path / "out", precision="int8", keep_thresholds=True)
 
 
+def test_weights_that_two_products_share_stay_as_they_are_in_eight_bits(tmp_path, pictures):
+    """The quantiser has one scale for each of a weight's rows, and DSEBM uses the weight and its transpose."""
+    detector = testing.small(oddgan.DSEBM, updates=2).fit(pictures)
+    facts = export(detector, tmp_path / "int8", pictures, precision="int8")
+    assert 0 < facts["score"]["relative"] < 0.1
+
+
 def test_openvino_answers_as_well(tmp_path, made, plain):
     pytest.importorskip("openvino")
     for name in ("map", "mixed"):

@@ -68,6 +68,16 @@ def quantised(graph: Any, rows: Iterator[np.ndarray], name: str, exclude: Collec
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=list(exclude),
+            nodes_to_exclude=[*exclude, *_turned(onnx.load(str(plain)))],
         )
         return onnx.load(str(small))
+
+
+def _turned(graph: Any) -> list[str]:
+    """The matrix products that share their weight with one that has it transposed: the quantiser has one scale for each
+    of a weight's rows or columns, and takes that of the first product for all."""
+    ways: dict[str, set[bool]] = {}
+    products = [node for node in graph.graph.node if node.op_type in ("Gemm", "MatMul")]
+    for node in products:
+        ways.setdefault(node.input[1], set()).add(any(one.name == "transB" and one.i for one in node.attribute))
+    return [node.name for node in products if len(ways[node.input[1]]) > 1]
