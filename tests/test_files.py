@@ -294,3 +294,13 @@ def test_a_line_is_appended_whole_or_not_at_all(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="No space"):
             files.append_whole(file.fileno(), b"second line\n")
     assert place.read_bytes() == b"first line\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fchmod"), reason="this system has no such permissions")
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    place = tmp_path / "scores.csv"
+    place.write_text("old")
+    place.chmod(0o600)
+    with whole_file(place) as file:
+        file.write(b"new")
+    assert (place.read_text(), place.stat().st_mode & 0o777) == ("new", 0o600)

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,6 +50,9 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
                 yield file
                 file.flush()
                 os.fsync(handle)
+                if hasattr(os, "fchmod"):
+                    with suppress(OSError):  # there is none yet
+                        os.fchmod(handle, stat.S_IMODE(path.stat().st_mode))
                 if LOCKS:
                     os.replace(part, path)  # while it is locked: nobody takes it for a dead writer's
             if not LOCKS:  # Windows moves no open file

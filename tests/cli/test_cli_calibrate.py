@@ -83,6 +83,10 @@ def test_rows_apart_set_the_threshold(parts):
     assert main(["train", "parts", "--normal", "all", *PCA, "-o", "m.oddgan", "--calibrate", "other"]) == 0
     det = oddgan.load("m.oddgan")
     assert (det.n_calibrate_, det.training_["rows"]) == (30, 60)
+    Path("other/broken.png").write_bytes(b"")
+    words = ["--calibrate", "other", "--skip-bad"]
+    assert main(["train", "parts", "--normal", "all", *PCA, "-o", "m.oddgan", *words]) == 4
+    Path("other/broken.png").unlink()
     keyed = ["--calibrate", "other", "--strata", "folder"]
     assert main(["train", "parts", "--normal", "all", *PCA, "-o", "m.oddgan", *keyed]) == 0
     assert oddgan.load("m.oddgan").model_.calibration.strata == (".",)
@@ -137,3 +141,25 @@ def test_a_model_is_trained_on(parts, capsys):
     assert "say for how long" in capsys.readouterr().err
     assert main(["train", "parts", *small, "--continue-from", "m.oddgan", "--width", "4", "-o", "n.oddgan"]) == 2
     assert "--width" in capsys.readouterr().err
+
+
+def test_defects_have_the_columns_of_the_data(table, capsys):
+    assert main(["train", "flows.csv", *PCA, "--drop", "batch", "--drop", "machine", "-o", "m.oddgan"]) == 0
+    keyed = ["calibrate", "m.oddgan", "new.csv", "--drop", "batch", "--strata", "machine"]
+    Path("bad.csv").write_text("x,y,machine,batch\n90,-90,a,B0\n")
+    capsys.readouterr()
+    assert main([*keyed, "--defects", "bad.csv"]) == 0
+    assert "1 of 1 would be caught" in capsys.readouterr().out
+    Path("m-recalibrated.oddgan").unlink()
+    assert main([*keyed, "--defects", "nowhere.csv"]) == 2
+    assert not Path("m-recalibrated.oddgan").exists()
+
+
+def test_rows_apart_may_have_the_keys_that_rows_to_train_on_have(table, capsys):
+    asked = ["--calibrate", "new.csv", "--drop", "batch", "--strata", "machine", "--false-alarm-rate", "0.1"]
+    assert main(["train", "flows.csv", *PCA, "-o", "m.oddgan", *asked]) == 0
+    det = oddgan.load("m.oddgan")
+    assert list(det.feature_names_in_) == ["x", "y"]
+    assert set(det.model_.calibration.by_stratum) == {"a", "b"}
+    command = next(line for line in capsys.readouterr().out.splitlines() if "oddgan score" in line)
+    assert "--drop batch --drop machine" in command

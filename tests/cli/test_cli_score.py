@@ -209,6 +209,9 @@ def test_a_source_that_is_missing_stops_it_or_is_a_row(oddgan, model, folder):
     (bad,) = [row for row in read(ran.out) if row["verdict"] == "unusable"]
     assert bad["path"] == "nowhere.png"
     assert "no such file" in bad["reason"]
+    first = oddgan("score", model, "nowhere.png", folder / "test/good", "--skip-bad")
+    assert first.code == 4
+    assert sorted(first.out.splitlines()) == sorted(ran.out.splitlines())
 
 
 def test_json_lines(oddgan, model, folder, tmp_path):

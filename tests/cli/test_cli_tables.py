@@ -204,3 +204,30 @@ def test_columns_in_words_are_those_that_an_explanation_names():
         assert in_words(names, some, 500) == told
     assert in_words(names, None, 2) == ["", ""]
     assert in_words(("a", "b"), np.array([[np.nan, np.nan]]), 1) == ["a 0%; b 0%"]
+
+
+def test_results_do_not_become_a_part_of_the_table(oddgan, tmp_path):
+    import pandas as pd
+
+    pytest.importorskip("pyarrow")
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    (tmp_path / "rows").mkdir()
+    rows.to_parquet(tmp_path / "rows" / "0.parquet")
+    assert oddgan("train", "rows", "--detector", "pca", "-o", "m.oddgan").code == 0
+    for name in ("rows/0.parquet", "rows/scores.parquet"):
+        ran = oddgan("score", "m.oddgan", "rows", "-o", name)
+        assert ran.code == 2
+        assert "would be read as a part of the table" in ran.complaint
+    assert [path.name for path in (tmp_path / "rows").iterdir()] == ["0.parquet"]
+
+
+def test_booleans_of_a_database_are_those_of_training(oddgan, tmp_path):
+    import pandas as pd
+
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": random.normal(size=80), "encrypted": random.random(80) < 0.3})
+    package.PCA(random_state=0).fit(rows).save(tmp_path / "m.oddgan")
+    rows.to_csv("words.csv", index=False)
+    rows.assign(encrypted=rows.encrypted.astype(int)).to_csv("numbers.csv", index=False)
+    one, other = (oddgan("score", "m.oddgan", name).out for name in ("words.csv", "numbers.csv"))
+    assert one == other

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from oddgan.data import masks
 from oddgan.data.hard_masks import is_hard
 from oddgan.data.masks import as_mask
 
@@ -86,3 +87,11 @@ def test_two_values_in_any_format_and_type() -> None:
         assert is_hard(one)
         assert is_hard(one, lossy=True)
     assert not is_hard(labels(1, 2), lossy=True)
+
+
+def test_a_lossless_picture_with_a_profile_is_lossless(tmp_path):
+    for lossless in (True, False):
+        for more in ({}, {"icc_profile": b"x" * 33}):
+            place = tmp_path / "mask.webp"
+            Image.fromarray(np.eye(16, dtype=np.uint8) * 2).save(place, lossless=lossless, **more)
+            assert masks._is_lossy(str(place)) == (not lossless)

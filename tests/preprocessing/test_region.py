@@ -172,3 +172,10 @@ def test_examples_show_what_was_made_of_a_region_in_its_place(detector, pictures
         np.testing.assert_array_equal(inside, expected)
     else:
         np.testing.assert_array_equal(shown, expected)
+
+
+def test_a_picture_at_whose_size_nothing_of_the_region_is_left_is_refused():
+    X = np.random.default_rng(0).integers(0, 256, (30, 200, 200), dtype=np.uint8)
+    det = oddgan.PCA(random_state=0, size=8, roi=(1, 1, 8, 8), convert=True).fit(X)
+    with pytest.raises(DataError, match="nothing of the region of interest is left"):
+        det.anomaly_score(X[:1, :10, :10])

@@ -1,7 +1,8 @@
 """oddgan calibrate."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,7 +75,6 @@ def calibrate(
     DATA is understood by its layout, as oddgan train does; its normal rows, none of which the model should have been
     trained on, set the threshold, all p-values, and the threshold of anomaly maps. The networks stay as they are.
     """
-    from ..data import rows as rows_of
     from ..data.split import for_calibration
     from ..evaluation import calibration_of
     from .reading import as_taken, check_beside, check_readable, columns_of, open_model, open_split
@@ -85,6 +85,8 @@ def calibrate(
     check_writable(new, *reports, inputs=(data, defects) if defects else (data,))
     detector = open_model(model, device=device, block_size=block_size, convert=convert)
     check_beside(detector, groups=groups, strata=strata)
+    leave = [*(drop or ()), *(name for name in (label, groups, strata) if name)]
+    bad = None if defects is None else as_taken(_rows_of(defects, leave, channels_from), detector)
     split = open_split(
         data,
         normal=normal,
@@ -124,7 +126,7 @@ def calibrate(
         ("guarantee", str(again.guarantee_)),
         ("model", f"{new} ({terminal.size(new)})"),
     )
-    known = None if defects is None else again.known_defects(as_taken(rows_of(defects), again))
+    known = None if bad is None else again.known_defects(bad)
     if known is not None:
         _say_caught(known)
     if reports:
@@ -133,6 +135,15 @@ def calibrate(
         terminal.written(*reports)
     if split.skipped:
         raise typer.Exit(LEFT_OUT)
+
+
+def _rows_of(defects: str, leave: Sequence[str], channels_from: str | None) -> Any:
+    """The defects, without columns to leave out that they have."""
+    from ..data import rows as rows_of
+    from .reading import columns_in
+
+    here = sorted(set(columns_in(defects)) & set(leave))
+    return rows_of(defects, drop=here, channels_from=channels_from.split(",") if channels_from else ())
 
 
 def _percent(share: float) -> str:

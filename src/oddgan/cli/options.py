@@ -203,7 +203,14 @@ def as_words(
     anomaly: list[str] | None = None,
     label: str | None = None,
     drop: list[str] | None = None,
+    channels_from: str | None = None,
 ) -> list[str]:
     """These options as words of a command."""
-    given = [("--label", [label] if label else []), ("--normal", normal), ("--anomaly", anomaly), ("--drop", drop)]
+    given = [
+        ("--label", [label] if label else []),
+        ("--normal", normal),
+        ("--anomaly", anomaly),
+        ("--drop", drop),
+        ("--channels-from", [channels_from] if channels_from else []),
+    ]
     return [word for flag, values in given for value in values or [] for word in (flag, value)]

@@ -27,8 +27,10 @@ PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def check_writable(*paths: Path | None, inputs: Iterable[str | Path] = ()) -> None:
-    """Make the folders of these files-to-be. Raises `OutputError` where one cannot be written, or would replace
-    another result, an input, or a picture in a folder of inputs."""
+    """Make the folders of these files-to-be. Raises `OutputError` where one cannot be written, would replace another
+    result, an input, or a picture in a folder of inputs, or would become a part of a table in a folder of inputs."""
+    from ..rows.table_files import is_table
+
     taken = {Path(given).resolve() for given in inputs}
     for path in paths:
         if path is None:
@@ -36,9 +38,12 @@ def check_writable(*paths: Path | None, inputs: Iterable[str | Path] = ()) -> No
         if path.name.startswith("--"):
             raise OutputError(f"{path}: stands where the name of a file is expected; give the name before it")
         place = path.resolve()
+        around = [folder for folder in taken if folder in place.parents]
         picture = place.suffix.lower() in PICTURES and place.exists()
-        if place in taken or (picture and any(folder in place.parents for folder in taken)):
+        if place in taken or (picture and around):
             raise OutputError(f"{path}: would replace what the command reads or also writes; give another name")
+        if place.suffix.lower() == ".parquet" and any(is_table(folder) for folder in around):
+            raise OutputError(f"{path}: would be read as a part of the table in {around[0]}; give another folder")
         taken.add(place)
         if path.is_dir():
             raise OutputError(f"{path}: is a folder; give the name of a file")

@@ -1,6 +1,6 @@
 """Models and rows as the commands need them: rows come in chunks, so memory stays flat."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,25 @@ def columns_of(detector: "Detector") -> "Columns | None":
     """The columns that the model takes, where it takes tables."""
     preprocessor = detector.model_.preprocessor
     return preprocessor if preprocessor.kind == "table" else None
+
+
+def opener(drop: Iterable[str], channels_from: str | None) -> Callable[[str], Any]:
+    """What opens a source of rows, with these options."""
+    from .. import data as sources
+
+    more: dict[str, Any] = {"drop": drop} if drop else {}
+    if channels_from:
+        more["channels_from"] = channels_from.split(",")
+    return lambda source: sources.rows(source, **more)
+
+
+def columns_in(data: str) -> tuple[str, ...]:
+    """The columns of a table, as far as its files say; none of other data."""
+    from ..rows.remote import local
+    from ..rows.table_files import TableFile, is_table
+
+    path = local(data)
+    return TableFile(path).columns if path.exists() and is_table(path) else ()
 
 
 def as_taken(rows: Any, detector: "Detector", beside: str | None = None) -> "Rows | TableFile":
@@ -207,6 +226,7 @@ def chunks(
 def _pictures(rows: "PictureRows", detector: "Detector", most: int, wanted: range) -> Iterator[Chunk]:
     """Pictures decoded in threads, in order, and handed on when they are many or large."""
     from ..rows.pictures import NamedPictures, PictureRows
+    from ..rows.places import called
     from ..rows.threads import threaded
 
     check = detector.model_.preprocessor.check
@@ -217,7 +237,7 @@ def _pictures(rows: "PictureRows", detector: "Detector", most: int, wanted: rang
             check(picture)
             return i, picture, ""
         except DataError as error:
-            path = rows.source.paths[i] if hasattr(rows.source, "paths") else rows.name(i)
+            path = called(rows.source.paths[i]) if hasattr(rows.source, "paths") else rows.name(i)
             return i, None, str(error).removeprefix(f"{path}: ").removeprefix(f"{rows.name(i)}: ")
 
     held: list[np.ndarray] = []

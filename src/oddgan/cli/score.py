@@ -1,6 +1,6 @@
 """oddgan score."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -180,7 +180,7 @@ def score(
     asked = dict(locals())  # for the tasks of an engine
     from .maps import kinds_of, scale_of
     from .parts import engine_for
-    from .reading import open_model
+    from .reading import open_model, opener
     from .scores import format_of
 
     kinds, fullest = kinds_of("overlay" if map_as is None else map_as), scale_of(map_scale)
@@ -220,8 +220,8 @@ def score(
         if any(Path(one).resolve() in around for one in held if Path(one).exists()):
             raise ParameterError(f"--maps {maps}: is among the pictures themselves; choose another folder")
         check_folder(maps.absolute().parent)
-    open_source = _opener(drop or (), channels_from)
-    first = None if live else open_source(data[0])  # before the model, which takes longer to load
+    open_source = opener(drop or (), channels_from)
+    first = None if live else _first(data, open_source, skip_bad)  # before the model, which takes longer to load
     detector = open_model(
         model,
         device=device,
@@ -360,13 +360,14 @@ def _check_fdr(fdr: float, rates: Sequence[float], streamed: bool) -> None:
         )
 
 
-def _opener(drop: Iterable[str], channels_from: str | None) -> Callable[[str], Any]:
-    from .. import data as sources
-
-    more: dict[str, Any] = {"drop": drop} if drop else {}
-    if channels_from:
-        more["channels_from"] = channels_from.split(",")
-    return lambda source: sources.rows(source, **more)
+def _first(data: Sequence[str], open_source: Callable[[str], Any], skip_bad: bool) -> Any:
+    """The first source, or the error of one that may be left out."""
+    try:
+        return open_source(data[0])
+    except DataError as error:
+        if not skip_bad or len(data) == 1:
+            raise
+        return error
 
 
 def _opened(
@@ -382,6 +383,8 @@ def _opened(
 
     def source(i: int) -> Source:
         try:
+            if not i and isinstance(first, DataError):
+                raise first
             return Source(without_secrets(data[i]), as_taken(open_source(data[i]) if i else first, detector, strata))
         except DataError as error:
             if not skip_bad or len(data) == 1:

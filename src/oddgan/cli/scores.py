@@ -65,7 +65,8 @@ class Results:
         regions: Sequence[Any] | None = self.regions
         if regions is not None:
             regions = [[_in_full(one) for one in found] if in_full else _briefly(found) for found in regions]
-        return [column for column in (self.columns, regions, self.reasons) if column is not None]
+        reasons = None if self.reasons is None else [*map(_text, self.reasons)]
+        return [column for column in (self.columns, regions, reasons) if column is not None]
 
     def all(self, number: Callable[[np.ndarray], Sequence[Any]], *, in_full: bool) -> list[Sequence[Any]]:
         """All columns but the keys, numbers as `number` makes them; regions as text, or `in_full`."""

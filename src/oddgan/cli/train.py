@@ -162,7 +162,7 @@ def train(
     On several processors or GPUs: torchrun --nproc-per-node N -m oddgan train ... trains in N processes, each with
     its share of every batch.
     """
-    from .reading import check_readable, columns_of, open_split
+    from .reading import check_readable, columns_in, columns_of, open_split
 
     automatic = detector == AUTO
     if automatic and launched.launched():
@@ -196,7 +196,9 @@ def train(
     if continue_from is not None:
         understood["like"] = columns_of(untrained.known)
     keys: dict[str, Any] = {"groups": groups, "strata": strata}
-    split = open_split(data, **understood, **({} if calibrate else keys))
+    own = columns_in(data) if groups or strata else ()
+    leave = [*(drop or ()), *(key for key in keys.values() if key in own)] or None  # of rows that no key is asked of
+    split = open_split(data, **{**understood, "drop": leave} if calibrate else {**understood, **keys})
     apart = open_split(calibrate, **understood, **keys) if calibrate else None
     for source, found in ((data, split), (calibrate, apart)):
         if found is not None and found.train is None:
@@ -244,8 +246,9 @@ def train(
     terminal.facts(*described(fitted, model, seconds))
     evaluation = _judge(fitted, split, bool(reports)) if judged else None
     _report(reports, fitted, data=name_of(data), note=split.note, seconds=seconds, evaluation=evaluation)
-    _say_next(fitted, model, data, split, drop, as_words(normal=normal, anomaly=anomaly, label=label, drop=drop))
-    if split.skipped:
+    more = as_words(drop=leave, channels_from=channels_from)
+    _say_next(fitted, model, data, split, more, [*as_words(normal=normal, anomaly=anomaly, label=label), *more])
+    if split.skipped or (apart is not None and apart.skipped):
         raise typer.Exit(LEFT_OUT)
 
 
@@ -371,13 +374,10 @@ def _report(paths: list[Path], detector: "Detector", **known: Any) -> None:
         terminal.facts(("report", [str(path) for path in paths]))
 
 
-def _say_next(
-    detector: "Detector", model: Path, data: str, split: "Split", drop: list[str] | None, given: list[str]
-) -> None:
+def _say_next(detector: "Detector", model: Path, data: str, split: "Split", more: list[str], given: list[str]) -> None:
     pictures = detector.model_.preprocessor.kind == "pictures"
-    more = [] if pictures else as_words(drop=drop)
     if pictures and detector.reconstructs:
-        more = ["--maps", "maps"]
+        more = [*more, "--maps", "maps"]
     commands = [["score", str(model), "NEW_DATA", "-o", "scores.csv", *more]]
     if split.labels is not None:
         commands.append(["evaluate", str(model), data, *given, "--report", "report.html"])

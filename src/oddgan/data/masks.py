@@ -1,6 +1,7 @@
 """Masks of the anomalous places in test pictures."""
 
 import operator
+import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -113,8 +114,15 @@ def _warn(warned: set[str], code: str, message: str) -> None:
 def _is_lossy(file: str) -> bool:
     """Whether a file's format changes values as it compresses: JPEG, and WebP unless it is lossless."""
     with open(page_of(file)[0], "rb") as stream:
-        start = stream.read(16)
-    return start.startswith(b"\xff\xd8\xff") or (start[8:12] == b"WEBP" and start[12:] != b"VP8L")
+        start = stream.read(12)
+        if start[8:] != b"WEBP":
+            return start.startswith(b"\xff\xd8\xff")
+        while len(head := stream.read(8)) == 8:  # parts, of which a profile may come before the picture
+            if head[:4] in (b"VP8 ", b"VP8L"):
+                return head[:4] == b"VP8 "
+            size = int.from_bytes(head[4:], "little")
+            stream.seek(size + size % 2, os.SEEK_CUR)
+    return True
 
 
 _SUFFIX = re.compile(r"[ _.-](mask|masks|gt|label|labels|seg|segmentation|ground[_-]?truth)$")

@@ -234,6 +234,8 @@ class PicturePreprocessor(OnePart):
                 f"{height}x{width} pixels, and the region of interest is of pictures of "
                 f"{spell(self.region.mask.shape)}; use convert=True (--convert) to scale it"
             )
+        if self.region is not None and not self.region.at((height, width)).any():
+            raise DataError(f"{height}x{width} pixels, at which nothing of the region of interest is left")
         if channels != self.channels and {channels, self.channels} != {1, 3}:
             raise DataError(f"{channels} channels cannot become {self.channels}; convert the picture first")
 

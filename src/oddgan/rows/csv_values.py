@@ -68,8 +68,8 @@ class Places(dict[str, float]):
 
     def __missing__(self, written: str) -> float:
         text = written.strip()
-        if self.boolean:  # in any case
-            text = {"true": "True", "false": "False"}.get(text.lower(), text)
+        if self.boolean:  # in any case, or as databases write them
+            text = {"true": "True", "1": "True", "false": "False", "0": "False"}.get(text.lower(), text)
         place = math.nan if is_missing(text) else float(self.texts.setdefault(text, len(self.texts)))
         self[written] = place
         return place
