@@ -160,8 +160,8 @@ def trained(speed: dict) -> str:
     for one in lines_of("large_data.jsonl"):
         if one["rows"] >= 1_000_000 or one["source"].endswith(("pictures", "shards")):
             what = f"{one['updates']} updates, {one['rows']:,} rows, {one['source']}"
-            rows.append([what, hours(one["train"]["seconds"]), f"{one['train']['own'] / 1000:.2f} GB"])
-    return markdown.table(["", "hours", "memory of its own"], rows, numbers_from=1)
+            rows.append([what, hours(one["train"]["processor"]), f"{one['train']['own'] / 1000:.2f} GB"])
+    return markdown.table(["", "hours of a processor", "memory of its own"], rows, numbers_from=1)
 
 
 def held() -> str:

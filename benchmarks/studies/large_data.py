@@ -6,16 +6,18 @@ For every source (a table of ten columns in one Parquet file, in a folder of Par
 of 16x16 pixels as loose files and in tar shards) and every size from ten thousand to `--largest`, the data are drawn,
 and written below `--folder` (the system's folder of temporary files), `oddgan train` runs for `UPDATES` updates and
 `oddgan score` judges all rows, each as a process of its own with an empty cache, and everything is removed. Training is
-done once more with the cache as it was left. Notes the seconds of each, and the peaks of the process's memory in MB:
-`all` as the system reports it (VmHWM), which counts pages of mapped files that the system may take back at any time,
-and `own` (the largest RssAnon seen, every 20 ms), which only the process can give back. Prints a table and writes
-benchmarks/results/large_data.jsonl, one line per source and size; lines that are there are not measured again.
+done once more with the cache as it was left. Notes the seconds of each by the clock and of the processors, and the
+peaks of the process's memory in MB: `all` as the system reports it (VmHWM), which counts pages of mapped files that the
+system may take back at any time, and `own` (the largest RssAnon seen, every 20 ms), which only the process can give
+back. Prints a table and writes benchmarks/results/large_data.jsonl, one line per source and size; lines that are there
+are not measured again.
 """
 
 import argparse
 import io
 import itertools
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -113,7 +115,7 @@ def write_pictures(source: str, n: int, folder: Path) -> Path:
 def measured(words: list[str], cache: Path) -> dict[str, float]:
     """What `oddgan` took with these words."""
     environment = {**os.environ, "ODDGAN_CACHE": str(cache)}
-    started, own, whole = time.monotonic(), 0, 0
+    started, own, whole, before = time.monotonic(), 0, 0, processor_seconds()
     process = subprocess.Popen([sys.executable, "-m", "oddgan", "-q", *words], env=environment,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
     while process.poll() is None:
@@ -126,7 +128,16 @@ def measured(words: list[str], cache: Path) -> dict[str, float]:
         time.sleep(0.02)
     if process.returncode:
         raise RuntimeError(f"oddgan {' '.join(words)}: {process.stderr.read().strip()}")
-    return {"seconds": round(time.monotonic() - started, 1), "own": own // 1024, "all": whole // 1024}
+    seconds, processor = time.monotonic() - started, processor_seconds() - before
+    return {
+        "seconds": round(seconds, 1), "processor": round(processor, 1), "own": own // 1024, "all": whole // 1024
+    }  # fmt: skip
+
+
+def processor_seconds() -> float:
+    """Of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def cell(source: str, rows: int, below: Path) -> dict:
@@ -154,17 +165,17 @@ def cells(largest: int, only: list[str]):
 
 
 def summary(line: dict) -> str:
-    told = [f"{name} {line[name]['seconds']:g} s, {line[name]['own']:,} MB" for name in ("train", "score")]
+    told = [f"{name} {line[name]['processor']:g} s, {line[name]['own']:,} MB" for name in ("train", "score")]
     return "; ".join(told)
 
 
 def table(lines: list[dict]) -> str:
     """The lines as text."""
     head = f"{'source':16}{'rows':>12}" + "".join(f"{name:>24}" for name in ("train", "train again", "score"))
-    rows = [head, f"{'':28}" + f"{'s':>8}{'own MB':>8}{'all MB':>8}" * 3]
+    rows = [head, f"{'':28}" + f"{'cpu s':>8}{'own MB':>8}{'all MB':>8}" * 3]
     for line in sorted(lines, key=lambda one: (one["source"], one["rows"])):
         numbers = [
-            line[name][figure] for name in ("train", "train again", "score") for figure in ("seconds", "own", "all")
+            line[name][figure] for name in ("train", "train again", "score") for figure in ("processor", "own", "all")
         ]
         rows.append(f"{line['source']:16}{line['rows']:>12,}" + "".join(f"{number:>8,}" for number in numbers))
     return "\n".join(rows)
