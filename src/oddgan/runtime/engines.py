@@ -83,6 +83,8 @@ class OpenVinoEngine:
             core = openvino_core()
         except ImportError as error:
             raise MissingExtra("openvino", "openvino", "a model that was exported to OpenVINO") from error
+        if not graph[0].lstrip().startswith(b"<"):  # it reads ONNX as well, whose weights may be in any other file
+            raise ArtifactError("the graph is not OpenVINO's own, which is XML")
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
