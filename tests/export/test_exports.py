@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import oddgan
-from oddgan import detectors, testing
+from oddgan import detectors, files, testing
 from oddgan.errors import OutputError, ParameterError
 from oddgan.export import export
 from oddgan.runtime import Scorer, bundle
@@ -162,6 +162,31 @@ def test_what_does_not_answer_alike_is_not_written(tmp_path, plain, monkeypatch)
     with pytest.raises(ParameterError, match="nothing was written, as scores differ by up to"):
         export(detector, tmp_path / "out", table)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_export_is_replaced_as_a_whole(tmp_path, plain, monkeypatch):
+    pytest.importorskip("openvino")
+    detector, table = plain
+    folder, rename = tmp_path / "out", files.os.rename
+    export(detector, folder, table)
+    scores = Scorer(folder).score(table)
+    (folder / "LICENSE").write_text("mine")
+
+    def full(source, target):
+        if str(source).endswith(".part"):
+            raise OSError("no space")
+        rename(source, target)
+
+    monkeypatch.setattr(files.os, "rename", full)
+    with pytest.raises(OutputError, match="no space"):
+        export(detector, folder, table, to="openvino")
+    monkeypatch.setattr(files.os, "rename", rename)
+    assert np.array_equal(Scorer(folder).score(table), scores)
+    export(detector, folder, table, to="openvino")
+    assert Scorer(folder).info()["runtime"] == "openvino"
+    names = {"model.xml", "model.bin", "verdict.safetensors", "parity.json", "README.md", "oddgan.json", "LICENSE"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path, plain):

@@ -15,7 +15,7 @@ from oddgan.errors import ArtifactError, DataError
 from oddgan.export import export
 from oddgan.model import archive
 from oddgan.runtime import Scorer, bundle, is_export
-from oddgan.runtime.engines import OnnxEngine
+from oddgan.runtime.engines import OnnxEngine, OpenVinoEngine
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -123,6 +123,45 @@ def test_a_graph_with_weights_elsewhere_is_refused(folder):
 
     forged(folder, signed)
     with pytest.raises(ArtifactError, match="weights of another file"):
+        Scorer(folder)
+
+
+def test_openvino_reads_no_onnx(folder):
+    """OpenVINO reads ONNX too, whose weights may be in any other file."""
+    pytest.importorskip("openvino")
+    data = (folder / "model.onnx").read_bytes()
+    (folder / "model.xml").write_bytes(data)
+    (folder / "model.bin").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="is not OpenVINO's own"):
+        OpenVinoEngine((data, b""))
+
+    def signed(manifest):
+        manifest["files"] |= bundle.sums_of(folder, ["model.xml", "model.bin"])
+        manifest["runtime"] = "openvino"
+
+    forged(folder, signed)
+    with pytest.raises(ArtifactError, match="is not OpenVINO's own"):
+        Scorer(folder)
+
+
+def test_an_export_that_is_replaced_while_it_is_read(original, folder, tmp_path, monkeypatch):
+    newer, file = tmp_path / "newer", bundle._file
+    shutil.copytree(folder, newer)
+    forged(newer, lambda manifest: manifest.update(detector="Newer"))
+    place = newer / "verdict.safetensors"
+
+    def replaced(where, name, sums):
+        if newer.exists():
+            shutil.rmtree(folder)
+            newer.rename(folder)
+            raise ArtifactError(f"{place}: damaged")
+        return file(where, name, sums)
+
+    monkeypatch.setattr(bundle, "_file", replaced)
+    assert Scorer(folder).info()["detector"] == "Newer"
+    monkeypatch.setattr(bundle, "_file", file)
+    (folder / "verdict.safetensors").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="damaged"):
         Scorer(folder)
 
 

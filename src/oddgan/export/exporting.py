@@ -5,6 +5,7 @@ import json
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,7 +14,7 @@ import safetensors.numpy
 
 from .. import __version__, cautions
 from ..errors import ArtifactError, DataError, MissingExtra, OutputError, ParameterError
-from ..files import whole_folder
+from ..files import replaced_folder
 from ..model import Model
 from ..onnx_runtime import onnxruntime
 from ..preprocessing.prepared import spread
@@ -29,6 +30,9 @@ from .judged import SCORE, Judge
 from .rowwise import aligned
 
 Runtime = Literal["onnx", "openvino"]
+OWN = {*chain(*bundle.GRAPHS.values()), bundle.VERDICT, bundle.PARITY, bundle.CARD, bundle.MANIFEST}
+"""What an export's files are called: those of an older one go with it, whatever else is in the folder stays."""
+
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter says which module a node is of
 
 
@@ -99,7 +103,7 @@ def export(
         sets = [("held_out", rows)]
         if len(rows) > 1:
             sets.append(("simulated", parity.simulated(model, rows)))
-    with whole_folder(path) as folder, _computed(path, to):
+    with replaced_folder(path, OWN) as folder, _computed(path, to):
         made.write_graph(folder)
         made.write_verdict(folder, own, {})
         if held is not None:
@@ -124,7 +128,6 @@ def export(
             )
         facts = {**found.facts, "rescored": held is not None, "versions": made.versions()}
         made.write_verdict(folder, own, facts)
-        _remove_others(Path(path), to)
     return facts
 
 
@@ -181,14 +184,6 @@ def _labelled(model: Model, rows: Any, labels: Any) -> tuple[Rows, np.ndarray]:
     if flags.shape != (len(opened),):
         raise DataError(f"check: labels of shape {flags.shape}, and there are {len(opened):,} rows: give one for each")
     return opened, flags
-
-
-def _remove_others(folder: Path, to: str) -> None:
-    """The graph of another runtime that an older export left in the folder."""
-    for runtime, names in bundle.GRAPHS.items():
-        for name in names:
-            if runtime != to:
-                (folder / name).unlink(missing_ok=True)
 
 
 class _Making:
