@@ -9,7 +9,8 @@ import pytest
 
 import oddgan
 from oddgan import detectors, files, testing
-from oddgan.errors import OutputError, ParameterError
+from oddgan.cautions import CalibrationWarning
+from oddgan.errors import DataError, OutputError, ParameterError
 from oddgan.export import export
 from oddgan.runtime import Scorer, bundle
 
@@ -99,6 +100,18 @@ def test_groups_and_strata_stay_with_their_rows(judged):
     assert np.array_equal(scorer.calibration.groups, theirs.groups)
     assert scorer.calibration.strata == theirs.strata
     assert np.array_equal(scorer.p_value(rows, strata=strata), detector.p_value(rows, strata=strata))
+
+
+def test_strata_are_checked_as_a_detector_checks_them(judged):
+    detector, rows, _, strata, folder = judged
+    scorer = Scorer(folder)
+    for one in (detector, scorer):
+        for wrong in (strata[:-1], "a"):
+            with pytest.raises(DataError, match="give one for each row"):
+                one.p_value(rows, strata=wrong)
+        for ask in (one.p_value, one.predict, one.explain):
+            with pytest.warns(CalibrationWarning, match="the first is 'A'"):
+                ask(rows, strata=np.where(strata == "a", "A", strata))
 
 
 def test_rows_that_set_no_threshold_are_refused(tmp_path, plain):

@@ -20,6 +20,7 @@ from ..rows import Rows, open_rows
 from ..verdict import Calibration, Combination, Guarantee, Kept, MapScale, Reference, Views
 from ..verdict.calibration import ROUNDING
 from ..verdict.patches import PatchMemory
+from ..verdict.strata import strata_of
 from . import bundle, intake
 from .engines import Engine, engine_of
 from .pipeline import SHARES, X_HAT, Pipeline
@@ -102,12 +103,14 @@ class Scorer:
 
     def p_value(self, X: Any, *, strata: Any = None) -> np.ndarray:
         """Conformal p-values (n,) float64 against held-out normals, whose scores are this runtime's own. `strata` (n,):
-        of which sort each row is, where the model has thresholds by sort."""
+        of which sort each row is, where the model has thresholds by sort. Warns of a sort that has none
+        (`oddgan.cautions.CalibrationWarning`, code "unknown-strata"); raises `DataError` where there is not one for
+        each row."""
         return self.p_value_of(self.score(X), strata=strata)
 
     def p_value_of(self, scores: np.ndarray, *, strata: Any = None) -> np.ndarray:
-        """Conformal p-values (n,) float64 of anomaly scores (n,)."""
-        return self.calibration.p_value(scores, strata)
+        """Conformal p-values (n,) float64 of anomaly scores (n,). `strata`: as for `p_value`."""
+        return self.calibration.p_value(scores, strata_of(self.calibration, strata, len(scores)))
 
     def predict(self, X: Any, *, strata: Any = None) -> np.ndarray:
         """+1 for normal rows, -1 for anomalies, (n,) int."""
