@@ -1,5 +1,7 @@
 """Exports answer as the detectors that they were made of."""
 
+import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -11,8 +13,10 @@ import oddgan
 from oddgan import detectors, files, testing
 from oddgan.cautions import CalibrationWarning
 from oddgan.errors import DataError, OutputError, ParameterError
-from oddgan.export import export
+from oddgan.export import calibrating, export, exporting
+from oddgan.rows import open_rows
 from oddgan.runtime import Scorer, bundle
+from oddgan.verdict import Calibration
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -102,6 +106,40 @@ def test_groups_and_strata_stay_with_their_rows(judged):
     assert np.array_equal(scorer.p_value(rows, strata=strata), detector.p_value(rows, strata=strata))
 
 
+def test_rows_whose_scores_nearly_tie_keep_their_groups(judged, monkeypatch):
+    """Scores that another machine computed come in another order."""
+    detector, rows, groups, strata, _ = judged
+    model = detector.model_
+    held = calibrating.found_again(model, open_rows(rows, like=model.preprocessor), groups)
+    assert np.array_equal(held.strata, strata[held.calibrate])
+    exact = model.score(held.rows.some(held.calibrate))
+    i, j = next(
+        pair
+        for pair in itertools.pairwise(np.argsort(exact))
+        if len({*held.strata[[*pair]]} | {*held.groups[[*pair]]}) == 4
+    )
+    swapped = exact.copy()
+    swapped[i] += 1.5 * (exact[j] - exact[i])
+    monkeypatch.setattr(calibrating, "SAME", 1.0)
+    monkeypatch.setattr(type(model), "score", lambda *_: swapped)
+    with pytest.warns(CalibrationWarning, match="pairs of calibration rows of different strata"):
+        again = calibrating.found_again(model, held.rows, groups)
+    assert np.array_equal(again.groups, held.groups)
+    assert not np.array_equal(again.strata, held.strata)
+
+
+def test_one_huge_score_proves_nothing(plain, monkeypatch):
+    detector, table = plain
+    model = detector.model_
+    scores = model.calibration.scores.copy()
+    scores[-1] = 1e9
+    huge = dataclasses.replace(model, calibration=Calibration.of(scores, 0.2))
+    found = iter([np.append(np.zeros(len(scores) - 1), 1e9)] * 9)
+    monkeypatch.setattr(type(model), "score", lambda *_: next(found))
+    with pytest.raises(ParameterError, match="none of these 80 rows have the scores"):
+        calibrating.found_again(huge, open_rows(table, like=model.preprocessor))
+
+
 def test_strata_are_checked_as_a_detector_checks_them(judged):
     detector, rows, _, strata, folder = judged
     scorer = Scorer(folder)
@@ -165,6 +203,30 @@ def test_openvino_answers_as_well(tmp_path, made, plain):
     with pytest.raises(ParameterError, match=r"nothing was written, as OpenVINO cannot compute .* take --to onnx"):
         export(plain[0], tmp_path / "out", plain[1], to="openvino", precision="int8")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_graph_that_the_runtime_does_not_load_is_not_written(tmp_path, plain, monkeypatch):
+    detector, table = plain
+    for to in ("onnx", "openvino"):
+        with monkeypatch.context() as patched:
+            if to == "onnx":
+                patched.setattr(exporting, "aligned", lambda graph: (graph.graph.node.pop(), graph)[1])
+            else:
+                pytest.importorskip("openvino")
+                patched.setattr(exporting, "openvino_core", lambda: None)
+            with pytest.raises(
+                ParameterError, match=r"out: nothing was written, as \w+ cannot load the graph"
+            ) as caught:
+                export(detector, tmp_path / "out", table, to=to)
+        assert ".part" not in str(caught.value)
+        assert not (tmp_path / "out").exists()
+
+
+def test_eight_bits_need_training_rows(tmp_path, plain):
+    detector, table = plain
+    again = detector.recalibrate(table[:30])
+    with pytest.raises(ParameterError, match="calibration rows alone, which were given apart"):
+        export(again, tmp_path / "out", table[:30], precision="int8")
 
 
 def test_what_does_not_answer_alike_is_not_written(tmp_path, plain, monkeypatch):

@@ -15,7 +15,7 @@ import safetensors.numpy
 from .. import __version__, cautions
 from ..errors import ArtifactError, DataError, MissingExtra, OutputError, ParameterError
 from ..files import replaced_folder
-from ..model import Model
+from ..model import Model, archive
 from ..onnx_runtime import onnxruntime
 from ..preprocessing.prepared import spread
 from ..rows import Rows, open_rows
@@ -93,7 +93,10 @@ def export(
     if X is not None:
         held = calibrating.found_again(model, open_rows(X, like=model.preprocessor), groups)
         if precision == "int8" and held.train is None:
-            raise ParameterError("precision=int8: needs the data that the detector was trained on, to see its ranges")
+            raise ParameterError(
+                "precision=int8: needs the rows that the detector was trained on, to see its ranges, and these are its "
+                "calibration rows alone, which were given apart: take float16 or float32"
+            )
     own = Thresholds(model.combination, model.calibration, model.map_scale)
     made = _Making(model, to, precision, graph_of(model), held)
     sets = [("made_up", parity.made_up(model))]
@@ -103,7 +106,7 @@ def export(
         sets = [("held_out", rows)]
         if len(rows) > 1:
             sets.append(("simulated", parity.simulated(model, rows)))
-    with replaced_folder(path, OWN) as folder, _computed(path, to):
+    with replaced_folder(path, OWN) as folder, _computed(path, folder, to):
         made.write_graph(folder)
         made.write_verdict(folder, own, {})
         if held is not None:
@@ -170,13 +173,14 @@ def _check(path: str | Path, X: Any, to: str, chosen: str, keep_thresholds: bool
 
 
 @contextmanager
-def _computed(path: str | Path, to: str) -> Iterator[None]:
-    """Raise `ParameterError` for a graph that the runtime turns out not to compute."""
+def _computed(path: str | Path, folder: Path, to: str) -> Iterator[None]:
+    """Raise `ParameterError` for a graph that the runtime turns out not to load or compute from `folder`."""
     try:
         yield
-    except CannotCompute as error:
+    except (CannotCompute, ArtifactError) as error:
         instead = "; take --to onnx" if to == "openvino" else ""
-        raise ParameterError(f"{path}: nothing was written, as {error}{instead}") from error
+        why = str(error).removeprefix(f"{folder}: ")
+        raise ParameterError(f"{path}: nothing was written, as {why}{instead}") from error
 
 
 def _labelled(model: Model, rows: Any, labels: Any) -> tuple[Rows, np.ndarray]:
@@ -236,7 +240,10 @@ class _Making:
             return
         import openvino
 
-        read = openvino_core().read_model(data)
+        try:
+            read = openvino_core().read_model(data)
+        except Exception as error:  # of its own kinds, without a common one
+            raise CannotCompute(f"OpenVINO cannot load the graph ({archive.line(error)})") from error
         for output, one in zip(read.outputs, self.graph.graph.output, strict=True):
             output.tensor.set_names({one.name})
         openvino.save_model(read, folder / bundle.GRAPHS["openvino"][0], compress_to_fp16=False)
