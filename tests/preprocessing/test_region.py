@@ -172,3 +172,15 @@ def test_examples_show_what_was_made_of_a_region_in_its_place(detector, pictures
         np.testing.assert_array_equal(inside, expected)
     else:
         np.testing.assert_array_equal(shown, expected)
+
+
+def test_little_is_kept_of_many_sizes():
+    mask = np.zeros((40, 40), bool)
+    mask[5:20, 10:30] = True
+    region = Region(mask)
+    first = region.at((41, 50)).copy(), region.nearest_corner((41, 50), 8, 33, 0)
+    for side in range(42, 80):
+        region.nearest_corner((side, side), 8, side - 8, 0)
+    assert max(len(region._scaled), len(region._corners)) <= 8
+    assert np.array_equal(region.at((41, 50)), first[0])
+    assert region.nearest_corner((41, 50), 8, 33, 0) == first[1]

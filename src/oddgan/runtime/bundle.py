@@ -100,6 +100,8 @@ def _read(folder: Path) -> Bundle:
         raise ArtifactError(f"{folder}: is for a runtime {runtime!r:.40}, which this oddgan does not know")
     sums = manifest["files"]
     graph = tuple(_file(folder, name, sums) for name in GRAPHS[runtime])
+    if PARITY in sums:
+        _file(folder, PARITY, sums)
     arrays = archive.arrays_in(folder / VERDICT, _file(folder, VERDICT, sums))
     return Bundle(folder, manifest, arrays, graph)
 
