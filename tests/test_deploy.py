@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import shlex
 import shutil
@@ -74,13 +75,29 @@ def unit() -> dict[str, dict[str, list[str]]]:
 def test_the_image_serves_every_export_of_the_volume():
     shell, option, line = json.loads(one("CMD"))
     assert [shell, option] == ["/bin/sh", "-c"]
-    words = shlex.split(line)
-    assert words[0] == "exec", "the server must be process 1, to get SIGTERM"
-    flags = check_flags(words[1:])
+    _, ends, served = line.partition("; exec ")
+    assert ends, "the server must be process 1, to get SIGTERM"
+    words = shlex.split(served)
+    flags = check_flags(words)
     assert flags == {"--host": "0.0.0.0", "--port": PORT}
     assert one("EXPOSE") == PORT
-    assert words[-1] == one("VOLUME") + "/*"
+    assert words[-1] == "$@"
     assert one("STOPSIGNAL") == "SIGTERM"
+
+
+def test_the_image_serves_exports_alone(tmp_path):
+    volume, program = tmp_path / "vol ume", tmp_path / "oddgan"
+    for name in ("a", "b c", "lost+found"):
+        (volume / name).mkdir(parents=True)
+    for name in ("a", "b c"):
+        (volume / name / "oddgan.json").write_text("{}")
+    (volume / "notes.txt").write_text("mine")
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    line = json.loads(one("CMD"))[2].replace(f" {one('VOLUME')}/", f" '{volume}'/")
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ran = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True, env=environment)
+    assert ran.stdout.splitlines()[5:] == [str(volume / "a"), str(volume / "b c")]
 
 
 def test_the_image_runs_without_rights():

@@ -13,11 +13,11 @@ import pytest
 import oddgan
 from oddgan import files
 from oddgan.errors import OutputError
-from oddgan.files import whole_file, whole_folder
+from oddgan.files import replaced_folder, whole_file, whole_folder
 
 HOLDS = """
 import sys
-from oddgan.files import whole_file, whole_folder
+from oddgan.files import replaced_folder, whole_file, whole_folder
 with {way}(sys.argv[1]) as held:
     {fill}
     print("in", flush=True)
@@ -26,6 +26,7 @@ with {way}(sys.argv[1]) as held:
 FILL = {
     "whole_file": "held.write(b'half')",
     "whole_folder": "(held / 'a').write_text('half')",
+    "replaced_folder": "(held / 'a').write_text('half')",
 }
 
 
@@ -140,7 +141,7 @@ def test_a_part_that_is_tidied_away_before_it_is_locked_is_made_again(way, tmp_p
 
     monkeypatch.setattr(files, "_lock", first_too_late)
     write(way, tmp_path / "result")
-    assert len(tries) == 2
+    assert len(tries) == (4 if way == "replaced_folder" else 2)  # its parent is locked for each renaming
     assert read(way, tmp_path / "result") == "whole"
     assert os.listdir(tmp_path) == ["result"]
 
@@ -277,6 +278,104 @@ def test_a_folder_keeps_what_else_it_holds(tmp_path):
         assert not (tmp_path / "maps" / "deep").exists()
     assert (tmp_path / "maps" / "deep" / "er" / "a").read_text() == "new"
     assert (tmp_path / "maps" / "mine").read_text() == "mine"
+
+
+def old_export(place):
+    (place / ".git").mkdir(parents=True)
+    (place / ".git" / "mine").write_text("mine")
+    for name in ("graph", "other"):
+        (place / name).write_text("old")
+
+
+def new_export(place):
+    with replaced_folder(place, ("graph", "other")) as part:
+        (part / "graph").write_text("new")
+
+
+def read_all(place):
+    return {path.name: path.read_text() for path in place.rglob("*") if path.is_file()}
+
+
+def test_a_folder_is_replaced_at_once(tmp_path, monkeypatch):
+    place, rename, seen = tmp_path / "out", os.rename, []
+    old_export(place)
+    place.chmod(0o750)
+
+    def watched(source, target):
+        seen.append(read_all(place) if place.exists() else None)
+        rename(source, target)
+
+    monkeypatch.setattr(files.os, "rename", watched)
+    new_export(place)
+    assert seen[0] == {"graph": "old", "other": "old", "mine": "mine"}
+    assert seen[1] is None
+    assert seen[2] == {"graph": "new"}
+    assert read_all(place) == {"graph": "new", "mine": "mine"}
+    assert os.listdir(tmp_path) == ["out"]
+    assert place.stat().st_mode & 0o777 == 0o750
+
+
+def test_a_folder_that_cannot_be_replaced_stands(tmp_path, monkeypatch):
+    place, rename = tmp_path / "out", os.rename
+    old_export(place)
+
+    def failing(source, target):
+        if str(source).endswith(".part"):
+            raise OSError(errno.EACCES, "no")
+        rename(source, target)
+
+    monkeypatch.setattr(files.os, "rename", failing)
+    with pytest.raises(OutputError, match="out: cannot be written"):
+        new_export(place)
+    assert read_all(place) == {"graph": "old", "other": "old", "mine": "mine"}
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_writer_that_was_killed_between_two_renamings_loses_nothing(tmp_path, before):
+    """`before`: how many renamings there were."""
+    place = tmp_path / "out"
+    old_export(place)
+    code = (
+        "import os, sys; from oddgan import files; rename, left = os.rename, [int(sys.argv[2])]\n"
+        "def renamed(a, b):\n"
+        "    if not left[0]: os._exit(9)\n"
+        "    left[0] -= 1; rename(a, b)\n"
+        "files.os.rename = renamed\n"
+        "with files.replaced_folder(sys.argv[1], ('graph', 'other')) as part: (part / 'graph').write_text('killed')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, place, str(before)]).returncode == 9
+    assert place.exists() == (before == 2)
+    with pytest.raises(ZeroDivisionError), replaced_folder(place, ("graph", "other")):
+        1 / 0  # noqa: B018
+    old = {"graph": "old", "other": "old", "mine": "mine"}
+    assert read_all(place) == (old if before == 1 else {"graph": "killed", "mine": "mine"})
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_threads_that_replace_one_folder_each_leave_a_whole_one(tmp_path):
+    place, failed = tmp_path / "out", []
+    old_export(place)
+
+    def replace(text):
+        try:
+            for _ in range(10):
+                with replaced_folder(place, ("graph", "other")) as part:
+                    (part / "graph").write_text(text)
+                    (part / "other").write_text(text)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=replace, args=(text,)) for text in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    found = read_all(place)
+    assert found["graph"] == found["other"]
+    assert found["mine"] == "mine"
+    assert os.listdir(tmp_path) == ["out"]
 
 
 def test_a_line_is_appended_whole_or_not_at_all(tmp_path, monkeypatch):

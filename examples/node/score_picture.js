@@ -10,12 +10,20 @@ const path = require("path");
 const ort = require("onnxruntime-node");
 const { PNG } = require("pngjs");
 
-/** The tensor (1, height, width, channels) of a picture file. */
+/**
+ * The tensor (1, height, width, channels) of a picture file, on black where it is transparent. What the model was not
+ * trained on is refused: pictures deeper than 8 bits, and colour for a model of grey pictures or the other way round.
+ */
 function tensorOf(file, channels) {
-  const { width, height, data } = PNG.sync.read(fs.readFileSync(file)); // always four channels
+  const { width, height, data, depth, color, colorType, palette } = PNG.sync.read(fs.readFileSync(file)); // data: four channels
+  const grey = colorType === 3 ? palette.every(([red, green, blue]) => red === green && red === blue) : !color;
+  const what = depth > 8 ? "is deeper than 8 bits" : grey ? "is grey" : "is in colour";
+  if (depth > 8 || grey !== (channels === 1))
+    throw new Error(`${file}: ${what}, and the model takes 8-bit ${channels === 1 ? "grey" : "colour"} pictures`);
   const values = new Uint8Array(width * height * channels);
   for (let i = 0; i < width * height; i++)
-    for (let c = 0; c < channels; c++) values[i * channels + c] = data[4 * i + c];
+    for (let c = 0; c < channels; c++)
+      values[i * channels + c] = Math.floor((data[4 * i + c] * data[4 * i + 3] + 127) / 255);
   return new ort.Tensor("uint8", values, [1, height, width, channels]);
 }
 

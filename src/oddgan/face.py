@@ -24,13 +24,14 @@ from .model import Explanation, Judge
 from .model import drift as drifting
 from .model.drift import Drift
 from .model.explanation import Given
-from .model.holding_out import HeldOut, one_each
+from .model.holding_out import HeldOut
 from .model.runs import Run
 from .rows import Expected, Rows, TableRows, open_rows
 from .rows.frames import rows_framed, template_of
 from .verdict import KnownDefects
 from .verdict.calibration import ROUNDING
 from .verdict.discoveries import check_fdr, discoveries, too_few
+from .verdict.strata import strata_of
 
 __all__ = ["Drift", "Explanation", "Face"]
 
@@ -173,7 +174,8 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def p_value_of(self, scores: np.ndarray, *, strata: Any = None) -> np.ndarray:
         """Conformal p-values (n,) float64 of anomaly scores (n,). `strata`: as for `p_value`."""
-        return self.model_.calibration.p_value(scores, self._strata(strata, len(scores)))
+        calibration = self.model_.calibration
+        return calibration.p_value(scores, strata_of(calibration, strata, len(scores)))
 
     def predict(self, X: Any, *, strata: Any = None) -> np.ndarray:
         """+1 for normal rows, -1 for anomalies (p-value at most the false-alarm rate), (n,) int. `strata`: as for
@@ -224,18 +226,6 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             return found
         p_value = self.p_value_of(found.score, strata=strata)
         return replace(found, p_value=p_value, is_anomaly=p_value <= self.false_alarm_rate_ + ROUNDING)
-
-    def _strata(self, strata: Any, n: int) -> np.ndarray | None:
-        """The strata of n rows as texts (n,). Warns of those that the calibration has no threshold for."""
-        found, known = one_each(strata, n, "strata"), self.model_.calibration.by_stratum
-        if found is not None and (unknown := sorted(set(found.tolist()) - known.keys())):
-            warn(
-                CalibrationWarning,
-                "unknown-strata",
-                f"there is no threshold for {len(unknown):,} strata, the first is {unknown[0]!r}; their rows are "
-                "judged by the threshold of all: recalibrate with normal rows of them",
-            )
-        return found
 
     def score_and_shares(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Of rows of a table: the anomaly score (n,) float64, and each column's share of it (n, k) float64, None for a

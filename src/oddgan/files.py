@@ -1,5 +1,8 @@
 """Files and folders that are written completely or not at all.
 
+A file (`whole_file`) or a folder (`replaced_folder`) takes the place of an older one under its name at once, and is on
+disk before. The files of a `whole_folder`, such as maps, move to theirs one by one, when all of them are written.
+
 What is being written is a part beside its place, `.NAME.RANDOM.part`, under a name that no other thread, process or
 machine has. Its writer holds a lock on it; other writers remove the parts that they can lock, for whoever wrote those
 is dead. A process number would not say so between containers, which count their own.
@@ -10,7 +13,8 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -64,7 +68,8 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def whole_folder(folder: str | Path) -> Iterator[Path]:
-    """An empty folder to fill. Its files move into `folder` when the block ends well, and are gone otherwise.
+    """An empty folder to fill. Its files move into `folder` when the block ends well, one by one, and are gone
+    otherwise.
 
     What else `folder` holds stays. Raises `OutputError` when it cannot be written.
     """
@@ -80,6 +85,36 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
                 else:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     os.replace(path, target)
+        finally:
+            _remove(part)
+            if handle >= 0:
+                os.close(handle)
+
+
+@contextmanager
+def replaced_folder(folder: str | Path, dropped: Collection[str] = ()) -> Iterator[Path]:
+    """An empty folder to fill, which takes the place of `folder` as a whole when the block ends well, and is gone
+    otherwise.
+
+    What else an older `folder` holds moves into the new one, except for what is called as one of `dropped`. A crash
+    leaves the old or the new one; between two renamings the old one is `.NAME.RANDOM.old`, which the next writer puts
+    back. Raises `OutputError` when it cannot be written, and then the old one stands.
+    """
+    with _as_output_error(folder, "choose another place"):
+        folder = _followed(Path(folder).absolute())
+        part, handle = _new_part(folder, _new_folder)
+        try:
+            with _renaming(folder.parent):
+                _settle_old(folder, dropped)
+            yield part
+            if folder.is_dir():
+                shutil.copymode(folder, part)
+            for path in part.rglob("*"):
+                if path.is_file():
+                    with path.open("rb+") as file:
+                        os.fsync(file.fileno())
+            with _renaming(folder.parent):
+                _take_place(part, folder, dropped)
         finally:
             _remove(part)
             if handle >= 0:
@@ -162,6 +197,58 @@ def _lock(handle: int) -> bool | None:
     except OSError:  # some network file systems
         return None
     return True
+
+
+@contextmanager
+def _renaming(place: Path) -> Iterator[None]:
+    """Lock a folder in which folders are renamed against other writers, where it can be."""
+    handle = -1
+    with suppress(OSError):  # Windows opens no folder, and one that may not be listed can still be written to
+        handle = os.open(place, os.O_RDONLY)
+    try:
+        for _ in range(1000 if handle >= 0 else 0):
+            if _lock(handle) is not False:
+                break
+            time.sleep(0.01)
+        yield
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _take_place(part: Path, folder: Path, dropped: Collection[str]) -> None:
+    """Rename a part to `folder`, the older one aside before, and remove that one."""
+    if not folder.is_dir():
+        os.rename(part, folder)
+        return
+    aside = folder.with_name(f"{_beginning(folder.name)}{secrets.token_hex(RANDOM)}.old")
+    os.rename(folder, aside)
+    try:
+        os.rename(part, folder)
+    except BaseException:
+        os.rename(aside, folder)
+        raise
+    _settle(aside, folder, dropped)
+
+
+def _settle_old(folder: Path, dropped: Collection[str]) -> None:
+    """End what killed writers have left between their renamings: the old folder is put back, or what else it holds is
+    moved into the new one."""
+    name = re.compile(f"{re.escape(_beginning(folder.name))}[0-9a-f]{{{2 * RANDOM}}}[.]old", re.DOTALL)
+    with suppress(OSError):
+        for aside in [folder.with_name(found) for found in os.listdir(folder.parent) if name.fullmatch(found)]:
+            if folder.exists():
+                _settle(aside, folder, dropped)
+            else:
+                os.rename(aside, folder)
+
+
+def _settle(aside: Path, folder: Path, dropped: Collection[str]) -> None:
+    """Move what an older folder holds besides into the new one, and remove it."""
+    for path in aside.iterdir():
+        if path.name not in dropped and not os.path.lexists(folder / path.name):
+            os.rename(path, folder / path.name)
+    _remove(aside)
 
 
 def _remove(part: Path) -> None:

@@ -1,5 +1,7 @@
 """Exports answer as the detectors that they were made of."""
 
+import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -8,10 +10,13 @@ import numpy as np
 import pytest
 
 import oddgan
-from oddgan import detectors, testing
-from oddgan.errors import OutputError, ParameterError
-from oddgan.export import export
+from oddgan import detectors, files, testing
+from oddgan.cautions import CalibrationWarning
+from oddgan.errors import DataError, OutputError, ParameterError
+from oddgan.export import calibrating, export, exporting
+from oddgan.rows import open_rows
 from oddgan.runtime import Scorer, bundle
+from oddgan.verdict import Calibration
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -101,6 +106,52 @@ def test_groups_and_strata_stay_with_their_rows(judged):
     assert np.array_equal(scorer.p_value(rows, strata=strata), detector.p_value(rows, strata=strata))
 
 
+def test_rows_whose_scores_nearly_tie_keep_their_groups(judged, monkeypatch):
+    """Scores that another machine computed come in another order."""
+    detector, rows, groups, strata, _ = judged
+    model = detector.model_
+    held = calibrating.found_again(model, open_rows(rows, like=model.preprocessor), groups)
+    assert np.array_equal(held.strata, strata[held.calibrate])
+    exact = model.score(held.rows.some(held.calibrate))
+    i, j = next(
+        pair
+        for pair in itertools.pairwise(np.argsort(exact))
+        if len({*held.strata[[*pair]]} | {*held.groups[[*pair]]}) == 4
+    )
+    swapped = exact.copy()
+    swapped[i] += 1.5 * (exact[j] - exact[i])
+    monkeypatch.setattr(calibrating, "SAME", 1.0)
+    monkeypatch.setattr(type(model), "score", lambda *_: swapped)
+    with pytest.warns(CalibrationWarning, match="pairs of calibration rows of different strata"):
+        again = calibrating.found_again(model, held.rows, groups)
+    assert np.array_equal(again.groups, held.groups)
+    assert not np.array_equal(again.strata, held.strata)
+
+
+def test_one_huge_score_proves_nothing(plain, monkeypatch):
+    detector, table = plain
+    model = detector.model_
+    scores = model.calibration.scores.copy()
+    scores[-1] = 1e9
+    huge = dataclasses.replace(model, calibration=Calibration.of(scores, 0.2))
+    found = iter([np.append(np.zeros(len(scores) - 1), 1e9)] * 9)
+    monkeypatch.setattr(type(model), "score", lambda *_: next(found))
+    with pytest.raises(ParameterError, match="none of these 80 rows have the scores"):
+        calibrating.found_again(huge, open_rows(table, like=model.preprocessor))
+
+
+def test_strata_are_checked_as_a_detector_checks_them(judged):
+    detector, rows, _, strata, folder = judged
+    scorer = Scorer(folder)
+    for one in (detector, scorer):
+        for wrong in (strata[:-1], "a"):
+            with pytest.raises(DataError, match="give one for each row"):
+                one.p_value(rows, strata=wrong)
+        for ask in (one.p_value, one.predict, one.explain):
+            with pytest.warns(CalibrationWarning, match="the first is 'A'"):
+                ask(rows, strata=np.where(strata == "a", "A", strata))
+
+
 def test_rows_that_set_no_threshold_are_refused(tmp_path, plain):
     detector, table = plain
     with pytest.raises(ParameterError, match="none of these 80 rows have the scores of the 4 rows"):
@@ -161,6 +212,30 @@ def test_openvino_answers_as_well(tmp_path, made, plain):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_graph_that_the_runtime_does_not_load_is_not_written(tmp_path, plain, monkeypatch):
+    detector, table = plain
+    for to in ("onnx", "openvino"):
+        with monkeypatch.context() as patched:
+            if to == "onnx":
+                patched.setattr(exporting, "aligned", lambda graph: (graph.graph.node.pop(), graph)[1])
+            else:
+                pytest.importorskip("openvino")
+                patched.setattr(exporting, "openvino_core", lambda: None)
+            with pytest.raises(
+                ParameterError, match=r"out: nothing was written, as \w+ cannot load the graph"
+            ) as caught:
+                export(detector, tmp_path / "out", table, to=to)
+        assert ".part" not in str(caught.value)
+        assert not (tmp_path / "out").exists()
+
+
+def test_eight_bits_need_training_rows(tmp_path, plain):
+    detector, table = plain
+    again = detector.recalibrate(table[:30])
+    with pytest.raises(ParameterError, match="calibration rows alone, which were given apart"):
+        export(again, tmp_path / "out", table[:30], precision="int8")
+
+
 def test_what_does_not_answer_alike_is_not_written(tmp_path, plain, monkeypatch):
     detector, table = plain
     (tmp_path / "out").mkdir()
@@ -169,6 +244,31 @@ def test_what_does_not_answer_alike_is_not_written(tmp_path, plain, monkeypatch)
     with pytest.raises(ParameterError, match="nothing was written, as scores differ by up to"):
         export(detector, tmp_path / "out", table)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_export_is_replaced_as_a_whole(tmp_path, plain, monkeypatch):
+    pytest.importorskip("openvino")
+    detector, table = plain
+    folder, rename = tmp_path / "out", files.os.rename
+    export(detector, folder, table)
+    scores = Scorer(folder).score(table)
+    (folder / "LICENSE").write_text("mine")
+
+    def full(source, target):
+        if str(source).endswith(".part"):
+            raise OSError("no space")
+        rename(source, target)
+
+    monkeypatch.setattr(files.os, "rename", full)
+    with pytest.raises(OutputError, match="no space"):
+        export(detector, folder, table, to="openvino")
+    monkeypatch.setattr(files.os, "rename", rename)
+    assert np.array_equal(Scorer(folder).score(table), scores)
+    export(detector, folder, table, to="openvino")
+    assert Scorer(folder).info()["runtime"] == "openvino"
+    names = {"model.xml", "model.bin", "verdict.safetensors", "parity.json", "README.md", "oddgan.json", "LICENSE"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path, plain):

@@ -179,3 +179,15 @@ def test_a_picture_at_whose_size_nothing_of_the_region_is_left_is_refused():
     det = oddgan.PCA(random_state=0, size=8, roi=(1, 1, 8, 8), convert=True).fit(X)
     with pytest.raises(DataError, match="nothing of the region of interest is left"):
         det.anomaly_score(X[:1, :10, :10])
+
+
+def test_little_is_kept_of_many_sizes():
+    mask = np.zeros((40, 40), bool)
+    mask[5:20, 10:30] = True
+    region = Region(mask)
+    first = region.at((41, 50)).copy(), region.nearest_corner((41, 50), 8, 33, 0)
+    for side in range(42, 80):
+        region.nearest_corner((side, side), 8, side - 8, 0)
+    assert max(len(region._scaled), len(region._corners)) <= 8
+    assert np.array_equal(region.at((41, 50)), first[0])
+    assert region.nearest_corner((41, 50), 8, 33, 0) == first[1]

@@ -1,25 +1,29 @@
 """The folder of an export: what is damaged or forged is refused in one line."""
 
+import functools
 import hashlib
 import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import oddgan
 from oddgan import testing
 from oddgan.errors import ArtifactError, DataError
 from oddgan.export import export
 from oddgan.model import archive
-from oddgan.runtime import Scorer, bundle, is_export
-from oddgan.runtime.engines import OnnxEngine
+from oddgan.runtime import Scorer, bundle, engines, is_export
+from oddgan.runtime.engines import OnnxEngine, OpenVinoEngine
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
-FILES = ("oddgan.json", "model.onnx", "verdict.safetensors")
+FILES = ("oddgan.json", "model.onnx", "verdict.safetensors", "parity.json")
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +130,45 @@ def test_a_graph_with_weights_elsewhere_is_refused(folder):
         Scorer(folder)
 
 
+def test_openvino_reads_no_onnx(folder):
+    """OpenVINO reads ONNX too, whose weights may be in any other file."""
+    pytest.importorskip("openvino")
+    data = (folder / "model.onnx").read_bytes()
+    (folder / "model.xml").write_bytes(data)
+    (folder / "model.bin").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="is not OpenVINO's own"):
+        OpenVinoEngine((data, b""))
+
+    def signed(manifest):
+        manifest["files"] |= bundle.sums_of(folder, ["model.xml", "model.bin"])
+        manifest["runtime"] = "openvino"
+
+    forged(folder, signed)
+    with pytest.raises(ArtifactError, match="is not OpenVINO's own"):
+        Scorer(folder)
+
+
+def test_an_export_that_is_replaced_while_it_is_read(original, folder, tmp_path, monkeypatch):
+    newer, file = tmp_path / "newer", bundle._file
+    shutil.copytree(folder, newer)
+    forged(newer, lambda manifest: manifest.update(detector="Newer"))
+    place = newer / "verdict.safetensors"
+
+    def replaced(where, name, sums):
+        if newer.exists():
+            shutil.rmtree(folder)
+            newer.rename(folder)
+            raise ArtifactError(f"{place}: damaged")
+        return file(where, name, sums)
+
+    monkeypatch.setattr(bundle, "_file", replaced)
+    assert Scorer(folder).info()["detector"] == "Newer"
+    monkeypatch.setattr(bundle, "_file", file)
+    (folder / "verdict.safetensors").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="damaged"):
+        Scorer(folder)
+
+
 def test_no_graph_at_all(folder):
     with pytest.raises(ArtifactError, match="onnxruntime cannot load the graph"):
         OnnxEngine(b"nothing")
@@ -139,6 +182,34 @@ def test_rows_that_do_not_fit_are_refused(original):
         scorer.score(np.zeros((2, 16, 16), np.uint8))
     with pytest.raises(DataError, match="nothing to score"):
         scorer.score(np.zeros((0, 4)))
+
+
+def test_a_score_from_maps_needs_maps(folder):
+    """Of a graph that gives none, with a scale for them."""
+    arrays = safetensors.numpy.load((folder / "verdict.safetensors").read_bytes())
+    arrays |= {f"maps.{name}": np.ones((1, 1, 1), np.float32) for name in ("mean", "deviation")}
+    arrays["maps.peaks"] = np.zeros(1)
+    (folder / "verdict.safetensors").write_bytes(safetensors.numpy.save(arrays))
+
+    def by_map(manifest):
+        manifest["files"] |= bundle.sums_of(folder, ["verdict.safetensors"])
+        manifest["maps"] = {"blurs": [0.0], "step": 1, "pictures": 1}
+        manifest["score"]["names"] = ["map_max"]
+        manifest["tuning"] = {}
+
+    forged(folder, by_map)
+    with pytest.raises(ArtifactError, match="the graph gives no anomaly maps"):
+        Scorer(folder)
+
+
+def test_an_export_written_without_the_sum_of_parity_json_loads(folder):
+    forged(folder, lambda manifest: manifest["files"].pop("parity.json"))
+    (folder / "parity.json").unlink()
+    Scorer(folder)
+
+
+def test_a_scorer_does_not_keep_the_file_of_its_graph(original):
+    assert not any(isinstance(one, bundle.Bundle) for one in vars(Scorer(original)).values())
 
 
 def test_it_says_what_it_is(original):
@@ -179,6 +250,28 @@ def test_ctrl_c_is_no_crash_after_openvino(tmp_path, table):
     files = [str(tmp_path / "x" / name) for name in ("model.xml", "model.bin")]
     ran = subprocess.run([sys.executable, "-c", INTERRUPTED, *files], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (0, "interrupted\n"), ran.stderr
+
+
+def test_threads_share_one_openvino_core(monkeypatch):
+    openvino, made, start = pytest.importorskip("openvino"), [], threading.Barrier(4)
+
+    def slow():
+        made.append(object())
+        time.sleep(0.02)
+        return made[-1]
+
+    def ask():
+        start.wait()
+        engines.openvino_core()
+
+    monkeypatch.setattr(openvino, "Core", slow)
+    monkeypatch.setattr(engines, "_openvino_core", functools.cache(lambda: openvino.Core()))
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
 
 
 def test_as_one_callable_it_needs_no_torch(original):

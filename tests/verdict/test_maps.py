@@ -1,5 +1,7 @@
 """Anomaly maps on one scale: smoothing, what is usual at a place, and what is pooled."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage, special
@@ -99,6 +101,17 @@ def test_large_maps_share_statistics_among_neighbours(monkeypatch):
     assert np.abs(coarse.standardised(raw) - exact.standardised(raw)).mean() < 0.2
     uneven = scale_of(raw[:, :, :10, :13])
     assert uneven.standardised(raw[:, :, :10, :13]).shape == (50, 10, 13)
+
+
+def test_a_step_that_a_file_makes_up_allocates_nothing():
+    flat = np.ones((1, 64, 64), np.float32)
+    facts = {"blurs": [0.0], "step": 4096, "pictures": 1}
+    scale = MapScale.from_manifest(facts, {"mean": flat, "deviation": flat, "peaks": np.zeros(1)})
+    tracemalloc.start()
+    z = scale.standardised(np.zeros((1, 1, 8, 8), np.float32))
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+    assert z.shape == (1, 8, 8)
 
 
 def test_what_does_not_count_has_no_influence():

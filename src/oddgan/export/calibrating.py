@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from .. import cautions
 from ..errors import ParameterError
 from ..model import Model
 from ..model.holding_out import HeldOut, hold_out
@@ -14,8 +15,9 @@ from ..preprocessing import PicturePreprocessor
 from ..rows import Rows
 from ..runtime import Scorer
 from ..verdict import Calibration, Combination, MapScale
+from ..verdict.strata import one_each
 
-SAME = 1e-4  # relative to the largest: scores of the same rows, on whatever machine
+SAME = 1e-4  # relative to the score, at least the median one: scores of the same rows, on whatever machine
 SEED = "seed"
 
 
@@ -64,8 +66,10 @@ def found_again(model: Model, rows: Rows, groups: Any = None) -> Held:
         if len(calibrate) != len(theirs):
             continue
         scores = model.score(rows.some(calibrate))
-        if np.abs(np.sort(scores) - theirs).max() <= max(SAME, recipe.tolerance) * np.abs(theirs).max():
-            return _with_keys(model, Held(rows, calibrate, tune, train), scores)
+        near = max(SAME, recipe.tolerance) * np.maximum(np.abs(theirs), np.median(np.abs(theirs)))
+        if (np.abs(np.sort(scores) - theirs) <= near).all():
+            own = keys.groups if train is not None else one_each(groups, n, "groups")
+            return _with_keys(model, Held(rows, calibrate, tune, train), scores, own)
     raise ParameterError(
         f"none of these {n:,} rows have the scores of the {len(theirs):,} rows that set the model's threshold: give "
         "the data that it was trained on, as it was then, or what it was calibrated with; with other normal rows, "
@@ -73,18 +77,38 @@ def found_again(model: Model, rows: Rows, groups: Any = None) -> Held:
     )
 
 
-def _with_keys(model: Model, held: Held, scores: np.ndarray) -> Held:
-    """The same with the groups and strata that the calibration has, which are in the order of scores."""
-    order, calibration = np.argsort(scores, kind="stable"), model.calibration
+def _with_keys(model: Model, held: Held, scores: np.ndarray, own: np.ndarray | None) -> Held:
+    """The same with the groups and strata that the calibration has. Groups are those of all rows, `own` (n,). Strata,
+    and groups where none are given, are known in the order of scores; warns where scores that another machine computed
+    leave that order open."""
+    calibration = model.calibration
     groups = strata = None
-    if calibration.groups is not None:
-        groups = np.empty(len(order), np.int64)
-        groups[order] = calibration.groups
+    if calibration.groups is not None and own is not None:
+        groups = own[held.calibrate]
+    elif calibration.groups is not None:
+        groups = _by_rank(calibration.groups, scores, calibration.scores)
     if calibration.stratum is not None:
-        strata = np.empty(len(order), dtype=object)
-        strata[order] = np.array(calibration.strata, dtype=object)[calibration.stratum]
-        strata = strata.astype(str)
+        number = _by_rank(calibration.stratum, scores, calibration.scores)
+        strata = np.array(calibration.strata, dtype=object)[number].astype(str)
     return replace(held, groups=groups, strata=strata)
+
+
+def _by_rank(keys: np.ndarray, scores: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Keys (m,) that are in the order of scores, for rows with these scores (m,); `theirs` (m,): those of the
+    model, ascending."""
+    order = np.argsort(scores, kind="stable")
+    near = 2 * np.abs(scores[order] - theirs).max()
+    if near and (unsure := int(((np.diff(theirs) <= near) & (np.diff(keys) != 0)).sum())):
+        cautions.warn(
+            cautions.CalibrationWarning,
+            "unsure-strata",
+            f"{unsure:,} pairs of calibration rows of different strata or groups have scores that are nearer to each "
+            "other than this machine's to the model's, and may be taken for each other: calibrate the model on this "
+            "machine before (oddgan calibrate)",
+        )
+    found = np.empty_like(keys)
+    found[order] = keys
+    return found
 
 
 def rescored(scorer: Scorer, model: Model, held: Held) -> Thresholds:

@@ -5,6 +5,7 @@ import json
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,8 +14,8 @@ import safetensors.numpy
 
 from .. import __version__, cautions
 from ..errors import ArtifactError, DataError, MissingExtra, OutputError, ParameterError
-from ..files import whole_folder
-from ..model import Model
+from ..files import replaced_folder
+from ..model import Model, archive
 from ..onnx_runtime import onnxruntime
 from ..preprocessing.prepared import spread
 from ..rows import Rows, open_rows
@@ -29,6 +30,9 @@ from .judged import SCORE, Judge
 from .rowwise import aligned
 
 Runtime = Literal["onnx", "openvino"]
+OWN = {*chain(*bundle.GRAPHS.values()), bundle.VERDICT, bundle.PARITY, bundle.CARD, bundle.MANIFEST}
+"""What an export's files are called: those of an older one go with it, whatever else is in the folder stays."""
+
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter says which module a node is of
 
 
@@ -89,7 +93,10 @@ def export(
     if X is not None:
         held = calibrating.found_again(model, open_rows(X, like=model.preprocessor), groups)
         if precision == "int8" and held.train is None:
-            raise ParameterError("precision=int8: needs the data that the detector was trained on, to see its ranges")
+            raise ParameterError(
+                "precision=int8: needs the rows that the detector was trained on, to see its ranges, and these are its "
+                "calibration rows alone, which were given apart: take float16 or float32"
+            )
     own = Thresholds(model.combination, model.calibration, model.map_scale)
     made = _Making(model, to, precision, graph_of(model), held)
     sets = [("made_up", parity.made_up(model))]
@@ -99,7 +106,7 @@ def export(
         sets = [("held_out", rows)]
         if len(rows) > 1:
             sets.append(("simulated", parity.simulated(model, rows)))
-    with whole_folder(path) as folder, _computed(path, to):
+    with replaced_folder(path, OWN) as folder, _computed(path, folder, to):
         made.write_graph(folder)
         made.write_verdict(folder, own, {})
         if held is not None:
@@ -124,7 +131,6 @@ def export(
             )
         facts = {**found.facts, "rescored": held is not None, "versions": made.versions()}
         made.write_verdict(folder, own, facts)
-        _remove_others(Path(path), to)
     return facts
 
 
@@ -167,13 +173,14 @@ def _check(path: str | Path, X: Any, to: str, chosen: str, keep_thresholds: bool
 
 
 @contextmanager
-def _computed(path: str | Path, to: str) -> Iterator[None]:
-    """Raise `ParameterError` for a graph that the runtime turns out not to compute."""
+def _computed(path: str | Path, folder: Path, to: str) -> Iterator[None]:
+    """Raise `ParameterError` for a graph that the runtime turns out not to load or compute from `folder`."""
     try:
         yield
-    except CannotCompute as error:
+    except (CannotCompute, ArtifactError) as error:
         instead = "; take --to onnx" if to == "openvino" else ""
-        raise ParameterError(f"{path}: nothing was written, as {error}{instead}") from error
+        why = str(error).removeprefix(f"{folder}: ")
+        raise ParameterError(f"{path}: nothing was written, as {why}{instead}") from error
 
 
 def _labelled(model: Model, rows: Any, labels: Any) -> tuple[Rows, np.ndarray]:
@@ -181,14 +188,6 @@ def _labelled(model: Model, rows: Any, labels: Any) -> tuple[Rows, np.ndarray]:
     if flags.shape != (len(opened),):
         raise DataError(f"check: labels of shape {flags.shape}, and there are {len(opened):,} rows: give one for each")
     return opened, flags
-
-
-def _remove_others(folder: Path, to: str) -> None:
-    """The graph of another runtime that an older export left in the folder."""
-    for runtime, names in bundle.GRAPHS.items():
-        for name in names:
-            if runtime != to:
-                (folder / name).unlink(missing_ok=True)
 
 
 class _Making:
@@ -241,7 +240,10 @@ class _Making:
             return
         import openvino
 
-        read = openvino_core().read_model(data)
+        try:
+            read = openvino_core().read_model(data)
+        except Exception as error:  # of its own kinds, without a common one
+            raise CannotCompute(f"OpenVINO cannot load the graph ({archive.line(error)})") from error
         for output, one in zip(read.outputs, self.graph.graph.output, strict=True):
             output.tensor.set_names({one.name})
         openvino.save_model(read, folder / bundle.GRAPHS["openvino"][0], compress_to_fp16=False)

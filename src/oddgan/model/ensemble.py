@@ -28,9 +28,9 @@ from ..training import History
 from ..verdict import Calibration
 from ..verdict.calibration import threshold_at
 from ..verdict.scale import ScoreScale, averaged, between
+from ..verdict.strata import one_each
 from . import checks
 from .explanation import Explanation
-from .holding_out import one_each
 from .model import REPLACEABLE, Model
 
 Rule = Literal["mean", "folds"]

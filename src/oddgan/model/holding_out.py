@@ -11,6 +11,7 @@ from ..errors import DataError, ParameterError
 from ..kit.recipe import Recipe
 from ..rows import Rows, together
 from ..verdict import MAP_TERMS
+from ..verdict.strata import one_each
 from .scored_by import score_terms
 
 
@@ -56,16 +57,6 @@ class Keys:
 def units(rows: int, groups: np.ndarray | None) -> tuple[int, str]:
     """How many exchangeable things so many rows are, and what to call them."""
     return (rows, "rows") if groups is None else (len(np.unique(groups)), "groups")
-
-
-def one_each(values: Any, n: int, name: str) -> np.ndarray | None:
-    """Values as texts (n,), one for each row. Raises `DataError` where there are more or fewer."""
-    if values is None:
-        return None
-    found = np.asarray(values, dtype=object)
-    if found.shape != (n,):
-        raise DataError(f"{name} has shape {found.shape}, and there are {n:,} rows: give one for each row")
-    return found.astype(str)
 
 
 def hold_out(

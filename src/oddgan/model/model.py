@@ -17,10 +17,10 @@ from ..preprocessing.profile import Profile, learn
 from ..rows import Rows
 from ..training import History
 from ..verdict import Calibration, Combination, MapScale
+from ..verdict.strata import one_each
 from . import checks
 from .explaining import Explainer
 from .explanation import Explanation
-from .holding_out import one_each
 from .maps import RowMaps
 from .terms import MAP, X_HAT, TermComputer
 

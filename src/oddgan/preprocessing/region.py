@@ -17,6 +17,9 @@ import numpy as np
 from ..errors import ArtifactError, DataError, ParameterError
 from ..rows.pictures import SMALLEST_SIDE
 
+MOST_SIZES = 8
+"""For how many sizes of pictures a region keeps what it has made."""
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -60,10 +63,10 @@ class Region:
         shape = int(size[0]), int(size[1])
         if shape == self.mask.shape:
             return self.mask
-        if shape not in self._scaled:
+        if (found := self._scaled.get(shape)) is None:
             rows, columns = (np.arange(n) * m // n for n, m in zip(shape, self.mask.shape, strict=True))
-            self._scaled[shape] = self.mask[np.ix_(rows, columns)]
-        return self._scaled[shape]
+            found = _kept(self._scaled, shape, self.mask[np.ix_(rows, columns)])
+        return found
 
     def box(self, size: Sequence[int]) -> tuple[int, int, int, int]:
         """The rectangle around the region in pictures of this size: top, left, bottom, right."""
@@ -114,11 +117,11 @@ class Region:
     def corners(self, size: Sequence[int], tile: int) -> np.ndarray:
         """Where a square of `tile` pixels holds some of the region, by its corner: (H - tile + 1, W - tile + 1)."""
         key = (int(size[0]), int(size[1]), tile)
-        if key not in self._corners:
+        if (found := self._corners.get(key)) is None:
             total = np.pad(self.at(size).astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
             inside = total[tile:, tile:] - total[:-tile, tile:] - total[tile:, :-tile] + total[:-tile, :-tile]
-            self._corners[key] = inside > 0
-        return self._corners[key]
+            found = _kept(self._corners, key, inside > 0)
+        return found
 
     def nearest_corner(self, size: Sequence[int], tile: int, top: int, left: int) -> tuple[int, int]:
         """The corner nearest to (top, left) at which a tile holds some of the region."""
@@ -128,9 +131,10 @@ class Region:
         if usable[top, left]:
             return top, left
         key = (int(size[0]), int(size[1]), tile, -1)
-        if key not in self._corners:
-            self._corners[key] = ndimage.distance_transform_edt(~usable, return_distances=False, return_indices=True)
-        row, column = self._corners[key][:, top, left]
+        if (found := self._corners.get(key)) is None:
+            nearest = ndimage.distance_transform_edt(~usable, return_distances=False, return_indices=True)
+            found = _kept(self._corners, key, nearest)
+        row, column = found[:, top, left]
         return int(row), int(column)
 
     @property
@@ -177,3 +181,11 @@ def _read(path: str) -> np.ndarray:
         what = "the whole picture" if grey.max() else "empty"
         raise DataError(f"{path}: the region is {what}; paint it white on black")
     return mask
+
+
+def _kept(held: dict[Any, np.ndarray], key: tuple[int, ...], made: np.ndarray) -> np.ndarray:
+    """Keep what was made for one size, and no more than `MOST_SIZES` of them."""
+    if len(held) >= MOST_SIZES:
+        held.clear()
+    held[key] = made
+    return made

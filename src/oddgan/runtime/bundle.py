@@ -48,9 +48,16 @@ def is_export(path: str | Path) -> bool:
 
 def read(folder: str | Path) -> Bundle:
     """What a folder holds that `oddgan export` wrote. Raises `ArtifactError` when it cannot be trusted."""
-    folder = Path(folder)
+    folder, tries = Path(folder), 3
     try:
-        return _read(folder)
+        while True:
+            before = _manifest_bytes(folder)
+            try:
+                return _read(folder)
+            except (ArtifactError, FileNotFoundError):
+                tries -= 1
+                if not tries or before == _manifest_bytes(folder):  # else a newer export took its place meanwhile
+                    raise
     except ArtifactError:
         raise
     except FileNotFoundError as error:
@@ -60,6 +67,15 @@ def read(folder: str | Path) -> Bundle:
         raise ArtifactError(f"{folder}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # json and safetensors do not say what they raise for which flipped bit
         raise ArtifactError(f"{folder}: damaged ({archive.line(error)}); copy the folder anew") from error
+
+
+def _manifest_bytes(folder: Path) -> bytes | None:
+    """None where there is no manifest to read."""
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            return file.read(LARGEST_MANIFEST)
+    except OSError:
+        return None
 
 
 def _read(folder: Path) -> Bundle:
@@ -84,6 +100,8 @@ def _read(folder: Path) -> Bundle:
         raise ArtifactError(f"{folder}: is for a runtime {runtime!r:.40}, which this oddgan does not know")
     sums = manifest["files"]
     graph = tuple(_file(folder, name, sums) for name in GRAPHS[runtime])
+    if PARITY in sums:
+        _file(folder, PARITY, sums)
     arrays = archive.arrays_in(folder / VERDICT, _file(folder, VERDICT, sums))
     return Bundle(folder, manifest, arrays, graph)
 

@@ -62,6 +62,15 @@ class OnnxEngine:
 
 
 @cache
+def _openvino_core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+_making_core = threading.Lock()  # `cache` lets two threads make two
+
+
 def openvino_core() -> Any:
     """OpenVINO's core, the same for all graphs and until the process ends. Raises `ImportError`.
 
@@ -69,9 +78,8 @@ def openvino_core() -> Any:
     cores, in whatever order they end, one may leave the stack of another behind, and the next Ctrl-C, for whose handler
     Python takes the signal stack, is a segmentation fault.
     """
-    import openvino
-
-    return openvino.Core()
+    with _making_core:
+        return _openvino_core()
 
 
 class OpenVinoEngine:
@@ -83,6 +91,8 @@ class OpenVinoEngine:
             core = openvino_core()
         except ImportError as error:
             raise MissingExtra("openvino", "openvino", "a model that was exported to OpenVINO") from error
+        if not graph[0].lstrip().startswith(b"<"):  # it reads ONNX as well, whose weights may be in any other file
+            raise ArtifactError("the graph is not OpenVINO's own, which is XML")
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads

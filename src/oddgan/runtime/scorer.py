@@ -20,6 +20,7 @@ from ..rows import Rows, open_rows
 from ..verdict import Calibration, Combination, Guarantee, Kept, MapScale, Reference, Views
 from ..verdict.calibration import ROUNDING
 from ..verdict.patches import PatchMemory
+from ..verdict.strata import strata_of
 from . import bundle, intake
 from .engines import Engine, engine_of
 from .pipeline import SHARES, X_HAT, Pipeline
@@ -46,15 +47,15 @@ class Scorer:
         The runtime that it is for, ONNX Runtime or OpenVINO, is not installed.
 
     A row's score depends on that row and the export alone, to the tolerance that the export states
-    (``info()["tolerance"]``): runtimes round differently by the number of rows that are computed together. Several
-    threads may use one scorer.
+    (``info()["tolerance"]``): runtimes round differently by the number of rows that are computed together; ONNX Runtime
+    does not in float32, as far as has been tried. Several threads may use one scorer.
     """
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
-        self._bundle = bundle.read(path)
-        self._threads = threads
+        read = bundle.read(path)
+        self._manifest, self._threads = read.manifest, threads
         try:
-            self._assemble(self._bundle.manifest, self._bundle.arrays)
+            self._assemble(read)
         except MissingExtra:
             raise
         except ArtifactError as error:
@@ -62,7 +63,8 @@ class Scorer:
         except Exception as error:  # of a forged file any value may be of any type; what fails where cannot be listed
             raise ArtifactError(f"{path}: its parts do not agree: {archive.line(error)}") from error
 
-    def _assemble(self, manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def _assemble(self, read: bundle.Bundle) -> None:
+        manifest, arrays = read.manifest, read.arrays
         part = {
             name: {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
             for name in PARTS
@@ -84,7 +86,7 @@ class Scorer:
         self.preprocessor_: Preprocessor = intake.from_manifest(manifest["preprocessing"], part["preprocessing"])
         if self.combination.by_map and self.map_scale is None:
             raise ArtifactError("the score is pooled from anomaly maps, and their scale is missing")
-        engine = engine_of(manifest["runtime"], self._bundle.graph, self._threads)
+        engine = engine_of(manifest["runtime"], read.graph, self._threads)
         self.pipeline = Pipeline(engine, self.preprocessor_, memory, own, top, size)
         _check_outputs(engine, self.combination, self.pipeline)
 
@@ -102,12 +104,14 @@ class Scorer:
 
     def p_value(self, X: Any, *, strata: Any = None) -> np.ndarray:
         """Conformal p-values (n,) float64 against held-out normals, whose scores are this runtime's own. `strata` (n,):
-        of which sort each row is, where the model has thresholds by sort."""
+        of which sort each row is, where the model has thresholds by sort. Warns of a sort that has none
+        (`oddgan.cautions.CalibrationWarning`, code "unknown-strata"); raises `DataError` where there is not one for
+        each row."""
         return self.p_value_of(self.score(X), strata=strata)
 
     def p_value_of(self, scores: np.ndarray, *, strata: Any = None) -> np.ndarray:
-        """Conformal p-values (n,) float64 of anomaly scores (n,)."""
-        return self.calibration.p_value(scores, strata)
+        """Conformal p-values (n,) float64 of anomaly scores (n,). `strata`: as for `p_value`."""
+        return self.calibration.p_value(scores, strata_of(self.calibration, strata, len(scores)))
 
     def predict(self, X: Any, *, strata: Any = None) -> np.ndarray:
         """+1 for normal rows, -1 for anomalies, (n,) int."""
@@ -184,8 +188,9 @@ class Scorer:
     # --- what it is -------------------------------------------------------------------------------------------------
 
     def info(self) -> dict[str, Any]:
-        """What the export is: its manifest, JSON-able."""
-        return copy.deepcopy(self._bundle.manifest)
+        """What the export is: its manifest, JSON-able, as it was written. `threshold_` and `false_alarm_rate_` say what
+        is in force after `with_false_alarm_rate`."""
+        return copy.deepcopy(self._manifest)
 
     @property
     def threshold_(self) -> float:
@@ -200,7 +205,7 @@ class Scorer:
     @property
     def guarantee_(self) -> Guarantee:
         """What the threshold guarantees, and what was found that speaks against it; `str` gives a sentence."""
-        return Guarantee.of(self.calibration, self._bundle.manifest.get("doubts", ()))
+        return Guarantee.of(self.calibration, self._manifest.get("doubts", ()))
 
     @property
     def map_threshold(self) -> float | None:
@@ -220,7 +225,7 @@ class Scorer:
     @property
     def title_(self) -> str:
         """What it is, in a line for a user."""
-        manifest = self._bundle.manifest
+        manifest = self._manifest
         return f"{manifest['detector']}, exported to {manifest['runtime']} in {manifest['precision']}"
 
     @cached_property
@@ -283,3 +288,5 @@ def _check_outputs(engine: Engine, combination: Combination, pipeline: Pipeline)
     compared = any(name.startswith(EMBEDDING) for name in engine.outputs)
     if (combination.reference is not None or pipeline.memory is not None) and not compared:
         raise ArtifactError("the graph gives no features to compare rows in")
+    if combination.by_map and not pipeline.maps:
+        raise ArtifactError("the score is pooled from anomaly maps, and the graph gives no anomaly maps")

@@ -60,8 +60,11 @@ class MapScale:
 
     def _spread_out(self, values: np.ndarray, size: Sequence[int]) -> np.ndarray:
         """Statistics (k, ...) for maps of this size (h, w)."""
-        if self.step > 1:
-            values = np.repeat(np.repeat(values, self.step, axis=1), self.step, axis=2)[:, : size[0], : size[1]]
+        if self.step > 1:  # no larger than the maps, whatever step a file makes up
+            rows, columns = (
+                np.arange(min(n, m * self.step)) // self.step for n, m in zip(size, values.shape[1:], strict=True)
+            )
+            values = values[:, rows[:, None], columns]
         if values.shape[1:] not in ((1, 1), tuple(size)):
             # A picture of another size, which the model takes with `convert` in tiles: its places are no known ones.
             values = values.mean(axis=(1, 2), keepdims=True)
