@@ -264,6 +264,21 @@ def test_a_port_that_is_taken_and_an_open_address(made, capsys, monkeypatch):
         assert not any("warning" in line for line in lines)
 
 
+def test_processes_do_not_outlive_an_error(made):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = [sys.executable, "-m", "oddgan", "serve", made.folder / "numbers", "--workers", "1", "--threads", "1"]
+        words += ["--port", str(taken.getsockname()[1])]
+        known = {**os.environ, "PYTHONPATH": str(SRC)}
+        run = subprocess.run(words, capture_output=True, text=True, env=known, timeout=60)
+    assert run.returncode == 2
+    assert "cannot listen there" in run.stderr
+    code = "import sys\nfrom oddgan import serve\nif __name__ == '__main__':\n    serve.app([sys.argv[1]], workers=1)\n"
+    script = made.folder / "left.py"
+    script.write_text(code)
+    words = [sys.executable, script, made.folder / "numbers"]
+    assert subprocess.run(words, env=known, timeout=60).returncode == 0  # though nobody has closed it
+
+
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
     import oddgan.serve as serving
     from oddgan.errors import MissingExtra

@@ -120,16 +120,19 @@ def serve(
         device=device,
         threads=threads,
     )
-    if token is None and not host.startswith(LOOPBACK):
-        terminal.complain(
-            f"warning: --host {host}: whoever reaches it may use the service; set {TOKEN}, or leave --host out"
-        )
-    for model in application.state.service.models:
-        terminal.note(f"model {model.name}, version {model.version}: {model.detector}, {model.like.describe()}")
+    try:
+        if token is None and not host.startswith(LOOPBACK):
+            terminal.complain(
+                f"warning: --host {host}: whoever reaches it may use the service; set {TOKEN}, or leave --host out"
+            )
+        for model in application.state.service.models:
+            terminal.note(f"model {model.name}, version {model.version}: {model.detector}, {model.like.describe()}")
 
-    def started(port: int) -> None:
-        shown = f"[{host}]" if ":" in host else host
-        terminal.note(f"listening on http://{shown}:{port}")
+        def started(port: int) -> None:
+            shown = f"[{host}]" if ":" in host else host
+            terminal.note(f"listening on http://{shown}:{port}")
 
-    run(application, host=host, port=port, limits=limits, grace=timeout, access_log=access_log, started=started)
+        run(application, host=host, port=port, limits=limits, grace=timeout, access_log=access_log, started=started)
+    finally:
+        application.state.service.scoring.close(0.0)  # also where it cannot listen
     terminal.note("stopped")

@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import ParameterError
 
@@ -107,12 +109,15 @@ class Memory:
 
     @contextmanager
     def account(self) -> Iterator["Account"]:
-        """What one request holds, given back at its end."""
+        """What one request holds, given back at its end, or when what it was held for ends, if that is later."""
         account = Account(self)
         try:
             yield account
         finally:
-            self.give(account.held)
+            if account.pending is None:
+                self.give(account.held)
+            else:
+                account.pending.add_done_callback(lambda _: self.give(account.held))
 
 
 class Account:
@@ -120,6 +125,7 @@ class Account:
 
     def __init__(self, memory: Memory) -> None:
         self.memory, self.held = memory, 0
+        self.pending: Future[Any] | None = None
 
     def take(self, count: int) -> None:
         """Hold so many bytes more. Raises `Refusal`."""
@@ -130,3 +136,7 @@ class Account:
         """Hold so many bytes less."""
         self.memory.give(count)
         self.held -= count
+
+    def keep(self, pending: "Future[Any]") -> None:
+        """Hold what is held until this is done, which goes on without the request."""
+        self.pending = pending

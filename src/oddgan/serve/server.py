@@ -199,7 +199,8 @@ def run(
     started : callable
         Called with the port when the service listens.
     """
-    limits = limits or application.state.service.limits
+    service = application.state.service
+    limits = limits or service.limits
     timed = type("Timed", (Timed,), {"seconds": limits.read_timeout, "most": limits.connections})
     config = uvicorn.Config(
         application,
@@ -213,9 +214,9 @@ def run(
         server_header=False,
         proxy_headers=False,
     )
-    place = listening(host, port, BACKLOG)
-    try:
-        started(place.getsockname()[1])
-        Stopping(config).run([place])
-    finally:
-        place.close()
+    with listening(host, port, BACKLOG) as place:
+        try:
+            started(place.getsockname()[1])
+            Stopping(config).run([place])
+        finally:
+            service.scoring.close(0.0)  # at a second Ctrl-C the application itself does not

@@ -1,5 +1,6 @@
 """The service as an ASGI application: its routes, and what each of them does."""
 
+import asyncio
 import json
 import os
 import time
@@ -32,6 +33,7 @@ PAGE = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
+CLOSING = 1.0  # seconds that batches have at the end: requests are answered by then, or given up
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -70,7 +72,7 @@ def app(
     if workers:
         from .workers import Workers
 
-        processes = Workers(models, how, workers, seconds=2 * limits.timeout)
+        processes = Workers(models, how, workers, seconds=limits.timeout)
     return Service(found, limits, given or None, processes).application()
 
 
@@ -116,7 +118,7 @@ class Service:
         async def lifespan(application: Starlette) -> AsyncIterator[None]:
             yield
             self.ready = False
-            self.scoring.close()
+            self.scoring.close(CLOSING)
 
         found = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: not_found})
         found.state.service = self
@@ -162,7 +164,7 @@ class Service:
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics."""
-        return Response(await self.scoring.aside(self.scoring.metrics.text), media_type=METRICS)
+        return Response(await asyncio.to_thread(self.scoring.metrics.text), media_type=METRICS)
 
     async def page(self, name: str, kind: str, request: Request) -> Response:
         """The page to try models on."""
@@ -183,7 +185,9 @@ class Service:
             body = await bodies.whole(request, self.limits, account, until)
             asked = await self.scoring.aside(inference.read, body, length, model, self.limits, account)
             del body
-            results = await self.scoring.score(model, asked.rows, explained=asked.explained, until=until)
+            results = await self.scoring.score(
+                model, asked.rows, explained=asked.explained, until=until, account=account
+            )
             content, head = await self.scoring.aside(inference.response, asked, results, model)
         response = Response(content, media_type="application/json" if head is None else "application/octet-stream")
         if head is not None:
@@ -209,7 +213,7 @@ class Service:
                     "unsupported",
                 )
             explained = (regions or heat) and model.locates
-            results = await self.scoring.score(model, taken, explained=explained, until=until)
+            results = await self.scoring.score(model, taken, explained=explained, until=until, account=account)
             found = await self.scoring.aside(_answers, model, names, results, bad, regions, heat)
         return Response(found, media_type="application/json")
 
@@ -246,6 +250,7 @@ class Service:
         taken: list[Any] = []
         bad: dict[int, str] = {}
         for i, (name, data) in enumerate(files):
+            self.scoring.in_time(until)
             try:
                 taken.append(await self.scoring.aside(rows.decoded, data, name, model, self.limits, account))
             except Refusal as refusal:
