@@ -183,3 +183,47 @@ def test_a_client_that_is_gone(serve):
 
     assert asyncio.run(left())[0]["status"] == 499
     assert client.service.scoring.memory.held == 0
+
+
+def test_pages_of_other_sites_and_other_names_are_refused(scorers):
+    from serve_small import Client
+
+    from oddgan import serve as serving
+
+    def asked(token="", hosts=(), **headers):
+        application = serving.app({"numbers": scorers.numbers}, token=token, hosts=hosts)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return Client(application).get("/models", headers=named)
+        finally:
+            application.state.service.scoring.close()
+
+    for host in ("127.0.0.1:8080", "[::1]:8080", "localhost", "oddgan:8080", "a.localhost", "192.0.2.1"):
+        assert asked(Host=host).status_code == 200
+    rebound = asked(Host="evil.example:8080")
+    assert (rebound.status_code, rebound.json()["error"].partition(";")[0]) == (
+        403,
+        "'evil.example' is no name of this service",
+    )
+    for hosts in (["Scores.example"], ["*"]):
+        assert asked(hosts=hosts, Host="scores.example:8080").status_code == 200
+    bearer = {"Authorization": "Bearer t"}  # which a page that was given another name does not have
+    assert asked(token="t", Host="scores.example", **bearer).status_code == 200
+
+    own = {"Host": "localhost:8080", "Origin": "http://localhost:8080"}
+    assert asked(**own).status_code == 200
+    for origin in ("http://localhost:3000", "https://evil.example", "null"):
+        assert asked(**{**own, "Origin": origin}).status_code == 403
+        assert asked(token="t", **{**own, **bearer, "Origin": origin}).status_code == 403
+    behind = {"Host": "127.0.0.1:8080", "Origin": "https://scores.example"}  # a proxy that does not pass on the name
+    assert asked(**behind).status_code == 403
+    assert asked(hosts=["scores.example"], **behind).status_code == 200
+    assert asked(Host="localhost", Origin="http://localhost:80").status_code == 200
+
+
+def test_a_service_that_is_about_to_stop_is_not_ready(serve):
+    client = serve()
+    assert client.get("/v2/health/ready").status_code == 200
+    client.service.stop()
+    assert client.get("/v2/health/ready").status_code == 503
+    assert client.get("/v2/models/numbers/ready").json()["ready"] is False

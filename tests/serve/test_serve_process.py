@@ -173,6 +173,11 @@ def test_slow_and_broken_clients_and_a_good_end(made, scorers, started):
     refused.value.close()
     assert fetched(port, "/models", **token)["models"][0]["name"] == "numbers"
 
+    ask_metrics = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nConnection: close\r\n\r\n"
+    counted = raw(port, ask_metrics)
+    assert b'oddgan_refused_total{reason="slow"} 2.0' in counted  # a head and a body
+    assert b'oddgan_refused_total{reason="busy"} 1.0' in counted
+
     answers = []
 
     def ask():
@@ -182,7 +187,7 @@ def test_slow_and_broken_clients_and_a_good_end(made, scorers, started):
     asking.start()
     waiting = b""
     while b'oddgan_queue_rows{model="numbers",version="1"} 1.0' not in waiting:  # it waits for company
-        waiting = raw(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nConnection: close\r\n\r\n")
+        waiting = raw(port, ask_metrics)
         assert asking.is_alive()
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
@@ -242,6 +247,8 @@ def said(capsys, *words):
         (["numbers", "--device", "cuda"], "is an export, which is computed on the CPU"),
         (["numbers", "--token", ""], "is empty, or has characters that no header holds"),
         (["numbers", "--max-wait", "40000"], "max_wait"),
+        (["numbers", "--timeout", "inf"], "--timeout inf: give a finite number"),
+        (["numbers", "--max-body", "nan"], "--max-body nan: give a finite number"),
         (["numbers", "--host", "203.0.113.7"], "cannot listen there"),
     ],
 )

@@ -104,6 +104,7 @@ class Table:
         own = preprocessor.columns
         self.beside = [] if beside is None or own is None or beside in own else [beside]
         self.columns = None if own is None else (*own, *self.beside)
+        self.own = frozenset(self.columns or ())
         known: Any = preprocessor.texts or ((),) * len(preprocessor.kinds)
         self.truths = [*map(truths, known), *({} for _ in self.beside)]
         self.kinds: tuple[Kind, ...] = (*preprocessor.kinds, *(CATEGORY for _ in self.beside))
@@ -133,7 +134,7 @@ class Table:
             return [self._cell(i, value, str(i)) for i, value in enumerate(row)]
         if not isinstance(row, dict):
             raise DataError("give an object with a value for each column, not a list")
-        if unknown := [name for name in row if name not in self.columns and name not in self.drop]:
+        if unknown := [name for name in row if name not in self.own and name not in self.drop]:
             fix = '; {"id": ..., "row": {...}} has an id beside the columns' if unknown == ["id"] else ""
             raise DataError(
                 f"the model has no column {listed(unknown, 3):.{SHOWN}}{fix or '; leave it out, or --drop it'}"

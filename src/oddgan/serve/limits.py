@@ -1,5 +1,6 @@
 """What a service takes at most, and what it says of what it does not take."""
 
+import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -54,7 +55,7 @@ class Limits:
     timeout : float
         Seconds from a request's first byte to its answer; 504 beyond, 408 where the client was slow.
     read_timeout : float
-        Seconds without a byte of a request that has begun; 408 beyond.
+        Seconds for the head of a request, and seconds without a byte of its body; 408 beyond.
     connections : int
         Open connections; 503 beyond.
     window : int
@@ -75,11 +76,11 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("max_body", "max_json", "max_pixels", "memory", "queue", "connections", "window"):
-            if not getattr(self, name) >= 1:
-                raise ParameterError(f"{name}={getattr(self, name)!r}: must be at least 1")
+            if not 1 <= getattr(self, name) < math.inf:
+                raise ParameterError(f"{name}={getattr(self, name)!r}: must be at least 1, and finite")
         for name in ("timeout", "read_timeout"):
-            if not getattr(self, name) > 0:
-                raise ParameterError(f"{name}={getattr(self, name)!r}: must be above 0 seconds")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ParameterError(f"{name}={getattr(self, name)!r}: must be above 0 seconds, and finite")
         if not 0 <= self.max_wait < self.timeout:
             raise ParameterError(f"max_wait={self.max_wait!r}: must be at least 0 and less than timeout")
         if self.max_batch is not None and self.max_batch < 1:

@@ -14,7 +14,6 @@ from ..rows.tables import listed, truths
 from .limits import Account, Limits, Refusal
 from .models import Served
 
-SMALLEST_SIDE = 8
 BESIDE = 8
 """Bytes that are held for each pixel of a picture while it is scored: its map, and copies in between."""
 
@@ -99,7 +98,8 @@ def of_columns(columns: Mapping[str, Sequence[Any] | np.ndarray], model: Served)
     like = model.like
     if missing := [name for name in like.names if name not in columns]:
         raise Refusal(400, f"there is no column {missing[0]!r}; columns are {listed(like.names)}")
-    if unknown := [name for name in columns if name not in set(like.names)]:
+    own = set(like.names)
+    if unknown := [name for name in columns if name not in own]:
         raise Refusal(400, f"there is a column {unknown[0]!r:.80}, which the model does not know; leave it out")
     n = len(columns[like.names[0]])
     values = np.empty((n, len(like.names)), np.float64)

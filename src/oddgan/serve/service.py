@@ -43,6 +43,7 @@ def app(
     limits: Limits | None = None,
     token: str | None = None,
     workers: int = 0,
+    hosts: Iterable[str] = (),
     **how: Any,
 ) -> Starlette:
     """The ASGI application that serves models.
@@ -60,6 +61,10 @@ def app(
         there is one; "": nothing.
     workers : int
         Processes that score, beside this one, which reads requests: for models given by paths. 0: threads of this one.
+    hosts : iterable of str
+        Names under which clients reach the service, beside addresses and names without a dot, or "*": any. Without a
+        token requests to other names are refused: a page in a browser may have given its own name the service's
+        address. Pages that a proxy shows under one of these names may ask, with a token or without.
 
     Raises
     ------
@@ -73,16 +78,23 @@ def app(
         from .workers import Workers
 
         processes = Workers(models, how, workers, seconds=limits.timeout)
-    return Service(found, limits, given or None, processes).application()
+    return Service(found, limits, given or None, processes, hosts).application()
 
 
 class Service:
     """The routes over some models."""
 
-    def __init__(self, models: Models, limits: Limits, token: str | None, workers: "Workers | None" = None) -> None:
+    def __init__(
+        self,
+        models: Models,
+        limits: Limits,
+        token: str | None,
+        workers: "Workers | None" = None,
+        hosts: Iterable[str] = (),
+    ) -> None:
         self.models, self.limits = models, limits
         self.scoring = Scoring(models, limits, workers)
-        self.guard = Guard(self.scoring.metrics, token)
+        self.guard = Guard(self.scoring.metrics, token, hosts)
         self.ready = True
 
     def application(self) -> Starlette:
@@ -117,12 +129,20 @@ class Service:
         @asynccontextmanager
         async def lifespan(application: Starlette) -> AsyncIterator[None]:
             yield
-            self.ready = False
+            self.stop()
             self.scoring.close(CLOSING)
 
         found = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: not_found})
         found.state.service = self
         return found
+
+    def stop(self) -> None:
+        """Say that the service is ready no more: it is about to stop."""
+        self.ready = False
+
+    def refused(self, reason: str) -> None:
+        """Count a request that was refused before it came to a route."""
+        self.scoring.metrics.refused.labels(reason).inc()
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
