@@ -248,7 +248,7 @@ def said(capsys, *words):
         (["numbers", "--token", ""], "is empty, or has characters that no header holds"),
         (["numbers", "--max-wait", "40000"], "max_wait"),
         (["numbers", "--timeout", "inf"], "--timeout inf: give a finite number"),
-        (["numbers", "--max-body", "nan"], "--max-body nan: give a finite number"),
+        (["numbers", "--max-body", "inf"], "--max-body inf: give a finite number"),
         (["numbers", "--host", "203.0.113.7"], "cannot listen there"),
     ],
 )

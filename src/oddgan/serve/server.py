@@ -39,17 +39,19 @@ BROKEN = _last(b"400 Bad Request", b"this is no HTTP request, or its head is lon
 
 class Timed(H11Protocol):
     """HTTP with a bound on the time that the head of a request takes, and on an answer that nobody reads. A client that
-    closes its side after a request still has its answer. `refused`: called with the reason of each request that no
-    route sees."""
+    closes its side after a request still has its answer."""
 
     seconds = 10.0
     most = 512
-    refused: Callable[[str], None] = staticmethod(lambda reason: None)
     _late: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
     _heard = False
     _half = False
     _unread = -1
+
+    @staticmethod
+    def refused(reason: str) -> None:
+        """Called with the reason of each refusal that no route sees."""
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
