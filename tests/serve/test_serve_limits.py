@@ -1,13 +1,17 @@
 """What a service does not take, and what it holds meanwhile."""
 
 import asyncio
+import base64
 import io
+import math
+import time
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
-from serve_small import png
+from serve_small import Client, png
 
 from oddgan import serve as serving
 from oddgan.errors import ParameterError
@@ -18,7 +22,15 @@ JSON = {"content-type": "application/json"}
 
 @pytest.mark.parametrize(
     "bad",
-    [{"queue": 0}, {"max_body": 0}, {"timeout": 0}, {"max_wait": -1}, {"max_wait": 31.0}, {"max_batch": 0}],
+    [
+        {"queue": 0},
+        {"max_body": 0},
+        {"timeout": 0},
+        {"max_wait": -1},
+        {"max_wait": 31.0},
+        {"max_batch": 0},
+        {"timeout": math.inf},
+    ],
 )
 def test_limits_that_are_none(bad):
     with pytest.raises(ParameterError, match=next(iter(bad))):
@@ -186,10 +198,6 @@ def test_a_client_that_is_gone(serve):
 
 
 def test_pages_of_other_sites_and_other_names_are_refused(scorers):
-    from serve_small import Client
-
-    from oddgan import serve as serving
-
     def asked(token="", hosts=(), **headers):
         application = serving.app({"numbers": scorers.numbers}, token=token, hosts=hosts)
         try:
@@ -227,3 +235,29 @@ def test_a_service_that_is_about_to_stop_is_not_ready(serve):
     client.service.stop()
     assert client.get("/v2/health/ready").status_code == 503
     assert client.get("/v2/models/numbers/ready").json()["ready"] is False
+
+
+@pytest.mark.parametrize("way", ["form", "tensors"])
+def test_the_clock_runs_while_pictures_are_decoded(serve, made, monkeypatch, way):
+    from oddgan.serve import limits, rows
+
+    client, read, later = serve(), [], [0.0]
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later[0]))
+    decoded = rows.decoded
+
+    def slowly(data, name, *rest):
+        read.append(name)
+        later[0] = 1000.0 * (len(read) == 2)
+        return decoded(data, name, *rest)
+
+    monkeypatch.setattr(rows, "decoded", slowly)
+    files = [png(made.pictures[i]) for i in range(4)]
+    if way == "form":
+        sent = [("file", (f"{i}.png", data)) for i, data in enumerate(files)]
+        found = client.post("/models/parts/score", files=sent)
+    else:
+        encoded = [base64.b64encode(data).decode() for data in files]
+        x = {"name": "x", "datatype": "BYTES", "shape": [4], "data": encoded}
+        found = client.post("/v2/models/parts/infer", json={"inputs": [x]})
+    assert found.status_code == 504
+    assert len(read) == 2

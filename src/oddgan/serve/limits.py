@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -30,6 +31,12 @@ def busy(message: str) -> Refusal:
 def late(limits: "Limits") -> Refusal:
     """A refusal of rows that were not scored in time."""
     return Refusal(504, f"the rows were not scored within {limits.timeout:g} seconds; send fewer, or later", "late")
+
+
+def in_time(limits: "Limits", until: float) -> None:
+    """Raise `Refusal` (504) where it is later than `until` (`time.monotonic`)."""
+    if time.monotonic() > until:
+        raise late(limits)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import OddganError
 from .batching import Batcher, Compute, Job
-from .limits import Account, Limits, Memory, Refusal, late
+from .limits import Account, Limits, Memory, Refusal, in_time, late
 from .metrics import Metrics
 from .models import Models, Results, Served
 
@@ -44,15 +44,10 @@ class Scoring:
         """What `work` returns, computed in a thread, so that other requests go on."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
-    def in_time(self, until: float) -> None:
-        """Raise `Refusal` (504) where it is later than `until`."""
-        if time.monotonic() > until:
-            raise late(self.limits)
-
     async def score(self, model: Served, rows: Any, *, explained: bool, until: float, account: Account) -> Results:
         """The results of rows that the model takes, whose memory is `account`. Raises `Refusal`: 503 where the queue is
         full, 504 where they were not scored in time, 400 where they cannot be scored."""
-        self.in_time(until)
+        in_time(self.limits, until)
         job, batcher = Job(rows, len(rows), explained, until), self.batchers[model]
         waiting = asyncio.wrap_future(batcher.submit(job))
         try:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from .. import __version__
 from . import answers, bodies, inference, rows
 from .guard import Guard, not_found
-from .limits import Account, Limits, Refusal
+from .limits import Account, Limits, Refusal, in_time
 from .models import Models, Results, Served, opened
 from .scoring import Scoring
 
@@ -203,7 +203,7 @@ class Service:
         model, length = self._model(request), request.headers.get(inference.LENGTH)
         with self.scoring.memory.account() as account:
             body = await bodies.whole(request, self.limits, account, until)
-            asked = await self.scoring.aside(inference.read, body, length, model, self.limits, account)
+            asked = await self.scoring.aside(inference.read, body, length, model, self.limits, account, until)
             del body
             results = await self.scoring.score(
                 model, asked.rows, explained=asked.explained, until=until, account=account
@@ -270,7 +270,7 @@ class Service:
         taken: list[Any] = []
         bad: dict[int, str] = {}
         for i, (name, data) in enumerate(files):
-            self.scoring.in_time(until)
+            in_time(self.limits, until)
             try:
                 taken.append(await self.scoring.aside(rows.decoded, data, name, model, self.limits, account))
             except Refusal as refusal:
