@@ -21,7 +21,9 @@ def _refused(word: str) -> Any:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"has {twice!r:.{SHOWN}} twice")
+        seen = set[str]()
+        for name, _ in pairs:
+            if name in seen:
+                raise DataError(f"has {name!r:.{SHOWN}} twice")
+            seen.add(name)
     return found

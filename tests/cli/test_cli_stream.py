@@ -78,11 +78,19 @@ def test_lines_that_wait_come_together_up_to_a_block():
     assert [len(lines.take(4, lambda: False)) for _ in range(4)] == [4, 4, 2, 0]
 
 
-def test_input_that_breaks_is_an_error():
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (ValueError("I/O operation on closed file."), "I/O operation on closed file."),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_input_that_breaks_is_an_error(error, said):
     def read():
-        raise OSError(5, "Input/output error")
+        raise error
 
-    with pytest.raises(DataError, match=r"standard input cannot be read \(Input/output error\)"):
+    with pytest.raises(DataError, match=rf"standard input cannot be read \({said}\)"):
         Lines(read).take(1, lambda: False)
 
 

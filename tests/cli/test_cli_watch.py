@@ -252,6 +252,21 @@ def test_what_cannot_be_opened_is_tried_again(watching, tmp_path, monkeypatch, c
     assert capfd.readouterr().err.count("a.png: cannot be read (Permission denied)") == 1
 
 
+def test_a_clock_that_is_behind_makes_no_file_rest(watching, tmp_path):
+    watching.poll = 1.0
+    place = draw(tmp_path / "in/slow.bmp")
+    now = time.time()
+    os.utime(place, (now - 30, now - 30))  # still being written, by a machine whose clock is half a minute behind
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(looking.time, "time", lambda: now + 30)
+        assert look(watching) == []
+        assert look(watching) == ["slow.bmp"]
+    draw(tmp_path / "in/old.bmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(looking.time, "time", lambda: now + 3600)
+        assert look(watching) == ["old.bmp"]
+
+
 def test_links_in_a_circle_end(watching, tmp_path):
     draw(tmp_path / "in/sub/a.png")
     (tmp_path / "in/sub/up").symlink_to(tmp_path / "in")
@@ -286,6 +301,15 @@ def test_once_is_as_scoring_the_folder(oddgan, model, folder):
     draw("in/new.png")
     assert oddgan(*once, "--fail-on-anomaly").code in (0, 3)
     assert len(entries()) == 16
+
+
+def test_what_cannot_be_reached_is_not_called_unfinished(oddgan, model, tmp_path, monkeypatch):
+    draw(tmp_path / "in/a.png")
+    monkeypatch.setattr(looking, "_end", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    ran = oddgan("score", model, "--watch", tmp_path / "in", "-o", "r.jsonl", "--once", "--poll", "0.01")
+    assert ran.code == 4
+    assert ran.err.count("a.png: cannot be read (Permission denied)") == 1
+    assert "still being written" not in ran.err
 
 
 def test_it_waits_for_pictures_until_it_is_ended(oddgan, model, tmp_path):

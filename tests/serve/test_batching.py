@@ -20,7 +20,7 @@ class Scored:
         self.batches, self.free = [], threading.Event()
         self.begun = threading.Event()
 
-    def __call__(self, several, explained):
+    def __call__(self, several, explained, until):
         self.begun.set()
         assert self.free.wait(20)
         self.batches.append((explained, [len(rows) for rows in several]))
@@ -137,6 +137,96 @@ def test_what_nobody_waits_for_is_not_scored(made_batcher):
     assert compute.batches == [(False, [1]), (False, [1])]
 
 
+def test_what_is_given_up_leaves_the_queue(made_batcher):
+    batcher, compute = made_batcher(queue=2)
+    first, given_up = job(0), job(1, 2)
+    running = batcher.submit(first)
+    assert compute.begun.wait(20)
+    batcher.submit(given_up)
+    assert batcher.withdraw(given_up)
+    assert batcher.rows == 0
+    last = batcher.submit(job(3, 4))  # there is room for it
+    assert not batcher.withdraw(first)
+    compute.free.set()
+    assert (running.result(20), last.result(20)) == ([1], [4, 5])
+    assert given_up.found.cancelled()
+
+
+def test_what_is_late_is_not_tried_alone(made_batcher):
+    batcher, compute = made_batcher()
+    first = held(batcher, compute)
+    jobs = [job(None), job(2)]
+    futures = [batcher.submit(one) for one in jobs]
+    seen = []
+
+    def slowly(several, explained, until):
+        seen.append(until)
+        if len(several) == 1:
+            return compute(several, explained, until)
+        jobs[0].until = time.monotonic() - 1  # it takes so long
+        raise RuntimeError("together they fail")
+
+    batcher.compute = slowly
+    compute.free.set()
+    assert (first.result(20), futures[1].result(20)) == ([1], [3])
+    with pytest.raises(Refusal, match="not scored within"):
+        futures[0].result(20)
+    assert len(seen) == 2
+    assert seen[1] == jobs[1].until
+
+
+def test_as_many_threads_as_the_system_gives(monkeypatch):
+    begin, left = threading.Thread.start, [0, 1]
+
+    def start(thread):
+        if not left or not left.pop():
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    batcher = Batcher(lambda several, explained, until: several, 4, Limits(max_wait=0.0), threads=2)
+    assert batcher.submit(job(1)).result(20) == (1,)
+    batcher.close(20)
+    none = Batcher(lambda several, explained, until: several, 4, Limits(max_wait=0.0), threads=2)
+    with pytest.raises(Refusal, match="no thread"):
+        none.submit(job(1))
+    none.close(20)
+
+
+def test_one_bound_for_the_end_of_all_models(serve, scorers):
+    gate, begun = threading.Event(), threading.Semaphore(0)
+
+    class Hanging:
+        def __getattr__(self, name):
+            return getattr(scorers.numbers, name)
+
+        def score_and_shares(self, rows):
+            begun.release()
+            assert gate.wait(20)
+            return scorers.numbers.score_and_shares(rows)
+
+    client = serve(models={name: Hanging() for name in "abc"}, timeout=0.2)
+    asked = [("POST", f"/models/{name}/score", {"json": {"row": [0, 0, 0]}}) for name in "abc"]
+    assert {one.status_code for one in client.together(*asked)} == {504}
+    memory, scoring = client.service.scoring.memory, client.service.scoring
+    assert memory.held > 0  # the rows are there still
+    waited = []
+
+    def close(seconds):
+        waited.append(seconds)
+        time.sleep(0.01)
+
+    for batcher in scoring.batchers.values():
+        batcher.close = close
+    scoring.close(0.5)
+    assert 0.5 >= waited[0] > waited[1] > waited[2]
+    gate.set()
+    end = time.monotonic() + 20
+    while memory.held and time.monotonic() < end:
+        time.sleep(0.01)
+    assert memory.held == 0
+
+
 def test_answers_do_not_depend_on_companions(serve, made, scorers):
     """The law of the library, over HTTP: the same bits alone and among others."""
     client = serve(max_wait=0.05)
@@ -200,4 +290,7 @@ def test_rows_that_come_too_late(serve, scorers):
     response = client.post("/score", json={"row": [0, 0, 0]})
     assert response.status_code == 504
     gate.set()
-    assert client.service.scoring.memory.held == 0
+    memory, end = client.service.scoring.memory, time.monotonic() + 20
+    while memory.held and time.monotonic() < end:
+        time.sleep(0.01)
+    assert memory.held == 0

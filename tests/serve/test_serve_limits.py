@@ -1,13 +1,17 @@
 """What a service does not take, and what it holds meanwhile."""
 
 import asyncio
+import base64
 import io
+import math
+import time
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
-from serve_small import png
+from serve_small import Client, png
 
 from oddgan import serve as serving
 from oddgan.errors import ParameterError
@@ -18,7 +22,15 @@ JSON = {"content-type": "application/json"}
 
 @pytest.mark.parametrize(
     "bad",
-    [{"queue": 0}, {"max_body": 0}, {"timeout": 0}, {"max_wait": -1}, {"max_wait": 31.0}, {"max_batch": 0}],
+    [
+        {"queue": 0},
+        {"max_body": 0},
+        {"timeout": 0},
+        {"max_wait": -1},
+        {"max_wait": 31.0},
+        {"max_batch": 0},
+        {"timeout": math.inf},
+    ],
 )
 def test_limits_that_are_none(bad):
     with pytest.raises(ParameterError, match=next(iter(bad))):
@@ -183,3 +195,69 @@ def test_a_client_that_is_gone(serve):
 
     assert asyncio.run(left())[0]["status"] == 499
     assert client.service.scoring.memory.held == 0
+
+
+def test_pages_of_other_sites_and_other_names_are_refused(scorers):
+    def asked(token="", hosts=(), **headers):
+        application = serving.app({"numbers": scorers.numbers}, token=token, hosts=hosts)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return Client(application).get("/models", headers=named)
+        finally:
+            application.state.service.scoring.close()
+
+    for host in ("127.0.0.1:8080", "[::1]:8080", "localhost", "oddgan:8080", "a.localhost", "192.0.2.1"):
+        assert asked(Host=host).status_code == 200
+    rebound = asked(Host="evil.example:8080")
+    assert (rebound.status_code, rebound.json()["error"].partition(";")[0]) == (
+        403,
+        "'evil.example' is no name of this service",
+    )
+    for hosts in (["Scores.example"], ["*"]):
+        assert asked(hosts=hosts, Host="scores.example:8080").status_code == 200
+    bearer = {"Authorization": "Bearer t"}  # which a page that was given another name does not have
+    assert asked(token="t", Host="scores.example", **bearer).status_code == 200
+
+    own = {"Host": "localhost:8080", "Origin": "http://localhost:8080"}
+    assert asked(**own).status_code == 200
+    for origin in ("http://localhost:3000", "https://evil.example", "null"):
+        assert asked(**{**own, "Origin": origin}).status_code == 403
+        assert asked(token="t", **{**own, **bearer, "Origin": origin}).status_code == 403
+    behind = {"Host": "127.0.0.1:8080", "Origin": "https://scores.example"}  # a proxy that does not pass on the name
+    assert asked(**behind).status_code == 403
+    assert asked(hosts=["scores.example"], **behind).status_code == 200
+    assert asked(Host="localhost", Origin="http://localhost:80").status_code == 200
+
+
+def test_a_service_that_is_about_to_stop_is_not_ready(serve):
+    client = serve()
+    assert client.get("/v2/health/ready").status_code == 200
+    client.service.stop()
+    assert client.get("/v2/health/ready").status_code == 503
+    assert client.get("/v2/models/numbers/ready").json()["ready"] is False
+
+
+@pytest.mark.parametrize("way", ["form", "tensors"])
+def test_the_clock_runs_while_pictures_are_decoded(serve, made, monkeypatch, way):
+    from oddgan.serve import limits, rows
+
+    client, read, later = serve(), [], [0.0]
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later[0]))
+    decoded = rows.decoded
+
+    def slowly(data, name, *rest):
+        read.append(name)
+        later[0] = 1000.0 * (len(read) == 2)
+        return decoded(data, name, *rest)
+
+    monkeypatch.setattr(rows, "decoded", slowly)
+    files = [png(made.pictures[i]) for i in range(4)]
+    if way == "form":
+        sent = [("file", (f"{i}.png", data)) for i, data in enumerate(files)]
+        found = client.post("/models/parts/score", files=sent)
+    else:
+        encoded = [base64.b64encode(data).decode() for data in files]
+        x = {"name": "x", "datatype": "BYTES", "shape": [4], "data": encoded}
+        found = client.post("/v2/models/parts/infer", json={"inputs": [x]})
+    assert found.status_code == 504
+    assert len(read) == 2

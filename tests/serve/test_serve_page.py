@@ -100,10 +100,18 @@ def test_a_picture_is_dropped_and_judged(made, scorers, started, chromium, drawn
     assert page.elsewhere() == []
     assert chromium.get_log("browser") == []
 
-    page.one("#files").send_keys(str(drawn / "none.png"))
+    page.one("#files").send_keys("\n".join(str(drawn / name) for name in ("none.png", "plain.png")))
     page.wait(lambda: "wrong" in page.one("#status").get_attribute("class"))
-    assert page.text("#status") == "none.png: it is not a picture in PNG, JPEG, BMP, TIFF or WebP format"
-    assert len(chromium.find_elements(By.CSS_SELECTOR, "article")) == 3
+    first, wrong = page.text("#status").split("\n")
+    assert first.startswith("plain.png: ")  # one that cannot be used does not stand in the way of others
+    assert wrong == "none.png: it is not a picture in PNG, JPEG, BMP, TIFF or WebP format"
+    assert len(chromium.find_elements(By.CSS_SELECTOR, "article")) == 4
+    shown = "return [...document.images].filter((one) => one.src.startsWith('blob:')).map((one) => one.src)"
+    again = (
+        "return Promise.all(arguments[0].map((one) => new Promise((done) => Object.assign(new Image(), "
+        "{src: one, onload: () => done('there'), onerror: () => done('gone')}))))"
+    )
+    assert set(page.run(again, page.run(shown))) == {"gone"}
 
     Select(page.one("#model")).select_by_visible_text("flows, version 1")
     row = page.one("#row")
@@ -112,7 +120,7 @@ def test_a_picture_is_dropped_and_judged(made, scorers, started, chromium, drawn
     row.send_keys(Keys.CONTROL, "a")
     row.send_keys(json.dumps({"bytes": 1e6, "service": "<b>dns</b>", "encrypted": True}))
     row.send_keys(Keys.TAB, Keys.ENTER)  # to the button, by keys
-    page.wait(lambda: len(chromium.find_elements(By.CSS_SELECTOR, "article")) == 4)
+    page.wait(lambda: len(chromium.find_elements(By.CSS_SELECTOR, "article")) == 5)
     assert len(page.one("article").find_elements(By.CSS_SELECTOR, "tbody tr")) == 3
     row.send_keys(Keys.CONTROL, "a")
     row.send_keys('{"bytes": "x"}')

@@ -173,6 +173,11 @@ def test_slow_and_broken_clients_and_a_good_end(made, scorers, started):
     refused.value.close()
     assert fetched(port, "/models", **token)["models"][0]["name"] == "numbers"
 
+    ask_metrics = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nConnection: close\r\n\r\n"
+    counted = raw(port, ask_metrics)
+    assert b'oddgan_refused_total{reason="slow"} 2.0' in counted  # a head and a body
+    assert b'oddgan_refused_total{reason="busy"} 1.0' in counted
+
     answers = []
 
     def ask():
@@ -182,7 +187,7 @@ def test_slow_and_broken_clients_and_a_good_end(made, scorers, started):
     asking.start()
     waiting = b""
     while b'oddgan_queue_rows{model="numbers",version="1"} 1.0' not in waiting:  # it waits for company
-        waiting = raw(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nConnection: close\r\n\r\n")
+        waiting = raw(port, ask_metrics)
         assert asking.is_alive()
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
@@ -242,6 +247,8 @@ def said(capsys, *words):
         (["numbers", "--device", "cuda"], "is an export, which is computed on the CPU"),
         (["numbers", "--token", ""], "is empty, or has characters that no header holds"),
         (["numbers", "--max-wait", "40000"], "max_wait"),
+        (["numbers", "--timeout", "inf"], "--timeout inf: give a finite number"),
+        (["numbers", "--max-body", "inf"], "--max-body inf: give a finite number"),
         (["numbers", "--host", "203.0.113.7"], "cannot listen there"),
     ],
 )
@@ -262,6 +269,21 @@ def test_a_port_that_is_taken_and_an_open_address(made, capsys, monkeypatch):
         assert f"--port {port}: cannot listen there" in lines[-1]
         code, lines = said(capsys, "numbers", "--host", "0.0.0.0", "--port", port, "--token", "t")
         assert not any("warning" in line for line in lines)
+
+
+def test_processes_do_not_outlive_an_error(made):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = [sys.executable, "-m", "oddgan", "serve", made.folder / "numbers", "--workers", "1", "--threads", "1"]
+        words += ["--port", str(taken.getsockname()[1])]
+        known = {**os.environ, "PYTHONPATH": str(SRC)}
+        run = subprocess.run(words, capture_output=True, text=True, env=known, timeout=60)
+    assert run.returncode == 2
+    assert "cannot listen there" in run.stderr
+    code = "import sys\nfrom oddgan import serve\nif __name__ == '__main__':\n    serve.app([sys.argv[1]], workers=1)\n"
+    script = made.folder / "left.py"
+    script.write_text(code)
+    words = [sys.executable, script, made.folder / "numbers"]
+    assert subprocess.run(words, env=known, timeout=60).returncode == 0  # though nobody has closed it
 
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch):

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
@@ -223,3 +224,43 @@ def test_metrics(serve, made, scorers):
     expected = stats.ks_2samp(scorers.numbers.score(rows[10:]), calibration, method="exact").pvalue
     assert found.get(f"oddgan_recent_uniformity_p{{{of}}}", expected) == pytest.approx(expected)
     assert (f"oddgan_recent_uniformity_p{{{of}}}" in found) == (len(calibration) >= 10)
+
+
+def test_a_row_is_the_same_in_a_request_on_standard_input_and_in_a_file(serve, made, scorers, tmp_path, capsys):
+    from oddgan.cli import main
+    from oddgan.cli.items import Table
+    from oddgan.cli.lines import Line
+
+    services = ["http", " http ", "", "NA", "null", "unseen", None, "dns"]
+    truths = [True, "TRUE", "", "false", 0, " True", None, "0"]
+    rows = [
+        {"bytes": 100.0 + i, "service": one, "encrypted": truth}
+        for i, (one, truth) in enumerate(zip(services, truths, strict=True))
+    ]
+    client = serve(models={"flows": scorers.flows})
+    found = client.post("/score", json={"rows": rows}).json()["results"]
+    like = client.service.models.only().like
+    reader = Table(like)
+    items = [reader.item(Line(i, json.dumps(row).encode())) for i, row in enumerate(rows)]
+    assert not any(item.error for item in items)
+    streamed = scorers.flows.score(like.matched(reader.rows(items)))
+    assert [one["score"] for one in found] == pytest.approx(streamed.tolist(), rel=1e-8)
+
+    file = tmp_path / "t.csv"
+    spelled = {0: "false", True: "true", None: "", "0": "false"}
+    lines = [f"{row['bytes']},{row['service'] or ''},{spelled.get(row['encrypted'], row['encrypted'])}" for row in rows]
+    file.write_text("\n".join(["bytes,service,encrypted", *lines]) + "\n")
+    assert main(["score", str(made.folder / "flows"), str(file), "--format", "jsonl"]) in (0, 4)
+    read = [json.loads(line)["score"] for line in capsys.readouterr().out.splitlines()]
+    assert [one["score"] for one in found] == pytest.approx(read, rel=1e-6)
+
+
+def test_texts_of_training_are_no_missing_values():
+    from oddgan.rows.cells import Column, Unfit
+
+    country = Column("category", ["NA", " x", "true"])
+    given = ["NA", " x", "x ", "", "na", None, 7, True]
+    assert [country.value(one) for one in given] == ["NA", " x", "x", None, None, None, "7", "true"]
+    for column, bad in ((country, False), (country, 1.5), (Column("number"), ""), (Column("boolean"), 2)):
+        with pytest.raises(Unfit):
+            column.value(bad)

@@ -8,6 +8,8 @@ import time
 
 import pytest
 import uvicorn
+from starlette.responses import Response
+from starlette.routing import Route
 
 ROW = b'{"row": [0.5, 1, 2]}'
 HEAD = b"POST /models/numbers/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"
@@ -19,7 +21,9 @@ def listening(serve):
     from oddgan.serve import server
 
     place = server.listening("127.0.0.1", 0, 8)
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     application = serve().application
+    application.router.routes.append(Route("/long", lambda request: Response(bytes(2**22))))
     config = uvicorn.Config(application, http=server.Timed, ws="none", log_level="error", timeout_keep_alive=0.2)
     running = server.Stopping(config)
     thread = threading.Thread(target=running.run, args=([place],))
@@ -78,3 +82,33 @@ def test_a_client_that_asks_on_and_reads_nothing_is_cut_off(listening):
         while running.server_state.connections and time.monotonic() < end:
             time.sleep(0.05)
         assert not running.server_state.connections
+
+
+@pytest.mark.parametrize("end", [b"Connection: close\r\n", b""])
+def test_a_client_that_reads_no_last_answer_is_cut_off(listening, end):
+    running, port = listening
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"GET /long HTTP/1.%d\r\nHost: x\r\n%s\r\n" % (bool(end), end))
+        deadline = time.monotonic() + 20
+        while not running.server_state.total_requests and time.monotonic() < deadline:
+            time.sleep(0.01)
+        while running.server_state.connections and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not running.server_state.connections
+
+
+def test_a_client_that_reads_slowly_has_its_last_answer(listening):
+    _, port = listening
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        client.settimeout(20)
+        client.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        found = b""
+        for _ in range(8):  # longer than the patience with one that reads nothing
+            time.sleep(0.05)
+            found += client.recv(2**17, socket.MSG_WAITALL)
+        found += received(client)
+    assert len(found.partition(b"\r\n\r\n")[2]) == 2**22

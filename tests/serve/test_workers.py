@@ -1,6 +1,9 @@
 """Scoring in processes, and what becomes of rows whose process dies."""
 
 import os
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -33,6 +36,8 @@ class Scripted:
 
     def end(self):
         """Nothing to end."""
+
+    kill = end
 
 
 @pytest.fixture
@@ -98,6 +103,63 @@ def test_a_process_scores_as_this_one_and_is_ended_when_it_is_silent(made):
         assert worker.process.exitcode < 0
     finally:
         pool.close()
+
+
+def test_one_that_is_silent_is_ended_wherever_it_stops(made):
+    pool = workers.Workers([made.folder / "numbers"], {"threads": 1}, 1, seconds=0.3)
+    worker = pool._free.get()
+    try:
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        with pytest.raises(workers.Lost, match=r"has not answered for 0\.3 seconds"):
+            worker.ask((0, [np.zeros(2**22)], False), 0.3)  # more than a pipe holds
+        assert worker.process.exitcode < 0
+    finally:
+        pool.close()
+
+
+def test_the_end_ends_those_that_score_and_starts_no_more(made):
+    pool = workers.Workers([made.folder / "numbers"], {"threads": 1}, 1, seconds=60.0)
+    worker = pool._free.get()
+    pool._free.put(worker)
+    os.kill(worker.process.pid, signal.SIGSTOP)  # what it is asked outlasts every patience
+    found = []
+
+    def compute():
+        try:
+            found.append(pool.compute(0, [np.zeros((1, 3))], False))
+        except workers.Lost as error:
+            found.append(error)
+
+    asking = threading.Thread(target=compute)
+    asking.start()
+    while not pool._free.empty():
+        time.sleep(0.01)
+    pool.close()
+    asking.join(20)
+    assert isinstance(found[0], workers.Lost)
+    assert worker.process.exitcode < 0
+    with pytest.raises(workers.Lost, match="stopped"):
+        pool.compute(0, [[1]], False)
+
+
+def test_rows_that_nobody_waits_for_are_not_tried_again(pool):
+    Scripted.script = "die", ["found"]
+    with pytest.raises(workers.Lost):
+        pool.compute(0, [[1]], False, until=time.monotonic() - 1)
+    assert pool.compute(0, [[1]], False, until=time.monotonic() + 60) == ["found"]
+
+
+def test_an_answer_that_cannot_be_understood_ends_its_process(pool, monkeypatch):
+    def broken(self, task, seconds):
+        raise ValueError("these are no results")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scripted, "ask", broken)
+        with pytest.raises(ValueError, match="no results"):
+            pool.compute(0, [[1]], False)
+    Scripted.script = (["found"],)
+    assert pool.compute(0, [[1]], False) == ["found"]
+    assert Scripted.made == 2  # what the first would answer next may belong to other rows
 
 
 def test_models_that_are_no_paths_and_processes_that_do_not_start(scorers, monkeypatch):

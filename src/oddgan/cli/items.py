@@ -15,10 +15,11 @@ from .. import strict_json
 from ..errors import DataError
 from ..preprocessing import PicturePreprocessor, TablePreprocessor
 from ..rows import PictureRows, Rows, TableRows
+from ..rows.cells import Column, Unfit
 from ..rows.decode import Unreadable, decode
 from ..rows.pictures import NamedPictures, as_stored_type
 from ..rows.places import joined
-from ..rows.tables import BOOLEANS, Kind, listed, truths
+from ..rows.tables import BOOLEANS, Kind, listed
 from ..strict_json import SHOWN
 from .lines import Line
 
@@ -104,9 +105,10 @@ class Table:
         own = preprocessor.columns
         self.beside = [] if beside is None or own is None or beside in own else [beside]
         self.columns = None if own is None else (*own, *self.beside)
+        self.own = frozenset(self.columns or ())
         known: Any = preprocessor.texts or ((),) * len(preprocessor.kinds)
-        self.truths = [*map(truths, known), *({} for _ in self.beside)]
         self.kinds: tuple[Kind, ...] = (*preprocessor.kinds, *(CATEGORY for _ in self.beside))
+        self.cells = [*map(Column, preprocessor.kinds, known), *(Column(CATEGORY) for _ in self.beside)]
 
     def item(self, line: Line) -> Item:
         """The row in a line."""
@@ -133,7 +135,7 @@ class Table:
             return [self._cell(i, value, str(i)) for i, value in enumerate(row)]
         if not isinstance(row, dict):
             raise DataError("give an object with a value for each column, not a list")
-        if unknown := [name for name in row if name not in self.columns and name not in self.drop]:
+        if unknown := [name for name in row if name not in self.own and name not in self.drop]:
             fix = '; {"id": ..., "row": {...}} has an id beside the columns' if unknown == ["id"] else ""
             raise DataError(
                 f"the model has no column {listed(unknown, 3):.{SHOWN}}{fix or '; leave it out, or --drop it'}"
@@ -143,9 +145,15 @@ class Table:
         return [self._cell(i, row[name], name) for i, name in enumerate(self.columns)]
 
     def _cell(self, i: int, value: Any, name: str) -> Any:
-        if isinstance(value, bool) and value in self.truths[i]:
-            return self.truths[i][value]
-        return _cell(value, self.kinds[i], name)
+        try:
+            return self.cells[i].value(value)
+        except Unfit:
+            held = {"number": "numbers", "category": "text", "boolean": "true and false"}[self.kinds[i]]
+            if self.kinds[i] == "number" and isinstance(value, int):
+                raise DataError(f"column {name!r}: {value!r:.{SHOWN}} is too large") from None
+            raise DataError(
+                f"column {name!r} held {held} in training, and {json.dumps(value):.{SHOWN}} is none"
+            ) from None
 
     def rows(self, items: Sequence[Item]) -> Rows:
         """The rows as a table."""
@@ -161,24 +169,6 @@ class Table:
         if self.columns is None and self.preprocessor.all_numbers:
             return TableRows(values)
         return TableRows(values, self.columns, self.kinds, tuple(texts))
-
-
-def _cell(value: Any, kind: str, column: str) -> Any:
-    """A value as a column of this kind has it: a float, a text, or None. Raises `DataError`."""
-    held = {"number": "numbers", "category": "text", "boolean": "true and false"}[kind]
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if value is None:
-        return None
-    if kind == "category" and (isinstance(value, str) or whole):  # a code may be written as a number
-        return str(value)
-    if kind == "number" and isinstance(value, int | float):
-        try:
-            return float(value)
-        except OverflowError:
-            raise DataError(f"column {column!r}: {value!r:.{SHOWN}} is too large") from None
-    if kind == "boolean" and (isinstance(value, bool) or (whole and value in (0, 1))):
-        return float(value)
-    raise DataError(f"column {column!r} held {held} in training, and {json.dumps(value):.{SHOWN}} is none")
 
 
 def parsed(data: bytes, *, either: bool = False) -> Any:

@@ -77,7 +77,7 @@ class Lines:
         self._waiting: deque[Line] = deque()
         self._bytes = 0
         self._ended = False
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         threading.Thread(target=self._fill, name="oddgan-lines", daemon=True).start()
 
     def _fill(self) -> None:
@@ -90,7 +90,7 @@ class Lines:
                     self._waiting.append(line)
                     self._bytes += size
                     self._changed.notify_all()
-        except OSError as error:
+        except Exception as error:  # whatever it is: it is not the end of the input
             self._error = error
         finally:
             with self._changed:
@@ -107,5 +107,6 @@ class Lines:
             self._bytes -= sum(len(line.data or b"") for line in taken)
             self._changed.notify_all()
         if not taken and self._error is not None:
-            raise DataError(f"standard input cannot be read ({self._error.strerror or self._error})")
+            reason = getattr(self._error, "strerror", None) or str(self._error) or type(self._error).__name__
+            raise DataError(f"standard input cannot be read ({reason})") from self._error
         return taken

@@ -1,5 +1,6 @@
 """oddgan serve."""
 
+import math
 import os
 from typing import Annotated
 
@@ -28,6 +29,15 @@ def serve(
         str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0: on every network.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="The port; 0: any that is free.")] = 8080,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name that clients ask for, such as that of a proxy; several may be given; *: any. Without a token "
+            "only addresses, names without a dot and these are answered.",
+            show_default=False,
+        ),
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +84,10 @@ def serve(
         float, typer.Option(metavar="SECONDS", min=0.1, help="From a request's begin to its answer; beyond, 504.")
     ] = 30.0,
     read_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="Without a byte of a request; beyond, 408.")
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0.1, help="For a request's head, and without a byte of its body; beyond, 408."
+        ),
     ] = 10.0,
     connections: Annotated[int, typer.Option(metavar="N", min=1, help="Open connections; beyond, 503.")] = 512,
     access_log: Annotated[bool, typer.Option("--access-log", help="Log each request.")] = False,
@@ -95,6 +108,10 @@ def serve(
     """
     with loading():
         from ..serve import Limits, app, run
+    amounts = {"max-body": max_body, "memory": memory, "max-wait": max_wait, "timeout": timeout}
+    for name, value in {**amounts, "read-timeout": read_timeout}.items():
+        if not math.isfinite(value):
+            raise ParameterError(f"--{name} {value}: give a finite number")
     limits = Limits(
         max_body=round(max_body * 2**20),
         max_pixels=max_pixels,
@@ -114,22 +131,26 @@ def serve(
         limits=limits,
         token=token or "",
         workers=workers,
+        hosts=[host, *(host_name or ())],
         false_alarm_rate=false_alarm_rate,
         block_size=block_size,
         convert=convert,
         device=device,
         threads=threads,
     )
-    if token is None and not host.startswith(LOOPBACK):
-        terminal.complain(
-            f"warning: --host {host}: whoever reaches it may use the service; set {TOKEN}, or leave --host out"
-        )
-    for model in application.state.service.models:
-        terminal.note(f"model {model.name}, version {model.version}: {model.detector}, {model.like.describe()}")
+    try:
+        if token is None and not host.startswith(LOOPBACK):
+            terminal.complain(
+                f"warning: --host {host}: whoever reaches it may use the service; set {TOKEN}, or leave --host out"
+            )
+        for model in application.state.service.models:
+            terminal.note(f"model {model.name}, version {model.version}: {model.detector}, {model.like.describe()}")
 
-    def started(port: int) -> None:
-        shown = f"[{host}]" if ":" in host else host
-        terminal.note(f"listening on http://{shown}:{port}")
+        def started(port: int) -> None:
+            shown = f"[{host}]" if ":" in host else host
+            terminal.note(f"listening on http://{shown}:{port}")
 
-    run(application, host=host, port=port, limits=limits, grace=timeout, access_log=access_log, started=started)
+        run(application, host=host, port=port, limits=limits, grace=timeout, access_log=access_log, started=started)
+    finally:
+        application.state.service.scoring.close(0.0)  # also where it cannot listen
     terminal.note("stopped")

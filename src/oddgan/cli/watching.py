@@ -23,6 +23,7 @@ from .reading import CHUNK_BYTES
 from .record import Record
 from .scoring import Scoring
 
+SURE = 60.0  # seconds of age from which a file is at rest, though a file server's clock be somewhat behind this one
 STEP = 0.1  # seconds after which a signal is noticed at the latest
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 JPEG_END = b"\xff\xd9"
@@ -44,13 +45,14 @@ class File:
 @dataclass(frozen=True)
 class Seen:
     """What was found in a file: the places of its pictures and, of a single one, the picture; or why there is none.
-    `wait`: that it may not be whole."""
+    `wait`: that it may not be whole; `unread`: that its place cannot be reached."""
 
     file: File
     places: Sequence[str] = ()
     picture: np.ndarray | None = None
     error: str = ""
     wait: bool = False
+    unread: bool = False
 
 
 class Watching:
@@ -60,12 +62,14 @@ class Watching:
         self.root, self.record, self.answers, self.pictures, self.poll = root, record, answers, pictures, poll
         self.waiting: dict[str, tuple[int, int]] = {}  # versions of files that may not be whole
         self.troubles: set[str] = set()
+        self.unread = 0  # files that this look could not reach
         self.again = 0
 
     def look(self, stopped: Callable[[], bool]) -> None:
         """Score what is new, until `stopped` says so."""
         waited, self.waiting = self.waiting, {}
         troubled, self.troubles = self.troubles, set()
+        self.unread = 0
         try:
             for some in _batches(self._new(waited), self.answers.how.detector.block_size):
                 self._score(some, stopped)
@@ -95,7 +99,7 @@ class Watching:
             size, changed = about.st_size, about.st_mtime_ns
             if self.record.knows(name, size, changed):
                 continue
-            quiet = time.time() - max(about.st_mtime, about.st_ctime) >= self.poll
+            quiet = time.time() - max(about.st_mtime, about.st_ctime) >= max(self.poll, SURE)
             yield File(name, entry.path, size, changed, quiet or waited.get(name) == (size, changed))
 
     def _pictures(self) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
@@ -130,6 +134,9 @@ class Watching:
         for seen in threaded(self._seen, sorted(files, key=lambda file: (file.changed, file.name))):
             if seen.wait:
                 self.waiting[seen.file.name] = (seen.file.size, seen.file.changed)
+                continue
+            if seen.unread:
+                self.unread += 1
                 continue
             if len(seen.places) > 1:
                 self._add(seen.file, self._pages(seen))
@@ -181,7 +188,7 @@ class Watching:
             return Seen(file, wait=True)
         except OSError as error:  # of the place, not of the picture: it may pass
             self._trouble(file.path, error)
-            return Seen(file, wait=True)
+            return Seen(file, unread=True)
         picture, reason, found = None, "", [file.path]
         try:
             found = places(file.path)
@@ -255,7 +262,7 @@ def watch(how: Scoring, root: Path, output: Path, *, poll: float, once: bool) ->
             looks += 1
             if answers.done + answers.bad > before:
                 record.sync()
-            if once and (not watching.waiting or looks == 2):
+            if once and (not (watching.waiting or watching.unread) or looks == 2):
                 break
             _sleep(poll, stopped)
         if once and watching.waiting:

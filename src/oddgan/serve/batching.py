@@ -19,8 +19,9 @@ from .limits import Limits, Refusal, busy, late
 
 log = logging.getLogger(__name__)
 
-Compute = Callable[[Sequence[Any], bool], list[Any]]
-"""From the rows of several requests, and whether they are to be explained, to the results of each."""
+Compute = Callable[[Sequence[Any], bool, float], list[Any]]
+"""From the rows of several requests, whether they are to be explained, and until when somebody waits for one of them
+(`time.monotonic`), to the results of each."""
 
 
 @dataclass(eq=False)
@@ -66,24 +67,46 @@ class Batcher:
                 raise busy("the service is stopping")
             if self.rows + job.n > self.limits.queue:
                 raise busy(f"{self.rows:,} rows are waiting to be scored already")
-            if not self._running:
-                self._running = [
-                    threading.Thread(target=self._run, name="scoring", daemon=True) for _ in range(self.threads)
-                ]
-                for thread in self._running:
-                    thread.start()
+            self._start()
             self.waiting.append(job)
             self.rows += job.n
             self._changed.notify_all()
         return job.found
 
+    def withdraw(self, job: Job) -> bool:
+        """Take rows that nobody waits for out of the queue; False where they are being scored, or are scored."""
+        with self._changed:
+            if job not in self.waiting:
+                return False
+            self.waiting.remove(job)
+            self.rows -= job.n
+        job.found.cancel()
+        return True
+
     def close(self, timeout: float | None = None) -> None:
-        """Take no more rows, and wait until those that were taken are scored."""
+        """Take no more rows, and wait, at most so many seconds, until those that were taken are scored."""
+        self.stop()
+        end = None if timeout is None else time.monotonic() + timeout
+        for thread in self._running:
+            thread.join(None if end is None else max(0.0, end - time.monotonic()))
+
+    def stop(self) -> None:
+        """Take no more rows."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for thread in self._running:
-            thread.join(timeout)
+
+    def _start(self) -> None:
+        """Have the threads that are wanted, or as many of them as can be had."""
+        while len(self._running) < self.threads:
+            thread = threading.Thread(target=self._run, name="scoring", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                if not self._running:
+                    raise busy("the system gives no thread to score in") from None
+                return
+            self._running.append(thread)
 
     def _run(self) -> None:
         while jobs := self._next():
@@ -136,11 +159,15 @@ class Batcher:
     def _score(self, jobs: list[Job]) -> None:
         start = time.perf_counter()
         try:
-            results = self.compute([job.rows for job in jobs], jobs[0].explained)
+            until = max(job.until for job in jobs)
+            results = self.compute([job.rows for job in jobs], jobs[0].explained, until)
         except Exception as error:  # whatever it is, requests get an answer and the thread stays
             if len(jobs) > 1:
                 for job in jobs:
-                    self._score([job])
+                    if job.until < time.monotonic():
+                        job.found.set_exception(late(self.limits))
+                    else:
+                        self._score([job])
                 return
             if not isinstance(error, OddganError | Refusal):
                 log.exception("scoring failed")

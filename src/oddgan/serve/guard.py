@@ -1,9 +1,10 @@
 """What stands around every route: the token, time, headers, and errors as JSON."""
 
 import hmac
+import ipaddress
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -38,10 +39,11 @@ def error(status: int, message: str) -> JSONResponse:
 
 
 class Guard:
-    """Wraps handlers. `token`: what clients must say, None: nothing."""
+    """Wraps handlers. `token`: what clients must say, None: nothing; `hosts`: names of this service, "*": any."""
 
-    def __init__(self, metrics: Metrics, token: str | None) -> None:
+    def __init__(self, metrics: Metrics, token: str | None, hosts: Iterable[str] = ()) -> None:
         self.metrics, self.token = metrics, token
+        self.hosts = frozenset(host.lower().strip("[]").rstrip(".") for host in hosts)
 
     def __call__(self, route: str, handler: Handler, *, open: bool = False) -> Handler:
         """The handler of a route, guarded. `open`: whether it needs no token."""
@@ -71,13 +73,51 @@ class Guard:
 
     def _check(self, request: Request) -> None:
         """Raise `Refusal` for a request without the token, and for one that a page of another site sends."""
-        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-            raise Refusal(403, "requests of pages of other sites are refused", "forbidden")
+        headers = request.headers
+        host, origin = headers.get("host"), headers.get("origin")
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") or not self._own(origin, host):
+            raise Refusal(
+                403, "requests of pages of other sites are refused; --host-name allows a name of a proxy", "forbidden"
+            )
+        if self.token is None and host is not None and not self._known(name := _split(host, "")[0]):
+            # A page may have given its own name the address of this service, and is of the same site then.
+            raise Refusal(
+                403,
+                f"{name!r:.80} is no name of this service; start it with --host-name, or with a token",
+                "forbidden",
+            )
         if self.token is None:
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
             raise Refusal(401, "give the token of this service: the header Authorization: Bearer TOKEN", "forbidden")
+
+    def _own(self, origin: str | None, host: str | None) -> bool:
+        """Whether a page of this origin is one of this service; only browsers say an origin."""
+        if origin is None:
+            return True
+        scheme, _, place = origin.lower().partition("://")
+        page = _split(place, scheme)
+        return (host is not None and page == _split(host, scheme)) or page[0] in self.hosts or "*" in self.hosts
+
+    def _known(self, name: str) -> bool:
+        """Whether nobody else can have given this name to this service: an address, one within the network, or ours."""
+        if "." not in name or name.endswith(".localhost") or name in self.hosts or "*" in self.hosts:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _split(place: str, scheme: str) -> tuple[str, str]:
+    """Name and port of HOST:PORT or [ADDRESS]:PORT, in lower case, the port "" where it is the usual one."""
+    name, colon, port = place.lower().rpartition(":")
+    if not colon or port.endswith("]"):
+        name, port = place.lower(), ""
+    usual = {"http": "80", "https": "443"}.get(scheme)
+    return name.strip("[]").rstrip("."), "" if port == usual else port
 
 
 async def not_found(request: Request, problem: Any) -> Response:

@@ -10,7 +10,7 @@ import numpy as np
 from ..rows.tables import listed
 from . import rows, tensors
 from .bodies import number, parsed
-from .limits import Account, Limits, Refusal
+from .limits import Account, Limits, Refusal, in_time
 from .models import Results, Served
 from .tensors import Tensor
 
@@ -65,8 +65,9 @@ def metadata(model: Served, versions: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def read(body: bytes, length: str | None, model: Served, limits: Limits, account: Account) -> Asked:
-    """A request from its body; `length`: of its JSON, where tensors follow it as binary data. Raises `Refusal`."""
+def read(body: bytes, length: str | None, model: Served, limits: Limits, account: Account, until: float) -> Asked:
+    """A request from its body; `length`: of its JSON, where tensors follow it as binary data; `until`
+    (`time.monotonic`) it is to be answered. Raises `Refusal`."""
     if length is None:
         head, rest = body, memoryview(b"")
     else:
@@ -96,7 +97,7 @@ def read(body: bytes, length: str | None, model: Served, limits: Limits, account
         found[tensor.name] = tensor
     if len(rest):
         raise Refusal(400, f"{len(rest):,} bytes are left after the last input")
-    taken = _pictures(found, model, limits, account) if model.pictures else _table(found, model)
+    taken = _pictures(found, model, limits, account, until) if model.pictures else _table(found, model)
     return Asked(name, taken, len(taken), outputs)
 
 
@@ -127,7 +128,9 @@ def _known(model: Served) -> str:
     return f"one input a column: {listed(model.like.names)}"
 
 
-def _pictures(found: dict[str, Tensor], model: Served, limits: Limits, account: Account) -> list[np.ndarray]:
+def _pictures(
+    found: dict[str, Tensor], model: Served, limits: Limits, account: Account, until: float
+) -> list[np.ndarray]:
     tensor = found.get(PICTURES)
     if tensor is None:
         raise Refusal(400, f"there is no input {PICTURES!r}; the model takes {_known(model)}")
@@ -136,7 +139,11 @@ def _pictures(found: dict[str, Tensor], model: Served, limits: Limits, account: 
             raise Refusal(400, f"input x of BYTES has shape {list(tensor.shape)}; encoded pictures are [n]")
         files = tensors.pictures_of(tensor)
         _some(files)
-        return [rows.decoded(data, f"picture {i}", model, limits, account) for i, data in enumerate(files)]
+        taken = []
+        for i, data in enumerate(files):
+            in_time(limits, until)
+            taken.append(rows.decoded(data, f"picture {i}", model, limits, account))
+        return taken
     right = "UINT8" if model.like.dtype == "uint8" else "FP32"
     if right == "UINT8" and tensor.datatype != right:
         raise Refusal(400, f"input x is {tensor.datatype}; the model takes UINT8 pictures, as it was trained on")

@@ -1,9 +1,13 @@
 """What a service takes at most, and what it says of what it does not take."""
 
+import math
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import ParameterError
 
@@ -29,6 +33,12 @@ def late(limits: "Limits") -> Refusal:
     return Refusal(504, f"the rows were not scored within {limits.timeout:g} seconds; send fewer, or later", "late")
 
 
+def in_time(limits: "Limits", until: float) -> None:
+    """Raise `Refusal` (504) where it is later than `until` (`time.monotonic`)."""
+    if time.monotonic() > until:
+        raise late(limits)
+
+
 @dataclass(frozen=True)
 class Limits:
     """The bounds of a service. Raises `ParameterError` for one that is none.
@@ -52,7 +62,7 @@ class Limits:
     timeout : float
         Seconds from a request's first byte to its answer; 504 beyond, 408 where the client was slow.
     read_timeout : float
-        Seconds without a byte of a request that has begun; 408 beyond.
+        Seconds for the head of a request, and seconds without a byte of its body; 408 beyond.
     connections : int
         Open connections; 503 beyond.
     window : int
@@ -73,11 +83,11 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("max_body", "max_json", "max_pixels", "memory", "queue", "connections", "window"):
-            if not getattr(self, name) >= 1:
-                raise ParameterError(f"{name}={getattr(self, name)!r}: must be at least 1")
+            if not 1 <= getattr(self, name) < math.inf:
+                raise ParameterError(f"{name}={getattr(self, name)!r}: must be at least 1, and finite")
         for name in ("timeout", "read_timeout"):
-            if not getattr(self, name) > 0:
-                raise ParameterError(f"{name}={getattr(self, name)!r}: must be above 0 seconds")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ParameterError(f"{name}={getattr(self, name)!r}: must be above 0 seconds, and finite")
         if not 0 <= self.max_wait < self.timeout:
             raise ParameterError(f"max_wait={self.max_wait!r}: must be at least 0 and less than timeout")
         if self.max_batch is not None and self.max_batch < 1:
@@ -107,12 +117,15 @@ class Memory:
 
     @contextmanager
     def account(self) -> Iterator["Account"]:
-        """What one request holds, given back at its end."""
+        """What one request holds, given back at its end, or when what it was held for ends, if that is later."""
         account = Account(self)
         try:
             yield account
         finally:
-            self.give(account.held)
+            if account.pending is None:
+                self.give(account.held)
+            else:
+                account.pending.add_done_callback(lambda _: self.give(account.held))
 
 
 class Account:
@@ -120,6 +133,7 @@ class Account:
 
     def __init__(self, memory: Memory) -> None:
         self.memory, self.held = memory, 0
+        self.pending: Future[Any] | None = None
 
     def take(self, count: int) -> None:
         """Hold so many bytes more. Raises `Refusal`."""
@@ -130,3 +144,7 @@ class Account:
         """Hold so many bytes less."""
         self.memory.give(count)
         self.held -= count
+
+    def keep(self, pending: "Future[Any]") -> None:
+        """Hold what is held until this is done, which goes on without the request."""
+        self.pending = pending

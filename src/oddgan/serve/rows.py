@@ -8,13 +8,13 @@ import numpy as np
 
 from ..errors import DataError
 from ..rows import TableRows
+from ..rows.cells import Column, Unfit
 from ..rows.decode import Unreadable, decode, header
 from ..rows.pictures import as_stored_type
-from ..rows.tables import listed, truths
+from ..rows.tables import BOOLEANS, listed
 from .limits import Account, Limits, Refusal
 from .models import Served
 
-SMALLEST_SIDE = 8
 BESIDE = 8
 """Bytes that are held for each pixel of a picture while it is scored: its map, and copies in between."""
 
@@ -99,7 +99,8 @@ def of_columns(columns: Mapping[str, Sequence[Any] | np.ndarray], model: Served)
     like = model.like
     if missing := [name for name in like.names if name not in columns]:
         raise Refusal(400, f"there is no column {missing[0]!r}; columns are {listed(like.names)}")
-    if unknown := [name for name in columns if name not in set(like.names)]:
+    own = set(like.names)
+    if unknown := [name for name in columns if name not in own]:
         raise Refusal(400, f"there is a column {unknown[0]!r:.80}, which the model does not know; leave it out")
     n = len(columns[like.names[0]])
     values = np.empty((n, len(like.names)), np.float64)
@@ -108,12 +109,13 @@ def of_columns(columns: Mapping[str, Sequence[Any] | np.ndarray], model: Served)
     for k, (name, kind) in enumerate(zip(like.names, like.kinds, strict=True)):
         if len(columns[name]) != n:
             raise Refusal(400, f"column {name!r} has {len(columns[name])} values, and others have {n}")
+        column = Column(kind, like.texts[k] if like.texts else ())
         try:
             if kind == "number":
-                values[:, k] = _numbers(columns[name])
+                values[:, k] = _numbers(columns[name], column)
                 texts.append(())
             else:
-                values[:, k], known = _places(columns[name], kind, like.texts[k] if like.texts else ())
+                values[:, k], known = _places(columns[name], column)
                 texts.append(known)
         except _Unfit as error:
             raise Refusal(400, f"row {error.row}, column {name!r}: {error}") from None
@@ -152,66 +154,44 @@ class _Unfit(Exception):
         self.row = row
 
 
-def _numbers(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+def _numbers(values: Sequence[Any] | np.ndarray, column: Column) -> np.ndarray:
     """Values of a column of numbers, (n,) float64: NaN for null, 1 and 0 for true and false. Raises `_Unfit`."""
-    if isinstance(values, np.ndarray):
-        if values.dtype.kind not in "biuf":
-            raise _Unfit(0, "is no number; send the column as FP64")
-        found = values.astype(np.float64)
-    else:
-        found = np.empty(len(values), np.float64)
-        for i, value in enumerate(values):
-            if value is not None and not isinstance(value, int | float):
-                raise _Unfit(i, f"{_shown(value)} is not a number; null stands for a missing value")
-            try:
-                found[i] = math.nan if value is None else value
-            except OverflowError:
-                raise _Unfit(i, "the number is too large") from None
+    if not isinstance(values, np.ndarray):
+        return np.array(
+            [math.nan if (one := _cell(column, value, i)) is None else one for i, value in enumerate(values)]
+        )
+    if values.dtype.kind not in "biuf":
+        raise _Unfit(0, "is no number; send the column as FP64")
+    found = values.astype(np.float64)
     if np.isinf(found).any():
         raise _Unfit(int(np.isinf(found).argmax()), "the number is infinite, or too large")
     return found
 
 
-def _places(
-    values: Sequence[Any] | np.ndarray, kind: str, trained: Sequence[str]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Values of a column of text, or of true and false, as `TableRows` has them. `trained`: the texts of training,
-    among which JSON's true and false are looked for. Raises `_Unfit`."""
-    boolean = kind == "boolean"
-    known: dict[str, int] = {"False": 0, "True": 1} if boolean else {}
+def _places(values: Sequence[Any] | np.ndarray, column: Column) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Values of a column of text, or of true and false, as `TableRows` has them. Raises `_Unfit`."""
+    known: dict[str, int] = {}
     found = np.empty(len(values), np.float64)
-    given = values.tolist() if isinstance(values, np.ndarray) else values
-    spelled = truths(trained)
-    for i, value in enumerate(given):
-        if isinstance(value, bool) and not boolean:
-            if value not in spelled:
-                raise _Unfit(i, f"{_shown(value)} is not text, and training had no such value in one spelling")
-            value = spelled[value]
-        text = _text(value, i)
-        if text is not None and boolean:
-            text = {"true": "True", "1": "True", "false": "False", "0": "False"}.get(text.lower(), text)
-            if text not in known:
-                raise _Unfit(i, f"{_shown(value)} is neither true nor false")
-        found[i] = math.nan if text is None else known.setdefault(text, len(known))
-    return found, tuple(known)
+    for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
+        cell = _cell(column, _decoded(value, i), i)
+        if isinstance(cell, str):
+            cell = known.setdefault(cell, len(known))
+        found[i] = math.nan if cell is None else cell
+    return found, BOOLEANS if column.kind == "boolean" else tuple(known)
 
 
-def _text(value: Any, row: int) -> str | None:
-    """A category as text: whole numbers are codes; None for a missing value."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
+def _cell(column: Column, value: Any, row: int) -> float | str | None:
+    try:
+        return column.value(value)
+    except Unfit as error:
+        raise _Unfit(row, str(error)) from None
+
+
+def _decoded(value: Any, row: int) -> Any:
+    """A text of a tensor, which is bytes."""
+    if not isinstance(value, bytes):
         return value
-    if isinstance(value, bytes):
-        try:
-            return value.decode() or None
-        except UnicodeDecodeError:
-            raise _Unfit(row, "the text is not UTF-8") from None
-    if isinstance(value, bool | int):
-        return str(value)
-    raise _Unfit(row, f"{_shown(value)} is not text")
-
-
-def _shown(value: Any) -> str:
-    """A value in a message."""
-    return f"{value!r:.60}"
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise _Unfit(row, "the text is not UTF-8") from None

@@ -1,11 +1,13 @@
 """The service as a process: it listens, is patient with nobody, and stops in good order."""
 
 import asyncio
+import math
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import h11
@@ -47,13 +49,17 @@ class Timed(H11Protocol):
     _half = False
     _unread = -1
 
+    @staticmethod
+    def refused(reason: str) -> None:
+        """Called with the reason of each refusal that no route sees."""
+
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
         super().connection_made(transport)
         # asyncio does so itself for sockets that say that they are TCP, which those of `socket.create_server` do not.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(self.connections) > self.most:
-            self.app = _full
+            self.app = self._full
         self._begin()
 
     def data_received(self, data: bytes) -> None:
@@ -76,14 +82,19 @@ class Timed(H11Protocol):
         super().on_response_complete()
         if self._half and not self._asking() and not self.transport.is_closing():
             self.transport.close()
-        else:
-            self._see_to_it()
+        self._see_to_it()
+
+    def shutdown(self) -> None:
+        """The service is stopping."""
+        super().shutdown()
+        self._see_to_it()
 
     def send_400_response(self, msg: str) -> None:
         """Something came that is no request."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(BROKEN)
         self.transport.close()
+        self._see_to_it()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
@@ -93,15 +104,15 @@ class Timed(H11Protocol):
         super().connection_lost(exc)
 
     def _see_to_it(self) -> None:
-        """That answers are read where a further request is there: it would wait for that without end."""
-        if self._stuck is None and self._asking() and self.transport.get_write_buffer_size():
+        """That answers are read where a further request, or the end of the connection, waits for that without end."""
+        if self._stuck is None and self._waiting() and self.transport.get_write_buffer_size():
             self._watch()
 
     def _watch(self, before: int = -1) -> None:
         self._stuck, unread = None, self.transport.get_write_buffer_size()
         if unread and unread == before:
             self.transport.abort()
-        elif self._asking():
+        elif self._asking() or (unread and self._waiting()):
             self._stuck = self.loop.call_later(self.timeout_keep_alive, self._watch, unread)
 
     def timeout_keep_alive_handler(self) -> None:
@@ -122,6 +133,10 @@ class Timed(H11Protocol):
         """Whether a request has come whose answer is not yet complete."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _waiting(self) -> bool:
+        """Whether something waits until answers are read, and nothing else bounds that."""
+        return self._asking() or self.transport.is_closing()
+
     def _begin(self) -> None:
         self._late = self.loop.call_later(self.seconds, self._too_late)
 
@@ -135,18 +150,30 @@ class Timed(H11Protocol):
         if not self._asking() and not self.transport.is_closing():
             if self._heard and self.conn.their_state is h11.IDLE:  # else it is silent, or what it sends is refused
                 self.transport.write(SLOW)
+                self.refused("slow")
             self.transport.close()
+            self._see_to_it()
 
-
-async def _full(scope: Any, receive: Any, send: Any) -> None:
-    """What answers where there are too many connections."""
-    response = error(503, "there are too many connections; try again in a second")
-    response.headers["Connection"] = "close"
-    await response(scope, receive, send)
+    async def _full(self, scope: Any, receive: Any, send: Any) -> None:
+        """What answers where there are too many connections."""
+        self.refused("busy")
+        response = error(503, "there are too many connections; try again in a second")
+        response.headers["Connection"] = "close"
+        await response(scope, receive, send)
 
 
 class Stopping(uvicorn.Server):
-    """A server that ends well: SIGTERM and SIGINT have it take no more requests and answer those that it has."""
+    """A server that ends well: SIGTERM and SIGINT have it take no more requests and answer those that it has.
+    `stopping`: called at such a signal."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal has come."""
+        self._stopping()
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -199,8 +226,12 @@ def run(
     started : callable
         Called with the port when the service listens.
     """
-    limits = limits or application.state.service.limits
-    timed = type("Timed", (Timed,), {"seconds": limits.read_timeout, "most": limits.connections})
+    if not 0 <= grace < math.inf:
+        raise ParameterError(f"grace={grace!r}: must be at least 0 seconds, and finite")
+    service = application.state.service
+    limits = limits or service.limits
+    bounds = {"seconds": limits.read_timeout, "most": limits.connections, "refused": staticmethod(service.refused)}
+    timed = type("Timed", (Timed,), bounds)
     config = uvicorn.Config(
         application,
         http=timed,
@@ -213,9 +244,9 @@ def run(
         server_header=False,
         proxy_headers=False,
     )
-    place = listening(host, port, BACKLOG)
-    try:
-        started(place.getsockname()[1])
-        Stopping(config).run([place])
-    finally:
-        place.close()
+    with listening(host, port, BACKLOG) as place:
+        try:
+            started(place.getsockname()[1])
+            Stopping(config, service.stop).run([place])
+        finally:
+            service.scoring.close(0.0)  # at a second Ctrl-C the application itself does not

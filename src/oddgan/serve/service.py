@@ -1,5 +1,6 @@
 """The service as an ASGI application: its routes, and what each of them does."""
 
+import asyncio
 import json
 import os
 import time
@@ -19,7 +20,7 @@ from starlette.routing import Route
 from .. import __version__
 from . import answers, bodies, inference, rows
 from .guard import Guard, not_found
-from .limits import Account, Limits, Refusal
+from .limits import Account, Limits, Refusal, in_time
 from .models import Models, Results, Served, opened
 from .scoring import Scoring
 
@@ -32,6 +33,7 @@ PAGE = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
+CLOSING = 1.0  # seconds that batches have at the end: requests are answered by then, or given up
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -41,6 +43,7 @@ def app(
     limits: Limits | None = None,
     token: str | None = None,
     workers: int = 0,
+    hosts: Iterable[str] = (),
     **how: Any,
 ) -> Starlette:
     """The ASGI application that serves models.
@@ -58,6 +61,10 @@ def app(
         there is one; "": nothing.
     workers : int
         Processes that score, beside this one, which reads requests: for models given by paths. 0: threads of this one.
+    hosts : iterable of str
+        Names under which clients reach the service, beside addresses and names without a dot, or "*": any. Without a
+        token requests to other names are refused: a page in a browser may have given its own name the service's
+        address. Pages that a proxy shows under one of these names may ask, with a token or without.
 
     Raises
     ------
@@ -70,17 +77,24 @@ def app(
     if workers:
         from .workers import Workers
 
-        processes = Workers(models, how, workers, seconds=2 * limits.timeout)
-    return Service(found, limits, given or None, processes).application()
+        processes = Workers(models, how, workers, seconds=limits.timeout)
+    return Service(found, limits, given or None, processes, hosts).application()
 
 
 class Service:
     """The routes over some models."""
 
-    def __init__(self, models: Models, limits: Limits, token: str | None, workers: "Workers | None" = None) -> None:
+    def __init__(
+        self,
+        models: Models,
+        limits: Limits,
+        token: str | None,
+        workers: "Workers | None" = None,
+        hosts: Iterable[str] = (),
+    ) -> None:
         self.models, self.limits = models, limits
         self.scoring = Scoring(models, limits, workers)
-        self.guard = Guard(self.scoring.metrics, token)
+        self.guard = Guard(self.scoring.metrics, token, hosts)
         self.ready = True
 
     def application(self) -> Starlette:
@@ -115,12 +129,20 @@ class Service:
         @asynccontextmanager
         async def lifespan(application: Starlette) -> AsyncIterator[None]:
             yield
-            self.ready = False
-            self.scoring.close()
+            self.stop()
+            self.scoring.close(CLOSING)
 
         found = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: not_found})
         found.state.service = self
         return found
+
+    def stop(self) -> None:
+        """Say that the service is ready no more: it is about to stop."""
+        self.ready = False
+
+    def refused(self, reason: str) -> None:
+        """Count a request that was refused before it came to a route."""
+        self.scoring.metrics.refused.labels(reason).inc()
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -162,7 +184,7 @@ class Service:
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics."""
-        return Response(await self.scoring.aside(self.scoring.metrics.text), media_type=METRICS)
+        return Response(await asyncio.to_thread(self.scoring.metrics.text), media_type=METRICS)
 
     async def page(self, name: str, kind: str, request: Request) -> Response:
         """The page to try models on."""
@@ -181,9 +203,11 @@ class Service:
         model, length = self._model(request), request.headers.get(inference.LENGTH)
         with self.scoring.memory.account() as account:
             body = await bodies.whole(request, self.limits, account, until)
-            asked = await self.scoring.aside(inference.read, body, length, model, self.limits, account)
+            asked = await self.scoring.aside(inference.read, body, length, model, self.limits, account, until)
             del body
-            results = await self.scoring.score(model, asked.rows, explained=asked.explained, until=until)
+            results = await self.scoring.score(
+                model, asked.rows, explained=asked.explained, until=until, account=account
+            )
             content, head = await self.scoring.aside(inference.response, asked, results, model)
         response = Response(content, media_type="application/json" if head is None else "application/octet-stream")
         if head is not None:
@@ -209,7 +233,7 @@ class Service:
                     "unsupported",
                 )
             explained = (regions or heat) and model.locates
-            results = await self.scoring.score(model, taken, explained=explained, until=until)
+            results = await self.scoring.score(model, taken, explained=explained, until=until, account=account)
             found = await self.scoring.aside(_answers, model, names, results, bad, regions, heat)
         return Response(found, media_type="application/json")
 
@@ -246,6 +270,7 @@ class Service:
         taken: list[Any] = []
         bad: dict[int, str] = {}
         for i, (name, data) in enumerate(files):
+            in_time(self.limits, until)
             try:
                 taken.append(await self.scoring.aside(rows.decoded, data, name, model, self.limits, account))
             except Refusal as refusal:

@@ -6,9 +6,12 @@ however it does, the pipes close, and the processes with them.
 """
 
 import logging
-import multiprocessing
+import math
+import multiprocessing.util
 import queue
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,32 +40,50 @@ class _Worker:
         self.process = context.Process(target=_work, args=(theirs, models, dict(how)), name="scoring", daemon=True)
         self.process.start()
         theirs.close()
+        self._silent = False
 
     def receive(self, seconds: float) -> Any:
         """What it sends. Raises `Lost`, after which it is ended."""
         try:
             if self.pipe.poll(seconds):
                 return self.pipe.recv()
-            reason = f"has not answered for {seconds:g} seconds"
+            self._silent = True
         except (EOFError, OSError):
-            reason = "died"
-        self.end()
-        raise Lost(f"process {self.process.pid} {reason}")
+            pass
+        raise self._lost(seconds)
 
     def ask(self, task: Any, seconds: float) -> Any:
-        """What it answers. Raises `Lost`."""
+        """What it answers. Raises `Lost`, after which it is ended."""
+        # One that is stopped takes and gives no bytes: a bound on the wait for the first byte alone would not do.
+        timer = threading.Timer(seconds, self._give_up)
+        timer.daemon = True
+        timer.start()
         try:
             self.pipe.send(task)
-        except OSError:
-            self.end()
-            raise Lost(f"process {self.process.pid} died") from None
-        return self.receive(seconds)
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            raise self._lost(seconds) from None
+        finally:
+            timer.cancel()
+
+    def kill(self) -> None:
+        """Have it end, while another thread may wait for its answer: that is `Lost`."""
+        self.process.kill()
 
     def end(self) -> None:
         """End it."""
         self.pipe.close()
         self.process.kill()
         self.process.join()
+
+    def _give_up(self) -> None:
+        self._silent = True
+        self.process.kill()
+
+    def _lost(self, seconds: float) -> Lost:
+        self.end()
+        reason = f"has not answered for {seconds:g} seconds" if self._silent else "died"
+        return Lost(f"process {self.process.pid} {reason}")
 
 
 class Workers:
@@ -87,18 +108,26 @@ class Workers:
         self.models, self.how = [f"{name}{path}" for name, path in pairs], how
         self.count, self.seconds, self.replaced = count, seconds, replaced
         self._free: queue.LifoQueue[_Worker | None] = queue.LifoQueue()  # None: one that is to be started
-        started = [self._begun() for _ in range(count)]
+        self._live: set[_Worker] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        # At the exit of this process multiprocessing asks processes to end, which they ignore, and waits without end.
+        self._at_exit = multiprocessing.util.Finalize(None, self.close, exitpriority=0)
         try:
-            for worker in started:
+            for worker in [self._begun() for _ in range(count)]:
                 worker.receive(STARTING)
                 self._free.put(worker)
         except Lost as problem:
             self.close()
             raise ParameterError(f"workers={count}: {problem} as it opened the models; its message says why") from None
+        except BaseException:
+            self.close()
+            raise
 
-    def compute(self, number: int, several: Sequence[Any], explained: bool) -> list[Results]:
-        """The results of rows of several requests by the model of this number, as `Served.compute` has them. Raises
-        `Lost` where they end one process after the other, or none can be started."""
+    def compute(self, number: int, several: Sequence[Any], explained: bool, until: float = math.inf) -> list[Results]:
+        """The results of rows of several requests by the model of this number, as `Served.compute` has them; after
+        `until` (`time.monotonic`) nobody waits for them. Raises `Lost` where they end one process after the other, none
+        can be started, or nobody waits any more."""
         tried = started = 0
         while True:
             worker, asked = self._free.get(), False
@@ -109,13 +138,22 @@ class Workers:
                 asked = True
                 found, error = worker.ask((number, several, explained), self.seconds)
             except Lost as problem:
+                self._forget(worker)
                 worker = None
+                if self._closed:
+                    raise
                 self.replaced()
                 log.warning("%s; another one takes its place", problem)
                 tried, started = tried + asked, started + (not asked)
-                if tried == TRIES or started == STARTS:
+                if tried == TRIES or started == STARTS or time.monotonic() > until:
                     raise
                 continue
+            except BaseException:  # what it may still send belongs to no other rows
+                if worker is not None:
+                    worker.end()
+                self._forget(worker)
+                worker = None
+                raise
             finally:
                 self._free.put(worker)
             if error is not None:
@@ -123,14 +161,35 @@ class Workers:
             return list(found)
 
     def close(self) -> None:
-        """End the processes, none of which is scoring."""
-        while not self._free.empty():
-            worker = self._free.get()
-            if worker is not None:
-                worker.end()
+        """End the processes, whatever they do, and start no more."""
+        with self._lock:
+            self._closed = True
+            live, self._live = self._live, set()
+        for worker in live:
+            worker.kill()
+        for _ in range(self.count):
+            try:
+                worker_or_none = self._free.get_nowait()
+            except queue.Empty:  # the others score, or did: the threads that wait for them see that they have ended
+                break
+            if worker_or_none is not None:
+                worker_or_none.end()
+        for _ in range(self.count):  # whoever still waits for a process is to learn that there is none
+            self._free.put(None)
+        self._at_exit.cancel()
 
     def _begun(self) -> _Worker:
-        return _Worker(self.models, self.how)
+        with self._lock:
+            if self._closed:
+                raise Lost("the service has stopped")
+            worker = _Worker(self.models, self.how)
+            self._live.add(worker)
+            return worker
+
+    def _forget(self, worker: _Worker | None) -> None:
+        with self._lock:
+            if worker is not None:
+                self._live.discard(worker)
 
 
 def _work(pipe: Any, models: Sequence[str], how: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ async function ask(path, options = {}) {
   }
   const found = await response.json().catch(() => ({ error: `the service answered ${response.status}` }));
   if (response.status === 401) $("secret").hidden = false;
-  if (!response.ok) throw new Error(found.error);
+  if (!response.ok) throw Object.assign(new Error(found.error), { status: response.status });
   return found;
 }
 
@@ -99,8 +99,13 @@ function picture(article, file, result) {
     svg.setAttribute("viewBox", `0 0 ${image.naturalWidth} ${image.naturalHeight}`);
     for (const one of [shown, heat]) one.classList.toggle("small", image.naturalWidth < 300);
   };
-  shown.onload = () => size(shown);
+  const release = () => URL.revokeObjectURL(shown.src);
+  shown.onload = () => {
+    size(shown);
+    release();
+  };
   shown.onerror = () => {
+    release();
     shown.alt = "This browser cannot show such files; the map is below.";
     heat.onload = () => size(heat);
     if (heat.complete && heat.naturalWidth) size(heat);
@@ -139,6 +144,7 @@ function add(answer, result, file) {
 }
 
 async function scored(files) {
+  const wrong = [];
   let done = 0;
   for (const file of files) {
     say(`Scoring ${file.name}…`);
@@ -149,13 +155,15 @@ async function scored(files) {
       add(answer, answer.results[0], file);
       done += 1;
     } catch (error) {
-      say(error.message, true);
-      return;
+      wrong.push(error.message.startsWith(file.name) ? error.message : `${file.name}: ${error.message}`);
+      if (error.status === 401) break;
     }
   }
   const first = $("results").querySelector("article");
-  const words = first && first.querySelector(".verdict").textContent.trim();
-  say(done === 1 ? `${first.querySelector("h2").textContent}: ${words}` : `${done} pictures are scored.`);
+  const one = () => `${first.querySelector("h2").textContent}: ${first.querySelector(".verdict").textContent.trim()}`;
+  const words = done === 1 ? one() : `${done} pictures are scored.`;
+  const listed = wrong.slice(0, MOST_SHOWN).join("\n") + (wrong.length > MOST_SHOWN ? `\n${wrong.length} in all.` : "");
+  say(wrong.length ? (done ? `${words}\n${listed}` : listed) : words, wrong.length > 0);
 }
 
 $("model").onchange = show;
