@@ -246,7 +246,7 @@ class KeptRun:
         """A run that begins, or that goes on with the seed it had. Raises `ArtifactError`."""
         folder = None if run.checkpoint is None else Path(run.checkpoint)
         begun = None if folder is None else _begun(folder)
-        seed = seed_of(random_state, None) if begun is None or isinstance(random_state, int) else int(begun["seed"])
+        seed = seed_of(random_state, None) if begun is None or isinstance(random_state, int | np.integer) else int(begun["seed"])
         return cls(run, current().decided(lambda: seed), folder)
 
     def begin(self, what: str, recipes: Mapping[str, Recipe], rows: Rows, *others: Any) -> None:
