@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def in_halves(n: int, groups: np.ndarray | None = None) -> tuple[np.ndarray, int]:
+    """An order (n,) of n rows in which the first, as many as the number beside it, are every other one of them, or
+    those of every other one of `groups` (n,): rows may lie sorted by kind."""
+    which = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    if not which.any():
+        which = np.arange(n)  # of one group, or one row
+    first = which % 2 == 1
+    return np.concatenate([np.flatnonzero(first), np.flatnonzero(~first)]), max(1, int(first.sum()))
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Mapped:
     """Standardised maps of r rows, `z` (r, h, w) float32, and the (H, W) that each picture came in."""
@@ -27,7 +37,8 @@ class Mapped:
 class RowMaps:
     """Puts raw maps together by row, standardises them, and gathers their terms.
 
-    `scale`: what is usual. Without one it is learned from the first rows, `learn` of them, and used from then on;
+    `scale`: what is usual. Without one it is learned from the first rows, `learn` of them, and used from then on (rows
+    may lie sorted by kind: `in_halves` mixes them);
     `blurs`: sigmas in pixels of the map; `places`: whether places may differ.
     """
 
