@@ -1,5 +1,7 @@
 """Every row is a calibration row, scored by the member that was not trained on it."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,18 @@ def test_ties_and_rows_on_both_sides_are_found_in_the_folds():
     codes = {one["code"] for one in det.training_["warnings"]}
     assert {"tied-scores", "rows-on-both-sides"} <= codes
     assert "but calibration rows equal training rows" in str(det.guarantee_)
+
+
+def test_discoveries_are_no_promise_here(table):
+    det = CrossConformal(PCA(), folds=2, random_state=0).fit(table)
+    with pytest.warns(CalibrationWarning) as given:
+        det.discoveries(table, fdr=0.5)
+    assert "fdr-not-proven" in [one.message.code for one in given]
+    proven = PCA(random_state=0).fit(table)
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        proven.discoveries(table, fdr=0.5)
+    assert "fdr-not-proven" not in [getattr(one.message, "code", "") for one in given]
 
 
 def test_maps_have_the_peaks_of_all_folds(pictures):

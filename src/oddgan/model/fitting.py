@@ -187,7 +187,8 @@ def made(
         checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
         checks.warn_of_few(len(train))
         checks.warn_of_calibration(calibration, recipe.false_alarm_rate)
-        map_scale = None if maps is None else maps.calibrated()
+        groups = None if of_held["groups"] is None else of_held["groups"][order]
+        map_scale = None if maps is None else maps.calibrated(groups)
         unused = "tune" if "tune" in held_out else "calibrate"
         found = health.checked(
             health.Finished(

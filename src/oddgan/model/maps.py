@@ -10,7 +10,7 @@ import numpy as np
 
 from ..preprocessing import PicturePreprocessor
 from ..preprocessing.parts import Block, joined
-from ..verdict.maps import MapMoments, MapScale, pooled
+from ..verdict.maps import MapMoments, MapScale, of_groups, pooled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,9 +92,11 @@ class RowMaps:
         """`MAP_TERMS` of the rows since then, (n,) float64 by name."""
         return joined(self._terms)
 
-    def calibrated(self) -> MapScale:
-        """The scale with the peaks of the rows since then; of a single row, which was learned from, with its own."""
+    def calibrated(self, groups: np.ndarray | None = None) -> MapScale:
+        """The scale with the peaks of the rows since then, or the highest of each of `groups` (n,), which are of all
+        rows; of a single row, which was learned from, with its own."""
         if not self._terms:
             z = self.scale.standardised(self._last)
             return self.scale.calibrated(pooled(z, self.preprocessor.counted(z.shape[1:]))["map_max"])
-        return self.scale.calibrated(self.terms["map_max"])
+        peaks = self.terms["map_max"]
+        return self.scale.calibrated(of_groups(peaks, None if groups is None else groups[-len(peaks) :]))
