@@ -99,7 +99,7 @@ def _divided(model: Model, rows: Rows, given: HeldOut, seed: int) -> tuple[Divis
 
 
 def _warn_of_sampled(model: Model, given: HeldOut) -> None:
-    """Of training rows that cannot be told from new ones, since the model keeps fingerprints of some only."""
+    """Of training rows that look like new ones, since the model keeps fingerprints of some only."""
     n = len(model.trained_on)
     complete = "continued" not in model.facts and model.facts["rows"] <= n
     if n >= fingerprints.AT_MOST and not complete and given.calibrate is None:

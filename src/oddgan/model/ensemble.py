@@ -234,8 +234,8 @@ class EnsembleModel:
                 scores.append(self.score(some))
         watch(len(rows), len(rows))
         calibration = Calibration.of(np.concatenate(scores), rate, groups=groups, strata=strata)
-        found = np.sort(of_groups(np.array(peaks), groups)) if peaks else None
-        return replace(self, calibration=calibration, peaks=found)
+        highest = np.sort(of_groups(np.array(peaks), groups)) if peaks else None
+        return replace(self, calibration=calibration, peaks=highest)
 
 
 def in_steps(rows: Rows) -> Iterator[tuple[int, Rows]]:

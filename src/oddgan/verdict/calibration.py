@@ -185,7 +185,8 @@ def check_rate(rate: float, n: int, noun: str = "rows") -> None:
 def _up(share: float) -> float:
     """A share rounded up at its second digit, so that it is no lower."""
     places = 1 - math.floor(math.log10(share))
-    return round(math.ceil(share * 10**places - 1e-9) / 10**places, places)
+    scale = 10.0**places
+    return round(math.ceil(share * scale - 1e-9) / scale, places)
 
 
 def threshold_at(scores: np.ndarray, rate: float) -> float:
