@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 import oddgan
 from oddgan import testing
 from oddgan.cautions import TrainingWarning
-from oddgan.errors import ParameterError
+from oddgan.errors import ArtifactError, ParameterError
 from oddgan.hooks import Hook
 from oddgan.model.fitting import hold_out
 
@@ -161,3 +162,17 @@ def test_a_stage_without_a_loss_to_go_by_is_trained_to_its_end(table):
 
 def test_a_patient_run_is_resumed_to_the_last_bit(table):
     testing.resumed_runs_are_identical(small(early_stopping=1, ema=0.9), table)
+
+
+def test_other_tuning_rows_are_another_run_where_they_end_it(table, tmp_path):
+    class Broken(Hook):
+        def on_update(self, moment):
+            if moment.update == 8:
+                raise RuntimeError("broken off")
+
+    for patience, same in ((None, True), (3, False)):
+        det, path = small(early_stopping=patience), tmp_path / f"{patience}.ckpt"
+        with pytest.raises(RuntimeError, match="broken off"):
+            det.fit(table[20:], tune=table[:10], checkpoint=path, checkpoint_seconds=0, hooks=[Broken()])
+        with nullcontext() if same else pytest.raises(ArtifactError, match="checksum of tuning rows"):
+            det.fit(table[20:], tune=table[10:20], checkpoint=path)

@@ -30,7 +30,7 @@ from .rows import Expected, Rows, TableRows, open_rows
 from .rows.frames import rows_framed, template_of
 from .verdict import KnownDefects
 from .verdict.calibration import ROUNDING
-from .verdict.discoveries import check_fdr, discoveries, too_few
+from .verdict.discoveries import UNPROVEN, check_fdr, discoveries, too_few
 from .verdict.strata import strata_of
 
 __all__ = ["Drift", "Explanation", "Face"]
@@ -189,11 +189,14 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         called so are normal (Benjamini and Hochberg; `oddgan.verdict.discoveries`). Unlike everything else here, that
         depends on the other rows of X.
 
-        Warns `oddgan.cautions.CalibrationWarning` (code "fdr-too-few") where the calibration rows are too few for so
-        many rows. Raises `ParameterError` for a share that is not between 0 and 1.
+        Warns `oddgan.cautions.CalibrationWarning` where the calibration rows are too few for so many rows (code
+        "fdr-too-few"), and for cross-conformal ensembles (code "fdr-not-proven"), of whose p-values the share is not
+        proven. Raises `ParameterError` for a share that is not between 0 and 1.
         """
         check_fdr(fdr)
         p = self.p_value(X)
+        if self.guarantee_.factor > 1:
+            warn(CalibrationWarning, "fdr-not-proven", UNPROVEN)
         if reason := too_few(p, self.model_.calibration.smallest_p, fdr):
             warn(CalibrationWarning, "fdr-too-few", reason)
         return discoveries(p, fdr)
@@ -224,8 +227,11 @@ class Face(Fitted, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         found = replace(self.model_.explain(rows), given=given)
         if strata is None:
             return found
-        p_value = self.p_value_of(found.score, strata=strata)
-        return replace(found, p_value=p_value, is_anomaly=p_value <= self.false_alarm_rate_ + ROUNDING)
+        p_value, thresholds = self.p_value_of(found.score, strata=strata), None
+        if self.model_.scored_by_peak:
+            thresholds = self.model_.calibration.thresholds(strata)
+        flagged = p_value <= self.false_alarm_rate_ + ROUNDING
+        return replace(found, p_value=p_value, is_anomaly=flagged, map_thresholds=thresholds)
 
     def score_and_shares(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Of rows of a table: the anomaly score (n,) float64, and each column's share of it (n, k) float64, None for a

@@ -1,9 +1,12 @@
 """Every row is a calibration row, scored by the member that was not trained on it."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from oddgan import testing
+from oddgan.cautions import CalibrationWarning
 from oddgan.detectors.ganomaly import GANomaly
 from oddgan.detectors.knn import KNN
 from oddgan.detectors.pca import PCA
@@ -75,6 +78,29 @@ def test_false_alarms_are_near_the_rate_whatever_the_rows():
         det = CrossConformal(KNN(k=2), folds=4, random_state=0, false_alarm_rate=0.12).fit(rows[:24])
         found.append((det.predict(rows[24:]) < 0).mean())
     assert 0.05 < np.mean(found) < 0.2  # 0.12 is three of 25; 12 sets of rows have a standard error near 0.02
+
+
+def test_ties_and_rows_on_both_sides_are_found_in_the_folds():
+    random = np.random.default_rng(0)
+    common = np.where(random.random(200) < 0.5, 0.0, random.normal(size=200))  # equal by half, which is common by far
+    X = np.column_stack([common, np.where(common == 0, 0.0, random.normal(size=200))])
+    with pytest.warns(CalibrationWarning):
+        det = CrossConformal(KNN(), random_state=0).fit(X)
+    codes = {one["code"] for one in det.training_["warnings"]}
+    assert {"tied-scores", "rows-on-both-sides"} <= codes
+    assert "but calibration rows equal training rows" in str(det.guarantee_)
+
+
+def test_discoveries_are_no_promise_here(table):
+    det = CrossConformal(PCA(), folds=2, random_state=0).fit(table)
+    with pytest.warns(CalibrationWarning) as given:
+        det.discoveries(table, fdr=0.5)
+    assert "fdr-not-proven" in [one.message.code for one in given]
+    proven = PCA(random_state=0).fit(table)
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        proven.discoveries(table, fdr=0.5)
+    assert "fdr-not-proven" not in [getattr(one.message, "code", "") for one in given]
 
 
 def test_maps_have_the_peaks_of_all_folds(pictures):

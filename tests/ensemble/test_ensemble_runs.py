@@ -96,6 +96,33 @@ def test_another_run_is_refused_and_named(table, tmp_path):
         Ensemble([KNN(k=3)], random_state=0).fit(table, checkpoint=kept, calibrate=table)
 
 
+def test_another_division_of_the_rows_is_another_run(table, tmp_path):
+    kept = tmp_path / "run.ckpt"
+    X, groups = table, np.arange(len(table)) // 4
+
+    def fit(fraction=0.2, rate="auto", groups=groups, strata=None):
+        det = Ensemble([KNN(k=3)], random_state=0, calibrate_fraction=fraction, false_alarm_rate=rate)
+        return det.fit(X, checkpoint=kept, groups=groups, strata=strata)
+
+    whole = fit()
+    for changes in ({"fraction": 0.4}, {"groups": None}):
+        with pytest.raises(ArtifactError, match="its division of the rows differ"):
+            fit(**changes)
+    np.testing.assert_array_equal(fit().p_value(table), whole.p_value(table))
+    fit(strata=np.arange(len(table)) % 2, rate=0.25)  # calibrates the same members otherwise
+    older = json.loads((kept / "run.json").read_text())
+    del older["division of the rows"]
+    (kept / "run.json").write_text(json.dumps(older))
+    np.testing.assert_array_equal(fit().p_value(table), whole.p_value(table))
+
+
+def test_a_numpy_integer_is_a_seed_when_a_run_goes_on(table, tmp_path):
+    kept = tmp_path / "run.ckpt"
+    Ensemble([KNN()], random_state=np.int64(1)).fit(table, checkpoint=kept)
+    with pytest.raises(ArtifactError, match="its seed"):
+        Ensemble([KNN()], random_state=np.int64(2)).fit(table, checkpoint=kept)
+
+
 def test_what_is_no_run_is_refused(table, tmp_path):
     file, folder = tmp_path / "file.ckpt", tmp_path / "folder"
     file.write_bytes(b"something")

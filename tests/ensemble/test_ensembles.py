@@ -85,6 +85,27 @@ def test_a_pickled_and_a_loaded_model_are_the_model(name, fitted, table, tmp_pat
     np.testing.assert_array_equal(clone(loaded).fit(table).anomaly_score(table), det.anomaly_score(table))
 
 
+@pytest.mark.parametrize("keys", ["groups", "strata", "both", "copies"])
+def test_a_loaded_ensemble_has_the_groups_and_strata_of_its_calibration(keys, tmp_path):
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    given = {}
+    if keys in ("groups", "both"):
+        given["groups"] = np.arange(120) // 3
+    if keys in ("strata", "both"):
+        given["strata"] = np.where(np.arange(120) % 2, "left", "right")
+    if keys == "copies":
+        X[60:] = X[:60]
+    det = Ensemble([KNN(), PCA()], random_state=0, calibrate_fraction=0.4, false_alarm_rate=0.2).fit(X, **given)
+    det.save(tmp_path / "e.oddgan")
+    loaded = oddgan.load(tmp_path / "e.oddgan")
+    ours, theirs = det.model_.calibration, loaded.model_.calibration
+    assert (ours.groups is None) == (keys == "strata")
+    for name in ("groups", "stratum"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+    assert ours.strata == theirs.strata
+    np.testing.assert_array_equal(loaded.p_value(X), det.p_value(X))
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_every_answer_agrees_with_the_p_value(name, fitted, table):
     det = fitted(name, table).with_false_alarm_rate(0.2)

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from oddgan import metrics
 from oddgan.errors import DataError, ParameterError
 from oddgan.evaluation import evaluate
+from oddgan.evaluation.findings import unlike_calibration, warnings
 from oddgan.preprocessing import Region
 from oddgan.verdict import Calibration, Guarantee
 
@@ -59,7 +60,7 @@ class Brightest:
 
     @property
     def model_(self):
-        return SimpleNamespace(calibration=SimpleNamespace(scores=self.calibration), preprocessor=None)
+        return SimpleNamespace(calibration=Calibration.of(self.calibration, self.false_alarm_rate_), preprocessor=None)
 
 
 class Pictures(list):
@@ -341,6 +342,17 @@ def test_a_small_calibration_set_explains_many_false_alarms():
     assert not any("than chance explains" in line for line in few)
     assert any("20 of 100 normal test rows were flagged (20.0%) where 10.0% was requested" in line for line in many)
     assert any("no p-value can be below 0.05: only 19 normal rows" in line for line in few)
+
+
+def test_p_values_of_groups_are_those_of_the_calibration():
+    random = np.random.default_rng(0)
+    calibration = Calibration.of(random.normal(size=60), 0.1, groups=np.arange(60) // 3)
+    normal = random.normal(2.0, size=200)
+    (line,) = unlike_calibration(normal, calibration)
+    p = calibration.p_value(normal)
+    assert f"({(p > 0.9).mean():.0%} are above 0.9 and {(p <= 0.1).mean():.0%} up to 0.1" in line
+    found = [*warnings(normal, {}, None, (), 0.1, calibration)]
+    assert any("only 20 groups of 60 normal rows for calibration" in line for line in found)
 
 
 def test_a_threshold_that_detects_nothing_is_named():

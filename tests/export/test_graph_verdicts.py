@@ -64,6 +64,16 @@ def test_neighbours(local, copies):
         assert np.allclose(value, theirs[name], rtol=1e-9, atol=1e-12), name
 
 
+@pytest.mark.parametrize("local", ["distance", "density"])
+def test_as_many_neighbours_as_reference_rows(local):
+    known, new = rows_of(3, 0), rows_of(9, 1)
+    reference = Reference.of(known, {}, 5, copies=np.array([2.0, 1.0, 3.0]))
+    theirs = Combination(local, (), reference).terms({}, new)
+    arrays = {"e0": new[0], "e1": new[1]}
+    ours = computed(arrays, lambda n: neighbouring.compared(n, reference, local, {}, ["e0", "e1"]))
+    assert np.allclose(ours[local], theirs[local], rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("scale", [False, True])
 def test_patches(scale):
     random = np.random.default_rng(0)

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 import oddgan
+from oddgan.cautions import CalibrationWarning
 from oddgan.errors import ArtifactError, DataError, ParameterError
+from oddgan.preprocessing import fingerprints
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,50 @@ def test_what_is_needed(fitted, rows):
         oddgan.PCA(random_state=0).fit(rows).continue_fit(rows, updates=2)
     with pytest.raises(DataError, match="6 features"):
         fitted.continue_fit(rows[:, :5], updates=2)
+
+
+def test_rows_of_every_earlier_training_are_known(fitted, rows):
+    new = np.random.default_rng(1).normal(size=(100, 6))
+    once = fitted.continue_fit(new, updates=2)
+    assert once.training_["continued"][0]["known"] == 0
+    assert np.isin(fitted.model_.trained_on, once.model_.trained_on).all()
+    both = np.concatenate([rows[:200], new])
+    twice = once.continue_fit(both, updates=2)
+    assert twice.training_["continued"][1]["known"] == len(once.model_.trained_on)
+    known = rows[:200][np.isin(prints(fitted, rows[:200]), fitted.model_.trained_on)]
+    with pytest.warns(CalibrationWarning, match="equal training rows"):
+        fitted.continue_fit(new, updates=2, calibrate=known)
+    with pytest.warns(CalibrationWarning, match="equal training rows"):
+        once.recalibrate(known)
+
+
+def test_known_rows_without_a_fingerprint_are_warned_of(monkeypatch, rows):
+    monkeypatch.setattr(fingerprints, "AT_MOST", 100)
+    det = oddgan.GANomaly(updates=2, width=8, random_state=0, device="cpu").fit(rows[:200])
+    with pytest.warns(CalibrationWarning, match="knows 100 of its training rows"):
+        on = det.continue_fit(rows, updates=2)
+    assert "sampled-rows" in [one["code"] for one in on.training_["warnings"]]
+    on = det.continue_fit(rows[:200], updates=2, calibrate=rows[200:])
+    assert "sampled-rows" not in [one["code"] for one in on.training_["warnings"]]
+
+
+class Unstarted(oddgan.hooks.Hook):
+    def on_start(self, moment):
+        raise AssertionError("it trains")
+
+
+def test_rows_that_are_missing_are_asked_for_before_training(fitted, rows):
+    tuned = oddgan.EGBAD(updates=2, width=8, random_state=0, device="cpu", score_by="combined").fit(rows[:200])
+    for det, known in ((tuned, tuned), (fitted, fitted)):
+        known = rows[:200][np.isin(prints(det, rows[:200]), det.model_.trained_on)]
+        one_new = np.concatenate([known, rows[200:201]])
+        with pytest.raises(DataError, match=f"all but 1 of {len(one_new)} rows of X"):
+            det.continue_fit(one_new, updates=2, hooks=[Unstarted()])
+        if det is tuned:
+            with pytest.raises(DataError, match="none is left to tune with"):
+                det.continue_fit(known, updates=2, calibrate=rows[201:], hooks=[Unstarted()])
+        on = det.continue_fit(one_new, updates=2, calibrate=rows[201:221], tune=rows[221:])
+        assert on.training_["rows"] == len(one_new)
 
 
 def prints(det, X):

@@ -14,6 +14,7 @@ from oddgan.detectors.isolationforest import IsolationForest
 from oddgan.detectors.pca import PCA
 from oddgan.errors import ArtifactError, ParameterError
 from oddgan.model.fitting import hold_out
+from oddgan.model.maps import in_halves
 from oddgan.verdict.maps import MAP_TERMS, pooled
 
 
@@ -94,6 +95,66 @@ def test_each_pool_can_be_the_score(score_by):
     X = parts(60)
     found = PCA(random_state=0, components=3, score_by=score_by).fit(X).explain(scratched(X[:5]))
     assert np.array_equal(found.score, found.terms[score_by])
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(120) // 3])
+def test_pictures_that_lie_sorted_are_mixed_before_their_maps_are_measured(groups):
+    X = np.concatenate([parts(60, (16, 16)), 255 - parts(60, (16, 16), seed=1)])  # two products, one after the other
+    det = PCA(random_state=0, components=3, false_alarm_rate=0.2, calibrate_fraction=0.3).fit(X, groups=groups)
+    model = det.model_
+    _, held = hold_out(model.recipe, 120, model.facts["seed"], tune=True, calibrate=True, groups=groups)
+    assert not len(held["tune"])
+    numbers = held["calibrate"]
+    which = np.arange(len(numbers)) if groups is None else np.unique(groups[numbers], return_inverse=True)[1]
+    measured = numbers[which % 2 == 0]
+    assert (measured < 60).any()
+    assert (measured >= 60).any()
+    peaks = det.explain(X[measured]).terms["map_max"]
+    if groups is not None:
+        peaks = np.array([peaks[groups[measured] == one].max() for one in np.unique(groups[measured])])
+    assert np.array_equal(model.map_scale.peaks, np.sort(peaks))
+    expected = np.sort(det.anomaly_score(X[numbers]))
+    assert np.allclose(model.calibration.scores, expected, rtol=1e-5)
+
+
+def test_maps_have_the_threshold_of_groups_and_strata():
+    X = np.concatenate([parts(90, (40, 48)), parts(90, (40, 48), seed=1)])
+    X[90:] = np.clip(X[90:].astype(int) + np.random.default_rng(2).integers(-25, 26, X[90:].shape), 0, 255)  # rougher
+    groups, strata = np.arange(180) // 2, np.where(np.arange(180) < 90, "smooth", "rough")
+    det = PCA(random_state=0, components=3, false_alarm_rate=0.2, calibrate_fraction=0.4)
+    det.fit(X, groups=groups, strata=strata)
+    calibration = det.model_.calibration
+    assert det.model_.map_threshold == det.threshold_
+    assert calibration.groups is not None
+    assert set(calibration.by_stratum) == {"smooth", "rough"}
+    found = det.explain(X, strata=strata)
+    assert np.array_equal(found.map_thresholds, calibration.thresholds(strata))
+    assert len(set(found.map_thresholds)) == 2
+    assert found.is_anomaly.any()
+    for i in range(180):
+        assert bool(found.regions(i)) == found.is_anomaly[i] == found.mask(i).any()
+    assert det.explain(X[:3]).map_thresholds is None
+
+
+def test_groups_count_once_in_the_threshold_of_maps_beside_another_score():
+    X = np.repeat(parts(40, (16, 16)), 3, axis=0)
+    X[1::3], X[2::3] = parts(40, (16, 16), seed=1), parts(40, (16, 16), seed=2)
+    groups = np.arange(120) // 3
+    det = PCA(random_state=0, components=3, false_alarm_rate=0.2, calibrate_fraction=0.4).fit(X, groups=groups)
+    assert len(det.model_.map_scale.peaks) == det.n_calibrate_ - det.n_calibrate_ // 2
+    again = det.recalibrate(parts(30, (16, 16), seed=3), groups=np.arange(30) // 3)
+    assert len(again.model_.map_scale.peaks) == 10
+
+
+def test_halves_by_hand():
+    for n, groups, order, learn in (
+        (5, None, [1, 3, 0, 2, 4], 2),
+        (1, None, [0], 1),
+        (5, [7, 7, 2, 2, 9], [0, 1, 2, 3, 4], 2),
+        (3, [4, 4, 4], [1, 0, 2], 1),
+    ):
+        found, first = in_halves(n, None if groups is None else np.array(groups))
+        assert (found.tolist(), first) == (order, learn)
 
 
 def test_small_pictures_and_tables_keep_their_own_score(pictures, table):

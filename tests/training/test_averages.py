@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from oddgan.training import Batch
-from oddgan.training.averages import Averages, refresh_statistics
+from oddgan.training.averages import STATISTICS_BATCHES, Averages, refresh_statistics
 
 
 def test_averages_follow_the_weights_with_a_decay_that_grows_to_ema():
@@ -43,6 +43,19 @@ def test_statistics_are_a_plain_average_over_an_epoch_of_the_game(rows, settings
     refresh_statistics(net.modules(), play, batch)
     assert batch.drawn == 2  # of 4 rows
     assert float(norm.running_mean) == pytest.approx(3.5)
+    assert norm.momentum == 0.1
+
+
+def test_a_game_without_rows_ends(rows, settings):
+    norm, played = nn.BatchNorm1d(1).train(), []
+
+    def play(batch):
+        played.append(1)
+        assert len(played) <= STATISTICS_BATCHES
+        yield {"G": {"x": norm(batch.z(1))}}
+
+    refresh_statistics([norm], play, Batch(rows(8), settings(), 0))
+    assert len(played) == STATISTICS_BATCHES
     assert norm.momentum == 0.1
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from oddgan.errors import ArtifactError
-from oddgan.training.checkpoint import Checkpoint, seed_of
+from oddgan.training.checkpoint import TUNED_ON, Checkpoint, seed_of
 
 
 def signed(content):
@@ -33,6 +33,15 @@ def test_every_difference_from_another_run_is_named_with_the_ways_on(tmp_path):
     assert "--fresh" in message
     assert "delete the file" in message
     assert len(message) < len(str(tmp_path)) + 400
+
+
+def test_a_checkpoint_from_before_a_part_of_the_identity_goes_on(tmp_path):
+    Checkpoint(tmp_path / "c", {"width": 8}).write(state())
+    assert Checkpoint(tmp_path / "c", {"width": 8, TUNED_ON: 7}).read() is not None
+    Checkpoint(tmp_path / "d", {"width": 8, TUNED_ON: 7}).write(state())
+    for now in ({"width": 8, TUNED_ON: 8}, {"width": 8}):
+        with pytest.raises(ArtifactError, match="checksum of tuning rows was 7"):
+            Checkpoint(tmp_path / "d", now).read()
 
 
 def state(**changes):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from oddgan.errors import ArtifactError, DataError, ParameterError
-from oddgan.verdict.calibration import Calibration
+from oddgan.verdict.calibration import Calibration, check_rate
 
 SCORES = np.array([3.0, 1.0, 2.0, 5.0, 4.0, 9.0, 7.0, 8.0, 6.0])  # nine rows: p-values are tenths
 
@@ -46,6 +46,15 @@ def test_an_unattainable_rate_names_the_rows_needed():
     Calibration.of(np.arange(19.0), 0.05)
     with pytest.raises(ParameterError, match="needs at least 19"):
         Calibration.of(np.arange(18.0), 0.05)
+
+
+@pytest.mark.parametrize("n", [1, 2, 6, 12, 19, 50, 99, 333, 998, 12345])
+def test_the_rate_that_is_offered_can_be_held(n):
+    with pytest.raises(ParameterError) as caught:
+        check_rate(1e-9, n)
+    offered = float(str(caught.value).split("ask for ")[1].split()[0])
+    check_rate(offered, n)
+    assert 1 / (n + 1) <= offered < 1.1 / (n + 1) + 1e-12
 
 
 def test_false_alarms_keep_the_rate_on_average():

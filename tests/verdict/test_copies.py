@@ -64,6 +64,13 @@ def test_copies_are_neighbours_as_if_each_were_a_row():
     np.testing.assert_allclose(reference.ratio([new], {"t": np.ones(9)})["t"], 1 / (mean + 1e-10))
 
 
+def test_all_reference_rows_may_be_neighbours_of_a_new_row():
+    places, copies = np.array([[0.0], [1.0], [4.0]], np.float32), np.array([2.0, 1.0, 3.0])
+    reference = Reference.of([places], {}, 5, copies=copies)
+    found = reference.distance([np.array([[0.0], [5.0]], np.float32)])
+    assert found.tolist() == [(0 + 0 + 1 + 4 + 4) / 5, (1 + 1 + 1 + 4 + 5) / 5]
+
+
 def test_rows_without_copies_have_scikit_learns_factor():
     random = np.random.default_rng(3)
     X, new = (random.normal(size=(n, 5)).astype(np.float32) for n in (200, 30))

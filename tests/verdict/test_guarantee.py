@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from oddgan.model.checks import ON_BOTH_SIDES, TIED
 from oddgan.verdict import Calibration, Guarantee
-from oddgan.verdict.guarantee import rate_range
+from oddgan.verdict.guarantee import percent, rate_range
 
 
 def test_the_range_holds_the_rate_of_nine_of_ten_sets():
@@ -28,5 +29,8 @@ def test_the_sentence():
     assert "11 groups of 99 normal rows" in str(grouped)
     assert "but calibration rows equal training rows" in str(grouped)
     assert any("calibration rows equal training rows" in paragraph for paragraph in grouped.paragraphs)
+    shown = next(one for one in Guarantee.of(Calibration.of(np.arange(99.0), 0.1)).paragraphs if "Checked" in one)
+    assert f"at most {percent(ON_BOTH_SIDES)} equal a training row" in shown
+    assert f"at most {percent(TIED)} have a score that equals" in shown
     strata = Guarantee.of(Calibration.of(np.arange(99.0), 0.1, strata=["a", "b", "c"] * 33))
     assert any("3 sorts of normals" in paragraph for paragraph in strata.paragraphs)

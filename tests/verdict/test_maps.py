@@ -8,7 +8,7 @@ from scipy import ndimage, special
 
 from oddgan.errors import ArtifactError, DataError
 from oddgan.verdict import maps
-from oddgan.verdict.maps import MapMoments, MapScale, pooled, smoothed
+from oddgan.verdict.maps import MapMoments, MapScale, of_groups, pooled, smoothed
 
 
 def noise(*shape, seed=0):
@@ -156,6 +156,12 @@ def test_a_value_that_is_no_number_is_as_anomalous_as_can_be():
 def test_the_threshold_holds_its_rate():
     scale = scale_of(noise(5, 1, 6, 6)).calibrated(np.arange(99.0)[::-1])
     assert [scale.threshold(rate) for rate in (0.01, 0.02, 0.1, 0.0001)] == [98.0, 97.0, 89.0, 98.0]
+
+
+def test_the_highest_peak_of_each_group():
+    peaks = np.array([1.0, 5.0, 2.0, 4.0])
+    assert of_groups(peaks, np.array([9, 3, 9, 3])).tolist() == [5.0, 2.0]
+    assert of_groups(peaks, None) is peaks
 
 
 def test_files():

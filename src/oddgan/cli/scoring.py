@@ -172,11 +172,13 @@ class Scoring:
         import numpy as np
 
         from ..cautions import CalibrationWarning, warn
-        from ..verdict.discoveries import q_values, too_few
+        from ..verdict.discoveries import UNPROVEN, q_values, too_few
 
         if not held:
             return held
         p = np.concatenate([results.p_value for results in held])
+        if self.detector.guarantee_.factor > 1:
+            warn(CalibrationWarning, "fdr-not-proven", UNPROVEN)
         if reason := too_few(p, self.detector.model_.calibration.smallest_p, fdr):
             warn(CalibrationWarning, "fdr-too-few", reason)
         parts = np.split(q_values(p), np.cumsum([len(results.score) for results in held])[:-1])

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import metrics
 from ..metrics import Estimate, Rates
-from ..verdict.calibration import rank_of
+from ..verdict.calibration import Calibration, rank_of
 from ..verdict.uniformity import flagged, same_distribution
 from .results import Kind, OperatingPoint
 from .rivals import FAIR
@@ -69,10 +69,10 @@ def warnings(
     rates: Rates | None,
     kinds: Sequence[Kind],
     requested: float,
-    n_calibrate: int,
+    calibration: Calibration,
 ) -> Iterator[str]:
     """One line for each thing that a reader must know before trusting the figures."""
-    area = estimates.get("auroc")
+    area, n_calibrate = estimates.get("auroc"), calibration.count
     if scores.size > 1 and np.ptp(scores) == 0:
         yield f"all {scores.size} scores are equal ({scores[0]:.4g}): the detector distinguishes nothing"
     elif area is not None and area.high < 0.5:
@@ -100,7 +100,7 @@ def warnings(
             yield f"at the threshold, anomalous rows are flagged no more often than normal ones ({shares})"
         yield from _false_alarm_warning(rates, rates.false_alarm_rate.value, requested, n_calibrate)
     if n_calibrate < 99:
-        rows = f"{n_calibrate} normal row{'s' * (n_calibrate != 1)}"
+        rows = calibration.describe()
         yield f"no p-value can be below {1 / (n_calibrate + 1):.3g}: only {rows} for calibration (99 reach 0.01)"
 
 
@@ -122,12 +122,12 @@ def _false_alarm_warning(rates: Rates, observed: float, requested: float, n_cali
             )
 
 
-def unlike_calibration(normal: np.ndarray, calibration: np.ndarray) -> Iterator[str]:
+def unlike_calibration(normal: np.ndarray, calibration: Calibration) -> Iterator[str]:
     """Whether the scores of normal test rows, (n,), are distributed as the calibration rows' are, by the two-sample
     test of Kolmogorov and Smirnov: then their p-values are uniform."""
-    chance = same_distribution(normal, calibration)
+    chance = same_distribution(normal, calibration.scores)
     if chance is not None and chance < SURPRISE:
-        p = (1 + (calibration[None] >= normal[:, None]).sum(1)) / (len(calibration) + 1)
+        p = calibration.p_value(normal)
         low, high = float((p > 0.9).mean()), float((p <= 0.1).mean())
         yield (
             f"p-values of normal test rows are not uniform ({low:.0%} are above 0.9 and {high:.0%} up to 0.1, "

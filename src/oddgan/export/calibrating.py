@@ -9,7 +9,7 @@ from .. import cautions
 from ..errors import ParameterError
 from ..model import Model
 from ..model.holding_out import HeldOut, hold_out
-from ..model.maps import RowMaps
+from ..model.maps import RowMaps, in_halves
 from ..model.scored_by import scored_by
 from ..preprocessing import PicturePreprocessor
 from ..rows import Rows
@@ -123,13 +123,17 @@ def rescored(scorer: Scorer, model: Model, held: Held) -> Thresholds:
             maps = RowMaps(preprocessor, scale)
         if combination.needs_tuning:
             combination = combination.tuned(pipeline.pooled(tune, combination, maps))
+    order = np.arange(len(held.calibrate))
     if scale is not None and pipeline.maps:
         maps = RowMaps(preprocessor, scale)
         if not combination.by_map and held.train is not None:  # half of these rows say what is usual, as in a fit
-            maps = RowMaps(preprocessor, **_how(scale, model), learn=max(1, len(held.calibrate) // 2))
-    scores = combination.score(pipeline.pooled(held.rows.some(held.calibrate), combination, maps))
+            order, learn = in_halves(len(order), held.groups)
+            maps = RowMaps(preprocessor, **_how(scale, model), learn=learn)
+    scores = np.empty(len(order))
+    scores[order] = combination.score(pipeline.pooled(held.rows.some(held.calibrate[order]), combination, maps))
+    groups = None if held.groups is None else held.groups[order]
     calibration = Calibration.of(scores, model.calibration.rate, groups=held.groups, strata=held.strata)
-    return Thresholds(combination, calibration, None if maps is None else maps.calibrated())
+    return Thresholds(combination, calibration, None if maps is None else maps.calibrated(groups))
 
 
 def _learned(scorer: Scorer, combination: Combination, tune: Rows, scale: MapScale, model: Model) -> MapScale:

@@ -321,7 +321,7 @@ class _Making:
             "calibration": described["calibration"][0],
             "neighbourhood": described["neighbourhood"][0] if kept is not None else None,
             "maps": described["maps"][0] if own.map_scale is not None else None,
-            "map_threshold": None if own.map_scale is None else own.map_scale.threshold(own.calibration.rate),
+            "map_threshold": own.combination.map_threshold(own.map_scale, own.calibration),
             "guarantee": str(Guarantee.of(own.calibration, codes)),
             "doubts": codes,
             "verdict": self.verdict,

@@ -64,7 +64,7 @@ def _distance(n: Nodes, reference: Reference, vectors: Sequence[str]) -> str:
 def _neighbours(n: Nodes, embedding: Embedding, vectors: str, k: int, copies: np.ndarray | None) -> Near:
     """`oddgan.verdict.reference.neighbours`."""
     m = len(embedding.vectors)
-    places = max(1, min(k, m - 1))
+    places = min(k, m)
     center, centred, lengths = embedding._centred
     rows = n.cast(vectors, DOUBLE)
     product = n("MatMul", n("Sub", rows, center[None]), np.ascontiguousarray(-2 * centred.T))

@@ -9,10 +9,11 @@ import numpy as np
 from .. import cautions, training
 from ..errors import DataError, ParameterError
 from ..kit.neural import NeuralRecipe
+from ..preprocessing import fingerprints
 from ..rows import Rows
 from ..training import History
 from .fitting import Division, Start, made
-from .holding_out import HeldOut, hold_out
+from .holding_out import HeldOut, hold_out, tunes
 from .model import Model
 from .runs import Run, in_processes
 from .scored_by import scored_by
@@ -39,15 +40,15 @@ def continued(model: Model, rows: Rows, *, changes: Mapping[str, Any], given: He
         recipe=recipe.fixed(**{**dict.fromkeys(BUDGETS), **changes}),
         times=times,
         own_rate="lr" in changes,
+        known=model.trained_on,
     )
     seed = training.key(int(model.facts["seed"]), times)
     with in_processes(recipe) as world, cautions.kept() as found:
         run = replace(run, hooks=run.hooks if world.leads else ())
-        division = _divided(model, rows, given, seed)
+        division, known = _divided(model, rows, given, seed)
         names = model.combination.names
         result = made(recipe, names, model.preprocessor, division, seed, run, start)
         said = world.decided(lambda: found)
-    known = len(np.intersect1d(result.trained_on, model.trained_on))
     facts = {
         **result.facts,
         "seed": model.facts["seed"],
@@ -58,27 +59,57 @@ def continued(model: Model, rows: Rows, *, changes: Mapping[str, Any], given: He
     return replace(result, history=_joined(model.history, result.history), facts=facts)
 
 
-def _divided(model: Model, rows: Rows, given: HeldOut, seed: int) -> Division:
-    """Which rows are trained on: those that were, and what is not held out of the others."""
+def _divided(model: Model, rows: Rows, given: HeldOut, seed: int) -> tuple[Division, int]:
+    """Which rows are trained on: those that were, and what is not held out of the others; and how many different ones
+    were."""
     keys = given.keys(rows)
-    known = np.isin(fingerprints_of(model, rows), model.trained_on)
+    prints = fingerprints_of(model, rows)
+    known = np.isin(prints, model.trained_on)
+    n_known = len(np.unique(prints[known]))
+    _warn_of_sampled(model, given)
     if keys.groups is not None:
         known = np.isin(keys.groups, keys.groups[known])
     new = np.flatnonzero(~known)
     resolved = model.recipe.fixed(score_by=scored_by(model.recipe, rows))
-    if not len(new) and given.calibrate is None:
+    wanted = {"tune": given.tune is None and tunes(resolved), "calibrate": given.calibrate is None}
+    if not len(new) and wanted["calibrate"]:
         raise DataError(
             f"the model was trained on all {len(rows):,} rows of X, and none is left to set its threshold: give new "
             "normal rows beside them, or some to calibrate with"
         )
+    if not len(new) and wanted["tune"]:
+        raise DataError(
+            f"the model was trained on all {len(rows):,} rows of X, and none is left to tune with, which this detector "
+            "needs: give new normal rows beside them, or some to tune with"
+        )
     held = {"calibrate": new[:0], "tune": new[:0]}
     train = new
-    if len(new):
-        wanted = {"tune": given.tune is None, "calibrate": given.calibrate is None}
+    if any(wanted.values()):
         groups = None if keys.groups is None else keys.groups[new]
-        kept, found = hold_out(resolved, len(new), seed, **wanted, groups=groups)
+        try:
+            kept, found = hold_out(resolved, len(new), seed, **wanted, groups=groups)
+        except DataError as error:
+            what = " and ".join(name for name, needed in wanted.items() if needed)
+            raise DataError(
+                f"the model was trained on all but {len(new):,} of {len(rows):,} rows of X, and these are too few to "
+                f"hold some out: give more new normal rows, or others to {what} with"
+            ) from error
         held, train = {name: new[numbers] for name, numbers in found.items()}, new[kept]
-    return Division(rows, np.sort(np.concatenate([np.flatnonzero(known), train])), held, keys, given)
+    return Division(rows, np.sort(np.concatenate([np.flatnonzero(known), train])), held, keys, given), n_known
+
+
+def _warn_of_sampled(model: Model, given: HeldOut) -> None:
+    """Of training rows that look like new ones, since the model keeps fingerprints of some only."""
+    n = len(model.trained_on)
+    complete = "continued" not in model.facts and model.facts["rows"] <= n
+    if n >= fingerprints.AT_MOST and not complete and given.calibrate is None:
+        cautions.warn(
+            cautions.CalibrationWarning,
+            "sampled-rows",
+            f"the model knows {n:,} of its training rows again and not all: others among X count as new and may set "
+            "the threshold, so that false alarms may exceed the rate; give rows to calibrate with that it was not "
+            "trained on",
+        )
 
 
 def fingerprints_of(model: Model, rows: Rows) -> np.ndarray:

@@ -27,6 +27,7 @@ from ..rows import Rows
 from ..training import History
 from ..verdict import Calibration
 from ..verdict.calibration import threshold_at
+from ..verdict.maps import of_groups
 from ..verdict.scale import ScoreScale, averaged, between
 from ..verdict.strata import one_each
 from . import checks
@@ -184,6 +185,11 @@ class EnsembleModel:
             return None
         return threshold_at(self.peaks, max(self.calibration.rate, 1 / (len(self.peaks) + 1)))
 
+    @property
+    def scored_by_peak(self) -> bool:
+        """It is not: the score is a mean of members' scores, and the map a mean of maps."""
+        return False
+
     def replace(self, **changes: Any) -> Self:
         """Another ensemble that differs in `false_alarm_rate`, or whose members differ in `block_size` or `convert`.
         Raises `ParameterError` as `Model.replace` does."""
@@ -228,7 +234,8 @@ class EnsembleModel:
                 scores.append(self.score(some))
         watch(len(rows), len(rows))
         calibration = Calibration.of(np.concatenate(scores), rate, groups=groups, strata=strata)
-        return replace(self, calibration=calibration, peaks=np.sort(np.array(peaks)) if peaks else None)
+        highest = np.sort(of_groups(np.array(peaks), groups)) if peaks else None
+        return replace(self, calibration=calibration, peaks=highest)
 
 
 def in_steps(rows: Rows) -> Iterator[tuple[int, Rows]]:

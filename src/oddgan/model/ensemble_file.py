@@ -51,7 +51,8 @@ def info(model: EnsembleModel) -> dict[str, Any]:
 def write(path: str | Path, model: EnsembleModel) -> None:
     """Write the model file `path`, whole or not at all. One model gives one file, byte for byte. Raises
     `OutputError`."""
-    manifest, arrays = info(model), {"calibration.scores": model.calibration.scores}
+    manifest = info(model)
+    arrays = {f"calibration.{name}": value for name, value in model.calibration.to_manifest()[1].items()}
     if model.peaks is not None:
         arrays["maps.peaks"] = model.peaks
     for i, (described, member) in enumerate(zip(manifest["members"], model.members.values(), strict=True)):

@@ -31,12 +31,9 @@ from .model import Model
 from .runs import Run, in_processes
 
 RUN = "run.json"
-ABOUT_MEMBERS = (
-    "few-rows",
-    "weak-rate",
-    "tied-scores",
-    "rows-on-both-sides",
-)  # the whole warns of them itself, or nobody need
+SPLIT = "division of the rows"  # older runs have none, and still go on
+ABOUT_FOLDS = ("few-rows", "weak-rate")  # of members: the whole warns of them itself, or nobody need
+ABOUT_MEMBERS = (*ABOUT_FOLDS, "tied-scores", "rows-on-both-sides")  # ranks of folds do not show these
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def fit(members: Members, rows: Rows, y: Any, settings: Settings, *, held: HeldO
         if not isinstance(settings.false_alarm_rate, str):
             check_rate(settings.false_alarm_rate, *units(len(prints), own["groups"]))
         shown = rows.some(apart["tune"]) if held.tune is None else held.tune
-        kept.begin("ensemble", recipes, rows, held.tune, held.calibrate)
+        kept.begin("ensemble", recipes, rows, held.tune, held.calibrate, split=(train, *apart.values()))
         models = {
             name: kept.member(i, name, recipe, rows.some(train), tune=shown, calibrate=shown)
             for i, (name, recipe) in enumerate(recipes.items())
@@ -106,7 +103,9 @@ def fit_folds(
         models = {}
         for k in range(folds):
             inside, outside = rows.some(np.flatnonzero(fold == k)), rows.some(np.flatnonzero(fold != k))
-            models[f"fold-{k + 1}"] = kept.member(k, f"fold {k + 1}", recipe, outside, tune=tune, calibrate=inside)
+            models[f"fold-{k + 1}"] = kept.member(
+                k, f"fold {k + 1}", recipe, outside, tune=tune, calibrate=inside, unsaid=ABOUT_FOLDS
+            )
         model = _ensemble(models, "folds", settings, kept.seed, len(rows))
         checks.warn_of_few(len(rows))
         checks.warn_of_calibration(model.calibration, settings.false_alarm_rate)
@@ -246,15 +245,22 @@ class KeptRun:
         """A run that begins, or that goes on with the seed it had. Raises `ArtifactError`."""
         folder = None if run.checkpoint is None else Path(run.checkpoint)
         begun = None if folder is None else _begun(folder)
-        seed = seed_of(random_state, None) if begun is None or isinstance(random_state, int) else int(begun["seed"])
+        seed = (
+            seed_of(random_state, None)
+            if begun is None or isinstance(random_state, int | np.integer)
+            else int(begun["seed"])
+        )
         return cls(run, current().decided(lambda: seed), folder)
 
-    def begin(self, what: str, recipes: Mapping[str, Recipe], rows: Rows, *others: Any) -> None:
-        """Write down which run this is, or find out that it goes on. Raises `ArtifactError` where the folder holds
+    def begin(
+        self, what: str, recipes: Mapping[str, Recipe], rows: Rows, *others: Any, split: Sequence[np.ndarray] = ()
+    ) -> None:
+        """Write down which run this is, or find out that it goes on; `split`: the numbers of the rows to train on and
+        of those held out, where these follow from more than the seed. Raises `ArtifactError` where the folder holds
         another one."""
-        current().decided(lambda: self._begin(what, recipes, rows, *others), long=True)  # it reads all rows
+        current().decided(lambda: self._begin(what, recipes, rows, others, split), long=True)  # it reads all rows
 
-    def _begin(self, what: str, recipes: Mapping[str, Recipe], rows: Rows, *others: Any) -> None:
+    def _begin(self, what: str, recipes: Mapping[str, Recipe], rows: Rows, others: Any, split: Any) -> None:
         if self.folder is None:
             return
         identity = {
@@ -265,21 +271,34 @@ class KeptRun:
             ],
             "rows": _digest(rows),
             "held out": [None if one is None else _digest(open_rows(one)) for one in others],
+            **({SPLIT: _digest_of(np.ascontiguousarray(one, "<i8").tobytes() for one in split)} if split else {}),
         }
         begun = _begun(self.folder)
         if begun is None:
             with whole_file(self.folder / RUN) as file:
                 file.write(json.dumps(identity, indent=2).encode())
-        elif differing := [name for name in identity if begun.get(name) != identity[name]]:
+        elif differing := [
+            name for name in identity if begun.get(name) != identity[name] and (name in begun or name != SPLIT)
+        ]:
             raise ArtifactError(
                 f"{self.folder}: belongs to another run (its {' and '.join(differing)} differ); train with the same "
                 "settings and rows to resume it, or start again: with --fresh on the command line, else delete the "
                 "folder"
             )
 
-    def member(self, number: int, name: str, recipe: Recipe, rows: Rows, *, tune: Any, calibrate: Any) -> Model:
+    def member(
+        self,
+        number: int,
+        name: str,
+        recipe: Recipe,
+        rows: Rows,
+        *,
+        tune: Any,
+        calibrate: Any,
+        unsaid: Sequence[str] = ABOUT_MEMBERS,
+    ) -> Model:
         """The member with that number, trained now or in an earlier part of this run. What it warns of is passed on,
-        each kind once."""
+        each kind once, but for the codes `unsaid`."""
         done = None if self.folder is None else self.folder / f"{number + 1}.oddgan"
         world = current()
         earlier = None
@@ -300,7 +319,7 @@ class KeptRun:
                 artifact.write(done, model)
                 running.unlink(missing_ok=True)
         for one in model.facts.get("warnings", ()):
-            if one["code"] not in (*ABOUT_MEMBERS, *self.codes):
+            if one["code"] not in (*unsaid, *self.codes):
                 self.codes.add(one["code"])
                 cautions.warn(getattr(cautions, one["kind"], cautions.OddganWarning), one["code"], one["message"])
         return model
@@ -347,8 +366,12 @@ def _begun(folder: Path) -> dict[str, Any] | None:
 
 
 def _digest(rows: Rows) -> str:
+    return _digest_of(rows.content())
+
+
+def _digest_of(pieces: Iterable[bytes]) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for piece in rows.content():
+    for piece in pieces:
         digest.update(len(piece).to_bytes(8, "little") + piece)
     return digest.hexdigest()
 

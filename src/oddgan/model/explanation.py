@@ -58,6 +58,8 @@ class Explanation:
     map_threshold : float or None
         Of pictures: a place whose value in the map is above it is anomalous. At most a share `false_alarm_rate` of
         normal pictures has any such place.
+    map_thresholds : (n,) float64 or None
+        The same of each picture, where strata were given and have thresholds of their own.
     roi : Region or None
         Of pictures: the region of interest, where reconstructions are of the rectangle around it
         (`oddgan.preprocessing.region`). None where they are of whole pictures, as with `tile`.
@@ -74,6 +76,7 @@ class Explanation:
     trained_on: np.ndarray | None
     columns: tuple[str, ...] = ()
     map_threshold: float | None = None
+    map_thresholds: np.ndarray | None = None
     roi: Region | None = None
     given: Given | None = field(default=None, repr=False)
 
@@ -100,7 +103,8 @@ class Explanation:
         if self.map_threshold is None:
             raise ParameterError("the model is from before maps had a threshold: train it again to have regions")
         anomaly_map = self.anomaly_map[i]
-        return anomaly_map, threshold_in(anomaly_map, self.map_threshold) if self.is_anomaly[i] else self.map_threshold
+        threshold = self.map_threshold if self.map_thresholds is None else float(self.map_thresholds[i])
+        return anomaly_map, threshold_in(anomaly_map, threshold) if self.is_anomaly[i] else threshold
 
     # --- what is seen of it -----------------------------------------------------------------------------------------
 

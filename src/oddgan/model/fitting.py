@@ -20,13 +20,13 @@ from ..preprocessing import PicturePreprocessor, fingerprints, profile
 from ..preprocessing.parts import Preprocessor, joined
 from ..preprocessing.prepared import PreparedRows, SelectedRows
 from ..rows import Rows, open_rows
-from ..training.checkpoint import Checkpoint, seed_of
+from ..training.checkpoint import TUNED_ON, Checkpoint, seed_of
 from ..verdict import ALONE, Calibration, Combination, Kept, Reference, Views, check_neighbours, check_rate
 from ..verdict.maps import MOST_BLUR
 from ..verdict.patches import PatchMemory, core_set, patch_vectors
 from . import checks, health
 from .holding_out import HeldOut, Keys, hold_out, units
-from .maps import RowMaps
+from .maps import RowMaps, in_halves
 from .model import Model
 from .runs import Run, Watched, in_processes
 from .scored_by import score_terms, scored_by
@@ -97,12 +97,13 @@ class Division:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Start:
     """Where training goes on: the networks' numbers, the recipe with its further budget, how many times it has gone
-    on, and whether the budget has a learning rate of its own."""
+    on, whether the budget has a learning rate of its own, and fingerprints of what they were trained on before."""
 
     numbers: Mapping[str, torch.Tensor]
     recipe: NeuralRecipe
     times: int
     own_rate: bool
+    known: np.ndarray
 
     def stages(self, stages: Sequence[training.Stage]) -> list[training.Stage]:
         """These stages with the further budget, under names of their own."""
@@ -140,9 +141,21 @@ def made(
     prepared = preprocessor.prepare(rows, train)
     candidates = None if recipe.local == "off" else _candidates(recipe, prepared, seed)
     trained_on = preprocessor.trained_on(prepared)
+    tuned_on = None
+    if "tune" in held_out and getattr(recipe, "early_stopping", None) is not None:
+        tuned_on = preprocessor.trained_on(held_out["tune"])
     net, history, facts = _trained(
-        recipe, preprocessor.shape, prepared, trained_on, seed, run, held_out=held_out.get("tune"), start=start
+        recipe,
+        preprocessor.shape,
+        prepared,
+        (trained_on, tuned_on),
+        seed,
+        run,
+        held_out=held_out.get("tune"),
+        start=start,
     )
+    if start is not None:
+        trained_on = np.sort(np.concatenate([trained_on, np.setdiff1d(start.known, trained_on)]))
 
     def model() -> Model:
         computer = TermComputer(recipe, net)
@@ -153,7 +166,7 @@ def made(
         tuned = "tune" in held_out and (combination.needs_tuning or combination.by_map)
         watched = Watched(run.hooks, counts["calibrate"] + (counts["tune"] if tuned else 0))
         how: dict[str, Any] = {"blurs": map_blurs(recipe, preprocessor), "places": not recipe.map_has_scale}
-        maps = None
+        maps, normals, order = None, held_out["calibrate"], np.arange(counts["calibrate"])
         if combination.by_map and "tune" in held_out:
             assert isinstance(preprocessor, PicturePreprocessor)  # `score_terms` lets no table be scored by a map
             learned = RowMaps(preprocessor, **how, learn=counts["tune"])
@@ -165,15 +178,17 @@ def made(
         elif tuned:
             combination = combination.tuned(computer.pooled(watched.parts(held_out["tune"]), preprocessor, combination))
         if maps is None and isinstance(preprocessor, PicturePreprocessor) and recipe.locates:
-            maps = RowMaps(preprocessor, **how, learn=max(1, counts["calibrate"] // 2))
-        scores = combination.score(
-            computer.pooled(watched.parts(held_out["calibrate"]), preprocessor, combination, maps)
-        )
+            order, learn = in_halves(counts["calibrate"], of_held["groups"])
+            source, numbers = sources["calibrate"]
+            normals, maps = preprocessor.prepare(source, numbers[order]), RowMaps(preprocessor, **how, learn=learn)
+        scores = np.empty(len(order))
+        scores[order] = combination.score(computer.pooled(watched.parts(normals), preprocessor, combination, maps))
         calibration = Calibration.of(scores, recipe.false_alarm_rate, **of_held)
         checks.warn_of_repetition(trained_on, preprocessor.trained_on(held_out["calibrate"]))
         checks.warn_of_few(len(train))
         checks.warn_of_calibration(calibration, recipe.false_alarm_rate)
-        map_scale = None if maps is None else maps.calibrated()
+        groups = None if of_held["groups"] is None else of_held["groups"][order]
+        map_scale = None if maps is None else maps.calibrated(groups)
         unused = "tune" if "tune" in held_out else "calibrate"
         found = health.checked(
             health.Finished(
@@ -277,14 +292,15 @@ def _trained(
     recipe: Recipe,
     shape: tuple[int, ...],
     rows: PreparedRows,
-    trained_on: np.ndarray,
+    prints: tuple[np.ndarray, np.ndarray | None],
     seed: int,
     run: Run,
     *,
     held_out: PreparedRows | None,
     start: Start | None,
 ) -> tuple[nn.ModuleDict, training.History, dict[str, Any]]:
-    """The finished networks, in evaluation mode, their history, and facts about the training."""
+    """The finished networks, in evaluation mode, their history, and facts about the training. `prints`: fingerprints of
+    the training rows, and of the tuning rows where these decide when it ends."""
     device = machine.device(recipe.device)
     history: training.History = {}
     facts: dict[str, Any] = {"device": device.type}
@@ -299,7 +315,7 @@ def _trained(
             settings = settings_of(budgeted, shape, seed, len(rows))
             saved, world = None, ranks.current()
             if run.checkpoint or world.size > 1:
-                identity = _identity(budgeted, shape, settings, trained_on)
+                identity = _identity(budgeted, shape, settings, *prints)
                 if start is not None:
                     identity["continued"] = start.times
                 world.check_run({**identity, "checkpoint": run.checkpoint is not None})
@@ -340,7 +356,11 @@ def settings_of(recipe: NeuralRecipe, shape: tuple[int, ...], seed: int, n: int)
 
 
 def _identity(
-    recipe: NeuralRecipe, shape: tuple[int, ...], settings: training.Settings, trained_on: np.ndarray
+    recipe: NeuralRecipe,
+    shape: tuple[int, ...],
+    settings: training.Settings,
+    trained_on: np.ndarray,
+    tuned_on: np.ndarray | None,
 ) -> dict[str, Any]:
     """What must be equal for a checkpoint to belong to this run; the seed stands for `random_state`."""
     # of no effect on training, or expressed otherwise below
@@ -355,4 +375,5 @@ def _identity(
         "shape": list(shape),
         "number of training rows": len(trained_on),
         "checksum of training rows": zlib.crc32(trained_on.tobytes()),
+        **({} if tuned_on is None else {TUNED_ON: zlib.crc32(tuned_on.tobytes())}),
     }

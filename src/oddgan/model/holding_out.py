@@ -77,14 +77,21 @@ def hold_out(
     if not isinstance(rate, str):
         most = max(most, math.ceil(10 / rate))
     share = max(1, round(n * recipe.calibrate_fraction))
-    names = score_terms(recipe)
-    tuned = len(names) > 1 or any(name in MAP_TERMS for name in names)  # what is usual of them is found on tuning rows
-    tuned = tuned or getattr(recipe, "early_stopping", None) is not None
     counts = {
         "calibrate": min(share, most) if calibrate else 0,
-        "tune": min(max(1, share // 2), recipe.max_held_out_rows) if tune and tuned else 0,
+        "tune": min(max(1, share // 2), recipe.max_held_out_rows) if tune and tunes(recipe) else 0,
     }
     return divide(n, counts, seed, groups)
+
+
+def tunes(recipe: Recipe) -> bool:
+    """Whether a fit needs rows to tune with: what is usual of several score terms, or of maps, is found on them."""
+    names = score_terms(recipe)
+    return (
+        len(names) > 1
+        or any(name in MAP_TERMS for name in names)
+        or getattr(recipe, "early_stopping", None) is not None
+    )
 
 
 def divide(

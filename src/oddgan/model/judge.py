@@ -55,6 +55,10 @@ class Judge(Protocol):
     def map_threshold(self) -> float | None:
         """Above this value a place of an anomaly map of a picture is anomalous; None where maps have no scale."""
 
+    @property
+    def scored_by_peak(self) -> bool:
+        """Whether the score is the peak of the map."""
+
     def score(self, rows: Rows) -> np.ndarray:
         """The anomaly score of each row, (n,) float64."""
 

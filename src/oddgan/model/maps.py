@@ -10,10 +10,20 @@ import numpy as np
 
 from ..preprocessing import PicturePreprocessor
 from ..preprocessing.parts import Block, joined
-from ..verdict.maps import MapMoments, MapScale, pooled
+from ..verdict.maps import MapMoments, MapScale, of_groups, pooled
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def in_halves(n: int, groups: np.ndarray | None = None) -> tuple[np.ndarray, int]:
+    """An order (n,) of n rows in which the first, as many as the number beside it, are every other one of them, or
+    those of every other one of `groups` (n,): rows may lie sorted by kind."""
+    which = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    if not which.any():
+        which = np.arange(n)  # of one group, or one row
+    first = which % 2 == 1
+    return np.concatenate([np.flatnonzero(first), np.flatnonzero(~first)]), max(1, int(first.sum()))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,7 +37,8 @@ class Mapped:
 class RowMaps:
     """Puts raw maps together by row, standardises them, and gathers their terms.
 
-    `scale`: what is usual. Without one it is learned from the first rows, `learn` of them, and used from then on;
+    `scale`: what is usual. Without one it is learned from the first rows, `learn` of them, and used from then on (rows
+    may lie sorted by kind: `in_halves` mixes them);
     `blurs`: sigmas in pixels of the map; `places`: whether places may differ.
     """
 
@@ -81,9 +92,11 @@ class RowMaps:
         """`MAP_TERMS` of the rows since then, (n,) float64 by name."""
         return joined(self._terms)
 
-    def calibrated(self) -> MapScale:
-        """The scale with the peaks of the rows since then; of a single row, which was learned from, with its own."""
+    def calibrated(self, groups: np.ndarray | None = None) -> MapScale:
+        """The scale with the peaks of the rows since then, or the highest of each of `groups` (n,), which are of all
+        rows; of a single row, which was learned from, with its own."""
         if not self._terms:
             z = self.scale.standardised(self._last)
             return self.scale.calibrated(pooled(z, self.preprocessor.counted(z.shape[1:]))["map_max"])
-        return self.scale.calibrated(self.terms["map_max"])
+        peaks = self.terms["map_max"]
+        return self.scale.calibrated(of_groups(peaks, None if groups is None else groups[-len(peaks) :]))

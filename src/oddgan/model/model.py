@@ -82,9 +82,14 @@ class Model:
 
     @property
     def map_threshold(self) -> float | None:
-        """Above this value a place of an anomaly map is anomalous (`MapScale.threshold`), at the false-alarm rate in
-        force; None where there are no standardised maps."""
-        return None if self.map_scale is None else self.map_scale.threshold(self.calibration.rate)
+        """Above this value a place of an anomaly map is anomalous (`Combination.map_threshold`), at the false-alarm
+        rate in force; None where there are no standardised maps."""
+        return self.combination.map_threshold(self.map_scale, self.calibration)
+
+    @property
+    def scored_by_peak(self) -> bool:
+        """Whether the score is the peak of the map: then maps have the thresholds of the score, of each stratum too."""
+        return self.combination.by_peak
 
     def features(self, rows: Rows) -> np.ndarray:
         """The detector's features of each row as vectors (n, k) float32; of a picture in tiles, the mean over them."""
@@ -155,7 +160,7 @@ class Model:
             self,
             recipe=self.recipe.fixed(false_alarm_rate=rate),
             calibration=calibration,
-            map_scale=None if maps is None else maps.calibrated(),
+            map_scale=None if maps is None else maps.calibrated(groups),
             profile=learn(rows, np.arange(len(rows)), self.preprocessor),
             facts={**self.facts, "recalibrated": len(rows), "warnings": checks.renewed(self.facts, found)},
         )

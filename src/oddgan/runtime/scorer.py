@@ -161,6 +161,9 @@ class Scorer:
             trained_on=None,
             columns=getattr(self.preprocessor_, "names", ()),
             map_threshold=self.map_threshold,
+            map_thresholds=self.calibration.thresholds(strata)
+            if strata is not None and self.combination.by_peak
+            else None,
             roi=None if tiled else getattr(self.preprocessor_, "region", None),
         )
 
@@ -210,7 +213,7 @@ class Scorer:
     @property
     def map_threshold(self) -> float | None:
         """Above this value a place of an anomaly map is anomalous; None where there are no standardised maps."""
-        return None if self.map_scale is None else self.map_scale.threshold(self.calibration.rate)
+        return self.combination.map_threshold(self.map_scale, self.calibration)
 
     @property
     def locates(self) -> bool:

@@ -51,7 +51,9 @@ def refresh_statistics(modules: Iterable[nn.Module], play: Callable[[Batch], Ite
         m.reset_running_stats()
         m.momentum = None  # a plain average over all batches
     machine.seed(key(batch.settings.seed, batch.stage), batch.settings.device)
-    while batch.epoch < 1 and batch.drawn < STATISTICS_BATCHES:
+    for _ in range(STATISTICS_BATCHES):  # of a step that takes no rows, so many too
+        if batch.epoch >= 1 or batch.drawn >= STATISTICS_BATCHES:
+            break
         with batch.shared():
             for _ in play(batch):
                 pass

@@ -107,10 +107,10 @@ class Calibration:
             found[names == name] = own.p_value(scores[names == name])
         return found
 
-    def thresholds(self, strata: Sequence[str]) -> np.ndarray:
+    def thresholds(self, strata: Sequence[str] | np.ndarray) -> np.ndarray:
         """The threshold of rows of these strata, (n,) float64."""
-        found = [self.by_stratum[name].threshold if name in self.by_stratum else self.threshold for name in strata]
-        return np.array(found, dtype=np.float64)
+        names, own = np.asarray(strata, dtype=str).tolist(), self.by_stratum
+        return np.array([own[name].threshold if name in own else self.threshold for name in names], dtype=np.float64)
 
     @cached_property
     def by_stratum(self) -> dict[str, "Calibration"]:
@@ -178,8 +178,15 @@ def check_rate(rate: float, n: int, noun: str = "rows") -> None:
         of = "rows" if noun == "rows" else "groups of rows"
         raise ParameterError(
             f"false_alarm_rate={rate:g} needs at least {needed} calibration {of} and there are {n}: add normal {noun}, "
-            f"raise calibrate_fraction, or ask for {1 / (n + 1):.2g} or more"
+            f"raise calibrate_fraction, or ask for {_up(1 / (n + 1)):g} or more"
         )
+
+
+def _up(share: float) -> float:
+    """A share rounded up at its second digit, so that it is no lower."""
+    places = 1 - math.floor(math.log10(share))
+    scale = 10.0**places
+    return round(math.ceil(share * scale - 1e-9) / scale, places)
 
 
 def threshold_at(scores: np.ndarray, rate: float) -> float:

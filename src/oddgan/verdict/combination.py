@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArtifactError
-from .maps import MAP_TERMS
+from .calibration import Calibration
+from .maps import MAP_TERMS, MapScale
 from .patches import PatchMemory
 from .reference import Reference
 from .views import Views
@@ -43,6 +44,18 @@ class Combination:
     def by_map(self) -> bool:
         """Whether the score is made of standardised maps, alone or beside other terms."""
         return any(name in MAP_TERMS for name in self.names)
+
+    @property
+    def by_peak(self) -> bool:
+        """Whether the score is the peak of the map, so that both have one threshold."""
+        return self.scored == ("map_max",)
+
+    def map_threshold(self, scale: MapScale | None, calibration: Calibration) -> float | None:
+        """Above this value a place of a map on this scale is anomalous, at the false-alarm rate in force; None where
+        maps have no scale."""
+        if scale is None:
+            return None
+        return calibration.threshold if self.by_peak else scale.threshold(calibration.rate)
 
     @property
     def scored(self) -> tuple[str, ...]:

@@ -4,6 +4,9 @@ A false-alarm rate says how many of the normal rows are called anomalies; of a m
 A false discovery rate says how many of the rows that are called anomalies are normal, on average at most. p-values that
 share their calibration rows depend on each other, but in a way (positive regression dependence on each of those of
 normal rows) in which the procedure still holds (Bates et al. 2023).
+
+That is of p-values of one calibration set and one model. Cross-conformal ones are proven up to a factor of about two
+only, and nobody has shown that they depend in that way: for them the share is what is to be expected, not a promise.
 """
 
 import math
@@ -11,6 +14,11 @@ import math
 import numpy as np
 
 from ..errors import ParameterError
+
+UNPROVEN = (
+    "the share of normal rows among the discoveries is not proven for cross-conformal p-values, which are so up to a "
+    "factor only: take it as an estimate, or use a detector or an Ensemble, which hold rows out"
+)
 
 
 def check_fdr(fdr: float) -> float:

@@ -13,9 +13,12 @@ VIOLATED = {
     "rows-on-both-sides": "calibration rows equal training rows, so the rate may be exceeded",
     "tied-scores": "calibration scores tie, so that fewer rows are called anomalies than the rate allows",
     "small-strata": "some strata are too small and are judged by the threshold of all rows",
-    "constant-scores": "all calibration scores are equal, so nothing is ever called an anomaly",
+    "constant-scores": "scores of normals differ by less than a millionth, so that they say nothing of a row",
+    "sampled-rows": "training rows that the model does not know again may be among the calibration rows",
 }
 """What a fit warns of, by code, that bears on the guarantee."""
+CHECKED = "of the calibration rows, at most 2% equal a training row, and at most 10% have a score that equals another's"
+"""What is said where nothing speaks against it: the limits of `oddgan.model.checks`."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Guarantee:
                 f"{self.strata:,} sorts of normals have thresholds of their own, and the rate holds within each of "
                 "them where a row's sort is given; without it, all share one threshold."
             )
-        checked = "; ".join(self.doubts) or "no calibration row equals a training row, and scores do not tie"
+        checked = "; ".join(self.doubts) or CHECKED
         found.append(f"Checked when the threshold was set: {checked}.")
         return tuple(found)
 

@@ -112,6 +112,16 @@ class MapScale:
         return cls(tuple(map(float, blurs)), mean, deviation, step, peaks)
 
 
+def of_groups(peaks: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """The highest of the peaks (n,) of each of `groups` (n,), (g,): pictures of a group are no new ones."""
+    if groups is None:
+        return peaks
+    _, which = np.unique(groups, return_inverse=True)
+    found = np.full(which.max() + 1, -np.inf)
+    np.maximum.at(found, which, peaks)
+    return found
+
+
 def pooled(z: np.ndarray, counted: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """The terms `MAP_TERMS` (r,) float64 of standardised maps (r, h, w), over the places `counted` (h, w)."""
     flat = z.reshape(len(z), -1) if counted is None else z[:, counted]

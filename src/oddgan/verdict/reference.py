@@ -224,7 +224,7 @@ def neighbours(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Of rows (n, f): the nearest reference rows (n, p), which stand for so many `copies` each (m,), their distances
     (n, p), and how many of the k nearest training rows each stands for (n, p), None where each is one."""
-    others, distances = embedding.nearest(vectors, _places(k, len(embedding.vectors)))
+    others, distances = embedding.nearest(vectors, min(k, len(embedding.vectors)))
     return others, distances, None if copies is None else _weights(copies[others], k)
 
 
@@ -243,7 +243,8 @@ def among_themselves(
 
 
 def _places(k: int, m: int) -> int:
-    """Among how many of m reference rows the k nearest training rows are found; a row is not its own neighbour."""
+    """Among how many of m reference rows the k nearest training rows of one of them are found; a row is not its own
+    neighbour."""
     return max(1, min(k, m - 1))
 
 
