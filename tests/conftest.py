@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import os
+import signal
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from sklearn.datasets import load_digits
 # Two spinning thread pools on shared cores run many times slower than one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")  # where a test asks for two threads, on a core that others use too
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a job in the background; what tests start would have it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
