@@ -139,11 +139,9 @@ def calibrate(
 
 def _rows_of(defects: str, leave: Sequence[str], channels_from: str | None) -> Any:
     """The defects, without columns to leave out that they have."""
-    from ..data import rows as rows_of
-    from .reading import columns_in
+    from .reading import columns_in, opener
 
-    here = sorted(set(columns_in(defects)) & set(leave))
-    return rows_of(defects, drop=here, channels_from=channels_from.split(",") if channels_from else ())
+    return opener(sorted(set(columns_in(defects)) & set(leave)), channels_from)(defects)
 
 
 def _percent(share: float) -> str:

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from ..strict_json import SHOWN
 from .csv_values import is_missing
 from .tables import Kind, truths
 
-SHOWN = 60  # characters of a value in a message
 SPELLED = {"true": 1.0, "1": 1.0, "false": 0.0, "0": 0.0}
 
 

@@ -84,7 +84,9 @@ class TableCache:
         self._least = max(least, LARGE)
         with ExitStack() as stack:
             if self.size >= WORTH and (most is None or most > LARGE):
-                with suppress(OSError, NotImplementedError):  # where the cache cannot be used, storing says so
+                # The first: the cache cannot be written, which storing says. The second, of filelock: its
+                # disk cannot lock; several processes may then convert the same table.
+                with suppress(OSError, NotImplementedError):
                     self.folder.parent.mkdir(parents=True, exist_ok=True)
                     stack.enter_context(FileLock(self.folder.with_name(f"{self.folder.name}.lock")))
                     self._locked = True
